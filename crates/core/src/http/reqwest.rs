@@ -1,0 +1,321 @@
+//! [`HttpClient`] over reqwest, rustls and ring.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use super::{HttpClient, HttpError};
+
+/// The default [`HttpClient`]: reqwest over rustls with ring.
+///
+/// It trusts the operating system's roots and those added by
+/// [`root_certificates_pem`](ReqwestClientBuilder::root_certificates_pem), honours the usual proxy variables
+/// (`HTTPS_PROXY`, `NO_PROXY`), speaks HTTP/1.1 and HTTP/2, and follows redirects of GET and HEAD only.
+///
+/// Cloning is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct ReqwestClient {
+    inner: ::reqwest::Client,
+    body_limit: usize,
+    scheme: SchemePolicy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SchemePolicy {
+    HttpsOnly,
+    AllowHttp,
+}
+
+impl ReqwestClient {
+    /// A client with the defaults of [`ReqwestClientBuilder`].
+    ///
+    /// # Errors
+    /// [`HttpError::Tls`] when the operating system's roots cannot be loaded.
+    pub fn new() -> Result<Self, HttpError> {
+        Self::builder().build()
+    }
+
+    /// Starts a client with other settings.
+    #[must_use]
+    pub fn builder() -> ReqwestClientBuilder {
+        ReqwestClientBuilder::default()
+    }
+
+    fn check_scheme(&self, url: &Uri) -> Result<(), HttpError> {
+        match url.scheme_str() {
+            Some("https") => Ok(()),
+            Some("http") if self.scheme == SchemePolicy::AllowHttp => Ok(()),
+            _ => Err(HttpError::InsecureUrl { url: url.to_string() }),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let url = request.uri().to_string();
+        let request = ::reqwest::Request::try_from(request.map(::reqwest::Body::from))
+            .map_err(|error| HttpError::BadRequest { url: url.clone(), reason: innermost(&error) })?;
+        let answer = self.inner.execute(request).await.map_err(|error| from_reqwest(&url, &error))?;
+        let too_large = || HttpError::BodyTooLarge { url: url.clone(), limit: self.body_limit };
+        if answer.content_length().is_some_and(|length| length > self.body_limit as u64) {
+            return Err(too_large());
+        }
+        let (status, version, headers) = (answer.status(), answer.version(), answer.headers().clone());
+        let mut body = BytesMut::new();
+        let mut chunks = Chunks(answer).into_stream().boxed();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| from_reqwest(&url, &error))?;
+            if body.len() + chunk.len() > self.body_limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = Response::new(body.freeze());
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+#[async_trait]
+impl HttpClient for ReqwestClient {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let first = request.uri().to_string();
+        let follow = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let mut request = request;
+        for _ in 0..=MAX_REDIRECTS {
+            self.check_scheme(request.uri())?;
+            let here = request.uri().clone();
+            let response = self.exchange(request).await?;
+            let Some(target) = redirect(&response).filter(|_| follow) else {
+                return Ok(response);
+            };
+            let Some(target) = resolve(&here, &target) else {
+                return Ok(response);
+            };
+            request = Request::new(Bytes::new());
+            *request.method_mut() = method.clone();
+            *request.headers_mut() = portable(&headers, &here, &target);
+            *request.uri_mut() = target;
+        }
+        Err(HttpError::TooManyRedirects { url: first, limit: MAX_REDIRECTS })
+    }
+}
+
+/// A directory or a DNS vendor may have moved once or twice; more is a loop.
+const MAX_REDIRECTS: usize = 5;
+
+fn redirect(response: &Response<Bytes>) -> Option<String> {
+    let status = response.status();
+    let redirects = [
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::FOUND,
+        StatusCode::SEE_OTHER,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    if !redirects.contains(&status) {
+        return None;
+    }
+    response.headers().get(header::LOCATION)?.to_str().ok().map(str::to_owned)
+}
+
+/// A `Location` against the URL it came from: absolute, or a path on the same host.
+fn resolve(here: &Uri, location: &str) -> Option<Uri> {
+    let base: ::reqwest::Url = here.to_string().parse().ok()?;
+    base.join(location).ok()?.as_str().parse().ok()
+}
+
+/// Headers that may follow a redirect: all to the same host, none that can carry a credential elsewhere.
+fn portable(headers: &HeaderMap, here: &Uri, target: &Uri) -> HeaderMap {
+    if here.authority() == target.authority() && here.scheme() == target.scheme() {
+        return headers.clone();
+    }
+    let mut kept = HeaderMap::new();
+    for name in [header::ACCEPT, header::ACCEPT_LANGUAGE, header::USER_AGENT] {
+        if let Some(value) = headers.get(&name) {
+            kept.insert(name, value.clone());
+        }
+    }
+    kept
+}
+
+/// Turns reqwest's chunk method into a stream without its feature of that name, which would pull more in.
+struct Chunks(::reqwest::Response);
+
+impl Chunks {
+    fn into_stream(self) -> impl futures_util::Stream<Item = Result<Bytes, ::reqwest::Error>> {
+        futures_util::stream::try_unfold(self.0, |mut answer| async move {
+            Ok(answer.chunk().await?.map(|chunk| (chunk, answer)))
+        })
+    }
+}
+
+fn from_reqwest(url: &str, error: &::reqwest::Error) -> HttpError {
+    let url = url.to_owned();
+    let reason = innermost(error);
+    if error.is_timeout() {
+        HttpError::Timeout { url }
+    } else if tls_fault(error) {
+        HttpError::Tls { url, reason }
+    } else if error.is_connect() {
+        HttpError::Connect { url, reason }
+    } else {
+        HttpError::Exchange { url, reason }
+    }
+}
+
+/// rustls reports through `std::io::Error`; somewhere in the chain its own type is left.
+fn tls_fault(error: &::reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The last cause of an error's chain says what happened; the outer ones only where.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}
+
+/// Settings of a [`ReqwestClient`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ReqwestClientBuilder {
+    body_limit: usize,
+    connect_timeout: Duration,
+    proxy: Option<String>,
+    roots: Vec<u8>,
+    scheme: SchemePolicy,
+    timeout: Duration,
+    user_agent: String,
+}
+
+impl Default for ReqwestClientBuilder {
+    fn default() -> Self {
+        Self {
+            // The largest honest answer is a chain with alternates or a page of DNS records, well under it.
+            body_limit: 1 << 20,
+            connect_timeout: Duration::from_secs(10),
+            proxy: None,
+            roots: Vec::new(),
+            scheme: SchemePolicy::HttpsOnly,
+            // Some CAs hold a finalize request open while they sign; a minute is beyond the slowest seen.
+            timeout: Duration::from_secs(60),
+            user_agent: concat!("perennial/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+impl ReqwestClientBuilder {
+    /// The most bytes of a body. Default: 1 MiB.
+    pub const fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// How long one connection may take to come up. Default: 10 s.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// A proxy URL (`http://`, `https://` or `socks5://`) for every request, instead of the one that the
+    /// environment names.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// More roots to trust beside the operating system's, as PEM; repeatable. For a private CA or a test.
+    pub fn root_certificates_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.roots.extend_from_slice(pem.as_ref());
+        self.roots.push(b'\n');
+        self
+    }
+
+    /// How long a whole exchange may take, body included. Default: 60 s.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What to call ourselves; RFC 8555 §6.1 wants a product name there. Default: `perennial/VERSION`.
+    pub fn user_agent(mut self, product: impl Into<String>) -> Self {
+        self.user_agent = product.into();
+        self
+    }
+
+    /// Lets plain `http` URLs pass. **For tests on loopback only**: it gives up every guarantee that TLS
+    /// gives.
+    pub const fn dangerous_allow_http(mut self) -> Self {
+        self.scheme = SchemePolicy::AllowHttp;
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// [`HttpError::Tls`] when the extra roots are no certificates or the operating system's cannot be
+    /// loaded, [`HttpError::BadRequest`] when the proxy or user agent is malformed.
+    pub fn build(self) -> Result<ReqwestClient, HttpError> {
+        let bad = |what: &str, error: &::reqwest::Error| HttpError::BadRequest {
+            url: what.to_owned(),
+            reason: innermost(error),
+        };
+        let mut builder = ::reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(&self.roots)?)
+            .redirect(::reqwest::redirect::Policy::none())
+            .retry(::reqwest::retry::never())
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout)
+            .user_agent(self.user_agent);
+        if let Some(url) = &self.proxy {
+            let proxy = ::reqwest::Proxy::all(url).map_err(|error| bad(url, &error))?;
+            builder = builder.proxy(proxy);
+        }
+        let inner = builder.build().map_err(|error| bad("any URL", &error))?;
+        Ok(ReqwestClient { inner, body_limit: self.body_limit, scheme: self.scheme })
+    }
+}
+
+/// TLS through ring with the operating system's verifier, widened by the extra roots.
+fn tls(roots_pem: &[u8]) -> Result<rustls::ClientConfig, HttpError> {
+    let fault = |reason: String| HttpError::Tls { url: "any URL".to_owned(), reason };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(error.to_string()))?;
+    let mut roots = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(roots_pem) {
+        roots.push(certificate.map_err(|error| fault(format!("a trusted root is not PEM: {error}")))?);
+    }
+    if roots_pem.iter().any(|byte| !byte.is_ascii_whitespace()) && roots.is_empty() {
+        return Err(fault("the trusted roots hold no CERTIFICATE block".to_owned()));
+    }
+    let config = if roots.is_empty() {
+        builder.with_platform_verifier().map_err(|error| fault(error.to_string()))?.with_no_client_auth()
+    } else {
+        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider)
+            .map_err(|error| fault(error.to_string()))?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+    };
+    Ok(config)
+}

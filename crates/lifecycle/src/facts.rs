@@ -146,8 +146,8 @@ pub(crate) mod tests {
         let key = rcgen::KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
-        params.not_before = time::OffsetDateTime::from_unix_timestamp(from).unwrap();
-        params.not_after = time::OffsetDateTime::from_unix_timestamp(to).unwrap();
+        params.not_before = ::time::OffsetDateTime::from_unix_timestamp(from).unwrap();
+        params.not_after = ::time::OffsetDateTime::from_unix_timestamp(to).unwrap();
         let der = params.self_signed(&key).unwrap().der().to_vec();
         let key = PrivateKey::from_pem(&perennial_core::SecretString::new(key.serialize_pem())).unwrap();
         (der, key)

@@ -14,10 +14,11 @@ use crate::{CertificateId, Facts, FactsError, Journal, StoreError};
 /// # Contract
 /// - `issue` MUST be safe to call again with the same request after a crash: it reads
 ///   [`Journal::progress`] first and goes on where it stopped.
-/// - Everything that it creates outside (an order, a TXT record) MUST be written to the journal before it is
-///   created, so that a crash leaves a debt on record rather than litter.
+/// - What it presents (a TXT record) MUST be on record by [`Journal::owe`] before it is presented, so that a
+///   crash leaves a debt rather than litter; what it got (an order's URL) MUST be on record before the next
+///   step.
 /// - It MUST remove what it presented before it returns, after failure too; what cannot be removed stays on
-///   record for the next call.
+///   record, and the keeper calls [`settle`](Self::settle) until it is paid.
 /// - It MUST return within a bounded time.
 /// - The chain's leaf has the request's key and exactly its names; the keeper checks that again.
 /// - Both methods may be called at once for different certificates.
@@ -29,10 +30,10 @@ pub trait Issuer: Send + Sync {
     /// [`IssueError`], which says whose fault it is and when to try again.
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError>;
 
-    /// Pays what an attempt that will not be continued still owes: removes what it presented.
+    /// Pays the [debts](Journal::debts) on record: removes what earlier calls presented, and strikes it out.
     ///
     /// # Errors
-    /// [`IssueError`] when something is left; it stays on record.
+    /// [`IssueError`] when something is left; it stays on record, and this is called again later.
     async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
         let _ = journal;
         Ok(())

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     CertificateSpec, Event, EventKind, IssuerName, Record, Stage, StoreError,
-    record::{Attempt, Generation},
+    record::{Attempt, Debt, Generation},
     store::{MemoryStore, Slot, Store, Version},
 };
 
@@ -53,12 +53,9 @@ impl Journal {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         observer: Option<Observer>,
-        version: Version,
-        record: Record,
+        issuer: IssuerName,
+        (version, record): (Version, Record),
     ) -> Self {
-        // An attempt is settled by the issuer that made it, even when the spec wants another by now.
-        let asked_for = record.attempt.as_ref().map_or(&record.spec, |attempt| &attempt.asked_for);
-        let issuer = asked_for.issuer_name().clone();
         Self { store, clock, observer, issuer, state: Mutex::new((version, record)) }
     }
 
@@ -86,8 +83,9 @@ impl Journal {
         let mut record = Record::new(spec);
         record.attempt = Some(attempt);
         record.last_generation = generation;
+        let issuer = record.spec.issuer_name().clone();
         let version = store.commit(&record, None).await?;
-        Ok(Self::new(store, clock, None, version, record))
+        Ok(Self::new(store, clock, None, issuer, (version, record)))
     }
 
     /// How far an earlier call came, if there was one.
@@ -100,14 +98,58 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; nothing is written then, and the issuer must not go on.
     pub async fn record(&self, progress: Progress) -> Result<(), StoreError> {
+        self.change(|record| {
+            if let Some(attempt) = &mut record.attempt {
+                attempt.progress = Some(progress);
+            }
+        })
+        .await
+    }
+
+    /// What this issuer presented for this certificate and has not removed yet, in earlier calls too.
+    pub async fn debts(&self) -> Vec<Progress> {
+        let state = self.state.lock().await;
+        let own = state.1.debts.iter().filter(|debt| debt.issuer == self.issuer);
+        own.map(|debt| debt.what.clone()).collect()
+    }
+
+    /// Writes down what the issuer is about to present. What is on record already is not written twice.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then, and nothing may be presented.
+    pub async fn owe(&self, debts: &[Progress]) -> Result<(), StoreError> {
+        self.change(|record| {
+            for what in debts {
+                let debt = Debt { issuer: self.issuer.clone(), what: what.clone() };
+                if !record.debts.contains(&debt) {
+                    record.debts.push(debt);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Strikes out what was removed again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it stays on record then, and is removed once more later.
+    pub async fn paid(&self, debts: &[Progress]) -> Result<(), StoreError> {
+        self.change(|record| {
+            record.debts.retain(|debt| debt.issuer != self.issuer || !debts.contains(&debt.what));
+        })
+        .await
+    }
+
+    /// Commits a change of the record, unless it changes nothing.
+    async fn change(&self, change: impl FnOnce(&mut Record) + Send) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
         let (version, record) = &mut *state;
         let mut changed = record.clone();
-        if let Some(attempt) = &mut changed.attempt {
-            attempt.progress = Some(progress);
+        change(&mut changed);
+        if changed != *record {
+            *version = self.store.commit(&changed, Some(*version)).await?;
+            *record = changed;
         }
-        *version = self.store.commit(&changed, Some(*version)).await?;
-        *record = changed;
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub mod ladder;
 pub mod output;
 
 mod record;
-pub use record::{Attempt, Current, Failures, Generation, Record};
+pub use record::{Attempt, Current, Debt, Failures, Generation, Record};
 
 pub mod schedule;
 pub use schedule::RenewalPolicy;

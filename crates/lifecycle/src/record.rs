@@ -5,7 +5,7 @@ use std::fmt;
 use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateSpec, Facts, IssueErrorClass, Progress, spec::CertificateId};
+use crate::{CertificateSpec, Facts, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
 ///
@@ -21,6 +21,10 @@ pub struct Record {
     pub current: Option<Current>,
     /// The issuance under way, if any: it survives a crash.
     pub attempt: Option<Attempt>,
+    /// What issuers presented and have not removed yet. It outlives the attempt, and is paid after a crash
+    /// too.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
     /// The failures since the last success or change of the spec.
     pub failures: Option<Failures>,
     /// The highest generation ever used; numbers are never used twice.
@@ -39,6 +43,7 @@ impl Record {
             spec,
             current: None,
             attempt: None,
+            debts: Vec::new(),
             failures: None,
             last_generation: Generation(0),
         }
@@ -115,6 +120,16 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// How far the issuer has come, in the issuer's own words.
     pub progress: Option<Progress>,
+}
+
+/// Something that an issuer put into the world and must take out again, such as a TXT record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Debt {
+    /// Whose.
+    pub issuer: IssuerName,
+    /// What, in the issuer's own words.
+    pub what: Progress,
 }
 
 /// Attempts that failed in a row.

@@ -184,10 +184,8 @@ impl Keeper {
     /// [`Error::Issue`] when something could not be removed; it stays on record.
     pub async fn abandon(&self, id: &CertificateId) -> Result<(), Error> {
         let (version, record) = self.inner.record(id).await?;
-        if record.attempt.is_some() {
-            step::settle(&self.inner, version, record).await?;
-        }
-        Ok(())
+        let (version, record) = step::drop_attempt(&self.inner, version, record).await?;
+        step::settle(&self.inner, version, record).await.2
     }
 
     /// The certificate that serves now, with its key, or `None` when there is none yet.
@@ -240,22 +238,21 @@ impl Inner {
     }
 
     fn issuer(&self, spec: &CertificateSpec) -> Result<&Arc<dyn Issuer>, Error> {
-        self.issuers.get(spec.issuer_name()).ok_or_else(|| {
-            let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
-            Error::UnknownIssuer {
-                id: spec.id().clone(),
-                issuer: spec.issuer_name().clone(),
-                known: known.join(", "),
-            }
-        })
+        let name = spec.issuer_name();
+        self.issuers.get(name).ok_or_else(|| self.unknown_issuer(spec.id(), name))
+    }
+
+    fn unknown_issuer(&self, id: &CertificateId, issuer: &IssuerName) -> Error {
+        let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
+        Error::UnknownIssuer { id: id.clone(), issuer: issuer.clone(), known: known.join(", ") }
     }
 
     async fn record(&self, id: &CertificateId) -> Result<(crate::Version, Record), Error> {
         self.store.load(id).await?.ok_or_else(|| Error::UnknownCertificate { id: id.clone() })
     }
 
-    fn journal(&self, version: crate::Version, record: Record) -> Journal {
-        Journal::new(self.store.clone(), self.clock.clone(), self.observer.clone(), version, record)
+    fn journal(&self, issuer: &IssuerName, state: (crate::Version, Record)) -> Journal {
+        Journal::new(self.store.clone(), self.clock.clone(), self.observer.clone(), issuer.clone(), state)
     }
 
     fn tell(&self, id: &CertificateId, kind: EventKind) {

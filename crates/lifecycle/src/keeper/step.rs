@@ -1,16 +1,21 @@
 //! One pass over a certificate: load, decide, and walk an issuance step by step.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use perennial_core::{SecretBytes, SecretString};
 
 use super::{Inner, Issued, Outcome, due};
 use crate::{
     Attempt, CertificateId, Current, Decision, Error, EventKind, Facts, Failures, Generation, Holding,
-    IssueErrorClass, IssuedChain, Material, PrivateKey, Reason, Record, SigningRequest, Slot, StoreError,
-    Version, contract, decide, ladder, schedule::Spread,
+    IssueErrorClass, IssuedChain, IssuerName, Material, PrivateKey, Reason, Record, SigningRequest, Slot,
+    StoreError, Version, contract, decide, ladder, schedule::Spread,
 };
 
 /// How many generations before the current one are kept: one, to go back to by hand.
 const GENERATIONS_KEPT: u32 = 1;
+
+/// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
+const DEBT_PAUSE: Duration = Duration::from_secs(600);
 
 pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, Error> {
     let (version, record) = inner.record(id).await?;
@@ -22,13 +27,16 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
     });
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
         Decision::Keep { until } => {
-            // An attempt that nobody wants any more may still owe a clean-up.
-            if record.attempt.is_some() {
-                settle(inner, version, record).await?;
-            }
+            // An attempt that nobody wants any more, and debts that could not be paid in their time.
+            let (version, record) = drop_attempt(inner, version, record).await?;
+            let settled = settle(inner, version, record).await.2;
+            let until = if settled.is_ok() { until } else { until.min(inner.clock.now() + DEBT_PAUSE) };
             Ok(Outcome::Kept { until })
         }
-        Decision::Wait { until, .. } => Ok(Outcome::Waiting { until }),
+        Decision::Wait { until, .. } => {
+            let _ = settle(inner, version, record).await;
+            Ok(Outcome::Waiting { until })
+        }
         Decision::Renew { why } => renew(inner, version, record, why).await,
     }
 }
@@ -59,7 +67,7 @@ async fn issue(inner: &Inner, version: Version, record: Record, why: Reason) -> 
     let request =
         SigningRequest::new(spec.id().clone(), spec.names().to_vec(), &key)?.profile(spec.profile_name());
 
-    let journal = inner.journal(version, record);
+    let journal = inner.journal(spec.issuer_name(), (version, record));
     let issued = issuer.issue(&request, &journal).await;
     let (version, record) = journal.into_state().await;
     let chain = issued?;
@@ -91,7 +99,9 @@ async fn take_up(inner: &Inner, version: Version, record: Record) -> Result<Walk
             Err(error) => return Err(error),
         }
     }
-    let (version, record) = settle(inner, version, record).await?;
+    let (version, record) = drop_attempt(inner, version, record).await?;
+    // What cannot be removed now must not hold a new certificate back; it stays on record.
+    let (version, record, _) = settle(inner, version, record).await;
     begin(inner, version, record).await
 }
 
@@ -144,23 +154,37 @@ async fn finish(
     Ok(record)
 }
 
-/// Lets the issuer of an attempt that will not be continued clean up, and drops the attempt.
+/// Forgets an attempt that will not be continued, its key too.
+pub(super) async fn drop_attempt(
+    inner: &Inner,
+    version: Version,
+    mut record: Record,
+) -> Result<(Version, Record), Error> {
+    let Some(attempt) = record.attempt.take() else { return Ok((version, record)) };
+    let version = inner.store.commit(&record, Some(version)).await?;
+    let _ = inner.store.forget(record.id(), attempt.generation).await;
+    Ok((version, record))
+}
+
+/// Lets each issuer pay what it owes; returns the first failure, after all have been asked.
 pub(super) async fn settle(
     inner: &Inner,
     version: Version,
     record: Record,
-) -> Result<(Version, Record), Error> {
-    let Some(attempt) = &record.attempt else { return Ok((version, record)) };
-    let issuer = inner.issuer(&attempt.asked_for)?.clone();
-    let generation = attempt.generation;
-    let journal = inner.journal(version, record);
-    let settled = issuer.settle(&journal).await;
-    let (version, mut record) = journal.into_state().await;
-    settled?;
-    record.attempt = None;
-    let version = inner.store.commit(&record, Some(version)).await?;
-    let _ = inner.store.forget(record.id(), generation).await;
-    Ok((version, record))
+) -> (Version, Record, Result<(), Error>) {
+    let owing: BTreeSet<IssuerName> = record.debts.iter().map(|debt| debt.issuer.clone()).collect();
+    let (mut state, mut result) = ((version, record), Ok(()));
+    for name in owing {
+        let Some(issuer) = inner.issuers.get(&name) else {
+            result = result.and(Err(inner.unknown_issuer(state.1.id(), &name)));
+            continue;
+        };
+        let journal = inner.journal(&name, state);
+        let settled = issuer.settle(&journal).await;
+        state = journal.into_state().await;
+        result = result.and(settled.map_err(Error::from));
+    }
+    (state.0, state.1, result)
 }
 
 /// Writes the failure down and returns when to try again.

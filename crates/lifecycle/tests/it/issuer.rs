@@ -8,12 +8,16 @@ use std::{
 
 use async_trait::async_trait;
 use perennial_core::{Clock, Retry};
-use perennial_lifecycle::{IssueError, IssueErrorClass, IssuedChain, Issuer, Journal, Progress, SigningRequest};
+use perennial_lifecycle::{
+    IssueError, IssueErrorClass, IssuedChain, Issuer, Journal, Progress, SigningRequest,
+};
 use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair};
 
 /// What the next call does instead of signing.
 pub(crate) enum Mischief {
     Fail(IssueErrorClass, Retry),
+    /// Signs, but what it presented cannot be removed.
+    LeaveDebt,
     OtherKey,
     OtherNames,
     /// Records progress and then never returns, as if the process died there.
@@ -80,6 +84,8 @@ impl Issuer for TestIssuer {
         let found = journal.progress().await.and_then(|progress| progress.decode());
         self.found.lock().unwrap().push(found);
         journal.record(Progress::encode(&"order 1").unwrap()).await?;
+        let debts = [Progress::encode(&"txt 1").unwrap()];
+        journal.owe(&debts).await?;
         let mischief = self.mischief.lock().unwrap().pop_front();
         match mischief {
             Some(Mischief::Fail(class, retry)) => Err(IssueError::new(class, "told to fail", retry)),
@@ -87,12 +93,24 @@ impl Issuer for TestIssuer {
                 self.hanging.notify_one();
                 std::future::pending().await
             }
-            mischief => Ok(self.sign(request, mischief.as_ref())),
+            Some(Mischief::LeaveDebt) => Ok(self.sign(request, None)),
+            mischief => {
+                journal.paid(&debts).await?;
+                Ok(self.sign(request, mischief.as_ref()))
+            }
         }
     }
 
-    async fn settle(&self, _: &Journal) -> Result<(), IssueError> {
+    async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
+        let stuck = matches!(self.mischief.lock().unwrap().front(), Some(Mischief::LeaveDebt));
+        if stuck {
+            self.mischief.lock().unwrap().pop_front();
+            return Err(IssueError::new(IssueErrorClass::Transient, "still there", Retry::Backoff));
+        }
         *self.settled.lock().unwrap() += 1;
+        let debts = journal.debts().await;
+        assert!(!debts.is_empty(), "asked to settle without a debt");
+        journal.paid(&debts).await?;
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ use std::{
 
 use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{
-    CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, IssueErrorClass, Keeper, KeyAlgorithm,
-    MemoryStore, Outcome, Slot, Store,
+    CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, IssueErrorClass, Keeper,
+    KeyAlgorithm, MemoryStore, Outcome, Slot, Store,
 };
 use perennial_testkit::ManualClock;
 
@@ -166,7 +166,11 @@ async fn a_process_that_dies_goes_on_with_the_same_key_where_it_stopped() {
     let asked = issuer.asked.lock().unwrap();
     assert_eq!(asked[0], asked[1], "the same key");
     assert_eq!(*issuer.found.lock().unwrap(), [None, Some("order 1".to_owned())], "where it stopped");
-    let resumed = events.lock().unwrap().iter().any(|event| matches!(event.kind, EventKind::Issuing { resumed: true, .. }));
+    let resumed = events
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|event| matches!(event.kind, EventKind::Issuing { resumed: true, .. }));
     assert!(resumed);
 }
 
@@ -181,6 +185,39 @@ async fn a_changed_wish_ends_the_wait_and_settles_what_was_under_way() {
     assert!(matches!(scene.step().await, Outcome::Issued { .. }));
     assert_eq!(*scene.issuer.settled.lock().unwrap(), 1);
     assert_eq!(scene.keeper.current(&scene.id).await.unwrap().unwrap().facts().names, changed.name_set());
+}
+
+#[tokio::test]
+async fn a_debt_outlives_success_and_is_paid_later() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::LeaveDebt); // signing succeeds, cleaning up does not
+    scene.issuer.next(Mischief::LeaveDebt); // nor does it at the next look
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    let Outcome::Kept { until } = scene.step().await else { panic!("not kept") };
+    assert!(
+        until.since(scene.clock.now()) <= Duration::from_secs(600),
+        "a debt is looked after soon: {until}"
+    );
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts.len(), 1);
+    let Outcome::Kept { until } = scene.step().await else { panic!("not kept") };
+    assert!(until.since(scene.clock.now()) > DAY, "a paid debt needs no look");
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts, []);
+}
+
+#[tokio::test]
+async fn abandoning_pays_what_is_owed() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Hang);
+    tokio::select! {
+        outcome = scene.step() => panic!("returned {outcome:?}"),
+        () = scene.issuer.hanging.notified() => {}
+    }
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts.len(), 1);
+    scene.keeper.abandon(&scene.id).await.unwrap();
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    assert_eq!((record.debts.len(), record.attempt), (0, None));
 }
 
 #[tokio::test]
@@ -227,7 +264,10 @@ async fn servers_read_the_current_link_of_the_file_store() {
     assert_ne!(first, second);
     let issued = scene.keeper.current(&scene.id).await.unwrap().unwrap();
     assert_eq!(second, issued.chain_pem().as_bytes());
-    assert_eq!(std::fs::read(current.join("privkey.pem")).unwrap(), issued.private_key_pem().expose().as_bytes());
+    assert_eq!(
+        std::fs::read(current.join("privkey.pem")).unwrap(),
+        issued.private_key_pem().expose().as_bytes()
+    );
 }
 
 #[tokio::test]

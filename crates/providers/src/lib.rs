@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
+//! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes |
 //! | [`laws`] | the contract as checks that run against any provider |
@@ -57,6 +58,8 @@ pub use receipt::Receipt;
 
 mod registry;
 pub use registry::{Factory, OptionDoc, Options, Registry};
+
+pub mod rfc2136;
 
 pub mod txt;
 

@@ -4,12 +4,25 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error};
+use crate::{ConfigError, DnsProvider, Error, rfc2136};
 
 mod options;
 pub use options::{OptionDoc, Options};
 
 /// Makes providers from a name and options: what a command line or a configuration file has.
+///
+/// ```
+/// use perennial_providers::{Options, Registry};
+///
+/// let registry = Registry::standard();
+/// let options: Options = [("server", "192.0.2.1"), ("zone", "example.com")].into_iter().collect();
+/// let provider = registry.create("rfc2136", &options)?;
+/// assert_eq!(provider.kind(), "rfc2136");
+///
+/// let error = registry.create("rfc2137", &options).err().unwrap();
+/// assert_eq!(error.to_string(), "there is no DNS provider `rfc2137`; there are rfc2136");
+/// # Ok::<(), perennial_providers::Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry {
     factories: BTreeMap<String, Factory>,
@@ -25,7 +38,9 @@ impl Registry {
     /// A registry that knows every provider of this crate that an operator can use.
     #[must_use]
     pub fn standard() -> Self {
-        Self::empty()
+        let mut registry = Self::empty();
+        registry.register(rfc2136::KIND, rfc2136::factory());
+        registry
     }
 
     /// Adds a provider, or puts another in its place.

@@ -17,3 +17,5 @@ pub use error::Error;
 
 pub mod guard;
 pub use guard::ChildGuard;
+
+pub mod real;

@@ -21,4 +21,6 @@ pub use error::Error;
 pub mod guard;
 pub use guard::ChildGuard;
 
+pub mod real;
+
 mod sync;

@@ -7,13 +7,20 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`clock`] | a clock that moves when the test says so |
+//! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
 
 pub mod clock;
 pub use clock::ManualClock;
+
+pub mod dns;
 
 mod error;
 pub use error::Error;
 
 pub mod guard;
 pub use guard::ChildGuard;
+
+pub mod real;
+
+mod sync;

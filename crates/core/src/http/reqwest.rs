@@ -41,7 +41,6 @@ impl ReqwestClient {
     }
 
     /// Starts a client with other settings.
-    #[must_use]
     pub fn builder() -> ReqwestClientBuilder {
         ReqwestClientBuilder::default()
     }

@@ -183,7 +183,11 @@ mod tests {
 
     /// Signal 0 asks whether a process exists; a zombie does until its parent has looked.
     fn exists(pid: u32) -> bool {
-        Command::new("sh").args(["-c", "kill -0 \"$0\" 2>/dev/null", &pid.to_string()]).status().unwrap().success()
+        Command::new("sh")
+            .args(["-c", "kill -0 \"$0\" 2>/dev/null", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
     }
 
     #[test]
@@ -215,7 +219,8 @@ mod tests {
     #[tokio::test]
     async fn a_probe_that_hangs_ends_at_the_deadline() {
         let mut guard = ChildGuard::spawn(shell("exec sleep 3600"), log()).unwrap();
-        let error = guard.wait_until_ready(Duration::from_millis(50), std::future::pending).await.unwrap_err();
+        let error =
+            guard.wait_until_ready(Duration::from_millis(50), std::future::pending).await.unwrap_err();
         assert!(matches!(error, Error::ChildNotReady { .. }), "{error}");
     }
 

@@ -7,10 +7,14 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`clock`] | a clock that moves when the test says so |
+//! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
+//! | [`real`] | BIND, unbound and Pebble, started for a test |
 
 pub mod clock;
 pub use clock::ManualClock;
+
+pub mod dns;
 
 mod error;
 pub use error::Error;
@@ -19,3 +23,5 @@ pub mod guard;
 pub use guard::ChildGuard;
 
 pub mod real;
+
+mod sync;

@@ -1,0 +1,3 @@
+//! The little internet, used over real sockets as a program would use it.
+
+mod dns;

@@ -1,6 +1,6 @@
 //! [`HttpClient`] over reqwest, rustls and ring.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};

@@ -93,7 +93,7 @@ pub struct Problem {
     /// Whom it is about; in subproblems only (RFC 8555 §6.7.1).
     pub identifier: Option<Identifier>,
     /// One for each identifier that has its own problem, at most 100.
-    pub subproblems: Vec<Problem>,
+    pub subproblems: Vec<Self>,
     /// Where to read more, or what to visit (`userActionRequired`, RFC 8555 §7.3.3).
     pub instance: Option<Url>,
     /// The terms that have to be agreed to (`Link` with relation `terms-of-service`).

@@ -7,15 +7,13 @@
 /// characters long; a cut is marked with `…`.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
-    let mut count = 0_usize;
-    for character in folded(text) {
+    for (count, character) in folded(text).enumerate() {
         if count == limit {
             shown.pop();
             shown.push('…');
             break;
         }
         shown.push(character);
-        count += 1;
     }
     if shown.ends_with(' ') {
         shown.pop();

@@ -14,7 +14,8 @@
 //!             Outgoing::Plain(request) => request,
 //!             Outgoing::Unsigned(unsigned) => {
 //!                 let signer = session.signer().expect("unsigned requests come of sessions with a key");
-//!                 unsigned.seal(session, &signer.sign(unsigned.message()).await?)?
+//!                 let signature = signer.sign(unsigned.message()).await?;
+//!                 unsigned.seal(session, &signature)?
 //!             }
 //!         };
 //!         let progress = match http.send(request).await {
@@ -92,8 +93,10 @@ struct Spec<T> {
     limit: usize,
     /// Until when to look again, for the one verb that waits.
     patience: Option<Timestamp>,
-    read: Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Sync>,
+    read: Read<T>,
 }
+
+type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Sync>;
 
 enum Target {
     Directory,
@@ -112,8 +115,10 @@ enum Credential {
 enum Payload {
     Fixed(String),
     /// Depends on what the server offers, or is refused because of it.
-    For(Box<dyn Fn(&Directory) -> Result<String, Error> + Send + Sync>),
+    For(MakePayload),
 }
+
+type MakePayload = Box<dyn Fn(&Directory) -> Result<String, Error> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -353,6 +358,3 @@ impl<T> fmt::Debug for Progress<T> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

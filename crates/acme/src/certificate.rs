@@ -390,6 +390,3 @@ impl CertificateFault {
         Retry::Backoff
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,7 @@
 //! | [`clock`] | a clock that moves when the test says so |
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
+//! | [`real`] | BIND, unbound and Pebble, started for a test |
 
 pub mod clock;
 pub use clock::ManualClock;

@@ -77,29 +77,32 @@ pub struct Component {
     pub path: PathBuf,
     /// Its version, as its package or the program itself says.
     pub version: String,
-    /// Where its shared libraries lie, when it was unpacked into a directory instead of installed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub libraries: Option<PathBuf>,
+    /// The directories of its shared libraries, when it was unpacked somewhere instead of installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub libraries: Vec<PathBuf>,
 }
 
 impl Component {
     /// A program that needs nothing but itself.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, version: impl Into<String>) -> Self {
-        Self { path: path.into(), version: version.into(), libraries: None }
+        Self { path: path.into(), version: version.into(), libraries: Vec::new() }
     }
 
-    /// The same, with shared libraries in a directory of their own.
+    /// The same, with shared libraries in directories of their own.
     #[must_use]
-    pub fn with_libraries(self, libraries: impl Into<PathBuf>) -> Self {
-        Self { libraries: Some(libraries.into()), ..self }
+    pub fn with_libraries(self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { libraries: libraries.into_iter().collect(), ..self }
     }
 
     /// A command that runs it.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        if let Some(libraries) = &self.libraries {
+        // A directory with a colon in its name cannot be given; the program then says what it misses.
+        if let Ok(libraries) = std::env::join_paths(&self.libraries)
+            && !libraries.is_empty()
+        {
             command.env("LD_LIBRARY_PATH", libraries);
         }
         command
@@ -143,12 +146,10 @@ impl Components {
     pub fn locate() -> Self {
         let written = std::env::var_os(Self::VARIABLE).map(PathBuf::from).or_else(beside_this_program);
         let mut components = written.and_then(|path| Self::read(&path)).unwrap_or_default();
-        components.0.retain(|_, component| component.path.is_file());
+        components.forget_lost();
         for tool in Tool::ALL {
-            if let std::collections::btree_map::Entry::Vacant(entry) = components.0.entry(tool)
-                && let Some(path) = on_path(tool)
-            {
-                entry.insert(Component::new(path, "unknown"));
+            if let (false, Some(path)) = (components.has(tool), on_path(tool)) {
+                components.insert(tool, Component::new(path, "unknown"));
             }
         }
         components
@@ -168,6 +169,17 @@ impl Components {
                 ),
             )
         })
+    }
+
+    /// Whether one of them is known.
+    #[must_use]
+    pub fn has(&self, tool: Tool) -> bool {
+        self.0.contains_key(&tool)
+    }
+
+    /// Passes over those whose file is gone.
+    pub fn forget_lost(&mut self) {
+        self.0.retain(|_, component| component.path.is_file());
     }
 
     /// Notes where one of them lies.
@@ -217,7 +229,8 @@ mod tests {
         let path = directory.path().join("components.json");
         let mut components = Components::default();
         components.insert(Tool::Pebble, Component::new("/opt/pebble", "2.10.0"));
-        components.insert(Tool::Named, Component::new("/opt/named", "9.18").with_libraries("/opt/lib"));
+        components
+            .insert(Tool::Named, Component::new("/opt/named", "9.18").with_libraries(["/opt/lib".into()]));
         components.write(&path).unwrap();
         assert_eq!(Components::read(&path), Some(components));
     }
@@ -233,8 +246,10 @@ mod tests {
 
     #[test]
     fn an_unpacked_program_runs_with_its_own_libraries() {
-        let command = Component::new("/opt/named", "9.18").with_libraries("/opt/lib").command();
+        let command = Component::new("/opt/named", "9.18")
+            .with_libraries(["/opt/lib".into(), "/opt/lib64".into()])
+            .command();
         let variables: Vec<_> = command.get_envs().collect();
-        assert_eq!(variables, [("LD_LIBRARY_PATH".as_ref(), Some("/opt/lib".as_ref()))]);
+        assert_eq!(variables, [("LD_LIBRARY_PATH".as_ref(), Some("/opt/lib:/opt/lib64".as_ref()))]);
     }
 }

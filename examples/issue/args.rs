@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
-use perennial::{KeyAlgorithm, propagation::NameServer};
+use perennial::{
+    KeyAlgorithm,
+    propagation::{NameServer, Nat64},
+};
 
 /// Obtain one certificate by DNS-01, showing every stage.
 ///
@@ -55,7 +58,7 @@ pub(crate) struct Args {
 
     /// How IPv4 name servers are reached from an IPv6-only host: auto, off, or a prefix such as 64:ff9b::/96
     #[arg(long, value_name = "auto|off|PREFIX", default_value = "auto")]
-    pub(crate) nat64: String,
+    pub(crate) nat64: Nat64,
 
     /// The port of authoritative name servers, for laboratories
     #[arg(long, value_name = "PORT", default_value_t = 53)]
@@ -116,7 +119,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         _ => return Err(format!("{text:?} is no duration: write 90, 90s, 10m or 1h")),
     };
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no duration: write 90, 90s, 10m or 1h"))?;
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?} is no duration: write 90, 90s, 10m or 1h"))?;
     match number.checked_mul(seconds_per_unit) {
         Some(seconds @ 1..=604_800) => Ok(Duration::from_secs(seconds)),
         _ => Err(format!("{text:?} is out of range: use one second to a week")),

@@ -30,7 +30,10 @@ pub(crate) async fn scene(args: &Args) -> Result<(Scene, World), Failure> {
             let lag = if number == 1 { format!(", {} s behind", LAG.as_secs()) } else { String::new() };
             eprintln!("  name server {} for example.com{lag}", server.address());
         }
-        eprintln!("  resolver    {}, which claims {DOMAIN} for itself, as in-cluster DNS does", world.resolver());
+        eprintln!(
+            "  resolver    {}, which claims {DOMAIN} for itself, as in-cluster DNS does",
+            world.resolver()
+        );
         eprintln!();
     }
     let tsig = world.tsig();

@@ -77,7 +77,8 @@ async fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn spec(args: &Args, scene: &Scene) -> Result<CertificateSpec, Failure> {
-    let spec = CertificateSpec::new("issue", &scene.names).map_err(|error| Failure::usage(error.to_string()))?;
+    let spec =
+        CertificateSpec::new("issue", &scene.names).map_err(|error| Failure::usage(error.to_string()))?;
     let spec = spec.key_algorithm(args.key);
     Ok(match &args.profile {
         Some(profile) => spec.profile(profile),
@@ -85,21 +86,15 @@ fn spec(args: &Args, scene: &Scene) -> Result<CertificateSpec, Failure> {
     })
 }
 
-fn keeper(
-    args: &Args,
-    scene: Scene,
-    progress: &Progress,
-    reports: &Arc<Reports>,
-) -> Result<Keeper, Failure> {
+fn keeper(args: &Args, scene: Scene, progress: &Progress, reports: &Arc<Reports>) -> Result<Keeper, Failure> {
     let (shown, kept) = (progress.clone(), reports.clone());
-    let solver = Dns01::new(scene.provider).checker(scene.checker).timeout(args.timeout).on_report(move |report| {
-        shown.report(report);
-        kept.keep(report);
-    });
-    let mut issuer = AcmeIssuer::builder(scene.directory)
-        .http(scene.http)
-        .solver(solver)
-        .timeout(args.timeout);
+    let solver =
+        Dns01::new(scene.provider).checker(scene.checker).timeout(args.timeout).on_report(move |report| {
+            shown.report(report);
+            kept.keep(report);
+        });
+    let mut issuer =
+        AcmeIssuer::builder(scene.directory).http(scene.http).solver(solver).timeout(args.timeout);
     if scene.agreed {
         issuer = issuer.agree_to_terms();
     }
@@ -151,7 +146,7 @@ struct Reports(Mutex<Vec<Report>>);
 impl Reports {
     fn keep(&self, report: &Report) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.retain(|known| known.name != report.name);
+        reports.retain(|known| known.wanted != report.wanted);
         reports.push(report.clone());
     }
 

@@ -9,7 +9,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use perennial::{
     lifecycle::{Event, EventKind, Stage},
-    propagation::Report,
+    propagation::{Report, report::State},
 };
 
 /// Shows what happens, on standard error. Cloning is cheap.
@@ -54,23 +54,28 @@ impl Progress {
         match &event.kind {
             EventKind::Issuing { why, .. } => self.note(&format!("issuing: {why}")),
             EventKind::Stage { stage } => self.note(&line(stage)),
-            EventKind::Issued { renews_at, .. } => self.note(&format!("verified and stored; renews at {renews_at}")),
-            EventKind::Failed { message, .. } => self.note(&format!("failed: {}", message.lines().next().unwrap_or_default())),
+            EventKind::Issued { renews_at, .. } => {
+                self.note(&format!("verified and stored; renews at {renews_at}"))
+            }
+            EventKind::Failed { message, .. } => {
+                self.note(&format!("failed: {}", message.lines().next().unwrap_or_default()))
+            }
             _ => {}
         }
     }
 
     /// How many addresses have the record by now.
     pub(crate) fn report(&self, report: &Report) {
-        let (seen, all) = (report.satisfied(), report.addresses.len());
+        let rows = || report.stages.iter().flat_map(|stage| &stage.rows);
+        let (seen, all) = (rows().filter(|row| row.state == State::Satisfied).count(), rows().count());
         let mut shown = self.inner.propagation.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bars) = &self.inner.bars {
-            let bar = shown.bar(bars, report.name.as_ref());
+            let bar = shown.bar(bars, report.wanted.name().as_str());
             bar.set_length(all as u64);
             bar.set_position(seen as u64);
             return;
         }
-        let text = format!("propagation: {seen} of {all} addresses have {}", report.name);
+        let text = format!("propagation: {seen} of {all} addresses have {}", report.wanted.name());
         if shown.last_line != text {
             shown.last_line.clone_from(&text);
             drop(shown);
@@ -92,7 +97,9 @@ impl Propagation {
         if let Some((_, bar)) = self.bars.iter().find(|(known, _)| known == name) {
             return bar.clone();
         }
-        let style = ProgressStyle::with_template("{spinner} {elapsed:>4} [{bar:20}] {pos}/{len} addresses have {msg}");
+        let style = ProgressStyle::with_template(
+            "{spinner} {elapsed:>4} [{bar:20}] {pos}/{len} addresses have {msg}",
+        );
         let bar = bars.add(ProgressBar::new(0).with_message(name.to_owned()));
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));

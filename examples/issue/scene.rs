@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use perennial::{
     core::{HttpClient, ReqwestClient, SecretString},
-    propagation::{Checker, Mode, Nat64},
+    propagation::{Checker, Mode},
     providers::{DnsProvider, Options, Registry},
 };
 
@@ -23,18 +23,23 @@ pub(crate) struct Scene {
 impl Scene {
     /// The real world, as the command line describes it.
     pub(crate) fn from_args(args: &Args) -> Result<Self, Failure> {
-        let missing = |flag: &str| Failure::usage(format!("{flag} is missing: the real world needs --directory, --domain and --provider"));
+        let missing = |flag: &str| {
+            Failure::usage(format!(
+                "{flag} is missing: the real world needs --directory, --domain and --provider"
+            ))
+        };
         let directory = args.directory.clone().ok_or_else(|| missing("--directory"))?;
         if args.domain.is_empty() {
             return Err(missing("--domain"));
         }
         let provider = args.provider.as_deref().ok_or_else(|| missing("--provider"))?;
+        let http = http(args.ca_file.as_deref())?;
         Ok(Self {
             directory,
             agreed: args.agree_tos,
-            http: http(args.ca_file.as_deref())?,
             provider: provider_from(provider, &args.provider_option)?,
-            checker: checker(args)?,
+            checker: checker(args, http.clone())?,
+            http,
             names: args.domain.clone(),
         })
     }
@@ -73,19 +78,13 @@ fn provider_from(kind: &str, given: &[String]) -> Result<Arc<dyn DnsProvider>, F
     Ok(registry.create(kind, &options)?)
 }
 
-fn checker(args: &Args) -> Result<Checker, Failure> {
-    let nat64 = match args.nat64.as_str() {
-        "auto" => Nat64::Auto,
-        "off" => Nat64::Off,
-        prefix => {
-            let prefix = prefix.parse().map_err(|error| {
-                Failure::usage(format!("--nat64 {prefix}: {error}; or use auto or off"))
-            })?;
-            Nat64::Prefixes(vec![prefix])
-        }
-    };
+fn checker(args: &Args, http: Arc<dyn HttpClient>) -> Result<Checker, Failure> {
     let mode = if args.nameservers_only { Mode::RecursiveOnly } else { Mode::Authoritative };
-    let mut checker = Checker::builder().mode(mode).nat64(nat64).authoritative_port(args.authoritative_port);
+    let mut checker = Checker::builder()
+        .mode(mode)
+        .nat64(args.nat64.clone())
+        .http(http)
+        .authoritative_port(args.authoritative_port);
     if !args.nameserver.is_empty() {
         checker = checker.nameservers(args.nameserver.clone());
     }

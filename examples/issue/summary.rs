@@ -34,7 +34,12 @@ pub(crate) fn print(
     println!("  names      {}", names.join(", "));
     println!("  issuer     {}", facts.issuer);
     println!("  serial     {}", facts.serial);
-    println!("  valid      {} to {} ({} days)", facts.not_before, facts.not_after, facts.lifetime().as_secs() / 86_400);
+    println!(
+        "  valid      {} to {} ({} days)",
+        facts.not_before,
+        facts.not_after,
+        facts.lifetime().as_secs() / 86_400
+    );
     println!("  renews at  {renews_at}");
     for (name, path) in files {
         println!("  {:<14} {}", name, path.display());

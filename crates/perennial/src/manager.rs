@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use perennial_core::Clock;
 use perennial_lifecycle::{
-    Certificate, CertificateSpec, Error, Event, IssuerName, Issuer, Keeper, KeeperBuilder, SpecError, Store,
+    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, SpecError, Store,
 };
 
 /// Keeps certificates: obtains them, verifies them, stores them, and renews them for as long as it lives.

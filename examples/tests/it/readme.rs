@@ -68,7 +68,10 @@ async fn the_program_obtains_a_wildcard_certificate_and_takes_it_up_again() {
     let current = directory.path().join("certificates/certificates/wildcard/current");
     let chain = std::fs::read(current.join("fullchain.pem")).unwrap();
     let facts = perennial::lifecycle::Facts::from_pem(&chain).unwrap();
-    assert_eq!(facts.names.iter().map(AsRef::<str>::as_ref).collect::<Vec<_>>(), ["*.example.com", "example.com"]);
+    assert_eq!(
+        facts.names.iter().map(AsRef::<str>::as_ref).collect::<Vec<_>>(),
+        ["*.example.com", "example.com"]
+    );
     let owner = "_acme-challenge.example.com";
     assert_eq!(world.zone().txt_values(owner), Vec::<String>::new(), "a challenge record was left");
 }

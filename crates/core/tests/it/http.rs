@@ -63,7 +63,8 @@ async fn a_body_is_cut_off_at_its_limit_whether_announced_or_not() {
 
 #[tokio::test]
 async fn get_follows_redirects_and_post_never_does() {
-    let server = Server::plain(|head| if head.contains(" /old ") { redirect(302, "/new") } else { ok("new") }).await;
+    let server =
+        Server::plain(|head| if head.contains(" /old ") { redirect(302, "/new") } else { ok("new") }).await;
     let response = plain().send(get(&server.url("/old"))).await.unwrap();
     assert_eq!(response.body().as_ref(), b"new");
     for status in [301, 302, 303, 307, 308] {
@@ -136,7 +137,9 @@ async fn nobody_there_is_told_from_a_broken_exchange() {
 
 #[tokio::test]
 async fn every_status_is_a_response() {
-    let server = Server::plain(|_| b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()).await;
+    let server =
+        Server::plain(|_| b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())
+            .await;
     let mut request = get(&server.url("/"));
     *request.method_mut() = Method::HEAD;
     assert_eq!(plain().send(request).await.unwrap().status().as_u16(), 503);

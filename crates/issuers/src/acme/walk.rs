@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Error as AcmeError, Expected, Identifier,
-    NewOrder, Order, OrderStatus, ProblemType,
+    Account, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Error as AcmeError, Expected,
+    Identifier, NewOrder, Order, OrderStatus, ProblemType,
 };
 use perennial_core::Timestamp;
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};

@@ -170,7 +170,7 @@ async fn the_directory_is_fetched_once_a_day() {
 async fn a_profile_that_is_not_offered_costs_no_request() {
     let stage = Stage::new();
     let account = stage.account().await;
-    let error = account.new_order(&NewOrder::new(&names(1)).profile("tiny")).await.unwrap_err();
+    let error = account.new_order(&NewOrder::new(names(1)).profile("tiny")).await.unwrap_err();
     assert_eq!(error.to_string(), "the CA has no profile \"tiny\"; it offers: classic, short");
     let error = account.new_order(&NewOrder::new(names(0))).await.unwrap_err();
     assert_eq!(error.to_string(), "the order has no names");

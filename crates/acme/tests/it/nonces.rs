@@ -97,7 +97,7 @@ async fn the_payload_is_the_same_after_a_refused_nonce() {
     stage
         .on("POST /new-order", problem(400, "badNonce"))
         .on("POST /new-order", json(201, &order("pending", 1)).header("location", "/order/1"));
-    let made = account.new_order(&NewOrder::new(&names(1))).await.unwrap();
+    let made = account.new_order(&NewOrder::new(names(1))).await.unwrap();
     assert_eq!(made.url(), format!("{HOME}/order/1"));
     let seen = stage.script.seen();
     let payloads: Vec<Value> =

@@ -216,7 +216,7 @@ impl Stage {
             "POST /new-order",
             json(201, &order(status, 1)).header("location", format!("{HOME}/order/1")),
         );
-        account.new_order(&NewOrder::new(&names(1))).await.unwrap()
+        account.new_order(&NewOrder::new(names(1))).await.unwrap()
     }
 }
 

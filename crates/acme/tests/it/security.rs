@@ -58,7 +58,7 @@ async fn urls_in_orders_and_locations_are_checked_too() {
         "POST /new-order",
         json(201, &order("pending", 1)).header("location", "https://evil.test/order/1"),
     );
-    let error = account.new_order(&NewOrder::new(&names(1))).await.unwrap_err();
+    let error = account.new_order(&NewOrder::new(names(1))).await.unwrap_err();
     assert_eq!(refused_url(&error).0, "https://evil.test/order/1");
 }
 
@@ -77,7 +77,7 @@ async fn each_verb_wants_its_own_status() {
     let stage = Stage::new();
     let account = stage.account().await;
     stage.on("POST /new-order", json(200, &order("pending", 1)).header("location", "/order/1"));
-    let error = account.new_order(&NewOrder::new(&names(1))).await.unwrap_err();
+    let error = account.new_order(&NewOrder::new(names(1))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "newOrder at https://ca.test/new-order was answered with status 200, where 201 is required"
@@ -110,7 +110,7 @@ async fn an_order_for_other_names_is_refused() {
     let stage = Stage::new();
     let account = stage.account().await;
     stage.on("POST /new-order", json(201, &order("pending", 2)).header("location", "/order/1"));
-    let error = account.new_order(&NewOrder::new(&names(1))).await.unwrap_err();
+    let error = account.new_order(&NewOrder::new(names(1))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "the server made an order for [example.org, a1.example.org] where [example.org] was asked for"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use perennial_acme::{CertificateFault, ProblemType};
-use perennial_core::{DomainName, HttpError, Retry, Timestamp};
+use perennial_core::{DomainName, HttpError, Retry};
 use perennial_lifecycle::{FactsError, IssueError, IssueErrorClass, StoreError};
 
 /// What can go wrong while a certificate is issued.
@@ -26,14 +26,6 @@ pub enum Error {
     Configuration {
         /// What is wrong, and the remedy.
         reason: String,
-    },
-    /// The issuer's overall time was used up.
-    #[error("not issued by {deadline}: {doing} took too long; it will be taken up where it stopped")]
-    Deadline {
-        /// Until when it should have been.
-        deadline: Timestamp,
-        /// What was under way.
-        doing: &'static str,
     },
     /// The CA offers no challenge that a solver of ours can solve.
     #[error("no solver for {name}: the CA offers {offered}, this issuer has {have}")]
@@ -66,7 +58,7 @@ impl Error {
         match self {
             Self::AccountFile { .. } | Self::Configuration { .. } | Self::NoSolver { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
-            Self::Deadline { .. } | Self::Unreadable(_) => Retry::Backoff,
+            Self::Unreadable(_) => Retry::Backoff,
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
@@ -82,7 +74,6 @@ impl Error {
             | Self::NoSolver { .. }
             | Self::Store(_) => IssueErrorClass::Local,
             Self::Acme(error) => acme_class(error),
-            Self::Deadline { .. } => IssueErrorClass::Transient,
             Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) => IssueErrorClass::Transient,

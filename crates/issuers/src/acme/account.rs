@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use perennial_acme::{Account, Client, Es256, NewAccount, Url};
+use perennial_acme::{Account, Client, Es256, NewAccount};
 use perennial_core::{SecretBytes, SecretString};
 use perennial_lifecycle::{Journal, output};
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,7 @@ impl AccountKeeper {
     async fn find_or_register(&self, client: &Client, journal: &Journal) -> Result<Account, Error> {
         let kept = self.load(journal).await?.filter(|kept| kept.directory == self.directory);
         if let Some((url, kept)) = kept.as_ref().and_then(|kept| Some((kept.account_url.as_deref()?, kept))) {
-            let url: Url = url.parse().map_err(|error| self.damaged(&format!("account_url: {error}")))?;
-            return Ok(client.account(url, Arc::new(self.key(kept)?)));
+            return Ok(client.account(url, Arc::new(self.key(kept)?))?);
         }
         let mut credentials = match kept {
             Some(kept) => kept,

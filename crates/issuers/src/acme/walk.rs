@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, AuthorizationStatus, Challenge, Error as AcmeError, Expected, Identifier,
-    NewOrder, Order, OrderStatus, ProblemType,
+    Account, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Error as AcmeError, Expected,
+    Identifier, NewOrder, Order, OrderStatus, ProblemType,
 };
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,6 @@ async fn order(account: &Account, request: &SigningRequest, journal: &Journal) -
 
 /// The order on record, unless the CA has given it up, forgotten it, or it is for other names.
 async fn take_up(account: &Account, request: &SigningRequest, url: &str) -> Result<Option<Order>, Error> {
-    let Ok(url) = url.parse() else { return Ok(None) };
     let order = match account.order(url).await {
         Ok(order) => order,
         // 404 and 403 both mean that this account has no such order any more.
@@ -99,7 +98,7 @@ async fn validate(
     let authorizations = order.authorizations().await?;
     let chosen = authorizations
         .iter()
-        .filter(|authorization| authorization.status() == AuthorizationStatus::Pending)
+        .filter(|authorization| *authorization.status() == AuthorizationStatus::Pending)
         .map(|authorization| choose(issuer, authorization))
         .collect::<Result<Vec<_>, _>>()?;
     let proofs: Vec<Proof> = chosen.iter().map(|chosen| chosen.proof.clone()).collect();
@@ -140,7 +139,7 @@ async fn prove(
     }
     for chosen in chosen {
         // A crash after the answer: the CA is looking already, and must not be told twice.
-        if chosen.challenge.is_pending() {
+        if *chosen.challenge.status() == ChallengeStatus::Pending {
             chosen.challenge.answer().await?;
         }
         journal.tell(Stage::ChallengeAnswered { name: chosen.proof.name.clone() }).await;
@@ -185,10 +184,10 @@ async fn finish(
         journal.tell(Stage::Finalized).await;
     }
     order.wait_valid(deadline).await?;
-    let names: Vec<DomainName> = request.names.clone();
-    let expected = Expected { public_key: &request.public_key_der, names: &names, now: issuer.clock.now() };
+    let expected =
+        Expected { public_key: &request.public_key_der, names: &request.names, now: issuer.clock.now() };
     let chain = match &issuer.preferred_chain {
-        Some(common_name) => order.certificate_with_issuer(common_name).await?,
+        Some(common_name) => order.certificate_by_issuer(common_name).await?,
         None => order.certificate().await?,
     };
     chain.verify(&expected)?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use perennial_acme::{ChallengeKind, challenge};
 use perennial_core::DomainName;
-use perennial_propagation::{Checker, Report, Wanted};
+use perennial_propagation::{Checker, CheckerBuilder, Report, Wanted};
 use perennial_providers::{Change, DnsProvider, engine};
 
 use super::{Proof, Solver, Task};
@@ -54,8 +54,8 @@ impl Dns01 {
         Self { provider, checker: None, timeout: TIMEOUT, ttl: None, on_report: None }
     }
 
-    /// Who looks whether the records are visible. Default: a [`Checker`] over the name servers of
-    /// `/etc/resolv.conf`.
+    /// Who looks whether the records are visible. Default: a [`Checker`] with the settings of the environment
+    /// ([`CheckerBuilder::from_env`]), else over the name servers of `/etc/resolv.conf`.
     #[must_use]
     pub fn checker(mut self, checker: Checker) -> Self {
         self.checker = Some(checker);
@@ -87,7 +87,7 @@ impl Dns01 {
     fn usable_checker(&self) -> Result<Checker, Error> {
         match &self.checker {
             Some(checker) => Ok(checker.clone()),
-            None => Ok(Checker::builder().build()?),
+            None => Ok(CheckerBuilder::from_env()?.build()?),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_acme::{ChallengeKind, KeyAuthorization};
+use perennial_acme::{ChallengeKind, challenge::KeyAuthorization};
 use perennial_core::DomainName;
 use serde::{Deserialize, Serialize};
 

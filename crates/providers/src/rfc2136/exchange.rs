@@ -26,8 +26,8 @@ use super::{
 pub enum Transport {
     /// Over TCP, for servers or networks that let no UDP pass.
     Tcp,
-    /// Over UDP, sent again when no answer comes; over TCP when the request or the answer does not fit. The
-    /// default: no connection to be made, and every server takes it.
+    /// Over UDP, sent again when no answer comes; over TCP when the request or the answer does not fit, or when
+    /// nothing comes back in three seconds. The default: no connection to be made, and every server takes it.
     #[default]
     Udp,
 }
@@ -71,9 +71,10 @@ pub(super) enum Trouble {
     Network(String),
 }
 
-/// The first wait before a datagram is sent again; each later one is twice as long. RFC 1035 §4.2.1 advises
-/// two to five seconds for the whole internet; a primary is nearer, and repeating an update does no harm.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait for an answer before the datagram is sent again, and at last TCP is tried. RFC 1035 §4.2.1
+/// advises two to five seconds for the whole internet; a primary is nearer, and repeating an update does no
+/// harm.
+const UDP_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// After an answer that proves nothing, how long a true one may still come: a forger must be faster than the
 /// server, but not by more than this. Long enough for any round trip.
@@ -123,62 +124,57 @@ async fn ask_address(
     deadline: Instant,
     request: &Request<'_>,
 ) -> Result<Message, Trouble> {
+    let mut before = "";
     if transport == Transport::Udp && request.fits_datagram() {
         match over_udp(address, deadline, request).await? {
-            Some(answer) => return Ok(answer),
-            None => tracing::debug!(%address, "the answer does not fit into a datagram, asking over TCP"),
+            Heard::Answer(answer) => return Ok(*answer),
+            Heard::Truncated => before = "its answer does not fit into a datagram; ",
+            Heard::Nothing => before = "no answer over udp; ",
         }
+        tracing::debug!(%address, before, "asking over TCP");
     }
-    match timeout_at(deadline, over_tcp(address, request)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Err(Trouble::Network(describe(&error, "tcp"))),
-        Err(_) => Err(Trouble::Network(
-            "no answer over tcp in time; check the address and firewalls, and that it listens on tcp"
-                .to_owned(),
-        )),
-    }
+    let trouble = match timeout_at(deadline, over_tcp(address, request)).await {
+        Ok(Ok(outcome)) => return outcome,
+        Ok(Err(error)) => describe(&error, "tcp"),
+        Err(_) => "no answer over tcp in time; check the address, the port and firewalls".to_owned(),
+    };
+    Err(Trouble::Network(format!("{before}{trouble}")))
 }
 
-/// `None` when the answer was truncated.
-async fn over_udp(
-    address: SocketAddr,
-    deadline: Instant,
-    request: &Request<'_>,
-) -> Result<Option<Message>, Trouble> {
+/// What came over UDP.
+enum Heard {
+    Answer(Box<Message>),
+    Nothing,
+    Truncated,
+}
+
+async fn over_udp(address: SocketAddr, deadline: Instant, request: &Request<'_>) -> Result<Heard, Trouble> {
     let failed = |error: io::Error| Trouble::Network(describe(&error, "udp"));
     let socket = connected(address).await.map_err(failed)?;
     let mut buffer = vec![0; usize::from(u16::MAX)];
-    let mut doubtful: Option<Failure> = None;
-    let mut wait = FIRST_WAIT;
-    let mut end = deadline;
-    while Instant::now() < end {
+    for wait in UDP_WAITS {
         socket.send(request.bytes()).await.map_err(failed)?;
-        let mut again = (Instant::now() + wait).min(end);
-        wait = wait.saturating_mul(2);
+        let mut doubtful: Option<Failure> = None;
+        let mut again = deadline.min(Instant::now() + wait);
         while let Ok(received) = timeout_at(again, socket.recv(&mut buffer)).await {
             let length = received.map_err(failed)?;
             match request.read(buffer.get(..length).unwrap_or_default()) {
-                Reading::Answer(answer) => return Ok(Some(*answer)),
-                Reading::Truncated => return Ok(None),
+                Reading::Answer(answer) => return Ok(Heard::Answer(answer)),
+                Reading::Truncated => return Ok(Heard::Truncated),
                 Reading::Failed(failure) if failure.is_proved() => return Err(Trouble::Failed(failure)),
                 Reading::Failed(failure) => {
-                    if doubtful.is_none() {
-                        end = end.min(Instant::now() + GRACE);
-                        again = end;
+                    if doubtful.replace(failure).is_none() {
+                        again = deadline.min(Instant::now() + GRACE);
                     }
-                    doubtful = Some(failure);
                 }
                 Reading::Foreign => tracing::debug!(%address, "a message that answers nothing we asked"),
             }
         }
+        if let Some(failure) = doubtful {
+            return Err(Trouble::Failed(failure));
+        }
     }
-    Err(match doubtful {
-        Some(failure) => Trouble::Failed(failure),
-        None => Trouble::Network(
-            "no answer over udp in time; check the address and firewalls, or use the transport tcp"
-                .to_owned(),
-        ),
-    })
+    Ok(Heard::Nothing)
 }
 
 /// A socket on a port of its own that the system chose at random, and that hears this server only

@@ -141,3 +141,74 @@ pub(super) fn wire_name(name: &DomainName) -> Result<Name, Error> {
 pub(super) fn domain_name(name: &Name) -> Option<DomainName> {
     name.to_ascii().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(index: usize) -> DomainName {
+        format!("_acme-challenge.n{index}.example.com").parse().unwrap()
+    }
+
+    fn zone() -> Zone {
+        Zone::new("example.com".parse().unwrap())
+    }
+
+    #[test]
+    fn a_value_is_added_beside_its_siblings_and_removed_alone() {
+        let changes = [Change::add(name(1), "a"), Change::remove(name(2), "b")];
+        let ttl = |_: &DomainName| Duration::from_secs(5);
+        let message = update(7, &zone(), &changes, Guard::On, &ttl).unwrap();
+        let shown = |records: &[Record]| -> Vec<String> {
+            records
+                .iter()
+                .map(|r| format!("{} {} {} {} [{}]", r.name, r.ttl, r.dns_class, r.record_type(), r.data))
+                .collect()
+        };
+        assert_eq!(message.queries, [Query::query(wire_name(&zone().apex).unwrap(), RecordType::SOA)]);
+        assert_eq!(
+            shown(&message.answers),
+            [
+                "_acme-challenge.n1.example.com. 0 NONE TXT [UPDATE]",
+                "_acme-challenge.n1.example.com. 0 NONE CNAME [UPDATE]"
+            ]
+        );
+        assert_eq!(
+            shown(&message.authorities),
+            [
+                "_acme-challenge.n1.example.com. 5 IN TXT [a]",
+                "_acme-challenge.n2.example.com. 0 NONE TXT [b]"
+            ]
+        );
+        let plain = update(7, &zone(), &changes, Guard::Off, &ttl).unwrap();
+        assert!(plain.answers.is_empty());
+        assert_eq!(plain.authorities, message.authorities);
+    }
+
+    #[test]
+    fn a_time_to_live_has_31_bits() {
+        let long = |_: &DomainName| Duration::MAX;
+        let message = update(7, &zone(), &[Change::add(name(1), "a")], Guard::Off, &long).unwrap();
+        assert_eq!(message.authorities.first().map(|record| record.ttl), Some(0x7fff_ffff));
+    }
+
+    proptest! {
+        #[test]
+        fn every_run_fits_into_a_message_and_none_is_lost(
+            lengths in proptest::collection::vec(1..=txt::MAX_VALUE, 0..60),
+        ) {
+            let changes: Vec<_> = lengths
+                .iter()
+                .enumerate()
+                .map(|(index, length)| Change::add(name(index), "v".repeat(*length)))
+                .collect();
+            let runs = runs(&changes);
+            prop_assert_eq!(&runs.concat(), &changes);
+            for run in runs {
+                let message = update(7, &zone(), run, Guard::On, &|_| Duration::ZERO).unwrap();
+                prop_assert!(message.to_vec().unwrap().len() < 65_000);
+            }
+        }
+    }
+}

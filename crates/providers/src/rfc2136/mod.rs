@@ -61,8 +61,9 @@ pub const KIND: &str = "rfc2136";
 ///
 /// - New record sets get the [`ttl`](Rfc2136Builder::ttl) of the provider or of the change; a set that has
 ///   values already keeps its own.
-/// - With a key every request is signed, queries too, since a server may choose its view by the key; and an
-///   answer that is not signed with the same key is not believed.
+/// - With a key every request is signed, queries too, since a server may choose its view by the key. The
+///   answer to an update that is not signed with the same key is not believed; that to a query may be, since
+///   it proves nothing that the update does not.
 /// - A value that was not written by this provider is found only if it was cut into character-strings as
 ///   everybody does, at 255 bytes. Shorter ones always are.
 ///

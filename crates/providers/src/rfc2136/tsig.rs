@@ -6,7 +6,7 @@ use base64::Engine as _;
 use hickory_proto::{
     op::Message,
     rr::{
-        Name,
+        DNSClass, Name,
         rdata::{
             TSIG,
             tsig::{TsigAlgorithm, TsigError, make_tsig_record, message_tbs, signed_bitmessage_to_buf},
@@ -79,6 +79,10 @@ impl TsigKey {
             Some(TsigError::BadTrunc) => return Err(Failure::BadTrunc),
             Some(TsigError::BadTime | TsigError::Unknown(_)) | None => {}
         }
+        // RFC 8945 §4.2 fixes class and time to live, so the MAC does not cover what was received there.
+        if record.dns_class != DNSClass::ANY || record.ttl != 0 {
+            return Err(Failure::Forged);
+        }
         let expected = self.algorithm.wire();
         if record.name != self.name || tsig.algorithm != expected {
             return Err(Failure::Forged);
@@ -87,11 +91,21 @@ impl TsigKey {
         if tsig.mac.len() != self.algorithm.mac_length() {
             return Err(Failure::Forged);
         }
-        let (signed_bytes, _) =
-            signed_bitmessage_to_buf(bytes, Some(request_mac), true).map_err(|_| Failure::Forged)?;
-        expected.verify_mac(self.secret.expose(), &signed_bytes, &tsig.mac).map_err(|_| Failure::Forged)?;
+        let covered = covered(bytes, request_mac).ok_or(Failure::Forged)?;
+        expected.verify_mac(self.secret.expose(), &covered, &tsig.mac).map_err(|_| Failure::Forged)?;
         check_time(tsig, now)
     }
+}
+
+/// What the MAC of an answer covers (RFC 8945 §5.3.1): the request's MAC, the message as it was before it was
+/// signed, and the variables of the signature.
+fn covered(answer: &[u8], request_mac: &[u8]) -> Option<Vec<u8>> {
+    let (mut covered, _) = signed_bitmessage_to_buf(answer, Some(request_mac), true).ok()?;
+    // The library writes the flags anew and loses the one that is reserved (RFC 1035 §4.1.1); what was
+    // received must be what was signed.
+    let flags = 2 + request_mac.len() + 2;
+    covered.get_mut(flags..flags + 2)?.copy_from_slice(answer.get(2..4)?);
+    Some(covered)
 }
 
 /// Of an answer whose MAC is right.

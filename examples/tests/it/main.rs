@@ -1,0 +1,3 @@
+//! The examples are run, not only compiled.
+
+mod readme;

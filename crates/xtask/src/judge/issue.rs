@@ -40,6 +40,8 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 20);
 const DNS_PORT: u16 = 53;
 
 const ZONE: &str = "example.test";
+/// What bad input is tried with.
+const DEEP: &str = "deep.example.test";
 /// The certificate authority issues nothing for it.
 const BLOCKED: &str = "blocked.example.test";
 
@@ -65,7 +67,7 @@ async fn good_day(setting: &Setting, report: &mut Report) {
     if !report.wants_any(&CASES) {
         return;
     }
-    let scene = match Scene::start(setting, Secondary::Following, 0).await {
+    let scene = match Scene::start(setting, GOOD_DAY).await {
         Ok(scene) => scene,
         Err(error) => return CASES.iter().for_each(|case| report.case(case, Err(error.to_string()))),
     };
@@ -81,7 +83,7 @@ async fn nonce_storm(setting: &Setting, report: &mut Report) {
         return;
     }
     let outcome = async {
-        let scene = Scene::start(setting, Secondary::Following, 50).await?;
+        let scene = Scene::start(setting, Weather { rejected_nonces: 50, ..GOOD_DAY }).await?;
         let run = scene.run(&scene.invocation()).await;
         all([issued(&run), certificate(&scene, &run).await, scene.zone_clean().await])
     };
@@ -95,7 +97,7 @@ async fn lagging_secondary(setting: &Setting, report: &mut Report) {
         return;
     }
     let outcome = async {
-        let scene = Scene::start(setting, Secondary::Lagging, 0).await?;
+        let scene = Scene::start(setting, Weather { secondary: Secondary::Lagging, ..GOOD_DAY }).await?;
         let invocation = scene.invocation();
         let lag = async {
             while text(scene.primary.challenge_records(ZONE).await)?.is_empty() {
@@ -131,7 +133,7 @@ async fn dead_secondary(setting: &Setting, report: &mut Report) {
         return;
     }
     let outcome = async {
-        let scene = Scene::start(setting, Secondary::Following, 0).await?;
+        let scene = Scene::start(setting, GOOD_DAY).await?;
         text(scene.secondary.pause().await)?;
         let run = scene.run(&scene.invocation()).await;
         let told = [SECONDARY.to_string().as_str(), "ns2.example.test"]
@@ -201,11 +203,12 @@ async fn bad_input(setting: &Setting, report: &mut Report) {
     if wanted.is_empty() {
         return;
     }
-    match Scene::start(setting, Secondary::Following, 0).await {
+    match Scene::start(setting, Weather { blocked: Some(BLOCKED), ..GOOD_DAY }).await {
         Err(error) => wanted.iter().for_each(|bad| report.case(bad.case, Err(error.clone()))),
         Ok(scene) => {
             for bad in wanted {
                 let mut invocation = scene.invocation();
+                invocation.domains = vec![DEEP.to_owned()];
                 (bad.spoil)(&mut invocation);
                 let run = scene.run(&invocation).await;
                 let outcome = [refused(&run, bad.mentions), nothing_written(&run), scene.zone_clean().await];
@@ -225,6 +228,18 @@ struct Scene<'a> {
     _resolver: Unbound,
 }
 
+/// What makes one scene differ from another.
+#[derive(Clone, Copy)]
+struct Weather {
+    secondary: Secondary,
+    /// Percent.
+    rejected_nonces: u8,
+    /// Pebble drops the connection when a shorter name than this is ordered.
+    blocked: Option<&'static str>,
+}
+
+const GOOD_DAY: Weather = Weather { secondary: Secondary::Following, rejected_nonces: 0, blocked: None };
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Secondary {
     Following,
@@ -232,15 +247,11 @@ enum Secondary {
 }
 
 impl<'a> Scene<'a> {
-    async fn start(setting: &'a Setting, secondary: Secondary, rejected_nonces: u8) -> Result<Self, String> {
-        text(Self::try_start(setting, secondary, rejected_nonces).await)
+    async fn start(setting: &'a Setting, weather: Weather) -> Result<Self, String> {
+        text(Self::try_start(setting, weather).await)
     }
 
-    async fn try_start(
-        setting: &'a Setting,
-        secondary: Secondary,
-        rejected_nonces: u8,
-    ) -> Result<Self, real::Error> {
+    async fn try_start(setting: &'a Setting, weather: Weather) -> Result<Self, real::Error> {
         let root = "a.root-servers.test";
         let top = ZoneFile::new(".").name_server(root, ROOT).delegation("test", root, ROOT);
         let test = ZoneFile::new("test")
@@ -256,17 +267,15 @@ impl<'a> Scene<'a> {
         let primary = primary.start().await?;
         let second = Bind::builder().address(SECONDARY).port(DNS_PORT).zone(ZONE);
         let second = second.secondary_of(primary.socket_addr());
-        let second = if secondary == Secondary::Lagging { second.lagging() } else { second };
+        let second = if weather.secondary == Secondary::Lagging { second.lagging() } else { second };
         let second = second.start().await?;
         let resolver =
             Unbound::builder().address(RESOLVER).port(DNS_PORT).stub_zone(".", [root.socket_addr()]);
         let resolver = resolver.start().await?;
-        let pebble = Pebble::builder()
-            .dns_server(resolver.socket_addr())
-            .rejected_nonces(rejected_nonces)
-            .block(BLOCKED)
-            .start()
-            .await?;
+        let pebble =
+            Pebble::builder().dns_server(resolver.socket_addr()).rejected_nonces(weather.rejected_nonces);
+        let pebble = weather.blocked.into_iter().fold(pebble, |pebble, domain| pebble.block(domain));
+        let pebble = pebble.start().await?;
         Ok(Self { setting, primary, secondary: second, pebble, _root: root, _resolver: resolver })
     }
 

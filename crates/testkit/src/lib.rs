@@ -10,6 +10,7 @@
 //! | [`clock`] | a clock that moves when the test says so |
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
+//! | [`World`] | all of it as one scene |
 
 pub mod ca;
 pub use ca::CertificateAuthority;
@@ -26,3 +27,6 @@ pub mod guard;
 pub use guard::ChildGuard;
 
 mod sync;
+
+mod world;
+pub use world::{World, WorldBuilder};

@@ -3,3 +3,5 @@
 mod acme_client;
 mod ca;
 mod dns;
+mod dns_client;
+mod world;

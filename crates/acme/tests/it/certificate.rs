@@ -125,6 +125,9 @@ fn each_link_has_to_hold() {
     // The same name with another key: only the signature tells.
     let namesake = pki.root.intermediate("Intermediate 1");
     assert_eq!(pki.verify(&(pki.leaf() + &namesake.pem())), Err(CertificateFault::BrokenLink { index: 0 }));
+    // The same key under another name: only the name tells.
+    let renamed = pki.root.cross_sign("Intermediate 2", &pki.intermediate);
+    assert_eq!(pki.verify(&(pki.leaf() + &renamed)), Err(CertificateFault::BrokenLink { index: 0 }));
     let other_root = Authority::root("Root X");
     assert_eq!(
         pki.verify(&(pki.leaf() + &pki.intermediate.pem() + &other_root.pem())),

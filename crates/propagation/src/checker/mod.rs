@@ -1,0 +1,301 @@
+//! The driver: sockets and timers around the pure parts.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use perennial_core::{DomainName, HttpClient};
+use tokio::time::{self, Instant};
+
+use crate::{
+    Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
+    transport::Network,
+    watch::{Outcome, Place, Settings, Sweep},
+};
+
+mod drive;
+mod environment;
+mod finder;
+mod paths;
+mod resolver;
+mod zone_cache;
+
+use drive::Drive;
+use finder::Finder;
+use paths::Paths;
+use zone_cache::ZoneCache;
+
+/// Says whether TXT values are visible where a CA will look.
+///
+/// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
+/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use perennial_propagation::{Checker, Wanted};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let checker = Checker::builder().build()?; // the operating system's resolvers
+/// let name = "_acme-challenge.example.com".parse()?;
+/// let wanted = Wanted::new(name, ["gfj9Xq...Rg85nM".to_owned()]);
+/// let propagated = checker.watch(&wanted, Duration::from_secs(120), &mut |report| eprintln!("{report}")).await?;
+/// println!("{}", propagated.report());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Checker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    exchange: Arc<dyn Exchange>,
+    mode: Mode,
+    policy: Policy,
+    port: u16,
+    paths: Paths,
+    zones: ZoneCache,
+}
+
+/// Who is asked for the TXT records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The zone's own name servers. The default: it is whom a CA asks, and it leaves no negative answer
+    /// in anybody's cache.
+    #[default]
+    Authoritative,
+    /// The configured resolvers, and every one of them must have the values. For networks that let no DNS out
+    /// but through a resolver. A resolver that is asked too early remembers the "no" for as long as the zone's
+    /// SOA record says (RFC 2308 §5).
+    RecursiveOnly,
+}
+
+/// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
+/// can cost in tries, and within what a person waits.
+const LIMIT: Duration = Duration::from_secs(30);
+
+impl Checker {
+    /// Starts a checker; see [`CheckerBuilder`] for the defaults.
+    #[must_use]
+    pub fn builder() -> CheckerBuilder {
+        CheckerBuilder::default()
+    }
+
+    /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
+    /// 30 seconds at most, usually well under one.
+    ///
+    /// # Errors
+    /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
+    /// is no error: the report's [`verdict`](Report::verdict) says so.
+    pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
+        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
+        Ok(match outcome {
+            Outcome::Expired(report) | Outcome::Finished(report) => *report,
+            Outcome::Ready(propagated) => propagated.into_report(),
+        })
+    }
+
+    /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
+    /// `on_report` sees every change on the way, the first answers included.
+    ///
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    ///
+    /// # Errors
+    /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
+    /// no sense.
+    pub async fn watch(
+        &self,
+        wanted: &Wanted,
+        deadline: Duration,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Error> {
+        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
+            Outcome::Ready(propagated) => Ok(*propagated),
+            Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
+        }
+    }
+
+    /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
+    /// sent to a resolver.
+    ///
+    /// # Errors
+    /// [`Error`] when no zone is found, or not within 30 seconds.
+    pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
+        let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
+        time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
+    }
+
+    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+        let (asking, policy) = self.shared.asking();
+        let settings = Settings { asking, policy, sweep, deadline };
+        Drive::new(&self.shared, wanted, settings)
+    }
+}
+
+impl Shared {
+    fn finder(&self) -> Finder<'_> {
+        Finder::new(&*self.exchange, &self.paths, self.port)
+    }
+
+    const fn asking(&self) -> (crate::watch::Asking, Policy) {
+        match self.mode {
+            Mode::Authoritative => (crate::watch::Asking::Authorities, self.policy),
+            Mode::RecursiveOnly => (crate::watch::Asking::Resolvers, Policy::Strict),
+        }
+    }
+
+    /// The zone of a place, from the cache where that will do.
+    async fn zone(&self, place: &Place, fresh: bool) -> Result<ZoneView, Error> {
+        let name = match place {
+            Place::Holding(name) => name,
+            Place::Delegated(delegation) => return Ok(self.finder().delegated(delegation).await),
+        };
+        let cached = if fresh { None } else { self.zones.get(name, Instant::now()) };
+        if let Some(zone) = cached {
+            return Ok(zone);
+        }
+        let zone = self.finder().holding(name).await?;
+        self.zones.put(name, zone.clone(), Instant::now());
+        Ok(zone)
+    }
+}
+
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { mode, policy, port, .. } = &*self.shared;
+        f.debug_struct("Checker")
+            .field("mode", mode)
+            .field("policy", policy)
+            .field("authoritative_port", port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Checker`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct CheckerBuilder {
+    exchange: Option<Arc<dyn Exchange>>,
+    http: Option<Arc<dyn HttpClient>>,
+    mode: Mode,
+    nameservers: Vec<NameServer>,
+    nat64: Nat64,
+    policy: Policy,
+    port: u16,
+    roots: Vec<u8>,
+}
+
+impl Default for CheckerBuilder {
+    fn default() -> Self {
+        Self {
+            exchange: None,
+            http: None,
+            mode: Mode::default(),
+            nameservers: Vec::new(),
+            nat64: Nat64::default(),
+            policy: Policy::default(),
+            port: 53,
+            roots: Vec::new(),
+        }
+    }
+}
+
+impl CheckerBuilder {
+    /// The resolvers that tell where zones begin, in order of preference. Default: those of
+    /// `/etc/resolv.conf`.
+    pub fn nameservers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
+        self.nameservers = servers.into_iter().collect();
+        self
+    }
+
+    /// Who is asked for the TXT records. Default: [`Mode::Authoritative`].
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// How IPv4 servers are reached from an IPv6-only host. Default: [`Nat64::Auto`].
+    pub fn nat64(mut self, nat64: Nat64) -> Self {
+        self.nat64 = nat64;
+        self
+    }
+
+    /// How many name servers must have the values. Default: [`Policy::All`]. [`Mode::RecursiveOnly`] does not
+    /// look at it.
+    pub const fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// On which port name servers of zones listen, for laboratories where that is not 53.
+    pub const fn authoritative_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Who carries the questions, instead of [`Network`]: a test's script, or a network of one's own.
+    pub fn exchange(mut self, exchange: Arc<dyn Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
+    /// The HTTP client for resolvers that speak DNS over HTTPS. There is no default.
+    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
+        self.http = Some(client);
+        self
+    }
+
+    /// More roots to trust for DNS over TLS beside the operating system's, as PEM; repeatable.
+    pub fn root_certificates_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.roots.extend_from_slice(pem.as_ref());
+        self.roots.push(b'\n');
+        self
+    }
+
+    /// Makes the checker.
+    ///
+    /// # Errors
+    /// [`Error::NoResolver`] when none was given and the operating system names none, [`Error::NoHttpClient`]
+    /// when one speaks HTTPS and there is no client for it, [`Error::TlsRoots`] when one speaks TLS and the
+    /// roots cannot be used.
+    pub fn build(self) -> Result<Checker, Error> {
+        let system = paths::system_resolvers();
+        let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
+        let exchange = match self.exchange {
+            Some(exchange) => exchange,
+            None => network(&nameservers, self.http, &self.roots)?,
+        };
+        let paths = Paths::new(exchange.clone(), nameservers, system.unwrap_or_default(), self.nat64);
+        let shared = Shared {
+            exchange,
+            mode: self.mode,
+            policy: self.policy,
+            port: self.port,
+            paths,
+            zones: ZoneCache::default(),
+        };
+        Ok(Checker { shared: Arc::new(shared) })
+    }
+}
+
+fn network(
+    servers: &[NameServer],
+    http: Option<Arc<dyn HttpClient>>,
+    roots: &[u8],
+) -> Result<Arc<dyn Exchange>, Error> {
+    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let mut network = Network::new();
+    if speaks(Protocol::Tls).is_some() {
+        network = network.with_tls(roots)?;
+    }
+    match (speaks(Protocol::Https), http) {
+        (_, Some(client)) => network = network.with_http(client),
+        (Some(server), None) => return Err(Error::NoHttpClient { server: server.to_string() }),
+        (None, None) => {}
+    }
+    Ok(Arc::new(network))
+}
+
+#[cfg(test)]
+fn _send_and_sync(checker: Checker) -> impl Send + Sync + Clone {
+    checker
+}

@@ -1,0 +1,75 @@
+//! Asking recursive servers, the next one where the first does not help.
+
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use perennial_core::DomainName;
+use tokio::time;
+
+use crate::{
+    Error,
+    transport::{Endpoint, Exchange, TransportError},
+    wire::{Answer, Query, RecordType},
+};
+
+/// The recursive servers that can be reached, in order of preference.
+pub(super) struct Resolver<'a> {
+    exchange: &'a dyn Exchange,
+    endpoints: &'a [Endpoint],
+}
+
+/// An answer, and whose it is.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) answer: Answer,
+    pub(super) resolver: String,
+}
+
+/// How long the next resolver waits for the one before it. Most answers come from a cache or one round trip
+/// away, so a resolver that takes longer is slow or dead, and its neighbour costs one more question.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+impl<'a> Resolver<'a> {
+    pub(super) const fn new(exchange: &'a dyn Exchange, endpoints: &'a [Endpoint]) -> Self {
+        Self { exchange, endpoints }
+    }
+
+    /// The first useful answer. SERVFAIL, REFUSED and the like are an answer only when nobody has a better
+    /// one.
+    pub(super) async fn ask(&self, name: &DomainName, record_type: RecordType) -> Result<Heard, Error> {
+        let query = Query::recursive(name.clone(), record_type);
+        let mut waiting = self.endpoints.iter();
+        let mut flights = FuturesUnordered::new();
+        let mut failures = Vec::new();
+        let mut poor = None;
+        loop {
+            if flights.is_empty() {
+                match waiting.next() {
+                    Some(endpoint) => flights.push(self.ask_one(endpoint, &query)),
+                    None => break,
+                }
+            }
+            let more = waiting.len() > 0;
+            let (resolver, outcome) = tokio::select! {
+                Some(landed) = flights.next() => landed,
+                () = time::sleep(HEAD_START), if more => {
+                    flights.extend(waiting.next().map(|endpoint| self.ask_one(endpoint, &query)));
+                    continue;
+                }
+            };
+            match outcome {
+                Ok(answer) if answer.code.is_answer() => return Ok(Heard { answer, resolver }),
+                Ok(answer) => poor = Some(Heard { answer, resolver }),
+                Err(error) => failures.push((resolver, error)),
+            }
+            // Somebody failed: the next need not wait for its turn.
+            flights.extend(waiting.next().map(|endpoint| self.ask_one(endpoint, &query)));
+        }
+        poor.ok_or_else(|| Error::ResolversSilent { question: query.to_string(), failures })
+    }
+
+    async fn ask_one(&self, endpoint: &Endpoint, query: &Query) -> (String, Result<Answer, TransportError>) {
+        let reply = self.exchange.exchange(endpoint, query).await;
+        (endpoint.to_string(), reply.map(|reply| reply.answer))
+    }
+}

@@ -1,0 +1,154 @@
+//! What can go wrong, sorted by whose fault it is.
+
+use std::time::Duration;
+
+use perennial_core::{DomainName, Retry};
+
+use crate::{NameServerError, Report, transport::TransportError};
+
+/// Why there is no report, or why the report is bad news.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Ours or the caller's to mend.
+    /// A text names no DNS server.
+    #[error(transparent)]
+    BadNameServer(#[from] NameServerError),
+    /// An environment variable holds something else than it should.
+    #[error("{variable}={value:?} cannot be used: {remedy}")]
+    BadSetting {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What to use instead.
+        remedy: String,
+    },
+    /// A DNS-over-HTTPS server was given and no HTTP client.
+    #[error("{server} speaks HTTPS and there is no HTTP client; give one to the checker's builder")]
+    NoHttpClient {
+        /// The server.
+        server: String,
+    },
+    /// No resolver was given and the operating system names none.
+    #[error("no resolver: {path} names none ({reason}); give name servers to the checker's builder")]
+    NoResolver {
+        /// The file that was read.
+        path: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// No TXT value was given, so every answer would do.
+    #[error("no TXT value is wanted at {name}, so there is nothing to wait for; give at least one")]
+    NothingWanted {
+        /// The name.
+        name: DomainName,
+    },
+    /// The roots for DNS over TLS cannot be used.
+    #[error("cannot set up DNS over TLS: {reason}")]
+    TlsRoots {
+        /// The reason.
+        reason: String,
+    },
+
+    // The world's.
+    /// A zone exists and nobody serves it.
+    #[error("the zone {zone} has no name servers; check its delegation")]
+    NoNameServers {
+        /// The zone.
+        zone: DomainName,
+    },
+    /// The values are not visible where the CA will look.
+    #[error("{}", summary(.0))]
+    NotPropagated(Box<Report>),
+    /// No zone holds the name, as far as the resolvers know.
+    #[error("no zone of {name} was found; asked for the SOA record of {}", crate::zone::list(.tried))]
+    NoZone {
+        /// The name.
+        name: DomainName,
+        /// The names that were asked about instead.
+        tried: Vec<DomainName>,
+    },
+    /// No resolver answers at all.
+    #[error("no resolver answers the question for {question}: {}", silence(.failures))]
+    ResolversSilent {
+        /// The question.
+        question: String,
+        /// Each resolver, and what happened.
+        failures: Vec<(String, TransportError)>,
+    },
+    /// The zone was not found in time.
+    #[error("the zone of {name} was not found within {} s; some resolvers or name servers are slow", .limit.as_secs())]
+    TooSlow {
+        /// The name.
+        name: DomainName,
+        /// The time that was allowed.
+        limit: Duration,
+    },
+}
+
+impl Error {
+    /// Whether the same call can succeed later without anybody changing the program.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::BadNameServer(_)
+            | Self::BadSetting { .. }
+            | Self::NoHttpClient { .. }
+            | Self::NothingWanted { .. }
+            | Self::TlsRoots { .. } => Retry::Never,
+            // A name that is no name under any zone stays one; with labels tried, a zone may yet appear.
+            Self::NoZone { tried, .. } if tried.is_empty() => Retry::Never,
+            Self::NoNameServers { .. }
+            | Self::NoResolver { .. }
+            | Self::NotPropagated(_)
+            | Self::NoZone { .. }
+            | Self::ResolversSilent { .. }
+            | Self::TooSlow { .. } => Retry::Backoff,
+        }
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = format!(
+        "{} TXT is {} after {:.1} s",
+        report.wanted.name(),
+        report.verdict,
+        report.elapsed.as_secs_f64()
+    );
+    for (index, advice) in report.advice.iter().enumerate() {
+        text.push_str(if index == 0 { ": " } else { "; " });
+        text.push_str(&advice.to_string());
+    }
+    text
+}
+
+fn silence(failures: &[(String, TransportError)]) -> String {
+    if failures.is_empty() {
+        return "there is none that can be reached from here".to_owned();
+    }
+    failures.iter().map(|(server, error)| format!("{server}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_thing_and_the_remedy() {
+        let name: DomainName = "_acme-challenge.example.com".parse().unwrap();
+        let silent = Error::ResolversSilent {
+            question: "example.com SOA".into(),
+            failures: vec![("10.0.0.1:53".into(), TransportError::Timeout)],
+        };
+        assert_eq!(
+            silent.to_string(),
+            "no resolver answers the question for example.com SOA: 10.0.0.1:53: no answer in time"
+        );
+        assert_eq!(silent.retry(), Retry::Backoff);
+        assert_eq!(Error::NothingWanted { name: name.clone() }.retry(), Retry::Never);
+        assert_eq!(Error::NoZone { name, tried: vec![] }.retry(), Retry::Never);
+        let bad = Error::from("8.8.8.8:0".parse::<crate::NameServer>().unwrap_err());
+        assert!(bad.to_string().contains("1 to 65535"));
+    }
+}

@@ -1,0 +1,427 @@
+//! The answer: RFC 1035 §4.1, reduced to what a propagation check needs.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use hickory_proto::{
+    op,
+    rr::{
+        self, RData,
+        rdata::opt::{EdnsCode, EdnsOption},
+    },
+};
+use perennial_core::DomainName;
+use serde::{Serialize, Serializer};
+
+use super::Query;
+
+/// What one server answered to one [`Query`].
+///
+/// Records of other types, of other classes, and with names that no [`DomainName`] can hold are left out.
+/// The fields are public, so that a scripted [`Exchange`](crate::Exchange) can make any answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What became of the question, extended by EDNS (RFC 6891 §6.1.3).
+    pub code: ResponseCode,
+    /// The AA bit: the server speaks for the zone.
+    pub authoritative: bool,
+    /// The TC bit: there is more, over TCP.
+    pub truncated: bool,
+    /// The RA bit: the server is, or also is, a resolver.
+    pub recursion_available: bool,
+    /// The answer section.
+    pub answers: Vec<Record>,
+    /// The authority section.
+    pub authorities: Vec<Record>,
+    /// The additional section, without the OPT record.
+    pub additionals: Vec<Record>,
+    /// Why the server could not do better, in its own words (RFC 8914).
+    pub extended_error: Option<ExtendedError>,
+    /// Which instance of an anycast server answered (RFC 5001): its text if it is one, else in hexadecimal.
+    pub instance: Option<String>,
+}
+
+/// One resource record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // RFC 1035 §3.2.1 settles what a record is.
+pub struct Record {
+    /// Whose record it is; `None` is the root.
+    pub owner: Option<DomainName>,
+    /// How long it may be cached, in seconds.
+    pub ttl: u32,
+    /// What it says.
+    pub data: Data,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Data {
+    /// An IPv4 address.
+    A(Ipv4Addr),
+    /// An IPv6 address.
+    Aaaa(Ipv6Addr),
+    /// The name that this one is another name of.
+    Cname(DomainName),
+    /// The name of a name server.
+    Ns(DomainName),
+    /// The start of a zone, and its serial number.
+    Soa {
+        /// Grows with each change, in the arithmetic of RFC 1982, at servers that care to.
+        serial: u32,
+    },
+    /// A text: the character-strings of the record joined, as RFC 8555 §8.4 readers do.
+    Txt(Vec<u8>),
+}
+
+impl Answer {
+    /// An empty answer with this code.
+    #[must_use]
+    pub fn new(code: ResponseCode) -> Self {
+        Self { code, ..Self::default() }
+    }
+
+    /// Reads the octets of a DNS message, whatever they are.
+    ///
+    /// # Errors
+    /// [`Malformed`] when they are no DNS message.
+    pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
+        let message = op::Message::from_vec(octets).map_err(|error| Malformed::new(&error))?;
+        Ok(Self::from_message(&message))
+    }
+
+    /// Reads the octets as the answer to this query with this id.
+    pub(crate) fn parse_for(octets: &[u8], id: u16, query: &Query) -> Result<Self, Unfit> {
+        let message =
+            op::Message::from_vec(octets).map_err(|error| Unfit::Malformed(Malformed::new(&error)))?;
+        let answer = Self::from_message(&message);
+        let ours = match message.queries.as_slice() {
+            [question] => {
+                question.query_type() == query.record_type.into()
+                    && question.query_class() == rr::DNSClass::IN
+                    && domain_name(question.name()) == Some(Some(query.name.clone()))
+            }
+            // A server that cannot read the question need not repeat it.
+            [] => answer.code == ResponseCode::FORMERR || answer.code == ResponseCode::NOTIMP,
+            _ => false,
+        };
+        let metadata = &message.metadata;
+        let response = metadata.message_type == op::MessageType::Response;
+        if response && metadata.id == id && metadata.op_code == op::OpCode::Query && ours {
+            Ok(answer)
+        } else {
+            Err(Unfit::NotOurs)
+        }
+    }
+
+    fn from_message(message: &op::Message) -> Self {
+        let section = |records: &[rr::Record]| records.iter().filter_map(record).collect();
+        let option = |code| message.edns.as_ref().and_then(|edns| edns.option(code));
+        Self {
+            code: ResponseCode(message.metadata.response_code.into()),
+            authoritative: message.metadata.authoritative,
+            truncated: message.metadata.truncation,
+            recursion_available: message.metadata.recursion_available,
+            answers: section(&message.answers),
+            authorities: section(&message.authorities),
+            additionals: section(&message.additionals),
+            extended_error: match option(EdnsCode::Unknown(EXTENDED_ERROR)) {
+                Some(EdnsOption::Unknown(_, octets)) => ExtendedError::parse(octets),
+                _ => None,
+            },
+            instance: match option(EdnsCode::NSID) {
+                Some(EdnsOption::NSID(payload)) if !payload.as_ref().is_empty() => {
+                    Some(instance(payload.as_ref()))
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// The name servers that a section says `zone` has, each once, in order.
+    pub(crate) fn name_servers<'a>(section: &'a [Record], zone: &DomainName) -> Vec<&'a DomainName> {
+        let mut names = Vec::new();
+        for record in section {
+            if let Data::Ns(name) = &record.data
+                && record.owner.as_ref() == Some(zone)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The serial number in the SOA record of a negative answer (RFC 2308 §3).
+    pub(crate) fn serial(&self) -> Option<u32> {
+        self.answers.iter().chain(&self.authorities).find_map(|record| match record.data {
+            Data::Soa { serial } => Some(serial),
+            _ => None,
+        })
+    }
+}
+
+/// RFC 8914 §2.
+const EXTENDED_ERROR: u16 = 15;
+
+fn record(record: &rr::Record) -> Option<Record> {
+    if record.dns_class != rr::DNSClass::IN {
+        return None;
+    }
+    let data = match &record.data {
+        RData::A(a) => Data::A(a.0),
+        RData::AAAA(aaaa) => Data::Aaaa(aaaa.0),
+        RData::CNAME(target) => Data::Cname(domain_name(&target.0)??),
+        RData::NS(server) => Data::Ns(domain_name(&server.0)??),
+        RData::SOA(soa) => Data::Soa { serial: soa.serial },
+        RData::TXT(txt) => Data::Txt(txt.txt_data.concat()),
+        _ => return None,
+    };
+    Some(Record { owner: domain_name(&record.name)?, ttl: record.ttl, data })
+}
+
+/// `Some(None)` is the root; `None` is a name that no [`DomainName`] can hold.
+fn domain_name(name: &rr::Name) -> Option<Option<DomainName>> {
+    if name.is_root() { Some(None) } else { DomainName::parse(&name.to_ascii()).ok().map(Some) }
+}
+
+fn instance(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) if !text.chars().any(char::is_control) => text.chars().take(MAX_TEXT).collect(),
+        _ => octets.iter().take(MAX_TEXT / 2).map(|octet| format!("{octet:02x}")).collect(),
+    }
+}
+
+/// Longest text of a server that is kept, in characters: enough for a sentence.
+const MAX_TEXT: usize = 200;
+
+/// What became of a question: RFC 1035 §4.1.1 and the IANA registry of DNS RCODEs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs)] // A number of the registry, whatever it is.
+pub struct ResponseCode(pub u16);
+
+impl ResponseCode {
+    /// Answered, perhaps with no records.
+    pub const NOERROR: Self = Self(0);
+    /// The server could not read the question.
+    pub const FORMERR: Self = Self(1);
+    /// The server has a problem of its own.
+    pub const SERVFAIL: Self = Self(2);
+    /// The name does not exist.
+    pub const NXDOMAIN: Self = Self(3);
+    /// The server does not do this.
+    pub const NOTIMP: Self = Self(4);
+    /// The server does not want to.
+    pub const REFUSED: Self = Self(5);
+
+    /// Whether the server answered the question, be it with "no".
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::NOERROR | Self::NXDOMAIN)
+    }
+}
+
+impl fmt::Display for ResponseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NOERROR => f.write_str("NOERROR"),
+            Self::FORMERR => f.write_str("FORMERR"),
+            Self::SERVFAIL => f.write_str("SERVFAIL"),
+            Self::NXDOMAIN => f.write_str("NXDOMAIN"),
+            Self::NOTIMP => f.write_str("NOTIMP"),
+            Self::REFUSED => f.write_str("REFUSED"),
+            Self(other) => write!(f, "RCODE{other}"),
+        }
+    }
+}
+
+impl Serialize for ResponseCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An extended DNS error (RFC 8914).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(clippy::exhaustive_structs)] // RFC 8914 §2 settles the two fields.
+pub struct ExtendedError {
+    /// The INFO-CODE of the IANA registry: 6 is "DNSSEC Bogus", 22 "No Reachable Authority".
+    pub code: u16,
+    /// The EXTRA-TEXT, cut at 200 characters, control characters replaced.
+    pub text: String,
+}
+
+impl ExtendedError {
+    fn parse(octets: &[u8]) -> Option<Self> {
+        let (code, text) = octets.split_first_chunk::<2>()?;
+        Some(Self { code: u16::from_be_bytes(*code), text: printable(text) })
+    }
+}
+
+impl fmt::Display for ExtendedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EDE {}", self.code)?;
+        if self.text.is_empty() { Ok(()) } else { write!(f, " ({})", self.text) }
+    }
+}
+
+/// A server's octets as text that is safe to print: lossy, bounded, and without control characters.
+pub(crate) fn printable(octets: &[u8]) -> String {
+    let shown = octets.get(..octets.len().min(4 * MAX_TEXT)).unwrap_or_default();
+    let safe = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(shown).chars().take(MAX_TEXT).map(safe).collect()
+}
+
+/// Octets that are no DNS message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a DNS message: {reason}")]
+#[non_exhaustive]
+pub struct Malformed {
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+impl Malformed {
+    pub(super) fn new(reason: &dyn fmt::Display) -> Self {
+        Self { reason: printable(reason.to_string().as_bytes()) }
+    }
+}
+
+/// Octets that are not the answer to our query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    Malformed(Malformed),
+    /// Another id, another question, or no answer at all: somebody else's, or a forgery.
+    NotOurs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Edns, RecordType};
+    use hickory_proto::rr::rdata;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> DomainName {
+        text.parse().unwrap()
+    }
+
+    fn wire_name(text: &str) -> rr::Name {
+        rr::Name::from_ascii(text).unwrap()
+    }
+
+    fn query() -> Query {
+        Query::authoritative(name("_acme-challenge.example.com"), RecordType::Txt)
+    }
+
+    /// A server's answer to `query()` with id 7.
+    fn response(amend: impl FnOnce(&mut op::Message)) -> Vec<u8> {
+        let mut message = op::Message::response(7, op::OpCode::Query);
+        message.add_query(op::Query::query(wire_name("_ACME-Challenge.Example.com."), rr::RecordType::TXT));
+        amend(&mut message);
+        message.to_vec().unwrap()
+    }
+
+    #[test]
+    fn a_query_carries_what_was_asked() {
+        let octets = query().encode(0x1234, Edns::On).unwrap();
+        let message = op::Message::from_vec(&octets).unwrap();
+        assert_eq!(message.metadata.id, 0x1234);
+        assert!(!message.metadata.recursion_desired);
+        assert_eq!(message.queries[0].name().to_ascii(), "_acme-challenge.example.com.");
+        assert_eq!(message.queries[0].query_type(), rr::RecordType::TXT);
+        let edns = message.edns.unwrap();
+        assert_eq!(edns.max_payload(), 1232);
+        assert!(edns.option(EdnsCode::NSID).is_some());
+        let plain = query().encode(1, Edns::Off).unwrap();
+        assert!(op::Message::from_vec(&plain).unwrap().edns.is_none());
+        let asked = Query::recursive(name("example.com"), RecordType::Soa).encode(1, Edns::On).unwrap();
+        assert!(op::Message::from_vec(&asked).unwrap().metadata.recursion_desired);
+    }
+
+    #[test]
+    fn an_answer_is_reduced_to_what_is_needed() {
+        let octets = response(|message| {
+            message.metadata.authoritative = true;
+            let owner = wire_name("_acme-challenge.example.com.");
+            let txt = rdata::TXT::from_bytes(vec![b"abc", b"def"]);
+            message.add_answer(rr::Record::from_rdata(owner.clone(), 60, RData::TXT(txt)));
+            message.add_answer(rr::Record::from_rdata(
+                owner,
+                60,
+                RData::MX(rdata::MX::new(1, wire_name("m."))),
+            ));
+            let soa = rdata::SOA::new(wire_name("ns."), wire_name("h."), 2026, 1, 1, 1, 1);
+            message.add_authority(rr::Record::from_rdata(wire_name("."), 5, RData::SOA(soa)));
+            let mut edns = op::Edns::new();
+            edns.options_mut().insert(EdnsOption::Unknown(15, [&[0, 22][..], b"no\nreach"].concat()));
+            let nsid = rdata::opt::NSIDPayload::new(*b"fra-1").unwrap();
+            edns.options_mut().insert(EdnsOption::NSID(nsid));
+            message.set_edns(edns);
+        });
+        let answer = Answer::parse_for(&octets, 7, &query()).unwrap();
+        assert!(answer.authoritative);
+        let owner = Some(name("_acme-challenge.example.com"));
+        assert_eq!(answer.answers, [Record { owner, ttl: 60, data: Data::Txt(b"abcdef".to_vec()) }]);
+        assert_eq!(answer.authorities, [Record { owner: None, ttl: 5, data: Data::Soa { serial: 2026 } }]);
+        assert_eq!(answer.serial(), Some(2026));
+        assert_eq!(answer.extended_error, Some(ExtendedError { code: 22, text: "no\u{fffd}reach".into() }));
+        assert_eq!(answer.instance.as_deref(), Some("fra-1"));
+    }
+
+    #[test]
+    fn answers_to_other_questions_are_not_ours() {
+        assert!(Answer::parse_for(&response(|_| ()), 7, &query()).is_ok());
+        assert_eq!(Answer::parse_for(&response(|_| ()), 8, &query()), Err(Unfit::NotOurs));
+        let other = Query::authoritative(name("_acme-challenge.example.org"), RecordType::Txt);
+        assert_eq!(Answer::parse_for(&response(|_| ()), 7, &other), Err(Unfit::NotOurs));
+        let typed = Query::authoritative(query().name, RecordType::Soa);
+        assert_eq!(Answer::parse_for(&response(|_| ()), 7, &typed), Err(Unfit::NotOurs));
+        let question = query().encode(7, Edns::On).unwrap();
+        assert_eq!(Answer::parse_for(&question, 7, &query()), Err(Unfit::NotOurs));
+        assert!(matches!(Answer::parse_for(b"junk", 7, &query()), Err(Unfit::Malformed(_))));
+    }
+
+    #[test]
+    fn a_question_may_be_missing_only_where_it_could_not_be_read() {
+        let bare = |code| {
+            let mut message = op::Message::response(7, op::OpCode::Query);
+            message.metadata.response_code = code;
+            message.to_vec().unwrap()
+        };
+        assert!(Answer::parse_for(&bare(op::ResponseCode::FormErr), 7, &query()).is_ok());
+        assert_eq!(Answer::parse_for(&bare(op::ResponseCode::NoError), 7, &query()), Err(Unfit::NotOurs));
+    }
+
+    #[test]
+    fn response_codes_print_as_the_registry_names_them() {
+        let texts = [0, 2, 3, 5, 23].map(|code| ResponseCode(code).to_string());
+        assert_eq!(texts, ["NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "RCODE23"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Answer::parse(&octets);
+            let _ = ExtendedError::parse(&octets);
+            let _ = (printable(&octets), instance(&octets));
+        }
+
+        #[test]
+        fn no_broken_answer_panics(at in 0_usize..200, with in any::<u8>(), cut in 0_usize..200) {
+            let mut octets = response(|message| {
+                let owner = wire_name("_acme-challenge.example.com.");
+                let txt = rdata::TXT::from_bytes(vec![b"abc"]);
+                message.add_answer(rr::Record::from_rdata(owner, 60, RData::TXT(txt)));
+            });
+            if let Some(octet) = octets.get_mut(at) {
+                *octet = with;
+            }
+            octets.truncate(cut);
+            let _ = Answer::parse_for(&octets, 7, &query());
+        }
+    }
+}

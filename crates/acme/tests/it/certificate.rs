@@ -136,6 +136,17 @@ fn each_link_has_to_hold() {
 }
 
 #[test]
+fn a_signature_that_cannot_be_checked_is_told_from_a_wrong_one() {
+    let chain = CertificateChain::parse(include_bytes!("data/p521_root.pem")).unwrap();
+    let (_, leaf) = x509_parser::parse_x509_certificate(chain.leaf()).unwrap();
+    let names = names(1);
+    let (public_key, now) = (leaf.public_key().raw, chain.not_before());
+    let fault = chain.verify(&Expected { public_key, names: &names, now }).unwrap_err();
+    let algorithm = "1.2.840.10045.4.3.4".to_owned(); // ecdsa-with-SHA512
+    assert_eq!(fault, CertificateFault::UnknownSignature { index: 0, algorithm });
+}
+
+#[test]
 fn an_issuer_that_is_no_ca_is_refused() {
     let pki = Pki::new();
     let impostor = pki.intermediate.impostor("Neighbour");

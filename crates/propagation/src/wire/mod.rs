@@ -5,8 +5,8 @@
 //! octets: it is the crate's door to the network.
 
 mod answer;
-pub(crate) use answer::{Unfit, printable};
 pub use answer::{Answer, Data, ExtendedError, Malformed, Record, ResponseCode};
+pub(crate) use answer::{Unfit, printable};
 
 mod query;
 pub(crate) use query::Edns;

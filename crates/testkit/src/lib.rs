@@ -6,9 +6,13 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`ca`] | an ACME certificate authority that really validates, and can be told to misbehave |
 //! | [`clock`] | a clock that moves when the test says so |
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
+
+pub mod ca;
+pub use ca::CertificateAuthority;
 
 pub mod clock;
 pub use clock::ManualClock;

@@ -1,1 +1,109 @@
-//! perennial-acme
+//! The ACME protocol (RFC 8555): how a program obtains X.509 certificates from a CA.
+//!
+//! Two layers, each usable alone:
+//!
+//! - [`Client`] and its handles: one async function a verb, over any [`HttpClient`](perennial_core::HttpClient)
+//!   and [`Clock`](perennial_core::Clock).
+//! - [`call`]: the same verbs as state machines without I/O, for programs that carry their own requests.
+//!
+//! The protocol alone: this crate does not know how a DNS record is set, when a certificate is due or where
+//! it is kept.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use perennial_acme::{Client, Error, Es256, Expected, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
+//! use perennial_core::{Clock as _, DomainName, SystemClock};
+//!
+//! # async fn set_txt(name: DomainName, value: String) {}
+//! # fn csr_for(names: &[DomainName]) -> (Vec<u8>, Vec<u8>) { (vec![], vec![]) }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder(LETS_ENCRYPT_STAGING).build()?;
+//! let key = Arc::new(Es256::generate()?);                       // keep key.to_pkcs8_pem()
+//! let account = client.register(NewAccount::new().agree_to_terms(), key).await?;
+//!
+//! let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
+//! let order = account.new_order(&NewOrder::new(&names)).await?; // keep order.url()
+//! let deadline = SystemClock::new().now() + Duration::from_secs(300);
+//!
+//! for authorization in order.authorizations().await? {
+//!     let challenge = authorization.dns01().ok_or("no dns-01 offered")?;
+//!     set_txt(challenge.dns01_record_name()?, challenge.dns01_value()?).await;
+//!     challenge.answer().await?;
+//! }
+//! order.wait_ready(deadline).await?;
+//!
+//! let (csr_der, public_key) = csr_for(&names);                  // keep the private key first
+//! order.finalize(&csr_der).await?;
+//! order.wait_valid(deadline).await?;
+//! let chain = order.certificate().await?;
+//! chain.verify(&Expected { public_key: &public_key, names: &names, now: SystemClock::new().now() })?;
+//! println!("{}", chain.to_pem());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | RFC |
+//! |---|---|
+//! | [`directory`] | RFC 8555 §7.1.1 |
+//! | [`challenge`] | RFC 8555 §8 |
+//! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
+//! | [`retry_after`] | RFC 9110 §10.2.3 |
+//! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
+
+mod account;
+pub use account::{AccountState, AccountStatus, NewAccount};
+
+mod authorization;
+pub use authorization::{AuthorizationState, AuthorizationStatus};
+
+pub mod call;
+
+mod certificate;
+pub use certificate::{CertificateChain, CertificateFault, Expected};
+
+pub mod challenge;
+pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
+
+mod client;
+pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Order};
+
+pub mod directory;
+pub use directory::{Directory, Meta};
+
+mod error;
+pub use error::{AuthorizationFailure, Deadline, Error, Misbehaved, Misuse, OrderInvalid, Refusal};
+
+mod identifier;
+pub use identifier::Identifier;
+
+mod json;
+
+mod jwk;
+pub use jwk::{Curve, Jwk, Thumbprint};
+
+pub mod jws;
+
+mod key;
+pub use key::{Algorithm, Es256, KeyError, Signer, SignerError, signature_from_der};
+
+mod link;
+
+mod nonce;
+
+mod open_enum;
+
+mod order;
+pub use order::{NewOrder, OrderState, OrderStatus};
+
+mod problem;
+pub use problem::{Problem, ProblemType};
+
+pub mod retry_after;
+
+mod session;
+pub use session::{Server, Session};
+
+mod text;
+
+mod url;
+pub use url::{Url, UrlFault, UrlPolicy};

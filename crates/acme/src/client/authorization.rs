@@ -1,0 +1,95 @@
+//! The handle of an authorization (RFC 8555 §7.5).
+
+use std::sync::Arc;
+
+use super::{Account, Challenge};
+use crate::{AuthorizationState, AuthorizationStatus, ChallengeKind, Error, Identifier, Url, call};
+
+/// What a server wanted proven for one name when it was last asked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authorization(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    account: Account,
+    url: Url,
+    state: AuthorizationState,
+    challenges: Vec<Challenge>,
+}
+
+impl Authorization {
+    pub(super) fn new(account: Account, url: Url, state: AuthorizationState) -> Self {
+        let challenges = state
+            .challenges
+            .iter()
+            .map(|challenge| Challenge::new(account.clone(), state.identifier.clone(), challenge.clone()))
+            .collect();
+        Self(Arc::new(Inner { account, url, state, challenges }))
+    }
+
+    /// The authorization's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.url.as_str()
+    }
+
+    /// The name; of a wildcard, the part after the `*.`.
+    #[must_use]
+    pub fn identifier(&self) -> &Identifier {
+        &self.0.state.identifier
+    }
+
+    /// Whether it is for `*.` and the name. Only DNS challenges can prove that.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.0.state.wildcard
+    }
+
+    /// How far it had come.
+    #[must_use]
+    pub fn status(&self) -> &AuthorizationStatus {
+        &self.0.state.status
+    }
+
+    /// All that the server said.
+    #[must_use]
+    pub fn state(&self) -> &AuthorizationState {
+        &self.0.state
+    }
+
+    /// The ways to prove it, in the server's order, unknown ones too. One is enough.
+    #[must_use]
+    pub fn challenges(&self) -> &[Challenge] {
+        &self.0.challenges
+    }
+
+    /// The first challenge of that kind.
+    #[must_use]
+    pub fn challenge(&self, kind: &ChallengeKind) -> Option<Challenge> {
+        self.0.challenges.iter().find(|challenge| challenge.kind() == kind).cloned()
+    }
+
+    /// The dns-01 challenge, if it is offered.
+    #[must_use]
+    pub fn dns01(&self) -> Option<Challenge> {
+        self.challenge(&ChallengeKind::Dns01)
+    }
+
+    /// Looks at it again.
+    ///
+    /// # Errors
+    /// [`Error::Server`], [`Error::Misbehaved`] or [`Error::Network`].
+    pub async fn refresh(&self) -> Result<Self, Error> {
+        let state = self.0.account.run(call::authorization(self.0.url.clone())).await?;
+        Ok(Self::new(self.0.account.clone(), self.0.url.clone(), state))
+    }
+
+    /// Gives it up, so that a failed attempt leaves none pending: CAs limit how many an account may have.
+    ///
+    /// # Errors
+    /// [`Error::Server`] when the server does not let go.
+    pub async fn deactivate(&self) -> Result<Self, Error> {
+        let state = self.0.account.run(call::deactivate_authorization(self.0.url.clone())).await?;
+        Ok(Self::new(self.0.account.clone(), self.0.url.clone(), state))
+    }
+}

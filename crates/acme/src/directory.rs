@@ -1,0 +1,181 @@
+//! The directory (RFC 8555 §7.1.1): where everything else of a server is.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{Misbehaved, Url, json::Object, text::printable};
+
+/// The URLs of Let's Encrypt's production directory.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// The URL of Let's Encrypt's staging directory: the same without trust, and with generous limits. Try there
+/// first.
+pub const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+
+/// What a server offers, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Directory {
+    /// Where fresh nonces come from.
+    pub new_nonce: Url,
+    /// Where accounts are made and found.
+    pub new_account: Url,
+    /// Where orders are made.
+    pub new_order: Url,
+    /// Where a name is authorized ahead of any order; few servers have it.
+    pub new_authz: Option<Url>,
+    /// Where certificates are revoked.
+    pub revoke_cert: Option<Url>,
+    /// Where account keys are changed.
+    pub key_change: Option<Url>,
+    /// Where renewal information (RFC 9773) is found.
+    pub renewal_info: Option<Url>,
+    /// About the server.
+    pub meta: Meta,
+    fields: Object,
+}
+
+/// What a directory says about its server. All of it is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Meta {
+    /// The terms of service that a new account agrees to.
+    pub terms_of_service: Option<String>,
+    /// The CA's website.
+    pub website: Option<String>,
+    /// The names by which CAA records (RFC 8659) may allow this CA.
+    pub caa_identities: Vec<String>,
+    /// Whether a new account has to be bound to one outside of ACME (RFC 8555 §7.3.4).
+    pub external_account_required: bool,
+    /// The certificate profiles that an order may ask for, each with its description.
+    pub profiles: BTreeMap<String, String>,
+}
+
+impl Directory {
+    /// Reads a directory.
+    ///
+    /// # Errors
+    /// [`Misbehaved`] when it is no JSON object, or lacks `newNonce`, `newAccount` or `newOrder`. The other
+    /// URLs are optional here: some servers do not offer what RFC 8555 requires of them.
+    pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
+        let fields = Object::parse("directory", body)?;
+        Ok(Self {
+            new_nonce: fields.required_url("newNonce")?,
+            new_account: fields.required_url("newAccount")?,
+            new_order: fields.required_url("newOrder")?,
+            new_authz: fields.url("newAuthz"),
+            revoke_cert: fields.url("revokeCert"),
+            key_change: fields.url("keyChange"),
+            renewal_info: fields.url("renewalInfo"),
+            meta: fields
+                .object("directory's meta", "meta")
+                .map(|meta| Meta::read(&meta))
+                .transpose()?
+                .unwrap_or_default(),
+            fields,
+        })
+    }
+
+    /// Any field as JSON text, also one that this library does not know.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.fields.raw(name)
+    }
+
+    /// All URLs that requests go to.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Url> {
+        let required = [&self.new_nonce, &self.new_account, &self.new_order];
+        let optional = [&self.new_authz, &self.revoke_cert, &self.key_change, &self.renewal_info];
+        required.into_iter().chain(optional.into_iter().flatten())
+    }
+}
+
+impl Meta {
+    fn read(meta: &Object) -> Result<Self, Misbehaved> {
+        let text = |field| meta.text(field).map(|text| printable(text, 300));
+        let profiles = meta.object("directory's profiles", "profiles");
+        let profiles = profiles.iter().flat_map(Object::iter).take(MAX_PROFILES);
+        Ok(Self {
+            terms_of_service: text("termsOfService"),
+            website: text("website"),
+            caa_identities: meta
+                .list("caaIdentities", MAX_IDENTITIES)?
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|name| printable(name, 253))
+                .collect(),
+            external_account_required: meta.flag("externalAccountRequired").unwrap_or(false),
+            profiles: profiles
+                .map(|(name, value)| (name.to_owned(), printable(value.as_str().unwrap_or_default(), 300)))
+                .collect(),
+        })
+    }
+}
+
+/// CAs have a handful of names and profiles.
+const MAX_IDENTITIES: usize = 100;
+const MAX_PROFILES: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SAMPLE: &str = r#"{
+  "newNonce": "https://example.com/acme/new-nonce",
+  "newAccount": "https://example.com/acme/new-account",
+  "newOrder": "https://example.com/acme/new-order",
+  "newAuthz": "https://example.com/acme/new-authz",
+  "revokeCert": "https://example.com/acme/revoke-cert",
+  "keyChange": "https://example.com/acme/key-change",
+  "meta": {
+    "termsOfService": "https://example.com/acme/terms/2017-5-30",
+    "website": "https://www.example.com/",
+    "caaIdentities": ["example.com"],
+    "externalAccountRequired": false
+  }
+}"#;
+
+    #[test]
+    fn rfc8555_7_1_1_directory() {
+        let directory = Directory::parse(SAMPLE.as_bytes()).unwrap();
+        assert_eq!(directory.new_order.as_str(), "https://example.com/acme/new-order");
+        assert_eq!(directory.renewal_info, None);
+        assert_eq!(directory.meta.caa_identities, ["example.com"]);
+        assert_eq!(
+            directory.meta.terms_of_service.as_deref(),
+            Some("https://example.com/acme/terms/2017-5-30")
+        );
+        assert!(!directory.meta.external_account_required);
+    }
+
+    #[test]
+    fn a_missing_url_is_named() {
+        let error = Directory::parse(br#"{"newNonce":"https://a.example/n","newAccount":7}"#).unwrap_err();
+        assert_eq!(
+            error,
+            Misbehaved::Field { resource: "directory", field: "newAccount", expected: "a URL" }
+        );
+    }
+
+    #[test]
+    fn fields_of_the_future_are_kept_and_garbled_optional_ones_are_not_fatal() {
+        let text = SAMPLE
+            .replace(
+                r#""website": "https://www.example.com/""#,
+                r#""website": 5, "profiles": {"short": "6 d"}"#,
+            )
+            .replace(r#""meta": {"#, r#""newBlockchain": {"x": 1}, "meta": {"#);
+        let directory = Directory::parse(text.as_bytes()).unwrap();
+        assert_eq!(directory.field("newBlockchain").as_deref(), Some(r#"{"x":1}"#));
+        assert_eq!(directory.meta.website, None);
+        assert_eq!(directory.meta.profiles.get("short").map(String::as_str), Some("6 d"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Directory::parse(&body);
+        }
+    }
+}

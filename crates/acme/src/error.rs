@@ -1,0 +1,458 @@
+//! What can go wrong, sorted by whose fault it is.
+
+use std::fmt;
+
+use perennial_core::{HttpError, Retry, Timestamp};
+
+use crate::{
+    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
+    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+};
+
+/// Why an ACME request or a walk of several did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The issued certificate is not what was ordered.
+    #[error("the certificate is not what was ordered: {0}")]
+    Certificate(#[from] CertificateFault),
+    /// The deadline comes before the next look at the order.
+    #[error(transparent)]
+    Deadline(Deadline),
+    /// The server broke the protocol.
+    #[error(transparent)]
+    Misbehaved(#[from] Misbehaved),
+    /// The library was used wrongly.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+    /// No answer arrived.
+    #[error(transparent)]
+    Network(#[from] HttpError),
+    /// The order failed: its names were not proven, or the CA gave it up.
+    #[error(transparent)]
+    OrderInvalid(Box<OrderInvalid>),
+    /// The server refused a request.
+    #[error(transparent)]
+    Server(Box<Refusal>),
+    /// The account key could not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+}
+
+impl Error {
+    /// Whether doing the same again can succeed later.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Certificate(fault) => fault.retry(),
+            Self::Deadline(deadline) => Retry::At(deadline.again_at),
+            Self::Misbehaved(fault) => fault.retry(),
+            Self::Misuse(_) => Retry::Never,
+            Self::Network(error) => error.retry(),
+            Self::OrderInvalid(order) => order.retry(),
+            Self::Server(refusal) => refusal.problem.retry(),
+            Self::Signer(error) => error.retry(),
+        }
+    }
+
+    /// The problem document, if a server's refusal or a failed order is behind it.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Server(refusal) => Some(&refusal.problem),
+            Self::OrderInvalid(order) => order
+                .problem
+                .as_ref()
+                .or_else(|| order.failures.iter().find_map(|failure| failure.problem.as_ref())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is(&self, kind: &ProblemType) -> bool {
+        matches!(self, Self::Server(refusal) if refusal.problem.kind == *kind)
+    }
+}
+
+/// A request that the server refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{verb} at {url} was refused: {problem}")]
+#[non_exhaustive]
+pub struct Refusal {
+    /// What was asked for, in RFC 8555's word.
+    pub verb: &'static str,
+    /// Where.
+    pub url: String,
+    /// What the server says about it.
+    pub problem: Problem,
+}
+
+/// An order that was not settled in time. It is not lost: look at it again by its URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "order {url} is still {status} and the next look at it, {again_at}, is past the deadline {deadline}; \
+     take it up again by its URL"
+)]
+#[non_exhaustive]
+pub struct Deadline {
+    /// The order.
+    pub url: String,
+    /// How far it has come.
+    pub status: OrderStatus,
+    /// Until when the caller wanted to wait.
+    pub deadline: Timestamp,
+    /// When to look again.
+    pub again_at: Timestamp,
+}
+
+/// An order that failed for good, with all the reasons that could be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrderInvalid {
+    /// The order.
+    pub url: String,
+    /// The order's own reason.
+    pub problem: Option<Problem>,
+    /// The names that failed. Many servers give the reasons only here.
+    pub failures: Vec<AuthorizationFailure>,
+}
+
+impl OrderInvalid {
+    /// A new order can succeed, unless one of the reasons is a matter of policy.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        let reasons = || self.problem.iter().chain(self.failures.iter().filter_map(|f| f.problem.as_ref()));
+        let problems = reasons().flat_map(|problem| std::iter::once(problem).chain(&problem.subproblems));
+        for problem in problems {
+            match problem.kind {
+                ProblemType::Caa
+                | ProblemType::RejectedIdentifier
+                | ProblemType::UnsupportedIdentifier
+                | ProblemType::BadCsr
+                | ProblemType::UserActionRequired => return Retry::Never,
+                _ => {}
+            }
+        }
+        reasons().find_map(|problem| problem.retry_at).map_or(Retry::Backoff, Retry::At)
+    }
+}
+
+impl std::error::Error for OrderInvalid {}
+
+impl fmt::Display for OrderInvalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "order {} is invalid", self.url)?;
+        let mut mark = ": ";
+        if let Some(problem) = &self.problem {
+            write!(f, "{mark}{problem}")?;
+            mark = "; ";
+        }
+        for failure in &self.failures {
+            write!(f, "{mark}{failure}")?;
+            mark = "; ";
+        }
+        if self.problem.is_none() && self.failures.is_empty() {
+            f.write_str(", and the server does not say why; make a new one")?;
+        }
+        Ok(())
+    }
+}
+
+/// A name that could not be authorized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthorizationFailure {
+    /// The name.
+    pub identifier: Identifier,
+    /// What became of its authorization.
+    pub status: AuthorizationStatus,
+    /// The challenge's reason.
+    pub problem: Option<Problem>,
+}
+
+impl fmt::Display for AuthorizationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.problem {
+            Some(problem) => write!(f, "{}: {problem}", self.identifier),
+            None => write!(f, "{}: its authorization is {}", self.identifier, self.status),
+        }
+    }
+}
+
+/// How a server broke the protocol. Values of the wire in here are bounded and fit to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misbehaved {
+    /// An alternate chain is for another certificate.
+    #[error("the alternate chain at {url} is for another certificate than the default one")]
+    AlternateLeaf {
+        /// The chain.
+        url: String,
+    },
+    /// A body that is not the JSON object it should be.
+    #[error("the server's {resource} is no JSON object: {reason}")]
+    Body {
+        /// What it should have been.
+        resource: &'static str,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A required field is missing or of the wrong kind.
+    #[error("the server's {resource} has no usable field {field:?}: {expected} is required")]
+    Field {
+        /// The object.
+        resource: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A required header is missing.
+    #[error("the answer of {url} has no usable header {header}")]
+    Header {
+        /// Who answered.
+        url: String,
+        /// The header.
+        header: &'static str,
+    },
+    /// The order is for other names than were asked for.
+    #[error("the server made an order for [{answered}] where [{asked}] was asked for")]
+    Identifiers {
+        /// The names of the request.
+        asked: String,
+        /// The names of the answer.
+        answered: String,
+    },
+    /// Every nonce was refused, even those that came with the refusals.
+    #[error("{url} refused {attempts} fresh nonces in a row")]
+    Nonces {
+        /// Who refused.
+        url: String,
+        /// How often.
+        attempts: u32,
+    },
+    /// A status that is neither what the verb asks for nor an error.
+    #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
+    Status {
+        /// What was asked for.
+        verb: &'static str,
+        /// Who answered.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What RFC 8555 requires.
+        expected: u16,
+    },
+    /// A token that cannot be used.
+    #[error("the token of challenge {url} cannot be used: {fault}")]
+    Token {
+        /// The challenge.
+        url: String,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
+    /// A body above the limit for its kind.
+    #[error("the answer of {url} has {bytes} bytes, {limit} is the most for it")]
+    TooLarge {
+        /// Who answered.
+        url: String,
+        /// How many bytes came.
+        bytes: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// An array above the limit for its kind.
+    #[error("the server's {resource} has {count} elements in {field:?}, {limit} is the most")]
+    TooMany {
+        /// The object.
+        resource: &'static str,
+        /// The field.
+        field: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A URL that is none, or that is not trusted.
+    #[error("the server names the URL {url:?}, which is not used: {fault}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
+}
+
+impl Misbehaved {
+    pub(crate) fn url(text: &str, fault: UrlFault) -> Self {
+        Self::Url { url: shown(text), fault }
+    }
+
+    /// Whether trying again makes sense: a half-deployed server or a tired proxy mends itself, a wrong URL or
+    /// token seldom.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Body { .. }
+            | Self::Field { .. }
+            | Self::Header { .. }
+            | Self::Nonces { .. }
+            | Self::Status { .. }
+            | Self::TooLarge { .. } => Retry::Backoff,
+            Self::AlternateLeaf { .. }
+            | Self::Identifiers { .. }
+            | Self::Token { .. }
+            | Self::TooMany { .. }
+            | Self::Url { .. } => Retry::Never,
+        }
+    }
+}
+
+/// How the library was used wrongly: by a program or its configuration, never caused by a server alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The signer names an algorithm that its key cannot do.
+    #[error("the account key is no key for {algorithm}: a signer's algorithm and public key must match")]
+    AlgorithmOfOtherKey {
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+    /// The challenge is of another type.
+    #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
+    ChallengeKind {
+        /// The challenge.
+        url: String,
+        /// What it is.
+        found: String,
+        /// What it was taken for.
+        wanted: &'static str,
+    },
+    /// The server wants an external account binding.
+    #[error("this CA binds accounts to customers: register with an external account binding")]
+    ExternalAccountRequired,
+    /// A setting that cannot be a header.
+    #[error("{value:?} cannot be the header {header}")]
+    HeaderValue {
+        /// The header.
+        header: &'static str,
+        /// The setting.
+        value: String,
+    },
+    /// The account key could not be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The builder lacks a part.
+    #[error("the client needs {part}: give it to the builder")]
+    Missing {
+        /// Which part.
+        part: &'static str,
+    },
+    /// A request in the name of an account by a session that has none.
+    #[error("{verb} is signed in the name of an account: register one, or take one up by its URL")]
+    NoAccount {
+        /// What was asked for.
+        verb: &'static str,
+    },
+    /// An order without names.
+    #[error("the order has no names")]
+    NoIdentifiers,
+    /// A step that the order is not ready for.
+    #[error("order {url} is {status}: {verb} comes later")]
+    NotReady {
+        /// The order.
+        url: String,
+        /// How far it has come.
+        status: OrderStatus,
+        /// What was to be done.
+        verb: &'static str,
+    },
+    /// A name that no record can be below.
+    #[error("{name} has no room for a record below it")]
+    NoRoom {
+        /// The name.
+        name: String,
+    },
+    /// A profile that the server does not offer.
+    #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]
+    Profile {
+        /// The profile.
+        profile: String,
+        /// Those that there are, with commas between.
+        offered: String,
+    },
+    /// The signer's signature has the wrong size, most often DER where JOSE's form is wanted.
+    #[error(
+        "the signer made {found} octets where a signature by {algorithm} has {expected}; if they are DER, \
+         convert them with signature_from_der"
+    )]
+    SignatureSize {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// What it should be.
+        expected: usize,
+        /// What it is.
+        found: usize,
+    },
+    /// A URL of the caller's that is none, or that is not trusted.
+    #[error("the URL {url:?} cannot be used: {fault}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        fault: UrlFault,
+    },
+}
+
+impl Misuse {
+    pub(crate) fn url(text: &str, fault: UrlFault) -> Self {
+        Self::Url { url: shown(text), fault }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> Option<Problem> {
+        Some(Problem::parse(text.as_bytes()).unwrap())
+    }
+
+    fn invalid(own: Option<Problem>, of_name: Option<Problem>) -> OrderInvalid {
+        let failure = of_name.map(|problem| AuthorizationFailure {
+            identifier: Identifier::from(perennial_core::DomainName::parse("example.org").unwrap()),
+            status: AuthorizationStatus::Invalid,
+            problem: Some(problem),
+        });
+        let url = "https://ca.example/order/7".to_owned();
+        OrderInvalid { url, problem: own, failures: failure.into_iter().collect() }
+    }
+
+    const DNS: &str =
+        r#"{"type":"urn:ietf:params:acme:error:dns","detail":"no TXT at _acme-challenge.example.org"}"#;
+
+    #[test]
+    fn a_failed_order_names_itself_and_the_reason() {
+        assert_eq!(
+            invalid(problem(DNS), None).to_string(),
+            "order https://ca.example/order/7 is invalid: dns: no TXT at _acme-challenge.example.org"
+        );
+        assert_eq!(
+            invalid(None, problem(DNS)).to_string(),
+            "order https://ca.example/order/7 is invalid: example.org: dns: no TXT at \
+             _acme-challenge.example.org"
+        );
+    }
+
+    #[test]
+    fn a_failed_validation_is_worth_a_new_order_and_a_policy_is_not() {
+        assert_eq!(invalid(problem(DNS), None).retry(), Retry::Backoff);
+        let caa = problem(r#"{"type":"urn:ietf:params:acme:error:caa"}"#);
+        assert_eq!(invalid(None, caa).retry(), Retry::Never);
+    }
+
+    #[test]
+    fn an_empty_list_of_profiles_reads_well() {
+        let error = Misuse::Profile { profile: "short".into(), offered: String::new() };
+        assert_eq!(error.to_string(), "the CA has no profile \"short\"; it offers: none");
+    }
+}

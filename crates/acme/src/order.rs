@@ -1,0 +1,268 @@
+//! Orders (RFC 8555 §7.1.3, §7.4): a request for a certificate and how far it has come.
+
+use std::collections::BTreeSet;
+
+use perennial_core::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable};
+
+open_enum! {
+    /// How far an order has come (RFC 8555 §7.1.6).
+    pub enum OrderStatus {
+        /// It failed for good.
+        Invalid => "invalid",
+        /// Authorizations are missing.
+        Pending => "pending",
+        /// The certificate is being made.
+        Processing => "processing",
+        /// All authorizations are there: it can be finalized.
+        Ready => "ready",
+        /// The certificate is there.
+        Valid => "valid",
+    }
+}
+
+/// A request for a certificate.
+///
+/// ```
+/// use perennial_acme::NewOrder;
+/// use perennial_core::DomainName;
+///
+/// let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
+/// let order = NewOrder::new(&names).profile("shortlived");
+/// assert_eq!(
+///     order.to_json(),
+///     r#"{"identifiers":[{"type":"dns","value":"example.com"},{"type":"dns","value":"*.example.com"}],"profile":"shortlived"}"#
+/// );
+/// # Ok::<(), perennial_core::DomainNameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct NewOrder {
+    identifiers: Vec<Identifier>,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+    profile: Option<String>,
+    replaces: Option<String>,
+}
+
+impl NewOrder {
+    /// A request for these names. One that comes twice is asked for once.
+    pub fn new<I>(identifiers: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Identifier>,
+    {
+        let mut seen = BTreeSet::new();
+        let identifiers = identifiers.into_iter().map(Into::into);
+        Self {
+            identifiers: identifiers.filter(|identifier| seen.insert(identifier.clone())).collect(),
+            not_before: None,
+            not_after: None,
+            profile: None,
+            replaces: None,
+        }
+    }
+
+    /// When the certificate should begin and end to be valid. Default: the CA decides; most refuse anything
+    /// else.
+    pub const fn validity(mut self, not_before: Option<Timestamp>, not_after: Option<Timestamp>) -> Self {
+        self.not_before = not_before;
+        self.not_after = not_after;
+        self
+    }
+
+    /// Which of the directory's [`profiles`](crate::Meta::profiles) the certificate should follow. Default:
+    /// the CA decides.
+    pub fn profile(mut self, name: impl Into<String>) -> Self {
+        self.profile = Some(name.into());
+        self
+    }
+
+    /// The certificate that this one will replace, by its ARI identifier (RFC 9773 §4.1, §5).
+    pub fn replaces(mut self, certificate_id: impl Into<String>) -> Self {
+        self.replaces = Some(certificate_id.into());
+        self
+    }
+
+    /// The names.
+    #[must_use]
+    pub fn identifiers(&self) -> &[Identifier] {
+        &self.identifiers
+    }
+
+    pub(crate) fn asked_profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut payload = serde_json::Map::new();
+        let mut put = |name: &str, value: Value| payload.insert(name.to_owned(), value);
+        put("identifiers", self.identifiers.iter().map(Identifier::to_json).collect());
+        if let Some(moment) = self.not_before {
+            put("notBefore", json!(moment));
+        }
+        if let Some(moment) = self.not_after {
+            put("notAfter", json!(moment));
+        }
+        if let Some(profile) = &self.profile {
+            put("profile", json!(profile));
+        }
+        if let Some(certificate) = &self.replaces {
+            put("replaces", json!(certificate));
+        }
+        Value::Object(payload).to_string()
+    }
+}
+
+/// What a server says about an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrderState {
+    /// How far it has come.
+    pub status: OrderStatus,
+    /// Until when the server keeps it.
+    pub expires: Option<Timestamp>,
+    /// The names; wildcards as they were asked for.
+    pub identifiers: Vec<Identifier>,
+    /// What has to be authorized. Not one for each name, nor in their order (RFC 8555 §7.1.3).
+    pub authorizations: Vec<Url>,
+    /// Where the certificate signing request goes.
+    pub finalize: Url,
+    /// Where the certificate is, once the order is valid.
+    pub certificate: Option<Url>,
+    /// Why the order failed, if the server says it here; some say it in the challenges only.
+    pub error: Option<Problem>,
+    /// The profile that the server follows.
+    pub profile: Option<String>,
+    /// The certificate that it replaces. Some servers show it in the first answer only.
+    pub replaces: Option<String>,
+    /// When the server wants to be asked again: `Retry-After`, within a second and an hour.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl OrderState {
+    /// Reads an order object.
+    ///
+    /// # Errors
+    /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names or authorizations.
+    pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
+        let order = Object::parse("order", body)?;
+        let text = |field| order.text(field).map(|text| printable(text, 300));
+        let urls = order.required_list("authorizations", MAX_NAMES)?.iter();
+        Ok(Self {
+            status: order.required_text("status")?.into(),
+            expires: order.moment("expires"),
+            identifiers: order
+                .required_list("identifiers", MAX_NAMES)?
+                .iter()
+                .filter_map(Identifier::read)
+                .collect(),
+            authorizations: urls
+                .map(|url| url.as_str().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
+                .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
+                .collect::<Result<_, _>>()?,
+            finalize: order.required_url("finalize")?,
+            certificate: order.url("certificate"),
+            error: Problem::inner(order.value("error")),
+            profile: text("profile"),
+            replaces: text("replaces"),
+            retry_at: None,
+        })
+    }
+
+    /// Whether the order is for exactly these names.
+    pub(crate) fn is_for(&self, identifiers: &[Identifier]) -> bool {
+        self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
+    }
+}
+
+/// Public CAs stop at 100 names, or at 250; a thousand leaves room for private ones.
+const MAX_NAMES: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SAMPLE: &str = r#"{
+  "status": "valid",
+  "expires": "2016-01-20T14:09:07.99Z",
+
+  "identifiers": [
+    { "type": "dns", "value": "www.example.org" },
+    { "type": "dns", "value": "example.org" }
+  ],
+
+  "notBefore": "2016-01-01T00:00:00Z",
+  "notAfter": "2016-01-08T00:00:00Z",
+
+  "authorizations": [
+    "https://example.com/acme/authz/PAniVnsZcis",
+    "https://example.com/acme/authz/r4HqLzrSrpI"
+  ],
+
+  "finalize": "https://example.com/acme/order/TOlocE8rfgo/finalize",
+
+  "certificate": "https://example.com/acme/cert/mAt3xBGaobw"
+}"#;
+
+    #[test]
+    fn rfc8555_7_1_3_order() {
+        let order = OrderState::parse(SAMPLE.as_bytes()).unwrap();
+        assert_eq!(order.status, OrderStatus::Valid);
+        assert_eq!(order.expires.unwrap().to_string(), "2016-01-20T14:09:07Z");
+        assert_eq!(order.identifiers.len(), 2);
+        assert_eq!(order.authorizations.len(), 2);
+        assert_eq!(order.certificate.unwrap().as_str(), "https://example.com/acme/cert/mAt3xBGaobw");
+        assert_eq!(order.error, None);
+    }
+
+    #[test]
+    fn a_status_of_the_future_is_kept_and_a_missing_one_is_named() {
+        let text = SAMPLE.replace(r#""valid""#, r#""awaiting-notary""#);
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        assert_eq!(order.status, OrderStatus::Unknown("awaiting-notary".into()));
+        let text = SAMPLE.replace("\"status\"", "\"state\"");
+        let error = OrderState::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error, Misbehaved::Field { resource: "order", field: "status", expected: "a text" });
+    }
+
+    #[test]
+    fn a_list_without_end_is_refused() {
+        let many = vec![r#""https://example.com/a""#; 1001].join(",");
+        let text = SAMPLE.replace(r#""https://example.com/acme/authz/PAniVnsZcis""#, &many);
+        assert!(matches!(OrderState::parse(text.as_bytes()), Err(Misbehaved::TooMany { count: 1002, .. })));
+    }
+
+    #[test]
+    fn a_name_asked_for_twice_is_asked_for_once_and_the_order_of_names_does_not_matter() {
+        let names = ["www.example.org", "example.org", "WWW.example.org"]
+            .map(|name| perennial_core::DomainName::parse(name).unwrap());
+        let request = NewOrder::new(&names);
+        assert_eq!(request.identifiers().len(), 2);
+        let order = OrderState::parse(SAMPLE.as_bytes()).unwrap();
+        let turned: Vec<_> = request.identifiers().iter().rev().cloned().collect();
+        assert!(order.is_for(&turned));
+        assert!(!order.is_for(turned.get(..1).unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = OrderState::parse(&body);
+        }
+
+        #[test]
+        fn no_field_of_another_kind_panics(
+            field in "status|expires|identifiers|authorizations|finalize|certificate|error",
+            value in r#"null|7|"x"|\[\]|\{\}|\[1\]|\[\{"type":1\}\]|\{"type":\[\]\}"#,
+        ) {
+            let text = SAMPLE.replacen(&format!("\"{field}\":"), &format!("\"{field}\":{value},\"was\":"), 1);
+            let _ = OrderState::parse(text.as_bytes());
+        }
+    }
+}

@@ -77,7 +77,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 impl Checker {
     /// Starts a checker; see [`CheckerBuilder`] for the defaults.
-    #[must_use]
     pub fn builder() -> CheckerBuilder {
         CheckerBuilder::default()
     }

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use perennial_core::Retry;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A NAT64 prefix: the IPv6 network in which a translator embeds IPv4 addresses (RFC 6052 §2.2).
@@ -249,6 +250,14 @@ pub enum PrefixError {
     },
 }
 
+impl PrefixError {
+    /// Never: the text has to be mended.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::Never
+    }
+}
+
 /// An IPv4 address that must not be translated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -270,6 +279,14 @@ pub enum SynthesisError {
         /// The address.
         v4: Ipv4Addr,
     },
+}
+
+impl SynthesisError {
+    /// Never: another address or prefix is needed.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::Never
+    }
 }
 
 #[cfg(test)]

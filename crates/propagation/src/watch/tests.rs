@@ -31,9 +31,12 @@ type Said = Result<Answer, TransportError>;
 /// What the server at `192.0.2.N` says about a name at a moment.
 type Script = Box<dyn Fn(u8, &DomainName, Duration) -> Said>;
 
+/// Where the zone is at a moment.
+type Registry = Box<dyn Fn(&Locate, Duration) -> Result<Located, String>>;
+
 struct Scene {
     script: Script,
-    locate: Box<dyn Fn(&Locate, Duration) -> Result<Located, String>>,
+    locate: Registry,
     /// How long the server at `192.0.2.N` takes.
     latency: Box<dyn Fn(u8) -> Duration>,
 }
@@ -402,6 +405,15 @@ fn a_server_without_a_way_to_it_is_not_asked_and_the_remedy_is_named() {
     assert!(run.is_ready());
     assert_eq!((run.questions_to(2), run.end), (0, GRACE + ROUND_TRIP));
     assert!(matches!(run.report().advice.as_slice(), [Advice::Nat64Missing { .. }]));
+}
+
+#[test]
+fn name_servers_without_an_address_are_named() {
+    let mut nowhere = scene(0, |_, _, _| has_it_not());
+    nowhere.locate = Box::new(|_, _| Ok(Located { targets: vec![], ..located("example.com", &[1]) }));
+    let run = run(&nowhere, settings(Policy::All, Sweep::Once));
+    assert_eq!(run.report().verdict, Verdict::NotYet);
+    assert_eq!(run.report().advice, [Advice::NoAddress { server: "ns1.example.com".into() }]);
 }
 
 #[test]

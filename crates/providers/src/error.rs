@@ -197,6 +197,21 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The same, where options come from the environment: a missing one is called by its variable too.
+    pub(crate) fn with_variable(mut self) -> Self {
+        if let Self::MissingOption { provider, option, meaning } = &mut self {
+            *meaning = format!("{meaning}; set {}", variable(provider, option));
+        }
+        self
+    }
+}
+
+/// The environment variable that holds an option of a provider.
+pub(crate) fn variable(provider: &str, option: &str) -> String {
+    format!("PERENNIAL_{provider}_{option}").replace('-', "_").to_ascii_uppercase()
+}
+
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
     if items.is_empty() {
         return "none".to_owned();

@@ -72,7 +72,10 @@ impl Registry {
     /// [`Error::Config`] that names the provider, the variable and the remedy.
     pub fn create_from_env(&self, kind: &str) -> Result<Arc<dyn DnsProvider>, Error> {
         let options = self.factory(kind)?.options_from_env(kind)?;
-        self.create(kind, &options)
+        self.create(kind, &options).map_err(|error| match error {
+            Error::Config(error) => error.with_variable().into(),
+            error => error,
+        })
     }
 
     fn factory(&self, kind: &str) -> Result<&Factory, ConfigError> {
@@ -198,6 +201,15 @@ mod tests {
         );
         let error = registry().create("stone", &Options::default()).err().unwrap();
         assert_eq!(error.to_string(), "there is no DNS provider `stone`; there are paper");
+    }
+
+    #[test]
+    fn an_option_missing_in_the_environment_is_called_by_its_variable() {
+        let error = registry().create_from_env("paper").err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "paper needs the option `zone`: the zone to keep; set PERENNIAL_PAPER_ZONE"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use perennial_core::{SecretError, SecretString};
 
 use super::Variables;
-use crate::ConfigError;
+use crate::{ConfigError, error::variable};
 
 /// The options of a provider, by name. Any value may be secret, so none is ever printed: there is no
 /// `Debug`.
@@ -50,7 +50,7 @@ impl Options {
                 option: doc.name.to_owned(),
                 reason,
             };
-            let variable = doc.variable(kind);
+            let variable = variable(kind, doc.name);
             let value = match present(variables(&variable)).map_err(fault)? {
                 Some(value) => Some(value),
                 None => present(variables(&format!("{variable}_FILE")))
@@ -124,7 +124,7 @@ impl OptionDoc {
     /// ```
     #[must_use]
     pub fn variable(&self, kind: &str) -> String {
-        format!("PERENNIAL_{kind}_{}", self.name).replace('-', "_").to_ascii_uppercase()
+        variable(kind, self.name)
     }
 }
 

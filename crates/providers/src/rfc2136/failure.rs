@@ -41,6 +41,13 @@ pub(super) struct Context<'c> {
     pub(super) asked: Asked<'c>,
 }
 
+/// Whether an answer has the signature that the request had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signed {
+    AsAsked,
+    Not,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked<'c> {
     Update { zone: &'c Zone, name: &'c DomainName },
@@ -65,7 +72,7 @@ impl Context<'_> {
                 here: *here,
                 there: *there,
             },
-            Failure::Code(code) => self.of_code(*code, ""),
+            Failure::Code(code) => self.of_code(*code, Signed::AsAsked),
             Failure::Forged => self.misbehaved(format!(
                 "the signature of its answer is not made with the key {}; somebody else may have answered in \
                  its place, or the keys differ",
@@ -76,17 +83,20 @@ impl Context<'_> {
                  may answer in its place"
                     .to_owned(),
             ),
-            Failure::Unsigned { code } => self.of_code(*code, ", in an answer that is not signed"),
+            Failure::Unsigned { code } => self.of_code(*code, Signed::Not),
         }
     }
 
-    /// The meaning of a response code (RFC 1035 §4.1.1, RFC 2136 §2.2); `note` is put behind its name.
-    fn of_code(&self, code: u16, note: &str) -> Error {
+    /// The meaning of a response code (RFC 1035 §4.1.1, RFC 2136 §2.2).
+    fn of_code(&self, code: u16, signed: Signed) -> Error {
         let code: ResponseCode = code.into();
-        let name = format!("{}{note}", spelled(code));
+        let name = match signed {
+            Signed::AsAsked => spelled(code),
+            Signed::Not => format!("{}, in an answer that is not signed", spelled(code)),
+        };
         match (self.asked, code) {
             (Asked::Update { zone, name: owner }, ResponseCode::Refused) => {
-                self.permission(zone, owner, &name)
+                self.permission(zone, owner, &name, signed)
             }
             (Asked::Query { name: owner }, ResponseCode::Refused) => Error::Permission {
                 provider: KIND.to_owned(),
@@ -102,8 +112,10 @@ impl Context<'_> {
                 tried: vec![zone.apex.clone()],
                 reason: format!(
                     "{} is not authoritative for it ({name}); correct `zone`, or give the primary server as \
-                     `server`",
-                    self.server
+                     `server`{}",
+                    self.server,
+                    // Knot says so to whoever does not sign.
+                    if self.key.is_none() { ", or a key by `key-name` and `secret`" } else { "" }
                 ),
             },
             (Asked::Update { zone, name: owner }, ResponseCode::NotZone) => Error::InvalidRequest {
@@ -132,17 +144,23 @@ impl Context<'_> {
         }
     }
 
-    fn permission(&self, zone: &Zone, owner: &DomainName, code: &str) -> Error {
+    fn permission(&self, zone: &Zone, owner: &DomainName, code: &str, signed: Signed) -> Error {
         let server = self.server;
-        let reason = match self.key {
-            Some(key) => format!(
-                "{server} does not let the key {key} change TXT at {owner} in the zone {zone} ({code}); grant \
-                 it, in BIND by `update-policy {{ grant {} name {owner}. TXT; }};`",
+        let change = format!("change TXT at {owner} in the zone {zone}");
+        let reason = match (self.key, signed) {
+            (Some(key), Signed::AsAsked) => format!(
+                "{server} does not let the key {key} {change} ({code}); grant it, in BIND by \
+                 `update-policy {{ grant {} name {owner}. TXT; }};`",
                 key.split(' ').next().unwrap_or(key)
             ),
-            None => format!(
-                "{server} does not let us change TXT at {owner} in the zone {zone} without a key ({code}); \
-                 give `key-name` and `secret`"
+            // PowerDNS says so, too, of keys that it does not know and signatures that it does not accept.
+            (Some(key), Signed::Not) => format!(
+                "{server} does not let the key {key} {change} ({code}); if it allows updates with this key, \
+                 compare `key-name`, `algorithm`, `secret` and the clocks: it may not have accepted the \
+                 signature"
+            ),
+            (None, _) => format!(
+                "{server} does not let us {change} without a key ({code}); give `key-name` and `secret`"
             ),
         };
         Error::Permission { provider: KIND.to_owned(), reason }
@@ -168,5 +186,63 @@ fn spelled(code: ResponseCode) -> String {
     match code {
         ResponseCode::Unknown(code) => format!("response code {code}"),
         code => format!("{code:?}").to_ascii_uppercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(key: Option<&str>, failure: &Failure) -> Error {
+        let zone = Zone::new("example.com".parse().unwrap());
+        let name = "_acme-challenge.example.com".parse().unwrap();
+        let asked = Asked::Update { zone: &zone, name: &name };
+        Context { server: "192.0.2.1:53", key, asked }.explain(failure)
+    }
+
+    #[test]
+    fn what_servers_say_differently_is_explained_for_each() {
+        let key = Some("acme-key. hmac-sha256");
+        for (key, failure, part) in [
+            (
+                None,
+                Failure::Code(9),
+                "(NOTAUTH); correct `zone`, or give the primary server as `server`, or a key",
+            ),
+            (
+                key,
+                Failure::Code(9),
+                "(NOTAUTH); correct `zone`, or give the primary server as `server` (tried",
+            ),
+            (key, Failure::Code(5), "(REFUSED); grant it, in BIND by `update-policy { grant acme-key. name"),
+            (key, Failure::Unsigned { code: 5 }, "it may not have accepted the signature"),
+            (key, Failure::Unsigned { code: 0 }, "its answer is not signed though the request was"),
+            (key, Failure::Code(10), "is not in the zone example.com (NOTZONE)"),
+            (key, Failure::Code(4), "does not do dynamic updates (NOTIMP)"),
+            (key, Failure::Code(2), "SERVFAIL to an update of example.com"),
+            (key, Failure::Code(1), "it answers FORMERR"),
+            (key, Failure::Code(3841), "it answers response code 3841"),
+            (key, Failure::BadTrunc, "(BADTRUNC)"),
+        ] {
+            let text = explained(key, &failure).to_string();
+            assert!(text.starts_with("rfc2136: ") && text.contains(part), "{failure:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn whose_move_it_is_decides_whether_another_try_is_worth_it() {
+        for (failure, worthwhile) in [
+            (Failure::BadKey, false),
+            (Failure::BadSig, false),
+            (Failure::Code(5), false),
+            (Failure::Code(9), false),
+            (Failure::Code(2), true),
+            (Failure::Code(7), true),
+            (Failure::Forged, true),
+            (Failure::Unsigned { code: 0 }, true),
+        ] {
+            let error = explained(Some("acme-key. hmac-sha256"), &failure);
+            assert_eq!(error.retry().is_worthwhile(), worthwhile, "{failure:?}: {error}");
+        }
     }
 }

@@ -88,7 +88,6 @@ const DEFAULT_TTL: Duration = Duration::from_secs(60);
 
 impl Rfc2136 {
     /// Begins a provider that updates the zones of this server.
-    #[must_use]
     pub fn builder(server: Server) -> Rfc2136Builder {
         Rfc2136Builder(Self {
             server,
@@ -108,7 +107,7 @@ impl Rfc2136 {
     /// [`Error::Config`] that names the variable and the remedy.
     pub fn from_env() -> Result<Self, Error> {
         let options = factory().options_from_env(KIND)?;
-        Ok(options::from_options(&options)?)
+        options::from_options(&options).map_err(|error| error.with_variable().into())
     }
 
     /// Sends a message and returns its answer, whatever its response code.
@@ -288,5 +287,26 @@ impl fmt::Debug for Rfc2136 {
             .field("transport", &self.transport)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+/// The door for fuzzing: reads the bytes as the answer to a signed update and to a query, and as the word on
+/// a zone. Nothing comes out of it but, one day, a panic.
+#[doc(hidden)]
+pub fn read_any_answer(bytes: &[u8]) {
+    let now = perennial_core::Timestamp::from_unix(0);
+    let key = TsigKey::new("key", Algorithm::HmacSha256, &"a2V5".into());
+    let (Ok(key), Ok(name)) = (key, "example.com".parse::<DomainName>()) else { return };
+    let zone = Zone::new(name.clone());
+    // The identifier is the one that the bytes have, so that they get past the first check.
+    let id = bytes.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
+    let change = [Change::add(name.clone(), "v")];
+    let update = message::update(id, &zone, &change, Guard::On, &|_| DEFAULT_TTL);
+    for message in [update, message::query(id, &name, RecordType::SOA)].into_iter().flatten() {
+        if let Ok(request) = Request::new(message, Some(&key), now)
+            && let request::Reading::Answer(answer) = request.read(bytes)
+        {
+            let _ = cut::read(&answer, &name);
+        }
     }
 }

@@ -6,10 +6,15 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`ca`] | an ACME certificate authority that really validates, and can be told to misbehave |
 //! | [`clock`] | a clock that moves when the test says so |
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
 //! | [`real`] | BIND, unbound and Pebble, started for a test |
+//! | [`World`] | all of it as one scene |
+
+pub mod ca;
+pub use ca::CertificateAuthority;
 
 pub mod clock;
 pub use clock::ManualClock;
@@ -25,3 +30,6 @@ pub use guard::ChildGuard;
 pub mod real;
 
 mod sync;
+
+mod world;
+pub use world::{World, WorldBuilder};

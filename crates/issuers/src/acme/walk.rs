@@ -53,11 +53,11 @@ fn is_account_gone(error: &Error) -> bool {
 /// The order under way if it can still succeed, else a new one; its URL is on record before anything else
 /// happens.
 async fn order(account: &Account, request: &SigningRequest, journal: &Journal) -> Result<Order, Error> {
-    if let Some(walked) = journal.progress().await.and_then(|progress| progress.decode::<Walked>()) {
-        if let Some(order) = take_up(account, request, &walked.order_url).await? {
-            journal.tell(Stage::OrderCreated { url: walked.order_url }).await;
-            return Ok(order);
-        }
+    if let Some(walked) = journal.progress().await.and_then(|progress| progress.decode::<Walked>())
+        && let Some(order) = take_up(account, request, &walked.order_url).await?
+    {
+        journal.tell(Stage::OrderCreated { url: walked.order_url }).await;
+        return Ok(order);
     }
     let wanted = NewOrder::new(request.names.iter().map(Identifier::from));
     let wanted = match &request.profile {

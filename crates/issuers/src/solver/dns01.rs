@@ -132,7 +132,10 @@ impl Solver for Dns01 {
         for (owner, values) in by_owner(proofs)? {
             changes.extend(values.into_iter().map(|value| {
                 let change = Change::add(owner.clone(), value);
-                self.ttl.map_or(change.clone(), |ttl| change.with_ttl(ttl))
+                match self.ttl {
+                    Some(ttl) => change.with_ttl(ttl),
+                    None => change,
+                }
             }));
         }
         engine::apply(self.provider.as_ref(), &changes).await?;

@@ -102,7 +102,6 @@ impl Outcome {
 
 impl Keeper {
     /// Starts a keeper over a store.
-    #[must_use]
     pub fn builder(store: Arc<dyn Store>) -> KeeperBuilder {
         KeeperBuilder { clock: Arc::new(SystemClock::new()), issuers: BTreeMap::new(), observer: None, store }
     }

@@ -176,13 +176,13 @@ pub(super) async fn settle(
     let (mut state, mut result) = ((version, record), Ok(()));
     for name in owing {
         let Some(issuer) = inner.issuers.get(&name) else {
-            result = result.and(Err(inner.unknown_issuer(state.1.id(), &name)));
+            result = result.and_then(|()| Err(inner.unknown_issuer(state.1.id(), &name)));
             continue;
         };
         let journal = inner.journal(&name, state);
         let settled = issuer.settle(&journal).await;
         state = journal.into_state().await;
-        result = result.and(settled.map_err(Error::from));
+        result = result.and_then(|()| settled.map_err(Error::from));
     }
     (state.0, state.1, result)
 }

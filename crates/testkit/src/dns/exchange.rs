@@ -86,6 +86,8 @@ pub(super) fn end_of_chain(answer: &Message, start: &Name) -> Name {
 /// Why there are no texts to look at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TextsFault {
+    #[error("NXDOMAIN looking up TXT for {name} at {server}")]
+    Absent { name: String, server: SocketAddr },
     #[error("query timed out looking up TXT for {name} at {server}")]
     NoAnswer { name: String, server: SocketAddr },
     #[error("{code} looking up TXT for {name} at {server}")]
@@ -103,6 +105,7 @@ pub(crate) async fn texts_at(server: SocketAddr, name: &str) -> Result<Vec<Strin
         let answer = answer.ok_or_else(|| TextsFault::NoAnswer { name: name.to_owned(), server })?;
         match answer.metadata.response_code {
             ResponseCode::NoError => {}
+            ResponseCode::NXDomain => return Err(TextsFault::Absent { name: name.to_owned(), server }),
             code => {
                 let code = format!("{code:?}").to_uppercase();
                 return Err(TextsFault::Refused { name: name.to_owned(), server, code });

@@ -36,7 +36,7 @@ mod endpoint;
 pub use endpoint::Endpoint;
 
 mod exchange;
-pub(crate) use exchange::texts_at;
+pub(crate) use exchange::{TextsFault, texts_at};
 
 mod query_log;
 pub use query_log::{Operation, Query, Transport};

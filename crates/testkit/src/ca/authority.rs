@@ -1,0 +1,253 @@
+//! The authority itself: its sockets, its clock, and what a test can ask of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use perennial_core::{Clock, SystemClock};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{
+    Issued, PlacedOrder, Quirk, Request, Verb,
+    hierarchy::Hierarchy,
+    https::{Answer, Listener},
+    office::{Office, Profile, Settings},
+    request_log::RequestLog,
+    validation::dns01,
+    verb::Route,
+};
+use crate::{Error, sync::lock};
+
+/// A certificate authority that speaks ACME (RFC 8555); it stops when it is dropped.
+pub struct CertificateAuthority {
+    directory_url: String,
+    https_root_pem: String,
+    issuer_root_pem: String,
+    alternate_root_pem: String,
+    shared: Arc<Shared>,
+    server: AbortHandle,
+}
+
+/// What a certificate authority is told before it starts.
+#[must_use]
+pub struct CertificateAuthorityBuilder {
+    servers: Vec<SocketAddr>,
+    clock: Arc<dyn Clock>,
+    validity: Duration,
+    profiles: BTreeMap<String, Profile>,
+    reuse_authorizations: bool,
+}
+
+struct Shared {
+    office: Mutex<Office>,
+    servers: Mutex<Vec<SocketAddr>>,
+    clock: Arc<dyn Clock>,
+    log: RequestLog,
+    validations: Mutex<JoinSet<()>>,
+    /// For the tasks that outlive a request.
+    this: std::sync::Weak<Self>,
+}
+
+impl CertificateAuthorityBuilder {
+    /// Looks challenges up at these servers, authoritative ones or resolvers. All that answer must agree, as
+    /// with a CA that looks from several places. By default nobody is asked and no challenge succeeds.
+    pub fn validate_through(mut self, servers: &[SocketAddr]) -> Self {
+        self.servers = servers.to_vec();
+        self
+    }
+
+    /// Dates certificates, and everything that expires, with this clock. By default the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How long a certificate is valid. By default 90 days, as most CAs have it in 2026.
+    pub const fn validity(mut self, validity: Duration) -> Self {
+        self.validity = validity;
+        self
+    }
+
+    /// Offers a profile (draft-ietf-acme-profiles). By default there are none.
+    pub fn profile(mut self, name: &str, description: &str, validity: Duration) -> Self {
+        self.profiles.insert(name.into(), Profile { description: description.into(), validity });
+        self
+    }
+
+    /// Does not ask again for what an account has proved within 30 days. By default every order starts anew,
+    /// so that tests see every challenge.
+    pub const fn reuse_authorizations(mut self) -> Self {
+        self.reuse_authorizations = true;
+        self
+    }
+
+    /// Starts on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] when there is no port, [`Error::Certificate`] when its own certificates cannot be made.
+    pub async fn start(self) -> Result<CertificateAuthority, Error> {
+        let listener = Listener::bind().await?;
+        let settings = Settings {
+            base: format!("https://{}", listener.address),
+            profiles: self.profiles,
+            validity: self.validity,
+            reuse_authorizations: self.reuse_authorizations,
+        };
+        let hierarchy = Hierarchy::generate()?;
+        let (issuer_root_pem, alternate_root_pem) = (hierarchy.root_pem(), hierarchy.alternate_root_pem());
+        let office = Office::new(settings, hierarchy);
+        let directory_url = office.url(Route::to(Verb::Directory));
+        let https_root_pem = listener.root_pem.clone();
+        let shared = Arc::new_cyclic(|this| Shared {
+            office: Mutex::new(office),
+            servers: Mutex::new(self.servers),
+            clock: self.clock,
+            log: RequestLog::default(),
+            validations: Mutex::default(),
+            this: this.clone(),
+        });
+        let server = listener.serve(Arc::clone(&shared) as Arc<dyn Answer>);
+        Ok(CertificateAuthority {
+            directory_url,
+            https_root_pem,
+            issuer_root_pem,
+            alternate_root_pem,
+            shared,
+            server,
+        })
+    }
+}
+
+impl CertificateAuthority {
+    /// Begins an authority.
+    pub fn builder() -> CertificateAuthorityBuilder {
+        CertificateAuthorityBuilder {
+            servers: Vec::new(),
+            clock: Arc::new(SystemClock::new()),
+            validity: Duration::from_secs(90 * 86_400),
+            profiles: BTreeMap::new(),
+            reuse_authorizations: false,
+        }
+    }
+
+    /// Where a client begins (RFC 8555 §7.1.1).
+    #[must_use]
+    pub fn directory_url(&self) -> &str {
+        &self.directory_url
+    }
+
+    /// The root that a client must trust to connect, in PEM.
+    #[must_use]
+    pub fn https_root_pem(&self) -> &str {
+        &self.https_root_pem
+    }
+
+    /// The root of the chains that are issued, in PEM. Its common name is `Testkit Root X1`.
+    #[must_use]
+    pub fn issuer_root_pem(&self) -> &str {
+        &self.issuer_root_pem
+    }
+
+    /// The root of the alternate chains (RFC 8555 §7.4.2), in PEM. Its common name is `Testkit Root X2`.
+    #[must_use]
+    pub fn alternate_root_pem(&self) -> &str {
+        &self.alternate_root_pem
+    }
+
+    /// Turns a quirk on, beside those that are.
+    pub fn add_quirk(&self, quirk: Quirk) {
+        lock(&self.shared.office).quirks.add(quirk);
+    }
+
+    /// Turns all quirks off.
+    pub fn clear_quirks(&self) {
+        lock(&self.shared.office).quirks.clear();
+    }
+
+    /// How long certificates without a profile are valid from now on.
+    pub fn set_validity(&self, validity: Duration) {
+        lock(&self.shared.office).settings.validity = validity;
+    }
+
+    /// Where challenges are looked up from now on.
+    pub fn validate_through(&self, servers: &[SocketAddr]) {
+        *lock(&self.shared.servers) = servers.to_vec();
+    }
+
+    /// Every request so far, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.log.all()
+    }
+
+    /// Forgets the requests.
+    pub fn clear_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    /// Waits, in real time, until there has been a request that `wanted` knows.
+    pub async fn wait_for_request(&self, wanted: impl FnMut(&Request) -> bool) {
+        self.shared.log.wait_for(wanted).await;
+    }
+
+    /// Every order so far, oldest first.
+    #[must_use]
+    pub fn orders(&self) -> Vec<PlacedOrder> {
+        let now = self.shared.clock.now();
+        lock(&self.shared.office).placed_orders(now)
+    }
+
+    /// Every certificate so far, oldest first.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Issued> {
+        lock(&self.shared.office).issued()
+    }
+}
+
+impl Drop for CertificateAuthority {
+    fn drop(&mut self) {
+        self.server.abort();
+        lock(&self.shared.validations).abort_all();
+    }
+}
+
+#[async_trait]
+impl Answer for Shared {
+    async fn answer(&self, request: http::Request<Bytes>) -> Option<http::Response<Bytes>> {
+        let now = self.clock.now();
+        let (outcome, validations) = {
+            let mut office = lock(&self.office);
+            let outcome = office.serve(&request, now);
+            (outcome, std::mem::take(&mut office.validations))
+        };
+        let mut running = lock(&self.validations);
+        while running.try_join_next().is_some() {} // those that are done need no place any more
+        for validation in validations {
+            let (this, servers) = (self.this.clone(), lock(&self.servers).clone());
+            running.spawn(async move {
+                let found = dns01(&servers, &validation).await;
+                if let Some(this) = this.upgrade() {
+                    let now = this.clock.now();
+                    lock(&this.office).validated(&validation, found, now);
+                }
+            });
+        }
+        drop(running);
+        self.log.record(outcome.record);
+        outcome.response
+    }
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("directory_url", &self.directory_url)
+            .finish_non_exhaustive()
+    }
+}

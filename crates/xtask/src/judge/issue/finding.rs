@@ -61,17 +61,18 @@ pub(super) fn key(setting: &Setting, run: &Run) -> Outcome {
 
 /// A failure that is told and is no crash.
 pub(super) fn refused(run: &Run, mentions: &[&str]) -> Outcome {
-    let message = run.stderr.to_lowercase();
     if matches!(run.code, None | Some(0)) {
         return Err(format!("it did not fail as it should: {run}"));
     }
-    if message.contains("panicked at") {
+    if run.stderr.contains("panicked at") {
         return Err(format!("it crashed: {run}"));
     }
-    if !mentions.iter().any(|word| message.contains(&word.to_lowercase())) {
-        return Err(format!("the message mentions none of {mentions:?}: {run}"));
-    }
-    Ok(format!("after {:.1} s: {}", run.elapsed.as_secs_f32(), last_lines(&run.stderr, 1)))
+    let telling = run.stderr.lines().find(|line| {
+        let line = line.to_lowercase();
+        mentions.iter().any(|word| line.contains(&word.to_lowercase()))
+    });
+    let telling = telling.ok_or_else(|| format!("the message mentions none of {mentions:?}: {run}"))?;
+    Ok(format!("after {:.1} s: {telling}", run.elapsed.as_secs_f32()))
 }
 
 /// A run that failed leaves neither a part of a certificate nor a temporary file.

@@ -15,12 +15,26 @@ pub(crate) fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// The cargo that runs this program.
+/// The cargo that runs this program, as if it were called by hand.
+///
+/// What `cargo run` tells this program about its package would reach the build scripts of others, and those
+/// that look at it (ring's does) would build everything anew whenever the way in changes.
 pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if is_about_this_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+fn is_about_this_package(variable: &str) -> bool {
+    ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 /// Any other program.
@@ -90,4 +104,28 @@ fn line(command: &Command) -> String {
 
 fn not_started(command: &Command, reason: std::io::Error) -> Error {
     Error::Start { program: command.get_program().to_string_lossy().into_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_hears_nothing_about_this_package_but_all_that_the_user_has_set() {
+        assert!(is_about_this_package("CARGO_PKG_NAME") && is_about_this_package("CARGO_MANIFEST_DIR"));
+        assert!(!is_about_this_package("CARGO_TARGET_DIR") && !is_about_this_package("CARGO_HOME"));
+    }
+
+    #[test]
+    fn the_root_is_where_the_lock_file_lies() {
+        assert!(root().join("Cargo.lock").is_file());
+    }
+
+    #[test]
+    fn a_program_that_fails_is_named_with_all_that_it_said() {
+        let error = read(program("sh", ["-c", "echo out; echo err >&2; exit 3"])).unwrap_err().to_string();
+        assert!(error.starts_with("`sh -c") && error.ends_with("exit status: 3:\nout\nerr"), "{error}");
+        let error = read(program("/nowhere/at-all", [""; 0])).unwrap_err().to_string();
+        assert!(error.starts_with("cannot start `/nowhere/at-all`"), "{error}");
+    }
 }

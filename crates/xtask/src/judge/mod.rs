@@ -1,6 +1,6 @@
 //! `cargo xtask judge`: suites against real servers, one line a case.
 //!
-//! A suite is a file: a [`Suite`] with what it needs, and a function that runs its cases. It runs in a network
+//! A suite is a module: a [`Suite`] with what it needs, and a function that runs its cases. It runs in a network
 //! namespace of its own (network_namespaces(7)), where every loopback address and every port is free, 53
 //! among them, and from where nothing leaves the machine.
 
@@ -9,7 +9,7 @@ mod sandbox;
 
 use std::{net::Ipv4Addr, path::PathBuf, pin::Pin};
 
-use perennial_testkit::real::{Components, Tool};
+use perennial_testkit::real::{Components, Missing, Tool};
 
 use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
@@ -60,10 +60,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.inside {
         return judge(suite, arguments.only.clone());
     }
-    components::install()?;
-    (suite.build)()?;
     let only = arguments.only.iter().flat_map(|text| ["--only", text.as_str()]);
-    sandbox::enter(["judge", suite.name, "--inside"].into_iter().chain(only))
+    let again = ["judge", suite.name, "--inside"].into_iter().chain(only);
+    let judged = components::install().and_then(|_| (suite.build)()).and_then(|()| sandbox::enter(again));
+    if let Err(Error::Missing(missing)) = &judged {
+        missing.iter().for_each(|missing| say_missing(suite.name, missing));
+    }
+    judged
 }
 
 fn judge(suite: &Suite, only: Option<String>) -> Result<(), Error> {
@@ -73,7 +76,7 @@ fn judge(suite: &Suite, only: Option<String>) -> Result<(), Error> {
     let mut report = Report { suite: suite.name, only, watch: Stopwatch::start(), cases: 0, failed: 0 };
     for tool in suite.tools {
         if let Err(missing) = components.find(*tool) {
-            report.missing(&missing.to_string());
+            report.missing(&missing);
         }
     }
     if report.cases == 0 {
@@ -121,10 +124,10 @@ impl Report {
         println!("judge {}/{name} {word} {detail}", self.suite);
     }
 
-    fn missing(&mut self, detail: &str) {
+    fn missing(&mut self, missing: &Missing) {
         self.cases += 1;
         self.failed += 1;
-        println!("judge {}/* missing {detail}", self.suite);
+        say_missing(self.suite, missing);
     }
 
     fn close(self) -> Result<(), Error> {
@@ -133,5 +136,40 @@ impl Report {
         println!("judge {suite}: {passed} of {cases} cases passed in {:.1} s", watch.read().as_secs_f32());
         // No case at all is no proof of anything.
         if failed == 0 && cases > 0 { Ok(()) } else { Err(Error::Judged { suite, failed, cases }) }
+    }
+}
+
+fn say_missing(suite: &str, missing: &Missing) {
+    println!("judge {suite}/* missing {}: {}", missing.what, missing.how);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(only: Option<&str>) -> Report {
+        let only = only.map(str::to_owned);
+        Report { suite: "test", only, watch: Stopwatch::start(), cases: 0, failed: 0 }
+    }
+
+    #[test]
+    fn only_a_suite_whose_cases_all_passed_passes() {
+        let mut good = report(None);
+        good.case("one", Ok(String::new()));
+        assert!(good.close().is_ok());
+        let mut bad = report(None);
+        bad.case("one", Ok(String::new()));
+        bad.case("two", Err("no".to_owned()));
+        assert!(matches!(bad.close(), Err(Error::Judged { failed: 1, cases: 2, .. })));
+    }
+
+    #[test]
+    fn a_suite_that_ran_no_case_does_not_pass() {
+        let mut filtered = report(Some("three"));
+        filtered.case("one", Ok(String::new()));
+        assert!(filtered.close().is_err());
+        let mut missing = report(None);
+        missing.missing(&Missing::new("named", "install it"));
+        assert!(missing.close().is_err());
     }
 }

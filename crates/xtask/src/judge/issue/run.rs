@@ -56,7 +56,7 @@ pub(super) struct Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
-        write!(f, "{code} after {:.1} s; {}", self.elapsed.as_secs_f32(), last_lines(&self.stderr, 6))
+        write!(f, "{code} after {:.1} s; {}", self.elapsed.as_secs_f32(), last_lines(&self.stderr, 40))
     }
 }
 

@@ -1,1 +1,68 @@
-//! perennial-lifecycle
+//! What a certificate should be, what it is, what to do next, and where it is kept.
+//!
+//! The crate knows nothing of ACME, DNS or HTTP: an [`Issuer`] signs, a [`Store`] remembers, and the
+//! [`Keeper`] drives both. What decides is pure and takes `now` as a value: [`decide`], [`schedule`] and
+//! [`ladder`]. What touches the world is thin.
+//!
+//! | word | what it is |
+//! |---|---|
+//! | [`CertificateSpec`] | what a certificate should be |
+//! | [`Facts`] | what a certificate is, read from its DER |
+//! | [`decide`] | keep, wait or renew, and why |
+//! | [`Record`] | what a store remembers of one certificate |
+//! | [`Keeper`] | issues and renews, every step committed before its side effect |
+//!
+//! ```
+//! use perennial_core::Timestamp;
+//! use perennial_lifecycle::{CertificateSpec, Decision, Reason, decide};
+//!
+//! let spec = CertificateSpec::new("wildcard", ["*.example.com", "example.com"])?;
+//! let now = Timestamp::from_unix(1_800_000_000);
+//! // There is no certificate yet: the decision needs no server to be told so.
+//! assert_eq!(decide(&spec, None, None, now), Decision::Renew { why: Reason::DoesNotExist });
+//! # Ok::<(), perennial_lifecycle::SpecError>(())
+//! ```
+
+mod contract;
+
+mod decide;
+pub use decide::{Decision, Holding, Material, Reason, decide};
+
+mod durable;
+
+mod error;
+pub use error::{Contract, Error, StoreError};
+
+mod event;
+pub use event::{Event, EventKind, Stage};
+
+mod facts;
+pub use facts::{Facts, FactsError};
+
+mod issuer;
+pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, SigningRequest};
+
+mod journal;
+pub use journal::{Journal, Progress};
+
+mod keeper;
+pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome};
+
+mod key;
+pub use key::{KeyAlgorithm, KeyError, PrivateKey};
+
+pub mod ladder;
+
+pub mod output;
+
+mod record;
+pub use record::{Attempt, Current, Debt, Failures, Generation, Record};
+
+pub mod schedule;
+pub use schedule::RenewalPolicy;
+
+mod spec;
+pub use spec::{CertificateId, CertificateSpec, IssuerName, SpecError};
+
+pub mod store;
+pub use store::{FileStore, MemoryStore, Slot, Store, Version};

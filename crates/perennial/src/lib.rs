@@ -1,1 +1,18 @@
-//! perennial-perennial
+#![doc = include_str!("../README.md")]
+
+pub use perennial_acme as acme;
+pub use perennial_core as core;
+pub use perennial_issuers as issuers;
+pub use perennial_lifecycle as lifecycle;
+pub use perennial_propagation as propagation;
+pub use perennial_providers as providers;
+
+#[doc(no_inline)]
+pub use perennial_acme::directory;
+#[doc(no_inline)]
+pub use perennial_issuers::{AcmeIssuer, Dns01};
+#[doc(no_inline)]
+pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
+
+mod manager;
+pub use manager::{Manager, ManagerBuilder};

@@ -14,6 +14,16 @@ pub enum Error {
     /// A text names no DNS server.
     #[error(transparent)]
     BadNameServer(#[from] NameServerError),
+    /// An environment variable holds something else than it should.
+    #[error("{variable}={value:?} cannot be used: {remedy}")]
+    BadSetting {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What to use instead.
+        remedy: String,
+    },
     /// A DNS-over-HTTPS server was given and no HTTP client.
     #[error("{server} speaks HTTPS and there is no HTTP client; give one to the checker's builder")]
     NoHttpClient {
@@ -83,6 +93,7 @@ impl Error {
     pub const fn retry(&self) -> Retry {
         match self {
             Self::BadNameServer(_)
+            | Self::BadSetting { .. }
             | Self::NoHttpClient { .. }
             | Self::NothingWanted { .. }
             | Self::TlsRoots { .. } => Retry::Never,

@@ -1,1 +1,69 @@
-//! perennial-providers
+//! DNS provider clients that add and remove exactly one TXT value and leave its siblings alone.
+//!
+//! A certificate authority asks for a TXT record (RFC 8555 §8.4); who writes it is a [`DnsProvider`]. The
+//! trait is a contract in prose, [`laws`] are the same contract as runnable checks, and a [`Registry`] makes
+//! providers from names and options, those of other crates too.
+//!
+//! ```
+//! use perennial_providers::{Change, DnsProvider, MemoryProvider};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let provider = MemoryProvider::new(["example.com".parse()?]);
+//! let name = "_acme-challenge.www.example.com".parse()?;
+//! let zone = provider.zone(&name).await?;
+//!
+//! let applied = provider.apply(&zone, &[Change::add(name.clone(), "value")]).await?;
+//! assert_eq!(provider.values(&zone, &name).await?, ["value"]);
+//!
+//! // A receipt outlives the process: serialize it, and pay the debt after a crash.
+//! for receipt in &applied.receipts {
+//!     provider.apply(&receipt.zone, &[receipt.removal()]).await?;
+//! }
+//! assert!(provider.values(&zone, &name).await?.is_empty());
+//! # Ok(()) }
+//! ```
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`DnsProvider`], [`Change`], [`Zone`], [`Receipt`], [`Capabilities`] | the contract and its words |
+//! | [`MemoryProvider`] | the contract kept in memory |
+//! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
+//! | [`Registry`], [`Options`] | providers by name |
+//! | [`engine`] | many changes in few writes |
+//! | [`laws`] | the contract as checks that run against any provider |
+//! | [`txt`], [`zone_match`] | what authors of providers need again and again |
+
+mod capabilities;
+pub use capabilities::{Capabilities, WriteClass};
+
+mod change;
+pub use change::{Action, Change};
+
+pub mod engine;
+
+mod error;
+pub use error::{ConfigError, Error};
+
+pub mod laws;
+
+mod memory;
+pub use memory::{MemoryProvider, MemoryRecord};
+
+mod provider;
+pub use provider::{Applied, DnsProvider};
+
+mod receipt;
+pub use receipt::Receipt;
+
+mod registry;
+pub use registry::{Factory, OptionDoc, Options, Registry};
+
+pub mod rfc2136;
+
+pub mod txt;
+
+mod zone;
+pub use zone::Zone;
+
+pub mod zone_match;

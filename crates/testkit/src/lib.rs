@@ -10,6 +10,8 @@
 //! | [`clock`] | a clock that moves when the test says so |
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
+//! | [`real`] | BIND, unbound and Pebble, started for a test |
+//! | [`World`] | all of it as one scene |
 
 pub mod ca;
 pub use ca::CertificateAuthority;
@@ -25,4 +27,9 @@ pub use error::Error;
 pub mod guard;
 pub use guard::ChildGuard;
 
+pub mod real;
+
 mod sync;
+
+mod world;
+pub use world::{World, WorldBuilder};

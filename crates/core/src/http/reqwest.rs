@@ -1,6 +1,6 @@
 //! [`HttpClient`] over reqwest, rustls and ring.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -41,7 +41,6 @@ impl ReqwestClient {
     }
 
     /// Starts a client with other settings.
-    #[must_use]
     pub fn builder() -> ReqwestClientBuilder {
         ReqwestClientBuilder::default()
     }
@@ -170,20 +169,13 @@ fn from_reqwest(url: &str, error: &::reqwest::Error) -> HttpError {
     }
 }
 
-/// rustls reports through `std::io::Error`; somewhere in the chain its own type is left.
-fn tls_fault(error: &::reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
+/// rustls reports through `std::io::Error`, which may wrap another: each layer and each cause is looked at.
+fn tls_fault(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
     }
-    false
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|inner| tls_fault(inner)) || error.source().is_some_and(tls_fault)
 }
 
 /// The last cause of an error's chain says what happened; the outer ones only where.

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod drive;
+mod environment;
 mod finder;
 mod paths;
 mod resolver;

@@ -4,6 +4,8 @@
 //! that embeds the IPv4 one. [`Prefix`] does the embedding; [`discover`] reads the translator's prefix out of
 //! what the network's resolver answers for `ipv4only.arpa`.
 
+use std::str::FromStr;
+
 pub mod discover;
 
 mod prefix;
@@ -21,4 +23,41 @@ pub enum Nat64 {
     Off,
     /// These prefixes, in this order, for IPv4 servers without a route. Nothing is asked.
     Prefixes(Vec<Prefix>),
+}
+
+/// `auto`, `off`, or prefixes separated by commas.
+impl FromStr for Nat64 {
+    type Err = Nat64Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            prefixes => {
+                let parse = |prefix: &str| prefix.trim().parse::<Prefix>();
+                let parsed = prefixes.split(',').map(parse).collect::<Result<Vec<_>, _>>();
+                Ok(Self::Prefixes(parsed.map_err(Nat64Error)?))
+            }
+        }
+    }
+}
+
+/// A text that is no [`Nat64`] setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; or use auto or off")]
+pub struct Nat64Error(PrefixError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_from_text() {
+        assert_eq!("auto".parse(), Ok(Nat64::Auto));
+        assert_eq!(" off ".parse(), Ok(Nat64::Off));
+        let two = "64:ff9b::/96, 2001:db8::/32".parse();
+        assert!(matches!(two, Ok(Nat64::Prefixes(prefixes)) if prefixes.len() == 2));
+        let error = "on".parse::<Nat64>().unwrap_err().to_string();
+        assert!(error.contains("auto or off"), "{error}");
+    }
 }

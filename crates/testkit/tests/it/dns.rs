@@ -1,15 +1,11 @@
 //! Name servers, asked by hand.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use crate::dns_client::{CHALLENGE, ask, question, signer, tcp, texts, udp, udp_within, update};
 use hickory_proto::{
-    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, Record, RecordType, TSigner, rdata::TXT, rdata::tsig},
+    op::{Edns, Message, ResponseCode},
+    rr::{Name, RData, RecordType, rdata::tsig},
 };
 use perennial_core::{Clock, Timestamp};
 use perennial_testkit::{
@@ -19,52 +15,6 @@ use perennial_testkit::{
         TsigAlgorithm, TsigKey, UpdatePolicy, Zone,
     },
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-};
-
-const CHALLENGE: &str = "_acme-challenge.example.com";
-
-fn question(name: &str, kind: RecordType) -> Message {
-    let mut message = Message::query();
-    message.add_query(Query::query(Name::from_ascii(format!("{name}.")).unwrap(), kind));
-    message
-}
-
-async fn udp(server: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
-    udp_within(server, bytes, Duration::from_secs(20)).await
-}
-
-async fn udp_within(server: SocketAddr, bytes: &[u8], patience: Duration) -> Option<Vec<u8>> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.send_to(bytes, server).await.unwrap();
-    let mut buffer = vec![0; 65_535];
-    let received = tokio::time::timeout(patience, socket.recv(&mut buffer)).await;
-    received.ok().map(|length| buffer[..length.unwrap()].to_vec())
-}
-
-async fn tcp(server: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect(server).await.unwrap();
-    stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = vec![0; usize::from(stream.read_u16().await.ok()?)];
-    stream.read_exact(&mut answer).await.unwrap();
-    Some(answer)
-}
-
-async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
-    let bytes = question(name, kind).to_vec().unwrap();
-    Message::from_vec(&udp(server, &bytes).await.expect("an answer")).unwrap()
-}
-
-fn texts(message: &Message) -> Vec<String> {
-    let texts = message.answers.iter().filter_map(|record| match &record.data {
-        RData::TXT(txt) => Some(String::from_utf8(txt.txt_data.concat()).unwrap()),
-        _ => None,
-    });
-    texts.collect()
-}
 
 async fn texts_at(server: &AuthoritativeServer) -> Vec<String> {
     texts(&ask(server.address(), CHALLENGE, RecordType::TXT).await)
@@ -231,24 +181,6 @@ async fn primary(algorithm: TsigAlgorithm) -> (AuthoritativeServer, Zone, TsigKe
         .clock(Arc::new(clock))
         .start(endpoint().await);
     (server, zone, key, now)
-}
-
-fn signer(key: &TsigKey) -> TSigner {
-    let algorithm = match key.algorithm {
-        TsigAlgorithm::HmacSha384 => tsig::TsigAlgorithm::HmacSha384,
-        TsigAlgorithm::HmacSha512 => tsig::TsigAlgorithm::HmacSha512,
-        _ => tsig::TsigAlgorithm::HmacSha256,
-    };
-    let name = Name::from_ascii(format!("{}.", key.name)).unwrap();
-    TSigner::new(BASE64_STANDARD.decode(&key.secret_base64).unwrap(), algorithm, name, 300).unwrap()
-}
-
-fn update(zone: &str, owner: &str, text: &str) -> Message {
-    let mut message = Message::new(4711, MessageType::Query, OpCode::Update);
-    message.add_query(Query::query(Name::from_ascii(zone).unwrap(), RecordType::SOA));
-    let data = RData::TXT(TXT::new(vec![text.to_owned()]));
-    message.add_authority(Record::from_rdata(Name::from_ascii(owner).unwrap(), 60, data));
-    message
 }
 
 #[tokio::test]

@@ -1,0 +1,202 @@
+//! The ACME issuer: an account, an order, proofs, a certificate (RFC 8555).
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use perennial_acme::{ChallengeKind, Client};
+use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
+use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, SigningRequest, Stage};
+
+use crate::{Error, Proof, Solver};
+
+mod account;
+use account::AccountKeeper;
+
+mod walk;
+
+/// Issues certificates at an ACME CA.
+///
+/// The account key is made and written down before the account is registered; the order's URL is written
+/// down before challenges are answered; every TXT record is written down before it is presented. After a
+/// crash the same order goes on. Records are removed as soon as the CA has looked, after a failure too.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use perennial_issuers::{AcmeIssuer, Dns01};
+/// use perennial_providers::rfc2136::Rfc2136;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let issuer = AcmeIssuer::builder(perennial_acme::directory::LETS_ENCRYPT_STAGING)
+///     .contact("mailto:ops@example.com")
+///     .agree_to_terms()
+///     .solver(Dns01::new(Arc::new(Rfc2136::from_env()?)))
+///     .build()?;
+/// # let _ = issuer; Ok(())
+/// # }
+/// ```
+pub struct AcmeIssuer {
+    client: Client,
+    clock: Arc<dyn Clock>,
+    account: AccountKeeper,
+    solvers: Vec<Arc<dyn Solver>>,
+    preferred_chain: Option<String>,
+    timeout: Duration,
+}
+
+impl AcmeIssuer {
+    /// Starts an issuer at the CA with this directory URL (RFC 8555 §7.1.1).
+    pub fn builder(directory: impl Into<String>) -> AcmeIssuerBuilder {
+        AcmeIssuerBuilder {
+            account_file: None,
+            agreed: false,
+            clock: Arc::new(SystemClock::new()),
+            contacts: Vec::new(),
+            directory: directory.into(),
+            http: None,
+            preferred_chain: None,
+            solvers: Vec::new(),
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// The solver that does a type of challenge, if there is one.
+    fn solver(&self, kind: &ChallengeKind) -> Option<&Arc<dyn Solver>> {
+        self.solvers.iter().find(|solver| solver.kind() == *kind)
+    }
+
+    /// Removes proofs, each by the solver of its kind, and strikes them out where that worked.
+    async fn clean_up(&self, proofs: &[Proof], journal: &Journal) -> Result<(), Error> {
+        let mut result = Ok(());
+        for solver in &self.solvers {
+            let kind = solver.kind().to_string();
+            let own: Vec<Proof> = proofs.iter().filter(|proof| proof.kind == kind).cloned().collect();
+            if own.is_empty() {
+                continue;
+            }
+            match solver.clean_up(&own).await {
+                Ok(()) => {
+                    journal.paid(&walk::debts(&own)?).await?;
+                    for at in walk::places(&own) {
+                        journal.tell(Stage::CleanedUp { at }).await;
+                    }
+                }
+                Err(error) => {
+                    for at in walk::places(&own) {
+                        journal.tell(Stage::CleanUpFailed { at, reason: error.to_string() }).await;
+                    }
+                    result = result.and(Err(error));
+                }
+            }
+        }
+        result
+    }
+}
+
+/// Half an hour: ten minutes for slow secondaries, and a CA that takes its time.
+const TIMEOUT: Duration = Duration::from_secs(1800);
+
+#[async_trait]
+impl Issuer for AcmeIssuer {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        let deadline = self.clock.now() + self.timeout;
+        Ok(walk::issue(self, request, journal, deadline).await?)
+    }
+
+    async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
+        let proofs: Vec<Proof> = journal.debts().await.iter().filter_map(|debt| debt.decode()).collect();
+        Ok(self.clean_up(&proofs, journal).await?)
+    }
+}
+
+/// Settings of an [`AcmeIssuer`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct AcmeIssuerBuilder {
+    account_file: Option<PathBuf>,
+    agreed: bool,
+    clock: Arc<dyn Clock>,
+    contacts: Vec<String>,
+    directory: String,
+    http: Option<Arc<dyn HttpClient>>,
+    preferred_chain: Option<String>,
+    solvers: Vec<Arc<dyn Solver>>,
+    timeout: Duration,
+}
+
+impl AcmeIssuerBuilder {
+    /// Keeps the account in a file of its own (JSON, mode 0600) instead of the store: to share it among
+    /// programs, or to carry it along.
+    pub fn account_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.account_file = Some(path.into());
+        self
+    }
+
+    /// Agrees to the CA's terms of service (RFC 8555 §7.3). Most CAs register nobody without.
+    pub const fn agree_to_terms(mut self) -> Self {
+        self.agreed = true;
+        self
+    }
+
+    /// Whose time counts. Default: the operating system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where the CA can reach the account's owner, as a URL such as `mailto:ops@example.com`; repeatable.
+    pub fn contact(mut self, url: impl Into<String>) -> Self {
+        self.contacts.push(url.into());
+        self
+    }
+
+    /// Who carries the requests. Default: [`ReqwestClient`] with the operating system's roots. A private CA
+    /// needs one with its root.
+    pub fn http(mut self, http: Arc<dyn HttpClient>) -> Self {
+        self.http = Some(http);
+        self
+    }
+
+    /// Among the chains that the CA offers, prefer one that contains an issuer of this common name (RFC 8555
+    /// §7.4.2). Default: the CA's own choice.
+    pub fn preferred_chain(mut self, common_name: impl Into<String>) -> Self {
+        self.preferred_chain = Some(common_name.into());
+        self
+    }
+
+    /// Who proves names; repeatable, the first whose type the CA offers is used.
+    pub fn solver(mut self, solver: impl Solver + 'static) -> Self {
+        self.solvers.push(Arc::new(solver));
+        self
+    }
+
+    /// How long one issuance may take in all. Default: half an hour; it is taken up again later.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Makes the issuer. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Acme`] when the directory URL is no https URL, [`Error::Configuration`] when there is no
+    /// solver or the HTTP client cannot be made.
+    pub fn build(self) -> Result<AcmeIssuer, Error> {
+        if self.solvers.is_empty() {
+            let reason =
+                format!("the issuer at {} has no solver: give it one, such as Dns01", self.directory);
+            return Err(Error::Configuration { reason });
+        }
+        let http = match self.http {
+            Some(http) => http,
+            None => Arc::new(ReqwestClient::new().map_err(perennial_acme::Error::from)?),
+        };
+        let client = Client::builder(self.directory.as_str()).http(http).clock(self.clock.clone()).build()?;
+        Ok(AcmeIssuer {
+            account: AccountKeeper::new(self.directory, self.account_file, self.contacts, self.agreed),
+            client,
+            clock: self.clock,
+            preferred_chain: self.preferred_chain,
+            solvers: self.solvers,
+            timeout: self.timeout,
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What can go wrong while a certificate is issued, sorted by whose fault it is.
+
+use std::path::PathBuf;
+
+use perennial_acme::{CertificateFault, ProblemType};
+use perennial_core::{DomainName, HttpError, Retry};
+use perennial_lifecycle::{FactsError, IssueError, IssueErrorClass, StoreError};
+
+/// What can go wrong while a certificate is issued.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file that should hold the account cannot be used.
+    #[error("account file {}: {reason}", path.display())]
+    AccountFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// The CA, or the way to it.
+    #[error(transparent)]
+    Acme(#[from] perennial_acme::Error),
+    /// The settings of the issuer cannot work.
+    #[error("{reason}")]
+    Configuration {
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// The CA offers no challenge that a solver of ours can solve.
+    #[error("no solver for {name}: the CA offers {offered}, this issuer has {have}")]
+    NoSolver {
+        /// For which name.
+        name: DomainName,
+        /// The challenge types offered, separated by commas.
+        offered: String,
+        /// The challenge types that could be solved, separated by commas.
+        have: String,
+    },
+    /// The checker found the proof not to be visible, or could not look.
+    #[error(transparent)]
+    Propagation(#[from] perennial_propagation::Error),
+    /// The DNS provider refused or failed.
+    #[error(transparent)]
+    Provider(#[from] perennial_providers::Error),
+    /// The journal could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain cannot be read.
+    #[error("the CA's certificate cannot be read: {0}")]
+    Unreadable(#[from] FactsError),
+}
+
+impl Error {
+    /// Whether and when to try again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::AccountFile { .. } | Self::Configuration { .. } | Self::NoSolver { .. } => Retry::Never,
+            Self::Acme(error) => error.retry(),
+            Self::Unreadable(_) => Retry::Backoff,
+            Self::Propagation(error) => error.retry(),
+            Self::Provider(error) => error.retry(),
+            Self::Store(error) => error.retry(),
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn class(&self) -> IssueErrorClass {
+        match self {
+            Self::AccountFile { .. }
+            | Self::Configuration { .. }
+            | Self::NoSolver { .. }
+            | Self::Store(_) => IssueErrorClass::Local,
+            Self::Acme(error) => acme_class(error),
+            Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
+            Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
+            Self::Propagation(_) => IssueErrorClass::Transient,
+            Self::Provider(error) => provider_class(error),
+            Self::Unreadable(_) => IssueErrorClass::Contract,
+        }
+    }
+}
+
+fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
+    use perennial_acme::Error as Acme;
+    match error {
+        Acme::Certificate(_) | Acme::Misbehaved(_) => IssueErrorClass::Contract,
+        Acme::Misuse(_) | Acme::Signer(_) => IssueErrorClass::Local,
+        Acme::Network(HttpError::BadRequest { .. } | HttpError::InsecureUrl { .. }) => IssueErrorClass::Local,
+        Acme::OrderInvalid(_) => match error.problem().map(|problem| &problem.kind) {
+            Some(ProblemType::Caa | ProblemType::RejectedIdentifier | ProblemType::BadCsr) => {
+                IssueErrorClass::Policy
+            }
+            _ => IssueErrorClass::Validation,
+        },
+        Acme::Server(_) => match error.problem().map(|problem| &problem.kind) {
+            Some(
+                ProblemType::AccountDoesNotExist
+                | ProblemType::BadPublicKey
+                | ProblemType::BadSignatureAlgorithm
+                | ProblemType::ExternalAccountRequired
+                | ProblemType::Unauthorized,
+            ) => IssueErrorClass::Auth,
+            Some(ProblemType::BadNonce | ProblemType::RateLimited | ProblemType::ServerInternal) => {
+                IssueErrorClass::Transient
+            }
+            _ if error.retry().is_worthwhile() => IssueErrorClass::Transient,
+            _ => IssueErrorClass::Policy,
+        },
+        _ => IssueErrorClass::Transient,
+    }
+}
+
+fn provider_class(error: &perennial_providers::Error) -> IssueErrorClass {
+    use perennial_providers::Error as Provider;
+    match error {
+        Provider::Auth { .. } | Provider::Permission { .. } => IssueErrorClass::Auth,
+        error if error.retry() == Retry::Never => IssueErrorClass::Local,
+        _ => IssueErrorClass::Transient,
+    }
+}
+
+impl From<CertificateFault> for Error {
+    fn from(fault: CertificateFault) -> Self {
+        Self::Acme(fault.into())
+    }
+}
+
+impl From<Error> for IssueError {
+    fn from(error: Error) -> Self {
+        Self::new(error.class(), error.to_string(), error.retry())
+    }
+}

@@ -1,0 +1,249 @@
+use std::{sync::Arc, time::Duration};
+
+use perennial_core::Retry;
+use perennial_issuers::{AcmeIssuer, Dns01};
+use perennial_lifecycle::{IssueErrorClass, Issuer as _};
+use perennial_providers::Action;
+use perennial_testkit::{
+    World,
+    ca::{OrderStatus, Quirk, Verb},
+    dns::Behaviour,
+};
+
+use crate::scene::{
+    NAMES, OWNER, build_error, builder, checker, issue, issuer, journal, provider, request, stubborn, world,
+};
+
+fn records(world: &World) -> Vec<String> {
+    world.zone().txt_values(OWNER)
+}
+
+fn count(world: &World, verb: Verb) -> usize {
+    world.ca().requests().iter().filter(|request| request.verb == Some(verb)).count()
+}
+
+#[tokio::test]
+async fn a_wildcard_and_its_apex_share_one_txt_name_with_two_values() {
+    let world = world().await;
+    let chain = issue(&issuer(&world)).await.unwrap();
+    let names: Vec<_> = chain.facts().names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, NAMES);
+    assert_eq!(records(&world), Vec::<String>::new(), "a challenge record was left");
+    assert_eq!(world.ca().certificates().len(), 1);
+}
+
+#[tokio::test]
+async fn a_sibling_value_stays() {
+    let world = world().await;
+    let provider = provider(&world);
+    let owner = OWNER.parse().unwrap();
+    let zone = provider.zone(&owner).await.unwrap();
+    let sibling = [perennial_providers::Change::add(owner, "somebody else's")];
+    provider.apply(&zone, &sibling).await.unwrap();
+    issue(&issuer(&world)).await.unwrap();
+    assert_eq!(records(&world), ["somebody else's"]);
+}
+
+#[tokio::test]
+async fn the_ca_is_told_only_when_the_lagging_server_has_caught_up() {
+    let lag = Duration::from_secs(1);
+    let world = World::builder()
+        .zone("example.com")
+        .servers(2)
+        .lag(1, lag)
+        .liar("app.site.example.com")
+        .build()
+        .await
+        .unwrap();
+    issue(&issuer(&world)).await.unwrap();
+    // One failed validation would have made the order invalid.
+    assert_eq!(world.ca().orders().iter().filter(|order| order.status == OrderStatus::Invalid).count(), 0);
+    let asked =
+        world.resolver_queries().iter().filter(|query| query.name.to_string().starts_with("_acme")).count();
+    assert_eq!(asked, 0, "the challenge name reached the resolver");
+}
+
+#[tokio::test]
+async fn the_account_is_made_once_and_shared_by_certificates_that_start_together() {
+    let world = world().await;
+    let issuer = issuer(&world);
+    let (one, two) = tokio::join!(issue(&issuer), issue(&issuer));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(count(&world, Verb::NewAccount), 1);
+}
+
+#[tokio::test]
+async fn an_account_file_is_private_and_found_again() {
+    let world = world().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("deep/account.json");
+    for _ in 0..2 {
+        let solver = Dns01::new(provider(&world)).checker(checker(&world));
+        let issuer = builder(&world).account_file(&file).solver(solver).build().unwrap();
+        issue(&issuer).await.unwrap();
+    }
+    assert_eq!(count(&world, Verb::NewAccount), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    std::fs::write(&file, "{").unwrap();
+    let solver = Dns01::new(provider(&world)).checker(checker(&world));
+    let issuer = builder(&world).account_file(&file).solver(solver).build().unwrap();
+    let error = issue(&issuer).await.unwrap_err();
+    assert!(error.message.contains("account.json") && error.message.contains("move it away"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{", "a damaged account is left as it is");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_order_and_to_finalize_is_recovered_on_the_next_call() {
+    for verb in [Verb::NewAccount, Verb::Finalize, Verb::Certificate, Verb::Challenge] {
+        let world = world().await;
+        let issuer = issuer(&world);
+        let (journal, request) = (journal().await, request());
+        world.ca().add_quirk(Quirk::LoseAnswer { verb, times: 1 });
+        let mut calls = 0;
+        let chain = loop {
+            calls += 1;
+            match issuer.issue(&request, &journal).await {
+                Ok(chain) => break chain,
+                Err(error) if calls < 3 => assert!(error.retry().is_worthwhile(), "{verb:?}: {error}"),
+                Err(error) => panic!("{verb:?}: {error}"),
+            }
+        };
+        assert_eq!(chain.facts().names.len(), 2);
+        assert_eq!(world.ca().orders().len(), 1, "{verb:?}: a second order");
+        assert_eq!(world.ca().certificates().len(), 1, "{verb:?}");
+        assert_eq!(records(&world), Vec::<String>::new(), "{verb:?}: a record was left");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_request_goes_on_with_the_same_order_and_leaves_no_record() {
+    // Drop the walk at the nth request that the CA sees, as a kill would, and start again.
+    for stop_at in 1..=10 {
+        let world = world().await;
+        let (journal, request) = (journal().await, request());
+        {
+            let issuer = issuer(&world);
+            tokio::select! {
+                done = issuer.issue(&request, &journal) => { done.unwrap(); }
+                () = async {
+                    while world.ca().requests().len() < stop_at {
+                        tokio::task::yield_now().await;
+                    }
+                } => {}
+            }
+        }
+        let chain = issuer(&world).issue(&request, &journal).await.unwrap();
+        assert_eq!(chain.facts().names.len(), 2);
+        // Only a kill between the CA's applying newOrder and our hearing of it may cost a second order.
+        assert!(
+            world.ca().orders().len() <= 2,
+            "{} orders after a stop at {stop_at}",
+            world.ca().orders().len()
+        );
+        assert_eq!(records(&world), Vec::<String>::new(), "stop at {stop_at}: a record was left");
+        assert_eq!(journal.debts().await, [], "stop at {stop_at}: a debt was left");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_name_is_the_cas_policy_and_nothing_is_presented() {
+    let world = world().await;
+    world.ca().add_quirk(Quirk::RejectIdentifier("app.site.example.com".parse().unwrap()));
+    let error = issue(&issuer(&world)).await.unwrap_err();
+    assert_eq!((error.class, error.retry()), (IssueErrorClass::Policy, Retry::Never), "{error}");
+    assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn records_are_removed_after_a_failure_too() {
+    // The CA looks elsewhere and does not see the record.
+    let world = world().await;
+    let elsewhere = World::builder().zone("example.com").build().await.unwrap();
+    world.ca().validate_through(&[elsewhere.servers()[0].address()]);
+    let error = issue(&issuer(&world)).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    assert!(error.message.contains("app.site.example.com"), "{error}");
+    assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_stays_on_record_until_it_is() {
+    let world = world().await;
+    let solver = stubborn(&world, |change| change.action == Action::Remove);
+    let stuck = builder(&world).solver(solver).build().unwrap();
+    let journal = journal().await;
+    stuck.issue(&request(), &journal).await.unwrap();
+    assert_eq!((records(&world).len(), journal.debts().await.len()), (2, 2));
+    assert!(stuck.settle(&journal).await.is_err());
+    issuer(&world).settle(&journal).await.unwrap();
+    assert_eq!((records(&world).len(), journal.debts().await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_is_named_and_the_order_waits() {
+    let world = world().await;
+    let refusing =
+        builder(&world).solver(stubborn(&world, |change| change.action == Action::Add)).build().unwrap();
+    let (journal, request) = (journal().await, request());
+    let error = refusing.issue(&request, &journal).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Auth, "{error}");
+    assert!(error.message.contains("stubborn"), "{error}");
+    issuer(&world).issue(&request, &journal).await.unwrap();
+    assert_eq!(world.ca().orders().len(), 1, "the same order goes on");
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_propagate_is_reported_and_removed() {
+    let world = world().await;
+    for server in world.servers() {
+        server.set_behaviour(Behaviour::Refuse);
+    }
+    world.servers()[0].set_behaviour(Behaviour::Honest);
+    let solver = Dns01::new(provider(&world)).checker(checker(&world)).timeout(Duration::from_secs(2));
+    let error = issue(&builder(&world).solver(solver).build().unwrap()).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    assert_eq!(error.retry(), Retry::Backoff);
+    assert_eq!(count(&world, Verb::Challenge), 0, "the CA was told of a record that it cannot see");
+    assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn bad_nonces_a_busy_ca_and_slow_signing_are_borne() {
+    let world = world().await;
+    world.ca().add_quirk(Quirk::RejectEveryNthNonce(2));
+    world.ca().add_quirk(Quirk::SlowIssuance { polls: 1 });
+    issue(&issuer(&world)).await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
+    let world = world().await;
+    let error = build_error(builder(&world));
+    assert!(error.to_string().contains("no solver"), "{error}");
+    let solver = Dns01::new(provider(&world)).checker(checker(&world));
+    let error = build_error(AcmeIssuer::builder("http://ca.example/dir").solver(solver));
+    assert!(
+        error.to_string().contains("http://ca.example/dir") && error.to_string().contains("https"),
+        "{error}"
+    );
+    assert_eq!(error.class(), IssueErrorClass::Local);
+}
+
+#[tokio::test]
+async fn without_agreement_the_terms_are_named() {
+    let world = world().await;
+    let http = perennial_core::ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem());
+    let issuer = AcmeIssuer::builder(world.ca().directory_url())
+        .http(Arc::new(http.build().unwrap()))
+        .solver(Dns01::new(provider(&world)).checker(checker(&world)))
+        .build()
+        .unwrap();
+    let error = issue(&issuer).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Never, "{error}");
+    assert!(error.message.to_lowercase().contains("terms"), "{error}");
+}

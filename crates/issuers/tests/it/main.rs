@@ -1,0 +1,6 @@
+//! The ACME issuer against a CA that really validates, name servers that really serve, and a real wire between.
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where.
+
+mod acme;
+mod lifecycle;
+mod scene;

@@ -1,0 +1,109 @@
+//! A little internet, and an issuer in it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use perennial_core::{Clock, DomainName, ReqwestClient, SecretString, SystemClock};
+use perennial_issuers::{AcmeIssuer, AcmeIssuerBuilder, Dns01, Error};
+use perennial_lifecycle::{
+    CertificateSpec, IssueError, IssuedChain, Issuer as _, Journal, KeyAlgorithm, PrivateKey, SigningRequest,
+};
+use perennial_propagation::Checker;
+use perennial_providers::{
+    Applied, Capabilities, Change, DnsProvider, Error as ProviderError, Options, Registry, Zone,
+};
+use perennial_testkit::World;
+
+pub(crate) const OWNER: &str = "_acme-challenge.app.site.example.com";
+pub(crate) const NAMES: [&str; 2] = ["*.app.site.example.com", "app.site.example.com"];
+
+pub(crate) async fn world() -> World {
+    World::builder().zone("example.com").servers(2).build().await.unwrap()
+}
+
+pub(crate) fn provider(world: &World) -> Arc<dyn DnsProvider> {
+    let options = Options::new()
+        .with("server", world.primary().to_string())
+        .with("key-name", world.tsig().name.to_string())
+        .with("algorithm", world.tsig().algorithm.to_string())
+        .with("secret", SecretString::new(world.tsig().secret_base64.as_str()));
+    Registry::standard().create("rfc2136", &options).unwrap()
+}
+
+pub(crate) fn checker(world: &World) -> Checker {
+    Checker::builder()
+        .nameservers([world.resolver().to_string().parse().unwrap()])
+        .authoritative_port(world.authoritative_port())
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn builder(world: &World) -> AcmeIssuerBuilder {
+    let http = ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem()).build().unwrap();
+    AcmeIssuer::builder(world.ca().directory_url()).http(Arc::new(http)).agree_to_terms()
+}
+
+pub(crate) fn issuer(world: &World) -> AcmeIssuer {
+    builder(world).solver(Dns01::new(provider(world)).checker(checker(world))).build().unwrap()
+}
+
+pub(crate) fn spec() -> CertificateSpec {
+    CertificateSpec::new("site", NAMES).unwrap()
+}
+
+pub(crate) fn request() -> SigningRequest {
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    SigningRequest::new("site".parse().unwrap(), spec().names().to_vec(), &key).unwrap()
+}
+
+pub(crate) async fn journal() -> Journal {
+    Journal::in_memory(spec(), Arc::new(SystemClock::new()) as Arc<dyn Clock>).await.unwrap()
+}
+
+/// One issuance with a journal of its own.
+pub(crate) async fn issue(issuer: &AcmeIssuer) -> Result<IssuedChain, IssueError> {
+    issuer.issue(&request(), &journal().await).await
+}
+
+/// A provider that does what another does until it is told not to.
+pub(crate) struct Stubborn {
+    pub(crate) inner: Arc<dyn DnsProvider>,
+    pub(crate) refuses: fn(&Change) -> bool,
+}
+
+#[async_trait]
+impl DnsProvider for Stubborn {
+    fn kind(&self) -> &str {
+        self.inner.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.inner.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        if changes.iter().any(self.refuses) {
+            let reason = "it does not feel like it".to_owned();
+            return Err(ProviderError::Permission { provider: "stubborn".to_owned(), reason });
+        }
+        self.inner.apply(zone, changes).await
+    }
+
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        self.inner.values(zone, name).await
+    }
+}
+
+pub(crate) fn stubborn(world: &World, refuses: fn(&Change) -> bool) -> Dns01 {
+    let provider = Stubborn { inner: provider(world), refuses };
+    Dns01::new(Arc::new(provider)).checker(checker(world)).timeout(Duration::from_secs(30))
+}
+
+/// The message and class of an error, for those who build one by hand.
+pub(crate) fn build_error(builder: AcmeIssuerBuilder) -> Error {
+    builder.build().err().unwrap()
+}

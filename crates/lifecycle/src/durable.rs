@@ -1,0 +1,127 @@
+//! Files that are the old or the new ones after a crash, never something between.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::StoreError;
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The owner alone: keys.
+    Private,
+    /// Everybody: certificates.
+    Public,
+}
+
+/// Replaces a file by new content: temporary file in the same directory, fsync, rename, fsync of the
+/// directory. The temporary file has its mode before it has content.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: Mode) -> Result<(), StoreError> {
+    let fault = |doing| move |error: io::Error| io_error(doing, path, &error);
+    let temporary = temporary_beside(path);
+    let written = write_new(&temporary, content, mode)
+        .map_err(fault("write"))
+        .and_then(|()| fs::rename(&temporary, path).map_err(fault("replace")));
+    if written.is_err() {
+        // Leave nothing half-written; that this fails too would say nothing new.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_directory(path.parent()).map_err(fault("make durable"))
+}
+
+/// Makes a directory and its parents, readable by the owner alone.
+pub(crate) fn create_directory(path: &Path) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| io_error("create directory", path, &error))
+}
+
+/// The content of a file, or `None` when there is none.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("read", path, &error)),
+    }
+}
+
+/// Makes a rename or removal in a directory survive a power cut. Other systems than Unix have no such call.
+pub(crate) fn sync_directory(directory: Option<&Path>) -> io::Result<()> {
+    match directory {
+        #[cfg(unix)]
+        Some(directory) => File::open(directory)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn io_error(doing: &'static str, path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Io { doing, path: path.to_owned(), reason: error.to_string() }
+}
+
+/// A name beside the file that no reader looks for.
+pub(crate) fn temporary_beside(path: &Path) -> std::path::PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_new(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let bits = match mode {
+            Mode::Private => 0o600,
+            Mode::Public => 0o644,
+        };
+        let mut file = options.mode(bits).open(path)?;
+        // The umask may have taken bits, and a leftover of a crash may have others.
+        file.set_permissions(fs::Permissions::from_mode(bits))?;
+        file.write_all(content)?;
+        file.sync_all()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = mode;
+        let mut file = options.open(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_file_and_nothing_beside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        replace(&path, b"old", Mode::Public).unwrap();
+        let blocked = directory.path().join("blocked");
+        fs::create_dir(&blocked).unwrap();
+        fs::write(blocked.join("child"), b"").unwrap();
+        assert!(replace(&blocked, b"new", Mode::Public).is_err()); // a directory cannot be replaced by a file
+        assert_eq!(read(&path).unwrap().unwrap(), b"old");
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        replace(&path, b"a", Mode::Private).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

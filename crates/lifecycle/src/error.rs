@@ -1,0 +1,183 @@
+//! What can go wrong, sorted by whose fault it is.
+
+use std::path::PathBuf;
+
+use perennial_core::{DomainName, Retry, Timestamp};
+
+use crate::{
+    CertificateId, FactsError, IssueError, IssuerName, KeyError, SpecError,
+    store::{Slot, Version},
+};
+
+/// What can go wrong while certificates are kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The issuer returned something other than what was asked for; it was not stored.
+    #[error("the issuer's certificate for {id} was refused: {fault}")]
+    Contract {
+        /// For which certificate.
+        id: CertificateId,
+        /// What is wrong with it.
+        fault: Contract,
+    },
+    /// The issuer returned no chain.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The spec is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keeper was shut down.
+    #[error("the keeper of {id} was shut down")]
+    ShutDown {
+        /// Which certificate was waited for.
+        id: CertificateId,
+    },
+    /// Nobody keeps a certificate of this id.
+    #[error("no certificate {id} is kept: call keep first")]
+    UnknownCertificate {
+        /// The id.
+        id: CertificateId,
+    },
+    /// The spec names an issuer that the keeper has not.
+    #[error("certificate {id} wants issuer {issuer:?}, known are: {known}")]
+    UnknownIssuer {
+        /// Which certificate.
+        id: CertificateId,
+        /// The issuer's name.
+        issuer: IssuerName,
+        /// Those that the keeper has, separated by commas.
+        known: String,
+    },
+}
+
+impl Error {
+    /// Whether and when to try again.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Issue(error) => error.retry(),
+            Self::Store(error) => error.retry(),
+            Self::Contract { .. } => Retry::Backoff,
+            Self::Key(_)
+            | Self::ShutDown { .. }
+            | Self::Spec(_)
+            | Self::UnknownCertificate { .. }
+            | Self::UnknownIssuer { .. } => Retry::Never,
+        }
+    }
+}
+
+/// What is wrong with a certificate that an issuer returned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Contract {
+    /// It has ended already.
+    #[error("it ended at {not_after}, it is {now} now")]
+    Expired {
+        /// Its end.
+        not_after: Timestamp,
+        /// Our clock.
+        now: Timestamp,
+    },
+    /// It may sign others.
+    #[error("it is a CA certificate, not a leaf")]
+    IsCa,
+    /// Its key is not ours.
+    #[error("it has another key than the one asked for")]
+    Key,
+    /// Bytes that are no certificate.
+    #[error(transparent)]
+    Malformed(FactsError),
+    /// Its names differ.
+    #[error("its names differ: missing {missing:?}, not asked for {unexpected:?}")]
+    Names {
+        /// Asked for, not in it.
+        missing: Vec<DomainName>,
+        /// In it, not asked for.
+        unexpected: Vec<String>,
+    },
+    /// It begins too far in the future for our clock to be merely late.
+    #[error("it begins at {not_before}, it is {now} now: check this machine's clock")]
+    NotYetValid {
+        /// Its beginning.
+        not_before: Timestamp,
+        /// Our clock.
+        now: Timestamp,
+    },
+}
+
+/// Why a store could not read or write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else wrote in between: read again and decide again.
+    #[error("certificate {id} was changed by somebody else: expected version {expected:?}, found {found:?}")]
+    Conflict {
+        /// Which certificate.
+        id: CertificateId,
+        /// The version that the writer had read; `None` for a new record.
+        expected: Option<Version>,
+        /// The version there now.
+        found: Option<Version>,
+    },
+    /// A record cannot be read. It is left as it is.
+    #[error("the record {} is damaged: {reason}; it was left as it is: restore it or move it away", path.display())]
+    Damaged {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The operating system refuses.
+    #[error("cannot {doing} {}: {reason}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// Another process has the store.
+    #[error("the store {} is in use by another process: stop it, or use another directory", path.display())]
+    Locked {
+        /// Which store.
+        path: PathBuf,
+    },
+    /// Written by a newer version.
+    #[error(
+        "certificate {id} was written in schema {found}, this version knows {known}: update this program"
+    )]
+    NewerSchema {
+        /// Which certificate.
+        id: CertificateId,
+        /// Its schema.
+        found: u32,
+        /// The newest known.
+        known: u32,
+    },
+    /// A record that names material which is not there.
+    #[error("{slot} is missing from the store")]
+    SlotMissing {
+        /// What is missing.
+        slot: Slot,
+    },
+}
+
+impl StoreError {
+    /// Whether and when to try again.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Conflict { .. } | Self::Io { .. } | Self::Locked { .. } => Retry::Backoff,
+            Self::Damaged { .. } | Self::NewerSchema { .. } | Self::SlotMissing { .. } => Retry::Never,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a certificate is, read from its DER (RFC 5280).
+
+use std::collections::BTreeSet;
+
+use perennial_core::{DomainName, Timestamp};
+use ring::digest;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Deserialize, Serialize};
+use x509_parser::{extensions::GeneralName, prelude::*};
+
+use crate::PrivateKey;
+
+/// What a certificate is: the facts that decisions need, read from its DER once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The first moment it is valid (RFC 5280 §4.1.2.5).
+    pub not_before: Timestamp,
+    /// The last moment it is valid.
+    pub not_after: Timestamp,
+    /// Its DNS names, from subjectAltName (§4.2.1.6).
+    pub names: BTreeSet<DomainName>,
+    /// Its other alternative names, as text: IP addresses, URIs, malformed DNS names.
+    pub other_names: Vec<String>,
+    /// Who signed it, as the text form of the distinguished name.
+    pub issuer: String,
+    /// Its serial number in lower-case hex, as many digits as its bytes have.
+    pub serial: String,
+    /// SHA-256 of the whole certificate, lower-case hex.
+    pub fingerprint: String,
+    /// SHA-256 of its DER SubjectPublicKeyInfo, lower-case hex: enough to compare keys by.
+    pub public_key_fingerprint: String,
+    /// Whether it may sign others (§4.2.1.9).
+    pub is_ca: bool,
+}
+
+impl Facts {
+    /// Reads a certificate's DER.
+    ///
+    /// # Errors
+    /// [`FactsError`] when the bytes are no certificate.
+    pub fn from_der(der: &[u8]) -> Result<Self, FactsError> {
+        let malformed = |reason: &str| FactsError::Malformed { reason: reason.to_owned() };
+        let (rest, certificate) =
+            X509Certificate::from_der(der).map_err(|error| malformed(&error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(malformed("bytes follow the certificate"));
+        }
+        let mut names = BTreeSet::new();
+        let mut other_names = Vec::new();
+        let alternatives = certificate
+            .subject_alternative_name()
+            .map_err(|error| malformed(&format!("subjectAltName: {error}")))?;
+        for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
+            match dns_name(name) {
+                Some(dns) => {
+                    names.insert(dns);
+                }
+                None => other_names.push(name.to_string()),
+            }
+        }
+        Ok(Self {
+            not_before: Timestamp::from_unix(certificate.validity().not_before.timestamp()),
+            not_after: Timestamp::from_unix(certificate.validity().not_after.timestamp()),
+            names,
+            other_names,
+            issuer: certificate.issuer().to_string(),
+            serial: hex(certificate.raw_serial()),
+            fingerprint: sha256_hex(der),
+            public_key_fingerprint: sha256_hex(certificate.public_key().raw),
+            is_ca: certificate.is_ca(),
+        })
+    }
+
+    /// Reads the first certificate of a PEM chain: the leaf comes first (RFC 8555 §9.1).
+    ///
+    /// # Errors
+    /// [`FactsError`] when there is none or it is malformed.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, FactsError> {
+        let leaf = CertificateDer::pem_slice_iter(pem).next().ok_or(FactsError::NoCertificate)?;
+        let leaf = leaf.map_err(|error| FactsError::Malformed { reason: error.to_string() })?;
+        Self::from_der(&leaf)
+    }
+
+    /// Whether the key belongs to this certificate.
+    #[must_use]
+    pub fn has_key(&self, key: &PrivateKey) -> bool {
+        self.public_key_fingerprint == Self::fingerprint_of(key)
+    }
+
+    /// The [`public_key_fingerprint`](Self::public_key_fingerprint) of a certificate with this key.
+    #[must_use]
+    pub fn fingerprint_of(key: &PrivateKey) -> String {
+        sha256_hex(&key.public_key_der())
+    }
+
+    /// How long the certificate is valid in all.
+    #[must_use]
+    pub fn lifetime(&self) -> std::time::Duration {
+        self.not_after.since(self.not_before)
+    }
+}
+
+fn dns_name(name: &GeneralName<'_>) -> Option<DomainName> {
+    match name {
+        GeneralName::DNSName(text) => DomainName::parse(text).ok(),
+        _ => None,
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Why no facts could be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactsError {
+    /// Not a DER certificate.
+    #[error("malformed certificate: {reason}")]
+    Malformed {
+        /// Where reading stopped.
+        reason: String,
+    },
+    /// The PEM text holds none.
+    #[error("no CERTIFICATE block in the PEM text")]
+    NoCertificate,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A self-signed certificate for tests, valid between two moments.
+    pub(crate) fn certificate(names: &[&str], from: i64, to: i64) -> (Vec<u8>, PrivateKey) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.not_before = ::time::OffsetDateTime::from_unix_timestamp(from).unwrap();
+        params.not_after = ::time::OffsetDateTime::from_unix_timestamp(to).unwrap();
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let key = PrivateKey::from_pem(&perennial_core::SecretString::new(key.serialize_pem())).unwrap();
+        (der, key)
+    }
+
+    #[test]
+    fn facts_are_read_from_the_bytes() {
+        let (der, key) = certificate(&["*.a.example", "a.example", "192.0.2.1"], 1_000, 2_000);
+        let facts = Facts::from_der(&der).unwrap();
+        assert_eq!(facts.not_before.unix(), 1_000);
+        assert_eq!(facts.lifetime().as_secs(), 1_000);
+        assert_eq!(
+            facts.names.iter().map(DomainName::as_str).collect::<Vec<_>>(),
+            ["*.a.example", "a.example"]
+        );
+        assert_eq!(facts.other_names.len(), 1, "{:?}", facts.other_names);
+        assert!(facts.has_key(&key));
+        assert!(!facts.has_key(&PrivateKey::generate(crate::KeyAlgorithm::EcdsaP256).unwrap()));
+    }
+
+    #[test]
+    fn bytes_after_the_certificate_are_refused() {
+        let (mut der, _) = certificate(&["a.example"], 0, 1);
+        der.push(0);
+        assert!(Facts::from_der(&der).is_err());
+    }
+
+    #[test]
+    fn a_text_without_certificate_says_so() {
+        assert_eq!(Facts::from_pem(b"hello").unwrap_err(), FactsError::NoCertificate);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Facts::from_der(&bytes);
+            let _ = Facts::from_pem(&bytes);
+        }
+
+        #[test]
+        fn a_flipped_byte_never_panics(at in 0usize..400, bit in 0u8..8) {
+            let (mut der, _) = certificate(&["a.example"], 0, 1);
+            let at = at % der.len();
+            der[at] ^= 1 << bit;
+            let _ = Facts::from_der(&der);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Who signs certificates.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use perennial_core::{DomainName, Retry};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Deserialize, Serialize};
+
+use crate::{CertificateId, Facts, FactsError, Journal, StoreError};
+
+/// Who signs certificates: an ACME CA, a private key, a Vault.
+///
+/// # Contract
+/// - `issue` MUST be safe to call again with the same request after a crash: it reads
+///   [`Journal::progress`] first and goes on where it stopped.
+/// - What it presents (a TXT record) MUST be on record by [`Journal::owe`] before it is presented, so that a
+///   crash leaves a debt rather than litter; what it got (an order's URL) MUST be on record before the next
+///   step.
+/// - It MUST remove what it presented before it returns, after failure too; what cannot be removed stays on
+///   record, and the keeper calls [`settle`](Self::settle) until it is paid.
+/// - It MUST return within a bounded time.
+/// - The chain's leaf has the request's key and exactly its names; the keeper checks that again.
+/// - Both methods may be called at once for different certificates.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// Signs the request and returns the chain.
+    ///
+    /// # Errors
+    /// [`IssueError`], which says whose fault it is and when to try again.
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError>;
+
+    /// Pays the [debts](Journal::debts) on record: removes what earlier calls presented, and strikes it out.
+    ///
+    /// # Errors
+    /// [`IssueError`] when something is left; it stays on record, and this is called again later.
+    async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
+        let _ = journal;
+        Ok(())
+    }
+}
+
+/// What an issuer is asked to sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SigningRequest {
+    /// For which certificate.
+    pub certificate: CertificateId,
+    /// The names, in the order of the spec.
+    pub names: Vec<DomainName>,
+    /// The PKCS#10 request (RFC 2986) in DER.
+    pub csr_der: Vec<u8>,
+    /// The public key in it, as DER SubjectPublicKeyInfo.
+    pub public_key_der: Vec<u8>,
+    /// The profile asked for.
+    pub profile: Option<String>,
+}
+
+impl SigningRequest {
+    /// A request for these names with this key.
+    ///
+    /// # Errors
+    /// [`crate::KeyError`] when the key cannot sign.
+    pub fn new(
+        certificate: CertificateId,
+        names: Vec<DomainName>,
+        key: &crate::PrivateKey,
+    ) -> Result<Self, crate::KeyError> {
+        let csr_der = key.signing_request(&names)?;
+        Ok(Self { certificate, names, csr_der, public_key_der: key.public_key_der(), profile: None })
+    }
+
+    /// Asks for a profile.
+    #[must_use]
+    pub fn profile(mut self, profile: Option<&str>) -> Self {
+        self.profile = profile.map(str::to_owned);
+        self
+    }
+}
+
+/// A chain that an issuer returned, leaf first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedChain {
+    pem: String,
+    facts: Facts,
+}
+
+impl IssuedChain {
+    /// Reads a PEM chain, leaf first.
+    ///
+    /// # Errors
+    /// [`FactsError`] when it holds no certificate or something else beside.
+    pub fn from_pem(pem: impl Into<String>) -> Result<Self, FactsError> {
+        let pem = pem.into();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            certificate.map_err(|error| FactsError::Malformed { reason: error.to_string() })?;
+        }
+        let facts = Facts::from_pem(pem.as_bytes())?;
+        Ok(Self { pem, facts })
+    }
+
+    /// The chain as PEM.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// What the leaf is.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// Why an issuer returned no chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct IssueError {
+    /// Whose fault.
+    pub class: IssueErrorClass,
+    /// What happened, naming the thing, the value and the remedy.
+    pub message: String,
+    retry: Retry,
+}
+
+impl IssueError {
+    /// An error of this class.
+    #[must_use]
+    pub fn new(class: IssueErrorClass, message: impl Into<String>, retry: Retry) -> Self {
+        Self { class, message: message.into(), retry }
+    }
+
+    /// Whether and when to try again.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        self.retry
+    }
+}
+
+impl From<StoreError> for IssueError {
+    fn from(error: StoreError) -> Self {
+        Self::new(IssueErrorClass::Local, error.to_string(), error.retry())
+    }
+}
+
+/// Whose fault a failed issuance is: it sets the pace of retries and the metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IssueErrorClass {
+    /// Our credentials are wrong or lack a permission.
+    Auth,
+    /// The issuer returned something other than what was asked for.
+    Contract,
+    /// This machine: the store, a key, a setting.
+    Local,
+    /// The issuer refuses this request as it is: a forbidden name, a missing agreement.
+    Policy,
+    /// The network or the other side, for now: no connection, a busy server.
+    Transient,
+    /// The CA could not see the proof.
+    Validation,
+}
+
+impl fmt::Display for IssueErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auth => "credentials",
+            Self::Contract => "the issuer broke its contract",
+            Self::Local => "this machine",
+            Self::Policy => "the issuer refuses",
+            Self::Transient => "network or issuer, for now",
+            Self::Validation => "the proof was not seen",
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! One pass over a certificate: load, decide, and walk an issuance step by step.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use perennial_core::{SecretBytes, SecretString};
+
+use super::{Inner, Issued, Outcome, due};
+use crate::{
+    Attempt, CertificateId, Current, Decision, Error, EventKind, Facts, Failures, Generation, Holding,
+    IssueErrorClass, IssuedChain, IssuerName, Material, PrivateKey, Reason, Record, SigningRequest, Slot,
+    StoreError, Version, contract, decide, ladder, schedule::Spread,
+};
+
+/// How many generations before the current one are kept: one, to go back to by hand.
+const GENERATIONS_KEPT: u32 = 1;
+
+/// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
+const DEBT_PAUSE: Duration = Duration::from_secs(600);
+
+pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, Error> {
+    let (version, record) = inner.record(id).await?;
+    let material = material(inner, &record).await?;
+    let holding = record.current.as_ref().map(|current| Holding {
+        facts: &current.facts,
+        issued_for: &current.issued_for,
+        material,
+    });
+    match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
+        Decision::Keep { until } => {
+            // An attempt that nobody wants any more, and debts that could not be paid in their time.
+            let (version, record) = drop_attempt(inner, version, record).await?;
+            let settled = settle(inner, version, record).await.2;
+            let until = if settled.is_ok() { until } else { until.min(inner.clock.now() + DEBT_PAUSE) };
+            Ok(Outcome::Kept { until })
+        }
+        Decision::Wait { until, .. } => {
+            let _ = settle(inner, version, record).await;
+            Ok(Outcome::Waiting { until })
+        }
+        Decision::Renew { why } => renew(inner, version, record, why).await,
+    }
+}
+
+async fn renew(inner: &Inner, version: Version, record: Record, why: Reason) -> Result<Outcome, Error> {
+    let id = record.id().clone();
+    match issue(inner, version, record, why).await {
+        Ok(record) => {
+            let until = due(&record);
+            let not_after = record.current.as_ref().map_or(until, |current| current.facts.not_after);
+            inner.tell(&id, EventKind::Issued { not_after, renews_at: until });
+            Ok(Outcome::Issued { until })
+        }
+        Err(error) => {
+            let until = remember_failure(inner, &id, &error).await?;
+            inner.tell(&id, EventKind::Failed { message: error.to_string(), retry_at: until });
+            Ok(Outcome::Failed { error, until })
+        }
+    }
+}
+
+/// The walk: key, record, issuer, verification, chain, record.
+async fn issue(inner: &Inner, version: Version, record: Record, why: Reason) -> Result<Record, Error> {
+    let spec = record.spec.clone();
+    let issuer = inner.issuer(&spec)?.clone();
+    let Walk { version, record, generation, key, resumed } = take_up(inner, version, record).await?;
+    inner.tell(spec.id(), EventKind::Issuing { why, resumed });
+    let request =
+        SigningRequest::new(spec.id().clone(), spec.names().to_vec(), &key)?.profile(spec.profile_name());
+
+    let journal = inner.journal(spec.issuer_name(), (version, record));
+    let issued = issuer.issue(&request, &journal).await;
+    let (version, record) = journal.into_state().await;
+    let chain = issued?;
+
+    let now = inner.clock.now();
+    contract::check(chain.facts(), &request, &Facts::fingerprint_of(&key), now)
+        .map_err(|fault| Error::Contract { id: spec.id().clone(), fault })?;
+    finish(inner, version, record, generation, &chain).await
+}
+
+/// An issuance that can go on: its attempt is on record and its key at hand.
+struct Walk {
+    version: Version,
+    record: Record,
+    generation: Generation,
+    key: PrivateKey,
+    resumed: bool,
+}
+
+/// Takes up the attempt on record, unless another certificate is wanted by now or its key is gone: then what
+/// it owes is paid and a new one begins.
+async fn take_up(inner: &Inner, version: Version, record: Record) -> Result<Walk, Error> {
+    if let Some(attempt) = &record.attempt {
+        let generation = attempt.generation;
+        let wanted = attempt.asked_for.asks_same_certificate(&record.spec);
+        match read_key(inner, record.id(), generation).await {
+            Ok(key) if wanted => return Ok(Walk { version, record, generation, key, resumed: true }),
+            Ok(_) | Err(Error::Key(_) | Error::Store(StoreError::SlotMissing { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (version, record) = drop_attempt(inner, version, record).await?;
+    // What cannot be removed now must not hold a new certificate back; it stays on record.
+    let (version, record, _) = settle(inner, version, record).await;
+    begin(inner, version, record).await
+}
+
+/// Makes the key, writes it, and only then the attempt that names it.
+async fn begin(inner: &Inner, version: Version, mut record: Record) -> Result<Walk, Error> {
+    let generation = record.last_generation.next();
+    let algorithm = record.spec.key();
+    let key = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm).map(|key| key.to_pem()))
+        .await
+        .map_err(|error| crate::KeyError::Generate { algorithm, reason: error.to_string() })??;
+    let slot = Slot::PrivateKey { certificate: record.id().clone(), generation };
+    inner.store.write(&slot, &SecretBytes::new(key.expose().as_bytes())).await?;
+    record.last_generation = generation;
+    record.attempt = Some(Attempt {
+        generation,
+        asked_for: record.spec.clone(),
+        started_at: inner.clock.now(),
+        progress: None,
+    });
+    let version = inner.store.commit(&record, Some(version)).await?;
+    let key = PrivateKey::from_pem(&key)?;
+    Ok(Walk { version, record, generation, key, resumed: false })
+}
+
+/// Writes the chain, flips the record to it, and forgets what is too old.
+async fn finish(
+    inner: &Inner,
+    version: Version,
+    mut record: Record,
+    generation: Generation,
+    chain: &IssuedChain,
+) -> Result<Record, Error> {
+    let slot = Slot::Chain { certificate: record.id().clone(), generation };
+    inner.store.write(&slot, &SecretBytes::new(chain.pem().as_bytes())).await?;
+    record.current = Some(Current {
+        generation,
+        issued_for: record.attempt.take().map_or_else(|| record.spec.clone(), |attempt| attempt.asked_for),
+        facts: chain.facts().clone(),
+        issued_at: inner.clock.now(),
+    });
+    record.failures = None;
+    inner.store.commit(&record, Some(version)).await?;
+    let mut old = generation;
+    for _ in 0..=GENERATIONS_KEPT {
+        let Some(previous) = old.previous() else { return Ok(record) };
+        old = previous;
+    }
+    // That an old generation stays a little longer harms nobody.
+    let _ = inner.store.forget(record.id(), old).await;
+    Ok(record)
+}
+
+/// Forgets an attempt that will not be continued, its key too.
+pub(super) async fn drop_attempt(
+    inner: &Inner,
+    version: Version,
+    mut record: Record,
+) -> Result<(Version, Record), Error> {
+    let Some(attempt) = record.attempt.take() else { return Ok((version, record)) };
+    let version = inner.store.commit(&record, Some(version)).await?;
+    let _ = inner.store.forget(record.id(), attempt.generation).await;
+    Ok((version, record))
+}
+
+/// Lets each issuer pay what it owes; returns the first failure, after all have been asked.
+pub(super) async fn settle(
+    inner: &Inner,
+    version: Version,
+    record: Record,
+) -> (Version, Record, Result<(), Error>) {
+    let owing: BTreeSet<IssuerName> = record.debts.iter().map(|debt| debt.issuer.clone()).collect();
+    let (mut state, mut result) = ((version, record), Ok(()));
+    for name in owing {
+        let Some(issuer) = inner.issuers.get(&name) else {
+            result = result.and_then(|()| Err(inner.unknown_issuer(state.1.id(), &name)));
+            continue;
+        };
+        let journal = inner.journal(&name, state);
+        let settled = issuer.settle(&journal).await;
+        state = journal.into_state().await;
+        result = result.and_then(|()| settled.map_err(Error::from));
+    }
+    (state.0, state.1, result)
+}
+
+/// Writes the failure down and returns when to try again.
+async fn remember_failure(
+    inner: &Inner,
+    id: &CertificateId,
+    error: &Error,
+) -> Result<perennial_core::Timestamp, Error> {
+    loop {
+        let (version, mut record) = inner.record(id).await?;
+        let now = inner.clock.now();
+        let class = match error {
+            Error::Issue(error) => error.class,
+            Error::Contract { .. } => IssueErrorClass::Contract,
+            _ => IssueErrorClass::Local,
+        };
+        let count = record.failures.as_ref().map_or(0, |failures| failures.count).saturating_add(1);
+        let expires = record.current.as_ref().map(|current| current.facts.not_after);
+        let retry_at = ladder::next_attempt(count, class, error.retry(), now, expires, Spread::of(id));
+        record.failures = Some(Failures { count, last_at: now, retry_at, class, message: error.to_string() });
+        match inner.store.commit(&record, Some(version)).await {
+            Ok(_) => return Ok(retry_at),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn material(inner: &Inner, record: &Record) -> Result<Material, Error> {
+    let Some(current) = &record.current else { return Ok(Material::Missing) };
+    let certificate = record.id().clone();
+    let generation = current.generation;
+    let key = inner.store.read(&Slot::PrivateKey { certificate: certificate.clone(), generation }).await?;
+    let chain = inner.store.read(&Slot::Chain { certificate, generation }).await?;
+    let (Some(key), Some(chain)) = (key, chain) else { return Ok(Material::Missing) };
+    let same_certificate =
+        Facts::from_pem(chain.expose()).is_ok_and(|facts| facts.fingerprint == current.facts.fingerprint);
+    let own_key = private_key(&key).is_ok_and(|key| current.facts.has_key(&key));
+    Ok(if same_certificate && own_key { Material::Whole } else { Material::Mismatched })
+}
+
+pub(super) async fn load_current(inner: &Inner, record: &Record) -> Result<Option<Issued>, Error> {
+    let Some(current) = &record.current else { return Ok(None) };
+    let (certificate, generation) = (record.id().clone(), current.generation);
+    let key = inner.store.read(&Slot::PrivateKey { certificate: certificate.clone(), generation }).await?;
+    let chain = inner.store.read(&Slot::Chain { certificate, generation }).await?;
+    let (Some(key), Some(chain)) = (key, chain) else { return Ok(None) };
+    Ok(Some(Issued {
+        generation,
+        facts: current.facts.clone(),
+        chain_pem: String::from_utf8_lossy(chain.expose()).into_owned(),
+        private_key_pem: private_key(&key)?.to_pem(),
+    }))
+}
+
+async fn read_key(inner: &Inner, id: &CertificateId, generation: Generation) -> Result<PrivateKey, Error> {
+    let slot = Slot::PrivateKey { certificate: id.clone(), generation };
+    let bytes = inner.store.read(&slot).await?.ok_or(StoreError::SlotMissing { slot })?;
+    Ok(private_key(&bytes)?)
+}
+
+fn private_key(bytes: &SecretBytes) -> Result<PrivateKey, crate::KeyError> {
+    let text = std::str::from_utf8(bytes.expose())
+        .map_err(|_| crate::KeyError::Unreadable { reason: "it is not text".to_owned() })?;
+    PrivateKey::from_pem(&SecretString::new(text))
+}

@@ -1,0 +1,27 @@
+//! Forms in which a finished certificate is handed over.
+
+mod pem;
+pub use pem::PemSet;
+pub(crate) use pem::write_chain;
+
+use std::path::Path;
+
+use perennial_core::SecretBytes;
+
+use crate::{
+    StoreError,
+    durable::{self, Mode},
+};
+
+/// Replaces a file by secret content, atomically and durably, readable by the owner alone; makes its
+/// directory if there is none.
+///
+/// # Errors
+/// [`StoreError::Io`] with the file and the operating system's reason; the old file stays.
+pub fn write_private(path: impl AsRef<Path>, content: &SecretBytes) -> Result<(), StoreError> {
+    let path = path.as_ref();
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        durable::create_directory(directory)?;
+    }
+    durable::replace(path, content.expose(), Mode::Private)
+}

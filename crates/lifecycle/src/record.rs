@@ -1,0 +1,149 @@
+//! What a store remembers of one certificate.
+
+use std::fmt;
+
+use perennial_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{CertificateSpec, Facts, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
+
+/// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
+///
+/// A record is small, so an index of a million fits in memory; keys and chains are read when needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The form of this record; a store refuses what is newer than it knows rather than lose fields.
+    pub schema: u32,
+    /// What the certificate should be.
+    pub spec: CertificateSpec,
+    /// What it is, once there is one.
+    pub current: Option<Current>,
+    /// The issuance under way, if any: it survives a crash.
+    pub attempt: Option<Attempt>,
+    /// What issuers presented and have not removed yet. It outlives the attempt, and is paid after a crash
+    /// too.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
+    /// The failures since the last success or change of the spec.
+    pub failures: Option<Failures>,
+    /// The highest generation ever used; numbers are never used twice.
+    pub last_generation: Generation,
+}
+
+impl Record {
+    /// The newest form this library writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// A record with a wish and nothing else.
+    #[must_use]
+    pub const fn new(spec: CertificateSpec) -> Self {
+        Self {
+            schema: Self::SCHEMA,
+            spec,
+            current: None,
+            attempt: None,
+            debts: Vec::new(),
+            failures: None,
+            last_generation: Generation(0),
+        }
+    }
+
+    /// Which certificate this is.
+    #[must_use]
+    pub const fn id(&self) -> &CertificateId {
+        self.spec.id()
+    }
+}
+
+/// Which key and chain of a certificate: the first is 1, each attempt has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The one after this. Counting ends at the largest number, which no certificate lives to see.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The one before this, or `None` at the first.
+    #[must_use]
+    pub const fn previous(self) -> Option<Self> {
+        match self.0 {
+            0 | 1 => None,
+            number => Some(Self(number - 1)),
+        }
+    }
+
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08}", self.0)
+    }
+}
+
+/// The certificate that serves now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Current {
+    /// Where its key and chain lie.
+    pub generation: Generation,
+    /// What was asked for when it was issued.
+    pub issued_for: CertificateSpec,
+    /// What it is.
+    pub facts: Facts,
+    /// When it was stored.
+    pub issued_at: Timestamp,
+}
+
+/// An issuance under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Where its key lies: written before this attempt was.
+    pub generation: Generation,
+    /// What is asked for.
+    pub asked_for: CertificateSpec,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How far the issuer has come, in the issuer's own words.
+    pub progress: Option<Progress>,
+}
+
+/// Something that an issuer put into the world and must take out again, such as a TXT record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Debt {
+    /// Whose.
+    pub issuer: IssuerName,
+    /// What, in the issuer's own words.
+    pub what: Progress,
+}
+
+/// Attempts that failed in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::exhaustive_structs)] // Plain data that simulations and tests make up.
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// When the last one failed.
+    pub last_at: Timestamp,
+    /// When the next one is allowed.
+    pub retry_at: Timestamp,
+    /// Whose fault the last one was.
+    pub class: IssueErrorClass,
+    /// What the last one said.
+    pub message: String,
+}

@@ -1,0 +1,193 @@
+//! When a certificate is due for renewal: a pure function of its dates, the policy and a fixed spread.
+
+use std::time::Duration;
+
+use perennial_core::Timestamp;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{CertificateId, Facts};
+
+/// When to renew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RenewalPolicy {
+    /// After two thirds of the life, or after half of it when the whole is at most ten days: short-lived
+    /// certificates need the larger share for retries. The default, and what certbot and lego do.
+    #[default]
+    Automatic,
+    /// So long before the end.
+    Before(Duration),
+    /// When so many percent of the life are left, 1 to 99.
+    Percentage(u8),
+}
+
+impl RenewalPolicy {
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Percentage(percent) if !(1..=99).contains(percent) => {
+                Err(format!("renewal at {percent} percent of life left: use 1 to 99"))
+            }
+            Self::Before(duration) if duration.as_secs() < SHORTEST_BEFORE => Err(format!(
+                "renewal {}s before the end: less than {SHORTEST_BEFORE}s leave no time for a retry",
+                duration.as_secs()
+            )),
+            Self::Automatic | Self::Before(_) | Self::Percentage(_) => Ok(()),
+        }
+    }
+}
+
+/// Five minutes: one retry of a transient error.
+const SHORTEST_BEFORE: u64 = 300;
+
+/// Where in a fleet's spread a certificate stands: a fixed fraction in 0..1 derived from its id.
+///
+/// Fixed, so that restarts and replicas agree; derived by SHA-256, so that ids that differ by a digit land
+/// far apart. Ten thousand certificates imported in one minute are renewed over days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread(u16);
+
+impl Spread {
+    /// No spread: due exactly when the policy says.
+    pub const NONE: Self = Self(0);
+
+    /// The place of this certificate.
+    #[must_use]
+    pub fn of(id: &CertificateId) -> Self {
+        let digest = digest::digest(&digest::SHA256, id.as_str().as_bytes());
+        match digest.as_ref() {
+            [high, low, ..] => Self(u16::from_be_bytes([*high, *low])),
+            _ => Self::NONE,
+        }
+    }
+
+    /// The fraction of `width`.
+    pub(crate) fn of_width(self, width: Duration) -> Duration {
+        Duration::from_secs(
+            width.as_secs() / 65_536 * u64::from(self.0)
+                + width.as_secs() % 65_536 * u64::from(self.0) / 65_536,
+        )
+    }
+}
+
+/// When the certificate is due for renewal.
+///
+/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread. Never
+/// before a quarter of the life has passed, whatever the policy says: an issuer that shortens lifetimes must
+/// not start a renewal loop. Never after 19/20 of it: some life must be left for retries.
+///
+/// ```
+/// use perennial_core::Timestamp;
+/// use perennial_lifecycle::{RenewalPolicy, schedule::{Spread, due_between}};
+/// use std::time::Duration;
+///
+/// let issued = Timestamp::from_unix(0);
+/// let day = 86_400;
+/// let ends = issued + Duration::from_secs(90 * day);
+/// let due = due_between(issued, ends, RenewalPolicy::Automatic, Spread::NONE);
+/// assert_eq!(due.since(issued), Duration::from_secs(60 * day));
+/// ```
+#[must_use]
+pub fn due_between(
+    not_before: Timestamp,
+    not_after: Timestamp,
+    policy: RenewalPolicy,
+    spread: Spread,
+) -> Timestamp {
+    let life = not_after.since(not_before);
+    let share = |parts: u32, of: u32| {
+        not_before + Duration::from_secs(life.as_secs() * u64::from(parts) / u64::from(of))
+    };
+    let wanted = match policy {
+        RenewalPolicy::Automatic if life > SHORT_LIVED => share(2, 3),
+        RenewalPolicy::Automatic => share(1, 2),
+        RenewalPolicy::Before(duration) => not_after - duration,
+        RenewalPolicy::Percentage(percent) => share(u32::from(100 - percent.min(100)), 100),
+    };
+    let width = (life / 10).min(WIDEST_SPREAD);
+    let spread = wanted - spread.of_width(width);
+    spread.max(share(1, 4)).min(share(19, 20))
+}
+
+/// When a certificate with these facts is due; see [`due_between`].
+#[must_use]
+pub fn due(facts: &Facts, policy: RenewalPolicy, spread: Spread) -> Timestamp {
+    due_between(facts.not_before, facts.not_after, policy, spread)
+}
+
+/// Let's Encrypt's line between short-lived and other certificates.
+const SHORT_LIVED: Duration = Duration::from_secs(10 * 86_400);
+/// A tenth of ninety days; wider would waste life without flattening more.
+const WIDEST_SPREAD: Duration = Duration::from_secs(9 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: u64 = 86_400;
+
+    fn days_until_due(life_days: u64, policy: RenewalPolicy) -> u64 {
+        let from = Timestamp::from_unix(0);
+        let to = from + Duration::from_secs(life_days * DAY);
+        due_between(from, to, policy, Spread::NONE).since(from).as_secs() / DAY
+    }
+
+    #[test]
+    fn two_thirds_of_a_long_life_and_half_of_a_short_one() {
+        assert_eq!(days_until_due(90, RenewalPolicy::Automatic), 60);
+        assert_eq!(days_until_due(45, RenewalPolicy::Automatic), 30);
+        assert_eq!(days_until_due(6, RenewalPolicy::Automatic), 3);
+    }
+
+    #[test]
+    fn a_renew_before_longer_than_the_life_does_not_loop() {
+        let policy = RenewalPolicy::Before(Duration::from_secs(720 * 3600));
+        assert_eq!(days_until_due(30, policy), 7); // a quarter of 30 days, not at once
+    }
+
+    #[test]
+    fn a_policy_that_leaves_no_time_is_moved_to_the_floor() {
+        let policy = RenewalPolicy::Before(Duration::from_secs(300));
+        assert_eq!(days_until_due(100, policy), 95);
+    }
+
+    #[test]
+    fn policies_that_cannot_work_are_refused() {
+        assert!(RenewalPolicy::Percentage(0).validate().is_err());
+        assert!(RenewalPolicy::Percentage(100).validate().is_err());
+        assert!(RenewalPolicy::Before(Duration::from_secs(10)).validate().is_err());
+        assert!(RenewalPolicy::Percentage(33).validate().is_ok());
+    }
+
+    #[test]
+    fn a_fleet_imported_in_one_minute_is_spread_over_days() {
+        let mut per_hour = std::collections::BTreeMap::new();
+        let to = Timestamp::from_unix(0) + Duration::from_secs(90 * DAY);
+        for i in 0..10_000 {
+            let id = format!("host-{i}").parse().unwrap();
+            let due = due_between(Timestamp::from_unix(0), to, RenewalPolicy::Automatic, Spread::of(&id));
+            *per_hour.entry(due.unix() / 3600).or_insert(0u32) += 1;
+        }
+        let busiest = per_hour.values().max().copied().unwrap();
+        // 10 000 over nine days are 46 an hour; twice that would be a clump.
+        assert!(busiest < 92, "{busiest} in one hour");
+    }
+
+    proptest! {
+        #[test]
+        fn due_lies_between_a_quarter_and_19_twentieths_of_life(
+            life in 0u64..400 * DAY,
+            before in 0u64..800 * DAY,
+            place in any::<u16>(),
+        ) {
+            let from = Timestamp::from_unix(1_800_000_000);
+            let to = from + Duration::from_secs(life);
+            for policy in [RenewalPolicy::Automatic, RenewalPolicy::Before(Duration::from_secs(before)), RenewalPolicy::Percentage(1)] {
+                let due = due_between(from, to, policy, Spread(place)).since(from).as_secs();
+                prop_assert!(due >= life / 4 && due <= life * 19 / 20, "{due} of {life}");
+            }
+        }
+    }
+}

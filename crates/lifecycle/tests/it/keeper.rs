@@ -1,0 +1,305 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
+use perennial_lifecycle::{
+    CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, IssueErrorClass, Keeper,
+    KeyAlgorithm, MemoryStore, Outcome, Slot, Store,
+};
+use perennial_testkit::ManualClock;
+
+use crate::issuer::{Mischief, TestIssuer};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    issuer: Arc<TestIssuer>,
+    store: Arc<dyn Store>,
+    keeper: Keeper,
+    events: Arc<Mutex<Vec<Event>>>,
+    id: CertificateId,
+}
+
+fn spec() -> CertificateSpec {
+    CertificateSpec::new("site", ["*.site.example", "site.example"]).unwrap()
+}
+
+fn scene_over(store: Arc<dyn Store>) -> Scene {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+    let issuer = TestIssuer::new(clock.clone(), DAY * 90);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let keeper = keeper(&clock, &issuer, &store, &events);
+    Scene { clock, issuer, store, keeper, events, id: "site".parse().unwrap() }
+}
+
+fn scene() -> Scene {
+    scene_over(Arc::new(MemoryStore::new()))
+}
+
+fn keeper(
+    clock: &Arc<ManualClock>,
+    issuer: &Arc<TestIssuer>,
+    store: &Arc<dyn Store>,
+    events: &Arc<Mutex<Vec<Event>>>,
+) -> Keeper {
+    let seen = events.clone();
+    Keeper::builder(store.clone())
+        .clock(clock.clone())
+        .issuer("default".parse().unwrap(), issuer.clone())
+        .observer(move |event| seen.lock().unwrap().push(event.clone()))
+        .build()
+}
+
+impl Scene {
+    async fn step(&self) -> Outcome {
+        self.keeper.step(&self.id).await.unwrap()
+    }
+
+    async fn generation(&self) -> u32 {
+        self.keeper.current(&self.id).await.unwrap().unwrap().generation().number()
+    }
+
+    fn requests(&self) -> usize {
+        self.issuer.asked.lock().unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_issued_stored_and_kept() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    let issued = scene.keeper.current(&scene.id).await.unwrap().unwrap();
+    assert_eq!(issued.facts().names, spec().name_set());
+    let Outcome::Kept { until } = scene.step().await else { panic!("not kept") };
+    let life = until.since(scene.clock.now());
+    assert!(life > DAY * 50 && life <= DAY * 60, "{life:?}");
+    assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn two_virtual_years_renew_by_themselves_with_a_fresh_key_each_time() {
+    let scene = scene();
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    let mut issued = certificate.ready().await.unwrap();
+    let end = scene.clock.now() + DAY * 730;
+    while scene.clock.now() < end {
+        assert!(issued.facts().not_after > scene.clock.now(), "expired at {}", scene.clock.now());
+        scene.clock.wait_for_sleepers(1).await;
+        scene.clock.advance(Duration::from_secs(3600));
+        // Between two naps of an hour the task needs a turn to notice.
+        tokio::task::yield_now().await;
+        issued = certificate.current().unwrap();
+    }
+    scene.clock.wait_for_sleepers(1).await;
+    let keys = scene.issuer.asked.lock().unwrap().clone();
+    let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "a key was used twice");
+    assert!((12..=16).contains(&keys.len()), "{} renewals in two years of 90-day certificates", keys.len());
+}
+
+#[tokio::test]
+async fn the_old_certificate_serves_while_renewal_fails_and_attempts_are_spaced() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    scene.clock.advance(DAY * 61);
+    for _ in 0..3 {
+        scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    }
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let Outcome::Failed { until, .. } = scene.step().await else { panic!("did not fail") };
+        waits.push(until.since(scene.clock.now()).as_secs());
+        assert!(matches!(scene.step().await, Outcome::Waiting { .. }));
+        assert_eq!(scene.generation().await, 1, "the old certificate serves");
+        scene.clock.set(until);
+    }
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(scene.generation().await, 2, "the failed attempts shared one key and generation");
+    let asked = scene.issuer.asked.lock().unwrap();
+    assert!(asked[1..].windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn the_moment_that_the_issuer_names_is_waited_for() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    let named = scene.clock.now() + DAY;
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::At(named)));
+    assert!(matches!(scene.step().await, Outcome::Failed { until, .. } if until == named));
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_not_asked_for_never_replaces_the_old_one() {
+    for mischief in [Mischief::OtherKey, Mischief::OtherNames] {
+        let scene = scene();
+        scene.keeper.wish(spec()).await.unwrap();
+        scene.step().await;
+        scene.clock.advance(DAY * 61);
+        scene.issuer.next(mischief);
+        let Outcome::Failed { error, .. } = scene.step().await else { panic!("accepted") };
+        assert!(matches!(error, Error::Contract { .. }), "{error}");
+        assert_eq!(scene.generation().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_goes_on_with_the_same_key_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let scene = scene_over(Arc::new(FileStore::open(directory.path()).unwrap()));
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Hang);
+    tokio::select! {
+        outcome = scene.step() => panic!("returned {outcome:?}"),
+        () = scene.issuer.hanging.notified() => {} // the future is dropped: the process dies here
+    }
+    let Scene { clock, issuer, store, keeper: dead, events, id } = scene;
+    drop((dead, store));
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(directory.path()).unwrap());
+    let keeper = keeper(&clock, &issuer, &store, &events);
+    assert!(matches!(keeper.step(&id).await.unwrap(), Outcome::Issued { .. }));
+    let asked = issuer.asked.lock().unwrap();
+    assert_eq!(asked[0], asked[1], "the same key");
+    assert_eq!(*issuer.found.lock().unwrap(), [None, Some("order 1".to_owned())], "where it stopped");
+    let resumed = events
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|event| matches!(event.kind, EventKind::Issuing { resumed: true, .. }));
+    assert!(resumed);
+}
+
+#[tokio::test]
+async fn a_changed_wish_ends_the_wait_and_settles_what_was_under_way() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Never));
+    assert!(matches!(scene.step().await, Outcome::Failed { .. }));
+    let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
+    scene.keeper.wish(changed.clone()).await.unwrap();
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(*scene.issuer.settled.lock().unwrap(), 1);
+    assert_eq!(scene.keeper.current(&scene.id).await.unwrap().unwrap().facts().names, changed.name_set());
+}
+
+#[tokio::test]
+async fn a_debt_outlives_success_and_is_paid_later() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::LeaveDebt); // signing succeeds, cleaning up does not
+    scene.issuer.next(Mischief::LeaveDebt); // nor does it at the next look
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    let Outcome::Kept { until } = scene.step().await else { panic!("not kept") };
+    assert!(
+        until.since(scene.clock.now()) <= Duration::from_secs(600),
+        "a debt is looked after soon: {until}"
+    );
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts.len(), 1);
+    let Outcome::Kept { until } = scene.step().await else { panic!("not kept") };
+    assert!(until.since(scene.clock.now()) > DAY, "a paid debt needs no look");
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts, []);
+}
+
+#[tokio::test]
+async fn abandoning_pays_what_is_owed() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Hang);
+    tokio::select! {
+        outcome = scene.step() => panic!("returned {outcome:?}"),
+        () = scene.issuer.hanging.notified() => {}
+    }
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts.len(), 1);
+    scene.keeper.abandon(&scene.id).await.unwrap();
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    assert_eq!((record.debts.len(), record.attempt), (0, None));
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_or_foreign_asks_for_a_new_certificate() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let generation = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
+    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
+    let slot = Slot::PrivateKey { certificate: scene.id.clone(), generation };
+    scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(scene.generation().await, 2);
+}
+
+#[tokio::test]
+async fn old_generations_go_but_the_last_one_stays() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let first = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
+    for _ in 0..2 {
+        scene.clock.advance(DAY * 61);
+        scene.step().await;
+    }
+    let key = |generation| Slot::PrivateKey { certificate: scene.id.clone(), generation };
+    assert!(scene.store.read(&key(first)).await.unwrap().is_none());
+    assert!(scene.store.read(&key(first.next())).await.unwrap().is_some());
+    assert!(scene.store.read(&key(first.next().next())).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn servers_read_the_current_link_of_the_file_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    let current = store.current(&"site".parse().unwrap());
+    let scene = scene_over(Arc::new(store));
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let first = std::fs::read(current.join("fullchain.pem")).unwrap();
+    scene.clock.advance(DAY * 61);
+    scene.step().await;
+    let second = std::fs::read(current.join("fullchain.pem")).unwrap();
+    assert_ne!(first, second);
+    let issued = scene.keeper.current(&scene.id).await.unwrap().unwrap();
+    assert_eq!(second, issued.chain_pem().as_bytes());
+    assert_eq!(
+        std::fs::read(current.join("privkey.pem")).unwrap(),
+        issued.private_key_pem().expose().as_bytes()
+    );
+}
+
+#[tokio::test]
+async fn ready_says_what_only_a_person_can_mend() {
+    let scene = scene();
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Never));
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    let error = certificate.ready().await.err().unwrap();
+    assert_eq!(error.to_string(), "told to fail");
+    scene.keeper.shut_down();
+}
+
+#[tokio::test]
+async fn ready_waits_passing_troubles_out_and_ends_with_the_keeper() {
+    let scene = scene();
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    let waiting = tokio::spawn({
+        let certificate = certificate.clone();
+        async move { certificate.ready().await.map(|issued| issued.generation().number()) }
+    });
+    scene.clock.wait_for_sleepers(1).await;
+    assert!(!waiting.is_finished());
+    scene.clock.advance(Duration::from_secs(300));
+    assert_eq!(waiting.await.unwrap().unwrap(), 1);
+    scene.keeper.shut_down();
+    let issued = certificate.current().unwrap();
+    assert!(matches!(certificate.changed(&issued).await, Err(Error::ShutDown { .. })));
+}
+
+#[tokio::test]
+async fn an_unknown_issuer_is_named_with_those_that_are_known() {
+    let error = scene().keeper.wish(spec().issuer("nobody").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("nobody") && error.to_string().contains("default"), "{error}");
+}

@@ -1,0 +1,133 @@
+//! The front door: a store, issuers, and certificates that keep coming back.
+
+use std::sync::Arc;
+
+use perennial_core::Clock;
+use perennial_lifecycle::{
+    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, SpecError, Store,
+};
+
+/// Keeps certificates: obtains them, verifies them, stores them, and renews them for as long as it lives.
+///
+/// A thin layer over [`Keeper`]; [`keeper`](Self::keeper) gives it out for what is not said here. Cloning is
+/// cheap. Use it within a tokio runtime.
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// # let world = perennial_testkit::World::builder().zone("example.com").build().await?;
+/// # let (issuer, directory) = example::issuer(&world)?;
+/// use perennial::{CertificateSpec, FileStore, Manager};
+///
+/// let manager = Manager::builder(FileStore::open(directory.path())?).issuer("letsencrypt", issuer)?.build();
+/// let certificate =
+///     manager.keep(CertificateSpec::new("wildcard", ["*.example.com", "example.com"])?).await?;
+/// let issued = certificate.ready().await?;
+/// assert_eq!(issued.facts().names.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # mod example {
+/// #     use std::sync::Arc;
+/// #     use perennial::{AcmeIssuer, Dns01, core::{ReqwestClient, SecretString}, propagation::Checker, providers::{Options, Registry}};
+/// #     type Fault = Box<dyn std::error::Error>;
+/// #     pub fn issuer(world: &perennial_testkit::World) -> Result<(AcmeIssuer, tempfile::TempDir), Fault> {
+/// #         let tsig = world.tsig();
+/// #         let options = Options::new()
+/// #             .with("server", world.primary().to_string())
+/// #             .with("key-name", tsig.name.to_string())
+/// #             .with("secret", SecretString::new(tsig.secret_base64.as_str()));
+/// #         let checker = Checker::builder()
+/// #             .nameservers(vec![world.resolver().to_string().parse()?])
+/// #             .authoritative_port(world.authoritative_port())
+/// #             .build()?;
+/// #         let http = ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem()).build()?;
+/// #         let issuer = AcmeIssuer::builder(world.ca().directory_url())
+/// #             .agree_to_terms()
+/// #             .http(Arc::new(http))
+/// #             .solver(Dns01::new(Registry::standard().create("rfc2136", &options)?).checker(checker))
+/// #             .build()?;
+/// #         Ok((issuer, tempfile::tempdir()?))
+/// #     }
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    keeper: Keeper,
+    /// The only issuer, if there is one only: specs that name none mean it.
+    sole_issuer: Option<IssuerName>,
+}
+
+impl Manager {
+    /// Starts a manager over a store, such as a [`FileStore`](crate::FileStore).
+    pub fn builder(store: impl Store + 'static) -> ManagerBuilder {
+        ManagerBuilder { keeper: Keeper::builder(Arc::new(store)), issuers: Vec::new() }
+    }
+
+    /// Keeps a certificate from now on, and returns its handle at once.
+    ///
+    /// A spec that names no issuer means the only one there is. A certificate that the store holds already
+    /// is taken up as it is: starting a program again costs no request at the CA.
+    ///
+    /// # Errors
+    /// [`Error`] when the spec cannot work or cannot be written down.
+    pub async fn keep(&self, spec: CertificateSpec) -> Result<Certificate, Error> {
+        let spec = match &self.sole_issuer {
+            Some(sole) if *spec.issuer_name() == IssuerName::default() => spec.issuer(sole.as_str())?,
+            _ => spec,
+        };
+        self.keeper.keep(spec).await
+    }
+
+    /// The keeper underneath.
+    #[must_use]
+    pub const fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Stops keeping. What is under way is taken up at the next start.
+    pub fn shut_down(&self) {
+        self.keeper.shut_down();
+    }
+}
+
+/// Settings of a [`Manager`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct ManagerBuilder {
+    keeper: KeeperBuilder,
+    issuers: Vec<IssuerName>,
+}
+
+impl ManagerBuilder {
+    /// Whose time counts. Default: the operating system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.keeper = self.keeper.clock(clock);
+        self
+    }
+
+    /// An issuer, and the name that specs call it by.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn issuer(mut self, name: &str, issuer: impl Issuer + 'static) -> Result<Self, SpecError> {
+        let name: IssuerName = name.parse()?;
+        self.issuers.push(name.clone());
+        self.keeper = self.keeper.issuer(name, Arc::new(issuer));
+        Ok(self)
+    }
+
+    /// Who is told what happens. It is called between steps and must return quickly.
+    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.keeper = self.keeper.observer(observer);
+        self
+    }
+
+    /// Makes the manager. Nothing is sent yet.
+    #[must_use]
+    pub fn build(self) -> Manager {
+        let sole_issuer = match self.issuers.as_slice() {
+            [sole] => Some(sole.clone()),
+            _ => None,
+        };
+        Manager { keeper: self.keeper.build(), sole_issuer }
+    }
+}

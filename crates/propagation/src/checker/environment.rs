@@ -1,0 +1,93 @@
+//! A checker's settings from environment variables: what an operator may change without a new build.
+
+use crate::{Error, Mode, NameServer, Nat64};
+
+use super::CheckerBuilder;
+
+impl CheckerBuilder {
+    /// Settings from the environment; what is not set keeps its default.
+    ///
+    /// | variable | holds |
+    /// |---|---|
+    /// | `PERENNIAL_NAMESERVERS` | [`nameservers`](Self::nameservers), separated by commas |
+    /// | `PERENNIAL_NAMESERVERS_ONLY` | `true` for [`Mode::RecursiveOnly`], `false` for [`Mode::Authoritative`] |
+    /// | `PERENNIAL_NAT64` | `auto`, `off`, or prefixes separated by commas |
+    /// | `PERENNIAL_AUTHORITATIVE_PORT` | [`authoritative_port`](Self::authoritative_port) |
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] or [`Error::BadNameServer`] with the variable's value and the remedy.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_variables(&|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let mut builder = Self::default();
+        if let Some(servers) = variable("PERENNIAL_NAMESERVERS") {
+            let parse = |server: &str| server.trim().parse::<NameServer>().map_err(Error::from);
+            builder = builder.nameservers(servers.split(',').map(parse).collect::<Result<Vec<_>, _>>()?);
+        }
+        let bad = |name: &'static str, value: &str, remedy: &str| Error::BadSetting {
+            variable: name,
+            value: value.chars().take(80).collect(),
+            remedy: remedy.to_owned(),
+        };
+        if let Some(only) = variable("PERENNIAL_NAMESERVERS_ONLY") {
+            builder = builder.mode(match only.trim() {
+                "true" => Mode::RecursiveOnly,
+                "false" => Mode::Authoritative,
+                other => return Err(bad("PERENNIAL_NAMESERVERS_ONLY", other, "use true or false")),
+            });
+        }
+        if let Some(nat64) = variable("PERENNIAL_NAT64") {
+            let parsed = nat64.parse::<Nat64>();
+            builder =
+                builder.nat64(parsed.map_err(|error| bad("PERENNIAL_NAT64", &nat64, &error.to_string()))?);
+        }
+        if let Some(port) = variable("PERENNIAL_AUTHORITATIVE_PORT") {
+            let parsed = port.trim().parse::<u16>().ok().filter(|port| *port > 0);
+            builder = builder.authoritative_port(
+                parsed.ok_or_else(|| bad("PERENNIAL_AUTHORITATIVE_PORT", &port, "use 1 to 65535"))?,
+            );
+        }
+        Ok(builder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(pairs: &[(&str, &str)]) -> Result<CheckerBuilder, Error> {
+        CheckerBuilder::from_variables(&|name| {
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn each_variable_sets_its_setting() {
+        let builder = from(&[
+            ("PERENNIAL_NAMESERVERS", "8.8.8.8, [2001:db8::1]:5353"),
+            ("PERENNIAL_NAMESERVERS_ONLY", "true"),
+            ("PERENNIAL_NAT64", "64:ff9b::/96"),
+            ("PERENNIAL_AUTHORITATIVE_PORT", "5300"),
+        ])
+        .unwrap();
+        assert_eq!(builder.nameservers.len(), 2);
+        assert_eq!((builder.mode, builder.port), (Mode::RecursiveOnly, 5300));
+        assert!(matches!(builder.nat64, Nat64::Prefixes(prefixes) if prefixes.len() == 1));
+        assert_eq!(from(&[]).unwrap().port, 53);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_variable_and_the_remedy() {
+        for (variable, value, remedy) in [
+            ("PERENNIAL_NAMESERVERS", "64:ff9b::8.8.8.8:53", "brackets"),
+            ("PERENNIAL_NAMESERVERS_ONLY", "yes", "true or false"),
+            ("PERENNIAL_NAT64", "maybe", "auto"),
+            ("PERENNIAL_AUTHORITATIVE_PORT", "0", "65535"),
+        ] {
+            let error = from(&[(variable, value)]).err().unwrap().to_string();
+            assert!(error.contains(value) && error.contains(remedy), "{error}");
+        }
+    }
+}

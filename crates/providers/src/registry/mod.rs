@@ -1,0 +1,225 @@
+//! Providers by name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use perennial_core::{SecretError, SecretString};
+
+use crate::{ConfigError, DnsProvider, Error, rfc2136};
+
+mod options;
+pub use options::{OptionDoc, Options};
+
+/// Makes providers from a name and options: what a command line or a configuration file has.
+///
+/// ```
+/// use perennial_providers::{Options, Registry};
+///
+/// let registry = Registry::standard();
+/// let options: Options = [("server", "192.0.2.1"), ("zone", "example.com")].into_iter().collect();
+/// let provider = registry.create("rfc2136", &options)?;
+/// assert_eq!(provider.kind(), "rfc2136");
+///
+/// let error = registry.create("rfc2137", &options).err().unwrap();
+/// assert_eq!(error.to_string(), "there is no DNS provider `rfc2137`; there are rfc2136");
+/// # Ok::<(), perennial_providers::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry {
+    factories: BTreeMap<String, Factory>,
+}
+
+impl Registry {
+    /// A registry that knows no provider yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A registry that knows every provider of this crate that an operator can use.
+    #[must_use]
+    pub fn standard() -> Self {
+        let mut registry = Self::empty();
+        registry.register(rfc2136::KIND, rfc2136::factory());
+        registry
+    }
+
+    /// Adds a provider, or puts another in its place.
+    pub fn register(&mut self, kind: impl Into<String>, factory: Factory) -> &mut Self {
+        self.factories.insert(kind.into(), factory);
+        self
+    }
+
+    /// The kinds of providers there are, sorted, each with its factory: what `--help` prints.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &Factory)> {
+        self.factories.iter().map(|(kind, factory)| (kind.as_str(), factory))
+    }
+
+    /// Makes a provider.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the provider, the option and the remedy.
+    pub fn create(&self, kind: &str, options: &Options) -> Result<Arc<dyn DnsProvider>, Error> {
+        let factory = self.factory(kind)?;
+        factory.check(kind, options)?;
+        (factory.create)(options)
+    }
+
+    /// Makes a provider from environment variables: the option `key-name` of `rfc2136` is
+    /// `PERENNIAL_RFC2136_KEY_NAME`, or the content of the file that `PERENNIAL_RFC2136_KEY_NAME_FILE` names,
+    /// which is how container platforms hand out secrets.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the provider, the variable and the remedy.
+    pub fn create_from_env(&self, kind: &str) -> Result<Arc<dyn DnsProvider>, Error> {
+        let options = self.factory(kind)?.options_from_env(kind)?;
+        self.create(kind, &options).map_err(|error| match error {
+            Error::Config(error) => error.with_variable().into(),
+            error => error,
+        })
+    }
+
+    fn factory(&self, kind: &str) -> Result<&Factory, ConfigError> {
+        self.factories.get(kind).ok_or_else(|| ConfigError::UnknownProvider {
+            kind: kind.to_owned(),
+            known: self.factories.keys().cloned().collect(),
+        })
+    }
+}
+
+/// How a [`Registry`] makes providers of one kind.
+#[derive(Clone)]
+pub struct Factory {
+    summary: &'static str,
+    options: Vec<OptionDoc>,
+    create: Arc<Create>,
+}
+
+type Create = dyn Fn(&Options) -> Result<Arc<dyn DnsProvider>, Error> + Send + Sync;
+
+impl Factory {
+    /// A factory with one sentence for `--help`, the options it takes, and what makes the provider.
+    ///
+    /// The registry refuses unknown and missing options before it calls `create`.
+    #[must_use]
+    pub fn new(
+        summary: &'static str,
+        options: impl Into<Vec<OptionDoc>>,
+        create: impl Fn(&Options) -> Result<Arc<dyn DnsProvider>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { summary, options: options.into(), create: Arc::new(create) }
+    }
+
+    /// What the provider is, in one sentence.
+    #[must_use]
+    pub const fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    /// The options it takes.
+    #[must_use]
+    pub fn options(&self) -> &[OptionDoc] {
+        &self.options
+    }
+
+    /// The options that the environment holds: see [`Registry::create_from_env`].
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`] when a variable or its file is there but cannot be used.
+    pub fn options_from_env(&self, kind: &str) -> Result<Options, ConfigError> {
+        Options::from_variables(kind, &self.options, &SecretString::from_env)
+    }
+
+    fn check(&self, kind: &str, options: &Options) -> Result<(), ConfigError> {
+        if let Some(unknown) = options.keys().find(|key| self.options.iter().all(|doc| doc.name != *key)) {
+            return Err(ConfigError::UnknownOption {
+                provider: kind.to_owned(),
+                option: unknown.to_owned(),
+                known: self.options.iter().map(|doc| doc.name.to_owned()).collect(),
+            });
+        }
+        match self.options.iter().find(|doc| doc.required && options.get(doc.name).is_none()) {
+            Some(missing) => Err(ConfigError::MissingOption {
+                provider: kind.to_owned(),
+                option: missing.name.to_owned(),
+                meaning: missing.meaning.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who knows environment variables: the process, or a test.
+type Variables<'v> = &'v dyn Fn(&str) -> Result<SecretString, SecretError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryProvider;
+
+    fn registry() -> Registry {
+        let mut registry = Registry::empty();
+        let docs = [
+            OptionDoc::required("zone", "the zone to keep"),
+            OptionDoc::optional("colour", "what it looks like").secret(),
+        ];
+        registry.register(
+            "paper",
+            Factory::new("a zone on paper", docs, |options| {
+                let zone = options.get("zone").map_or("", SecretString::expose);
+                let zone = zone.parse().map_err(|error| ConfigError::BadOption {
+                    provider: "paper".into(),
+                    option: "zone".into(),
+                    reason: format!("{error}"),
+                })?;
+                Ok(Arc::new(MemoryProvider::new([zone])))
+            }),
+        );
+        registry
+    }
+
+    fn error_of(options: &[(&str, &str)]) -> String {
+        let options = options.iter().copied().collect();
+        registry().create("paper", &options).err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_provider_of_another_crate_is_made_by_name() {
+        let options = [("zone", "example.com")].into_iter().collect();
+        let provider = registry().create("paper", &options).unwrap();
+        assert!(provider.zone(&"a.example.com".parse().unwrap()).await.is_ok());
+    }
+
+    #[test]
+    fn errors_name_the_provider_the_option_and_the_remedy() {
+        assert_eq!(error_of(&[]), "paper needs the option `zone`: the zone to keep");
+        assert_eq!(
+            error_of(&[("zone", "example.com"), ("color", "red")]),
+            "paper has no option `color`; it has zone, colour"
+        );
+        assert!(
+            error_of(&[("zone", "a..b")]).starts_with("paper: option `zone`: \"a..b\" is not a domain name")
+        );
+        let error = registry().create("stone", &Options::default()).err().unwrap();
+        assert_eq!(error.to_string(), "there is no DNS provider `stone`; there are paper");
+    }
+
+    #[test]
+    fn an_option_missing_in_the_environment_is_called_by_its_variable() {
+        let error = registry().create_from_env("paper").err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "paper needs the option `zone`: the zone to keep; set PERENNIAL_PAPER_ZONE"
+        );
+    }
+
+    #[test]
+    fn every_standard_provider_documents_its_options() {
+        for (kind, factory) in Registry::standard().kinds() {
+            assert!(!factory.summary().is_empty(), "{kind}");
+            for doc in factory.options() {
+                assert!(doc.meaning.len() > 10, "{kind}: {}", doc.name);
+                assert!(doc.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{kind}: {}", doc.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How a provider for dynamic updates is put together.
+
+use std::{sync::Arc, time::Duration};
+
+use perennial_core::{Clock, DomainName};
+
+use super::{Rfc2136, Transport, TsigKey};
+
+/// A provider in the making: see [`Rfc2136::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Rfc2136Builder(pub(super) Rfc2136);
+
+impl Rfc2136Builder {
+    /// The key that signs. Without one, nothing is signed: for servers that go by the sender's address, which
+    /// anybody on the same network can forge.
+    pub fn key(mut self, key: TsigKey) -> Self {
+        self.0.key = Some(key);
+        self
+    }
+
+    /// The zone of all names. Without it the server is asked for the zone of each name.
+    pub fn zone(mut self, zone: DomainName) -> Self {
+        self.0.zone = Some(zone);
+        self
+    }
+
+    /// The time to live of new record sets, in whole seconds; a minute by default: the few look-ups of one
+    /// validation can share an answer, and a retry need not outwait it.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.0.ttl = ttl;
+        self
+    }
+
+    /// How requests travel; UDP by default.
+    pub const fn transport(mut self, transport: Transport) -> Self {
+        self.0.transport = transport;
+        self
+    }
+
+    /// How long to wait for each answer, resending included; ten seconds by default: time for three datagrams
+    /// and their answers. A server that needs longer is in trouble, and the caller should hear of it.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = timeout;
+        self
+    }
+
+    /// Who tells the time that signatures carry (RFC 8945 §4.2); the operating system by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.0.clock = clock;
+        self
+    }
+
+    /// The provider.
+    #[must_use]
+    pub fn build(self) -> Rfc2136 {
+        self.0
+    }
+}

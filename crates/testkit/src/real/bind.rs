@@ -1,0 +1,440 @@
+//! BIND 9, the authoritative server (RFC 1035) that takes dynamic updates (RFC 2136) signed with TSIG
+//! (RFC 8945).
+
+use std::{
+    fmt::{self, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hickory_proto::rr::{RData, RecordType};
+use tempfile::TempDir;
+
+use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port, zone_file::absolute};
+use crate::ChildGuard;
+
+/// A running BIND with its zones; stopped when dropped.
+///
+/// Its zones may be transferred and, on a primary, updated below the zone's name with the key that
+/// [`tsig`](Self::tsig) names.
+#[derive(Debug)]
+pub struct Bind {
+    guard: ChildGuard,
+    socket_addr: SocketAddr,
+    control: Port,
+    tsig: Tsig,
+    components: Components,
+    directory: TempDir,
+    _port: Port,
+}
+
+/// The key that signs updates: what an RFC 2136 client wants to be told.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Tsig {
+    /// The key's name, `acme-key.`
+    pub name: String,
+    /// The algorithm's name, `hmac-sha256`: the one that RFC 8945 §6 demands of everyone.
+    pub algorithm: String,
+    /// The secret in base64, another one for every server.
+    pub secret_base64: String,
+}
+
+impl fmt::Debug for Tsig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tsig").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Bind {
+    /// Begins to describe a server.
+    #[must_use]
+    pub fn builder() -> BindBuilder {
+        BindBuilder {
+            zones: Vec::new(),
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: None,
+            primary: None,
+            lagging: false,
+            notified: Vec::new(),
+        }
+    }
+
+    /// Where it answers, over UDP and TCP.
+    #[must_use]
+    pub const fn socket_addr(&self) -> SocketAddr {
+        self.socket_addr
+    }
+
+    /// The key for updates.
+    #[must_use]
+    pub const fn tsig(&self) -> &Tsig {
+        &self.tsig
+    }
+
+    /// The end of what it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.guard.log_tail()
+    }
+
+    /// The texts of the TXT records at a name, as this server has them now.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] when it does not answer or refuses to.
+    pub async fn txt_values(&self, name: &str) -> Result<Vec<String>, Error> {
+        ask::texts(self.socket_addr, name).await
+    }
+
+    /// Every TXT record at a challenge name (RFC 8555 §8.4) anywhere in the zone, read by a zone transfer:
+    /// empty when everything was cleaned up, also what nobody thought of asking for.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] when the zone cannot be transferred.
+    pub async fn challenge_records(&self, zone: &str) -> Result<Vec<String>, Error> {
+        let records = ask::transfer(self.socket_addr, zone).await?;
+        let challenges = records.iter().filter(|record| {
+            record.record_type() == RecordType::TXT
+                && record.name.to_ascii().to_ascii_lowercase().starts_with("_acme-challenge")
+        });
+        Ok(challenges.map(ToString::to_string).collect())
+    }
+
+    /// The zone's serial number (SOA, RFC 1035 §3.3.13), as this server has it now.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] when it does not answer or does not serve the zone.
+    pub async fn serial(&self, zone: &str) -> Result<u32, Error> {
+        let records = ask::records(self.socket_addr, zone, RecordType::SOA).await?;
+        let serial = records.iter().find_map(|record| match &record.data {
+            RData::SOA(soa) => Some(soa.serial),
+            _ => None,
+        });
+        serial.ok_or_else(|| Error::Answer {
+            server: self.socket_addr,
+            question: format!("{zone} SOA"),
+            reason: "it does not serve the zone".to_owned(),
+        })
+    }
+
+    /// Updates the zone through `nsupdate`, with the right key: `update add _acme-challenge.example.test 60 TXT v`.
+    ///
+    /// # Errors
+    /// [`Error::Control`] with what `nsupdate` says, [`Error::Missing`] without that program.
+    pub async fn update(&self, zone: &str, lines: &str) -> Result<(), Error> {
+        let (ip, port) = (self.socket_addr.ip(), self.socket_addr.port());
+        let script = self.file("update");
+        let zone = absolute(zone);
+        launch::write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
+        let mut command = self.components.find(Tool::Nsupdate)?.command();
+        command.arg("-k").arg(self.file("tsig.key")).arg(script);
+        control(command).await
+    }
+
+    /// Has a secondary ask its primary now; for one that [lags](BindBuilder::lagging) this ends the lag. The
+    /// transfer itself follows within some 100 ms.
+    ///
+    /// # Errors
+    /// [`Error::Control`] with what `rndc` says, [`Error::Missing`] without that program.
+    pub async fn refresh(&self, zone: &str) -> Result<(), Error> {
+        let mut command = self.components.find(Tool::Rndc)?.command();
+        command.arg("-c").arg(self.file("rndc.conf")).arg("-p").arg(self.control.number().to_string());
+        command.args(["refresh", zone]);
+        control(command).await
+    }
+
+    /// Lets it answer nothing from now on: its sockets are open, questions get lost in them. That is how a
+    /// dead name server looks from afar.
+    ///
+    /// # Errors
+    /// [`Error::Control`] when the signal cannot be sent.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.signal("STOP").await?;
+        // The signal is on its way when `kill` returns; a thread that has not met it yet still answers.
+        while !stands_still(self.guard.pid()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets it answer again, also what it was asked meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Control`] when the signal cannot be sent.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> Result<(), Error> {
+        let mut command = Command::new("kill");
+        command.arg(format!("-{signal}")).arg(self.guard.pid().to_string());
+        control(command).await
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+/// Describes a BIND; see [`Bind::builder`].
+#[derive(Clone, Debug)]
+pub struct BindBuilder {
+    zones: Vec<ZoneFile>,
+    address: IpAddr,
+    port: Option<u16>,
+    primary: Option<SocketAddr>,
+    lagging: bool,
+    notified: Vec<SocketAddr>,
+}
+
+impl BindBuilder {
+    /// One more zone to serve. A name alone makes a zone with this server as its name server `ns1`.
+    ///
+    /// A secondary needs the names only; the contents come from its primary.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<ZoneFile>) -> Self {
+        self.zones.push(zone.into());
+        self
+    }
+
+    /// The address to listen on; 127.0.0.1 by default. An interface must bear it: `ip addr add` first.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// The port to listen on; a free one by default, since 53 is rarely ours.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// A secondary for all its zones (RFC 1034 §4.3.5), which follows the primary's NOTIFY (RFC 1996) if it
+    /// [sends](Self::notify) one.
+    #[must_use]
+    pub const fn secondary_of(mut self, primary: SocketAddr) -> Self {
+        self.primary = Some(primary);
+        self
+    }
+
+    /// A secondary that takes no NOTIFY and asks no earlier than in an hour: it lags until
+    /// [`Bind::refresh`].
+    #[must_use]
+    pub const fn lagging(mut self) -> Self {
+        self.lagging = true;
+        self
+    }
+
+    /// A secondary to notify of every change, at once.
+    #[must_use]
+    pub fn notify(mut self, secondary: SocketAddr) -> Self {
+        self.notified.push(secondary);
+        self
+    }
+
+    /// Starts the server and waits until it answers for all its zones; for a secondary that means until it
+    /// has them.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without BIND; otherwise what its log says.
+    pub async fn start(self) -> Result<Bind, Error> {
+        let components = Components::locate();
+        let mut log = String::new();
+        for _ in 0..launch::ATTEMPTS {
+            let identity = launch::identity();
+            let mut bind = self.spawn(&components, &identity)?;
+            let (server, zones, identity) = (bind.socket_addr, self.zones.as_slice(), identity.as_str());
+            if launch::becomes_ready(&mut bind.guard, || serves(server, zones, identity)).await? {
+                return Ok(bind);
+            }
+            log = bind.log();
+        }
+        Err(Error::PortsTaken { program: "named", attempts: launch::ATTEMPTS, log })
+    }
+
+    fn spawn(&self, components: &Components, identity: &str) -> Result<Bind, Error> {
+        let named = components.find(Tool::Named)?;
+        let port = self.port.map_or_else(|| Port::free(self.address), |port| Ok(Port::fixed(port)))?;
+        let control = Port::free(Ipv4Addr::LOCALHOST.into())?;
+        let directory = launch::directory()?;
+        let home = directory.path();
+        let tsig = Tsig {
+            name: "acme-key.".to_owned(),
+            algorithm: "hmac-sha256".to_owned(),
+            secret_base64: BASE64_STANDARD.encode(rand::random::<[u8; 32]>()),
+        };
+        let key =
+            format!("key \"acme-key\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n", tsig.secret_base64);
+        launch::write(&home.join("tsig.key"), &key)?;
+        launch::write(
+            &home.join("rndc.conf"),
+            &format!("{key}options {{ default-server 127.0.0.1; default-key \"acme-key\"; }};\n"),
+        )?;
+        for (number, zone) in self.zones.iter().enumerate() {
+            if self.primary.is_none() {
+                let text = zone.clone().served_at(self.address).render();
+                launch::write(&home.join(format!("{number}.zone")), &text)?;
+            }
+        }
+        let configuration = self.configuration(home, identity, [port.number(), control.number()]);
+        launch::write(&home.join("named.conf"), &format!("{key}{configuration}"))?;
+        let mut command = named.command();
+        command.arg("-g").arg("-c").arg(home.join("named.conf"));
+        let guard = ChildGuard::spawn(command, home.join("log"))?;
+        let socket_addr = SocketAddr::new(self.address, port.number());
+        Ok(Bind { guard, socket_addr, control, tsig, components: components.clone(), directory, _port: port })
+    }
+
+    fn configuration(&self, home: &Path, identity: &str, [port, control]: [u16; 2]) -> String {
+        let home = home.display();
+        let address = self.address;
+        let (six, here, elsewhere) = if address.is_ipv6() {
+            ("-v6", "listen-on-v6", "listen-on")
+        } else {
+            ("", "listen-on", "listen-on-v6")
+        };
+        // Which addresses it speaks from matters: a secondary takes a NOTIFY from its primary's only.
+        let mut text = format!(
+            r#"controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ "acme-key"; }}; }};
+options {{
+    directory "{home}"; pid-file none; session-keyfile "{home}/session.key"; lock-file none;
+    server-id "{identity}";
+    {here} port {port} {{ {address}; }}; {elsewhere} {{ none; }};
+    transfer-source{six} {address}; notify-source{six} {address};
+    allow-transfer {{ 127.0.0.0/8; ::1; }};
+    recursion no; dnssec-validation no; empty-zones-enable no; minimal-responses yes;
+    notify explicit; notify-delay 0; also-notify {{ {notified}}};
+}};
+"#,
+            notified = self.notified.iter().fold(String::new(), |mut list, secondary| {
+                let _ = write!(list, "{} port {}; ", secondary.ip(), secondary.port());
+                list
+            }),
+        );
+        for (number, zone) in self.zones.iter().enumerate() {
+            let _ =
+                writeln!(text, "zone \"{}\" {{ file \"{number}.zone\"; {} }};", zone.origin(), self.role());
+        }
+        text
+    }
+
+    fn role(&self) -> String {
+        let Some(primary) = self.primary else {
+            return "type primary; update-policy { grant acme-key zonesub ANY; };".to_owned();
+        };
+        let lag = if self.lagging { "allow-notify { none; }; min-refresh-time 3600; " } else { "" };
+        format!("type secondary; {lag}primaries {{ {} port {}; }};", primary.ip(), primary.port())
+    }
+}
+
+async fn serves(server: SocketAddr, zones: &[ZoneFile], identity: &str) -> bool {
+    if ask::identity(server).await.as_deref() != Some(identity) {
+        return false;
+    }
+    for zone in zones {
+        if !ask::records(server, zone.origin(), RecordType::SOA).await.is_ok_and(|soa| !soa.is_empty()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether all threads of a process are stopped, as far as the system tells (proc(5)).
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        // A thread that has ended meanwhile has no state.
+        status.lines().find(|line| line.starts_with("State:")).is_none_or(|state| state.contains('T'))
+    })
+}
+
+/// Runs a short program to its end, beside the runtime's own threads.
+async fn control(mut command: Command) -> Result<(), Error> {
+    let line = format!("{command:?}");
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let failed = |output: String| Error::Control { command: line, output };
+    match output.map_err(std::io::Error::other).and_then(|output| output) {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            Err(failed(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::real::require;
+
+    const CHALLENGE: &str = "_acme-challenge.example.test";
+
+    #[tokio::test]
+    async fn an_update_with_the_key_is_served_and_found_by_the_transfer() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        assert_eq!(bind.challenge_records("example.test").await.unwrap(), [""; 0]);
+        bind.update(
+            "example.test",
+            "update add _acme-challenge.example.test 60 TXT \"one\"\nupdate add _acme-challenge.deep.er.example.test 60 TXT two",
+        )
+        .await
+        .unwrap();
+        assert_eq!(bind.txt_values(CHALLENGE).await.unwrap(), ["one"]);
+        assert_eq!(bind.challenge_records("example.test").await.unwrap().len(), 2);
+        assert_eq!(bind.serial("example.test").await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_update_of_a_zone_that_is_not_served_is_refused_aloud() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        let error = bind.update("other.test", "update add www.other.test 60 A 127.0.0.1").await.unwrap_err();
+        assert!(error.to_string().contains("NOTAUTH"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_lagging_secondary_is_stale_until_it_is_refreshed() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate, Tool::Rndc]) else { return };
+        let primary = Bind::builder().zone("example.test").start().await.unwrap();
+        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr()).lagging();
+        let secondary = secondary.start().await.unwrap();
+        primary.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
+        assert_eq!(primary.serial("example.test").await.unwrap(), 2);
+        assert_eq!(secondary.serial("example.test").await.unwrap(), 1);
+        secondary.refresh("example.test").await.unwrap();
+        while secondary.txt_values(CHALLENGE).await.unwrap() != ["one"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paused_server_keeps_silent() {
+        let Some(_) = require(&[Tool::Named]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        bind.pause().await.unwrap();
+        let silence = Duration::from_millis(200);
+        assert!(tokio::time::timeout(silence, bind.txt_values(CHALLENGE)).await.is_err());
+        bind.resume().await.unwrap();
+        assert_eq!(bind.txt_values(CHALLENGE).await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn many_servers_start_at_once_without_taking_each_others_ports() {
+        let Some(_) = require(&[Tool::Named]) else { return };
+        let starts: Vec<_> =
+            (0..4).map(|_| tokio::spawn(Bind::builder().zone("example.test").start())).collect();
+        let mut servers = Vec::new();
+        for start in starts {
+            servers.push(start.await.unwrap().unwrap());
+        }
+        let addresses: std::collections::BTreeSet<_> = servers.iter().map(Bind::socket_addr).collect();
+        assert_eq!(addresses.len(), 4);
+    }
+}

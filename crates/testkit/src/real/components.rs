@@ -1,0 +1,255 @@
+//! Which real programs this machine has, and where.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A program from outside that a test can need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Tool {
+    /// Asks name servers, from BIND.
+    Dig,
+    /// BIND 9, the authoritative server.
+    Named,
+    /// Sends dynamic updates (RFC 2136), from BIND.
+    Nsupdate,
+    /// Reads certificates with somebody else's eyes.
+    Openssl,
+    /// The ACME certificate authority for tests.
+    Pebble,
+    /// Controls a running `named`.
+    Rndc,
+    /// The resolver.
+    Unbound,
+}
+
+impl Tool {
+    /// All of them, in the order of a table.
+    pub const ALL: [Self; 7] =
+        [Self::Pebble, Self::Named, Self::Rndc, Self::Nsupdate, Self::Dig, Self::Unbound, Self::Openssl];
+
+    /// The name of its executable file.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Dig => "dig",
+            Self::Named => "named",
+            Self::Nsupdate => "nsupdate",
+            Self::Openssl => "openssl",
+            Self::Pebble => "pebble",
+            Self::Rndc => "rndc",
+            Self::Unbound => "unbound",
+        }
+    }
+
+    /// The Debian package that has it; other distributions use the same names or close ones.
+    #[must_use]
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::Dig | Self::Nsupdate => "bind9-dnsutils",
+            Self::Named => "bind9",
+            Self::Openssl => "openssl",
+            Self::Pebble => "pebble",
+            Self::Rndc => "bind9-utils",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program())
+    }
+}
+
+/// Where a program lies and what it takes to run it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Component {
+    /// The executable file.
+    pub path: PathBuf,
+    /// Its version, as its package or the program itself says.
+    pub version: String,
+    /// The directories of its shared libraries, when it was unpacked somewhere instead of installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub libraries: Vec<PathBuf>,
+}
+
+impl Component {
+    /// A program that needs nothing but itself.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, version: impl Into<String>) -> Self {
+        Self { path: path.into(), version: version.into(), libraries: Vec::new() }
+    }
+
+    /// The same, with shared libraries in directories of their own.
+    #[must_use]
+    pub fn with_libraries(self, libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { libraries: libraries.into_iter().collect(), ..self }
+    }
+
+    /// A command that runs it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        // A directory with a colon in its name cannot be given; the program then says what it misses.
+        if let Ok(libraries) = std::env::join_paths(&self.libraries)
+            && !libraries.is_empty()
+        {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
+    }
+}
+
+/// A program that is not on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("missing: {what}: {how}")]
+#[non_exhaustive]
+pub struct Missing {
+    /// What is missing.
+    pub what: String,
+    /// How to get it.
+    pub how: String,
+}
+
+impl Missing {
+    /// Says what is missing and how to get it.
+    #[must_use]
+    pub fn new(what: impl Into<String>, how: impl Into<String>) -> Self {
+        Self { what: what.into(), how: how.into() }
+    }
+}
+
+/// The programs that this machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Components(BTreeMap<Tool, Component>);
+
+impl Components {
+    /// The environment variable that names the file of [`write`](Self::write).
+    pub const VARIABLE: &str = "PERENNIAL_COMPONENTS";
+
+    /// Looks for all of them: first in the file that `PERENNIAL_COMPONENTS` names, or else in
+    /// `components/components.json` of the target directory that the running program was built in (there
+    /// `cargo xtask components` writes it); then on the `PATH` and in the directories for servers.
+    ///
+    /// An entry whose file is gone is passed over.
+    #[must_use]
+    pub fn locate() -> Self {
+        let written = std::env::var_os(Self::VARIABLE).map(PathBuf::from).or_else(beside_this_program);
+        let mut components = written.and_then(|path| Self::read(&path)).unwrap_or_default();
+        components.forget_lost();
+        for tool in Tool::ALL {
+            if let (false, Some(path)) = (components.has(tool), on_path(tool)) {
+                components.insert(tool, Component::new(path, "unknown"));
+            }
+        }
+        components
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Missing`] when the machine does not have it.
+    pub fn find(&self, tool: Tool) -> Result<&Component, Missing> {
+        self.0.get(&tool).ok_or_else(|| {
+            let package = tool.package();
+            Missing::new(
+                tool.program(),
+                format!(
+                    "run `cargo xtask components`, or put {tool} on the PATH (Debian's package {package})"
+                ),
+            )
+        })
+    }
+
+    /// Whether one of them is known.
+    #[must_use]
+    pub fn has(&self, tool: Tool) -> bool {
+        self.0.contains_key(&tool)
+    }
+
+    /// Passes over those whose file is gone.
+    pub fn forget_lost(&mut self) {
+        self.0.retain(|_, component| component.path.is_file());
+    }
+
+    /// Notes where one of them lies.
+    pub fn insert(&mut self, tool: Tool, component: Component) {
+        self.0.insert(tool, component);
+    }
+
+    /// What a file of [`write`](Self::write) says, or `None` where there is no such file.
+    #[must_use]
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Writes them down for [`locate`](Self::locate).
+    ///
+    /// # Errors
+    /// [`File`](crate::Error::File) when the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), crate::Error> {
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
+        text.and_then(|text| std::fs::write(path, text))
+            .map_err(|error| crate::Error::File { path: path.to_owned(), reason: error.to_string() })
+    }
+}
+
+/// Where the program lies according to the `PATH`; servers also live where a user's `PATH` does not lead.
+fn on_path(tool: Tool) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(tool.program()))
+        .find(|path| path.is_file())
+}
+
+/// Test programs lie some levels below the target directory.
+fn beside_this_program() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.ancestors().map(|level| level.join("components/components.json")).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("components.json");
+        let mut components = Components::default();
+        components.insert(Tool::Pebble, Component::new("/opt/pebble", "2.10.0"));
+        components
+            .insert(Tool::Named, Component::new("/opt/named", "9.18").with_libraries(["/opt/lib".into()]));
+        components.write(&path).unwrap();
+        assert_eq!(Components::read(&path), Some(components));
+    }
+
+    #[test]
+    fn what_is_not_there_is_missing_with_a_remedy() {
+        let missing = Components::default().find(Tool::Named).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "missing: named: run `cargo xtask components`, or put named on the PATH (Debian's package bind9)"
+        );
+    }
+
+    #[test]
+    fn an_unpacked_program_runs_with_its_own_libraries() {
+        let command = Component::new("/opt/named", "9.18")
+            .with_libraries(["/opt/lib".into(), "/opt/lib64".into()])
+            .command();
+        let variables: Vec<_> = command.get_envs().collect();
+        assert_eq!(variables, [("LD_LIBRARY_PATH".as_ref(), Some("/opt/lib:/opt/lib64".as_ref()))]);
+    }
+}

@@ -1,0 +1,101 @@
+//! From a started program to a server that answers.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use super::Error;
+use crate::ChildGuard;
+
+/// How often a server is started on other ports before it is given up.
+pub(super) const ATTEMPTS: usize = 5;
+
+/// All of these servers answer within 150 ms on an idle machine; the rest is for busy ones.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `probe` says that the server answers. `false`: its port was taken, another one is needed.
+///
+/// `named` keeps running when a port is taken and only notes it, hence the look into the log.
+pub(super) async fn becomes_ready<F>(
+    guard: &mut ChildGuard,
+    mut probe: impl FnMut() -> F,
+) -> Result<bool, Error>
+where
+    F: Future<Output = bool>,
+{
+    let log = guard.log_path().to_owned();
+    let ready = guard
+        .wait_until_ready(PATIENCE, || {
+            let answers = probe();
+            let taken = port_was_taken(&log);
+            async move { taken || answers.await }
+        })
+        .await;
+    match ready {
+        _ if port_was_taken(&log) => Ok(false),
+        Ok(()) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A name for one server that no other server on this machine has: whoever answers with it is the one that
+/// was started, not a stranger on the same port.
+pub(super) fn identity() -> String {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    format!("perennial-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Writes one file of a server's configuration.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
+    Ok(std::fs::write(path, text).map_err(|error| file(path, &error))?)
+}
+
+/// A directory for one server, gone when it is.
+pub(super) fn directory() -> Result<tempfile::TempDir, Error> {
+    Ok(tempfile::Builder::new()
+        .prefix("perennial-")
+        .tempdir()
+        .map_err(|error| file(&std::env::temp_dir(), &error))?)
+}
+
+fn file(path: &Path, error: &std::io::Error) -> crate::Error {
+    crate::Error::File { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn port_was_taken(log: &Path) -> bool {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).to_lowercase());
+    text.is_ok_and(|text| text.contains("address in use") || text.contains("address already in use"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    async fn started(script: &str, ready: bool) -> Result<bool, Error> {
+        let directory = directory().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut guard = ChildGuard::spawn(command, directory.path().join("log")).unwrap();
+        becomes_ready(&mut guard, || async move { ready }).await
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_port_is_taken_is_to_be_started_again_whether_it_stays_or_goes() {
+        assert!(!started("echo 'bind: Address already in use'; exec sleep 3600", false).await.unwrap());
+        assert!(!started("echo 'could not listen: address in use'; exit 1", false).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_for_another_reason_is_an_error() {
+        let error = started("echo 'unknown option'; exit 1", false).await.unwrap_err();
+        assert!(error.to_string().contains("unknown option"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_answers_is_ready() {
+        assert!(started("exec sleep 3600", true).await.unwrap());
+    }
+}

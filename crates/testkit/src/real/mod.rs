@@ -1,0 +1,50 @@
+//! Real servers on loopback, each with its own directory, its own keys and its own ports.
+//!
+//! The rest of this crate is a world of our own making; these are the judges from outside it: BIND as the
+//! authoritative server that takes updates (RFC 2136), unbound as the resolver, Pebble as the certificate
+//! authority (RFC 8555). A fixture writes a configuration, starts the program, asks it something real until
+//! it answers, and kills it when dropped.
+//!
+//! Which programs there are on this machine, [`Components`] knows; a test that needs some of them begins
+//! with [`require`]:
+//!
+//! ```no_run
+//! use perennial_testkit::real::{self, Bind, Tool};
+//!
+//! # async fn test() -> Result<(), real::Error> {
+//! let Some(_components) = real::require(&[Tool::Named]) else { return Ok(()) };
+//! let bind = Bind::builder().zone("example.test").start().await?;
+//! assert!(bind.txt_values("_acme-challenge.example.test").await?.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Outside a network namespace of one's own only 127.0.0.1 and free ports are to be had: BIND listens on
+//! addresses that an interface bears, and port 53 is somebody else's.
+
+mod ask;
+
+mod bind;
+pub use bind::{Bind, BindBuilder, Tsig};
+
+mod components;
+pub use components::{Component, Components, Missing, Tool};
+
+mod error;
+pub use error::Error;
+
+mod launch;
+
+mod pebble;
+pub use pebble::{Pebble, PebbleBuilder};
+
+mod port;
+
+mod require;
+pub use require::require;
+
+mod unbound;
+pub use unbound::{Unbound, UnboundBuilder};
+
+mod zone_file;
+pub use zone_file::ZoneFile;

@@ -1,0 +1,235 @@
+//! unbound, the resolver (RFC 1034 §5).
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{Components, Error, Tool, ask, launch, port::Port, zone_file::absolute};
+use crate::ChildGuard;
+
+/// A running unbound; stopped when dropped.
+///
+/// It knows the zones that it was told of and nothing else: a question for any other name is answered with
+/// NXDOMAIN instead of being carried out of the machine.
+#[derive(Debug)]
+pub struct Unbound {
+    guard: ChildGuard,
+    socket_addr: SocketAddr,
+    _directory: TempDir,
+    _port: Port,
+}
+
+impl Unbound {
+    /// Begins to describe a resolver.
+    #[must_use]
+    pub const fn builder() -> UnboundBuilder {
+        UnboundBuilder {
+            zones: Vec::new(),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: None,
+            cache: Duration::ZERO,
+        }
+    }
+
+    /// Where it answers, over UDP and TCP.
+    #[must_use]
+    pub const fn socket_addr(&self) -> SocketAddr {
+        self.socket_addr
+    }
+
+    /// The texts of the TXT records at a name, as it resolves them.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] when it does not answer or cannot resolve.
+    pub async fn txt_values(&self, name: &str) -> Result<Vec<String>, Error> {
+        ask::texts(self.socket_addr, name).await
+    }
+
+    /// The end of what it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.guard.log_tail()
+    }
+}
+
+/// Describes an unbound; see [`Unbound::builder`].
+#[derive(Clone, Debug)]
+pub struct UnboundBuilder {
+    zones: Vec<(Kind, String, Vec<SocketAddr>)>,
+    address: IpAddr,
+    port: Option<u16>,
+    cache: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Forward,
+    Stub,
+}
+
+impl UnboundBuilder {
+    /// Asks these authoritative servers for the zone and goes on from there along its delegations, always to
+    /// port 53. With `.` they are the root.
+    #[must_use]
+    pub fn stub_zone(mut self, zone: &str, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.zones.push((Kind::Stub, absolute(zone), servers.into_iter().collect()));
+        self
+    }
+
+    /// Lets these resolvers answer for the zone.
+    #[must_use]
+    pub fn forward_zone(mut self, zone: &str, resolvers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.zones.push((Kind::Forward, absolute(zone), resolvers.into_iter().collect()));
+        self
+    }
+
+    /// The address to listen on; 127.0.0.1 by default.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// The port to listen on; a free one by default, since 53 is rarely ours.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The longest that an answer is cached, in whole seconds; not at all by default, so that what a
+    /// certificate authority sees through it is what the zone says now.
+    #[must_use]
+    pub const fn cache(mut self, longest: Duration) -> Self {
+        self.cache = longest;
+        self
+    }
+
+    /// Starts the resolver and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without unbound; otherwise what its log says.
+    pub async fn start(self) -> Result<Unbound, Error> {
+        let components = Components::locate();
+        let mut log = String::new();
+        for _ in 0..launch::ATTEMPTS {
+            let identity = launch::identity();
+            let mut unbound = self.spawn(&components, &identity)?;
+            let (server, identity) = (unbound.socket_addr, identity.as_str());
+            let probe = || async move { ask::identity(server).await.as_deref() == Some(identity) };
+            if launch::becomes_ready(&mut unbound.guard, probe).await? {
+                return Ok(unbound);
+            }
+            log = unbound.log();
+        }
+        Err(Error::PortsTaken { program: "unbound", attempts: launch::ATTEMPTS, log })
+    }
+
+    fn spawn(&self, components: &Components, identity: &str) -> Result<Unbound, Error> {
+        let unbound = components.find(Tool::Unbound)?;
+        let port = self.port.map_or_else(|| Port::free(self.address), |port| Ok(Port::fixed(port)))?;
+        let directory = launch::directory()?;
+        let home = directory.path();
+        launch::write(&home.join("unbound.conf"), &self.configuration(home, identity, port.number()))?;
+        let mut command = unbound.command();
+        command.arg("-d").arg("-c").arg(home.join("unbound.conf"));
+        let guard = ChildGuard::spawn(command, home.join("log"))?;
+        let socket_addr = SocketAddr::new(self.address, port.number());
+        Ok(Unbound { guard, socket_addr, _directory: directory, _port: port })
+    }
+
+    fn configuration(&self, home: &Path, identity: &str, port: u16) -> String {
+        let (home, address, cache) = (home.display(), self.address, self.cache.as_secs());
+        // infra-host-ttl: a server that was silent for a while is asked again as soon as it speaks.
+        let mut text = format!(
+            "server:
+    directory: \"{home}\"
+    chroot: \"\"
+    username: \"\"
+    pidfile: \"\"
+    use-syslog: no
+    identity: \"{identity}\"
+    interface: {address}
+    port: {port}
+    num-threads: 1
+    access-control: 127.0.0.0/8 allow
+    access-control: ::1 allow
+    do-not-query-localhost: no
+    module-config: \"iterator\"
+    qname-minimisation: no
+    prefetch: no
+    cache-max-ttl: {cache}
+    cache-max-negative-ttl: {cache}
+    infra-host-ttl: 0
+"
+        );
+        if !self.zones.iter().any(|(_, zone, _)| zone == ".") {
+            text.push_str("    local-zone: \".\" static\n");
+        }
+        for (_, zone, _) in &self.zones {
+            // Some names (`test.`, reverse ones) are answered by unbound itself unless told otherwise.
+            let _ = writeln!(text, "    local-zone: \"{zone}\" transparent");
+            if zone == "." {
+                text.push_str("    local-zone: \"test.\" transparent\n");
+            }
+        }
+        text.push_str("remote-control:\n    control-enable: no\n");
+        for (kind, zone, servers) in &self.zones {
+            let kind = match kind {
+                Kind::Forward => "forward",
+                Kind::Stub => "stub",
+            };
+            let _ = writeln!(text, "{kind}-zone:\n    name: \"{zone}\"");
+            for server in servers {
+                let _ = writeln!(text, "    {kind}-addr: {}@{}", server.ip(), server.port());
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::real::{Bind, require};
+
+    #[tokio::test]
+    async fn it_resolves_what_the_authoritative_server_has_now_and_knows_nothing_else() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate, Tool::Unbound]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        let unbound =
+            Unbound::builder().stub_zone("example.test", [bind.socket_addr()]).start().await.unwrap();
+        let name = "_acme-challenge.example.test";
+        assert_eq!(unbound.txt_values(name).await.unwrap(), [""; 0]);
+        bind.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
+        assert_eq!(unbound.txt_values(name).await.unwrap(), ["one"]);
+        bind.update("example.test", "update delete _acme-challenge.example.test TXT").await.unwrap();
+        assert_eq!(unbound.txt_values(name).await.unwrap(), [""; 0]);
+        assert_eq!(unbound.txt_values("example.com").await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_cache_keeps_what_the_authoritative_server_has_changed() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate, Tool::Unbound]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        let caching = Unbound::builder().stub_zone("example.test", [bind.socket_addr()]);
+        let caching = caching.cache(Duration::from_secs(3600)).start().await.unwrap();
+        let forwarder = Unbound::builder().forward_zone("example.test", [caching.socket_addr()]);
+        let forwarder = forwarder.start().await.unwrap();
+        bind.update("example.test", "update add www.example.test 3600 TXT old").await.unwrap();
+        assert_eq!(forwarder.txt_values("www.example.test").await.unwrap(), ["old"]);
+        bind.update(
+            "example.test",
+            "update delete www.example.test TXT\nupdate add www.example.test 3600 TXT new",
+        )
+        .await
+        .unwrap();
+        assert_eq!(bind.txt_values("www.example.test").await.unwrap(), ["new"]);
+        assert_eq!(forwarder.txt_values("www.example.test").await.unwrap(), ["old"]);
+    }
+}

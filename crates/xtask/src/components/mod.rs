@@ -1,0 +1,185 @@
+//! `cargo xtask components`: the real servers that judges need.
+//!
+//! What the machine has is used. What it has not is unpacked below the target directory from the packages of
+//! the machine's own distribution, signatures checked: nothing is installed, no daemon starts, and nobody has
+//! to be root. Of Pebble a newer version is preferred than a stable distribution has, because only that one
+//! knows profiles and renewal information.
+
+mod apt;
+
+use std::path::{Path, PathBuf};
+
+use perennial_testkit::real::{Component, Components, Missing, Tool};
+
+use crate::{Error, metadata::Metadata, shell};
+use apt::Apt;
+
+/// Finds all components or brings them, writes down where they are and prints them.
+pub(crate) fn install() -> Result<Components, Error> {
+    let file = file(&Metadata::read_members()?);
+    let home = file.parent().unwrap_or(&file);
+    std::fs::create_dir_all(home).map_err(|error| Error::file(home, error))?;
+    let mut components = settled(&file);
+    if !components.has(Tool::Pebble) {
+        bring_newer_pebble(&mut components, home);
+    }
+    take_what_is_there(&mut components);
+    bring_from_distribution(&mut components, home);
+    components.write(&file)?;
+    report(&components)?;
+    Ok(components)
+}
+
+/// Only looks.
+pub(crate) fn check() -> Result<(), Error> {
+    let mut components = settled(&file(&Metadata::read_members()?));
+    take_what_is_there(&mut components);
+    report(&components)
+}
+
+/// Where it is written down which components there are; tests read it.
+pub(crate) fn file(metadata: &Metadata) -> PathBuf {
+    metadata.target_directory.join("components/components.json")
+}
+
+/// What an earlier run found or brought, as far as it is still there.
+fn settled(file: &Path) -> Components {
+    let mut components = Components::read(file).unwrap_or_default();
+    components.forget_lost();
+    components
+}
+
+fn take_what_is_there(components: &mut Components) {
+    let there = Components::locate();
+    for tool in Tool::ALL {
+        if let (false, Ok(component)) = (components.has(tool), there.find(tool))
+            && let Some(version) = version_of(tool, component)
+        {
+            let mut component = component.clone();
+            component.version = version;
+            components.insert(tool, component);
+        }
+    }
+}
+
+/// Debian's next releases have a Pebble that runs on older ones too: it is linked to nothing but libc.
+fn bring_newer_pebble(components: &mut Components, home: &Path) {
+    let Some(apt) = Apt::of_newer_suites(home) else { return };
+    for suite in apt::NEWER_SUITES {
+        match apt.unpack(&[format!("pebble/{suite}")], &home.join(format!("pebble-{suite}"))) {
+            Ok(unpacked) => {
+                let version = unpacked.version_of("pebble");
+                if take_unpacked(
+                    components,
+                    Tool::Pebble,
+                    &unpacked,
+                    version.map(|it| format!("{it} ({suite})")),
+                ) {
+                    return;
+                }
+            }
+            Err(error) => println!("no pebble from {suite}: {error}"),
+        }
+    }
+}
+
+fn bring_from_distribution(components: &mut Components, home: &Path) {
+    let missing: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| !components.has(*tool)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let Some(apt) = Apt::of_this_machine(home) else { return };
+    let mut packages: Vec<String> = missing.iter().map(|tool| tool.package().to_owned()).collect();
+    packages.dedup();
+    let unpacked = apt
+        .with_dependencies(&packages)
+        .and_then(|packages| apt.unpack(&packages, &home.join("distribution")));
+    match unpacked {
+        Ok(unpacked) => {
+            for tool in missing {
+                take_unpacked(components, tool, &unpacked, unpacked.version_of(tool.package()));
+            }
+        }
+        Err(error) => println!("nothing from the distribution: {error}"),
+    }
+}
+
+/// Takes a program over if it runs here.
+fn take_unpacked(
+    components: &mut Components,
+    tool: Tool,
+    unpacked: &apt::Unpacked,
+    version: Option<String>,
+) -> bool {
+    let Some(path) = unpacked.program(tool.program()) else { return false };
+    let mut component = Component::new(path, "").with_libraries(unpacked.libraries());
+    let Some(said) = version_of(tool, &component) else {
+        println!("{tool} was unpacked but does not run: {}", component.path.display());
+        return false;
+    };
+    component.version = version.unwrap_or(said);
+    components.insert(tool, component);
+    true
+}
+
+/// The version that a program says it has; `None` when it does not run.
+fn version_of(tool: Tool, component: &Component) -> Option<String> {
+    let question: &[&str] = match tool {
+        Tool::Dig | Tool::Named => &["-v"],
+        Tool::Nsupdate | Tool::Unbound => &["-V"],
+        Tool::Openssl => &["version"],
+        Tool::Pebble => &["-version"],
+        // `rndc` tells it with its usage.
+        _ => &[],
+    };
+    let mut command = component.command();
+    command.args(question);
+    let output = shell::output(command).ok()?;
+    // A program that cannot find its libraries ends with 127.
+    (output.status.code() != Some(127))
+        .then(|| version_in(&shell::said(&output)).unwrap_or("unknown").to_owned())
+}
+
+/// The first word with a digit, a dot and a digit in it.
+fn version_in(text: &str) -> Option<&str> {
+    let words = text.split(|letter: char| letter.is_whitespace() || letter == ',');
+    let mut versions = words.filter(|word| {
+        let letters = word.as_bytes();
+        letters.windows(3).any(|three| {
+            matches!(three, [before, b'.', after] if before.is_ascii_digit() && after.is_ascii_digit())
+        })
+    });
+    versions.next()
+}
+
+fn report(components: &Components) -> Result<(), Error> {
+    let mut missing: Vec<Missing> = Vec::new();
+    for tool in Tool::ALL {
+        match components.find(tool) {
+            Ok(found) => println!("{:<9} {:<28} {}", tool.program(), found.version, found.path.display()),
+            Err(error) => missing.push(error),
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_says_its_version_in_its_own_way() {
+        let said = [
+            (
+                "BIND 9.18.49-1~deb12u3-Debian (Extended Support Version) <id:>",
+                Some("9.18.49-1~deb12u3-Debian"),
+            ),
+            ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
+            ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
+            ("Pebble version: dev", None),
+        ];
+        for (text, version) in said {
+            assert_eq!(version_in(text), version);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A network of one's own (network_namespaces(7)).
+
+use std::net::Ipv4Addr;
+
+use crate::{Error, shell};
+
+/// Runs this program again inside a network namespace, with these arguments.
+///
+/// As root, or else as nobody in particular who is root inside (user_namespaces(7)).
+pub(super) fn enter<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+    let ways: [&[&str]; 2] = [&["--net"], &["--user", "--map-root-user", "--net"]];
+    let works = |way: &&&[&str]| {
+        let try_it = shell::program("unshare", way.iter().copied().chain(["true"]));
+        shell::output(try_it).is_ok_and(|output| output.status.success())
+    };
+    let way = ways.iter().find(works).ok_or_else(|| {
+        Error::missing(
+            "network namespaces",
+            "this process may not make one: run it as root with CAP_SYS_ADMIN, or allow unprivileged user namespaces",
+        )
+    })?;
+    let this = std::env::current_exe()
+        .map_err(|reason| Error::Start { program: "the running program itself".to_owned(), reason })?;
+    let mut command = shell::program("unshare", *way);
+    command.arg("--").arg(this).args(arguments);
+    shell::run(command)
+}
+
+/// Turns the loopback interface on and gives it addresses: BIND only listens on those that it bears.
+pub(super) fn furnish(addresses: &[Ipv4Addr]) -> Result<(), Error> {
+    ip(&["link", "set", "lo", "up"])?;
+    addresses.iter().try_for_each(|address| ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]))
+}
+
+fn ip(arguments: &[&str]) -> Result<(), Error> {
+    match shell::read(shell::program("ip", arguments)) {
+        Err(Error::Start { .. }) => Err(Error::missing("ip", "install the package iproute2")),
+        done => done.map(drop),
+    }
+}

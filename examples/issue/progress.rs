@@ -1,0 +1,127 @@
+//! Each stage as it happens: bars on a terminal, plain lines elsewhere.
+
+use std::{
+    io::IsTerminal as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use perennial::{
+    lifecycle::{Event, EventKind, Stage},
+    propagation::{Report, report::State},
+};
+
+/// Shows what happens, on standard error. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    bars: Option<MultiProgress>,
+    started: Instant,
+    propagation: Mutex<Propagation>,
+}
+
+/// How the wait for propagation was shown last.
+#[derive(Default)]
+struct Propagation {
+    bars: Vec<(String, ProgressBar)>,
+    last_line: String,
+}
+
+impl Progress {
+    #[expect(clippy::disallowed_methods, reason = "a person wants to see how long it takes")]
+    pub(crate) fn new() -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Self { inner: Arc::new(Inner { bars, started: Instant::now(), propagation: Mutex::default() }) }
+    }
+
+    /// A line of its own.
+    #[expect(clippy::disallowed_methods, reason = "a person wants to see how long it takes")]
+    pub(crate) fn note(&self, text: &str) {
+        let line = format!("[{:7.2}s] {text}", self.inner.started.elapsed().as_secs_f64());
+        match &self.inner.bars {
+            // That the terminal is gone is no reason to stop issuing.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// A stage of the issuance.
+    pub(crate) fn event(&self, event: &Event) {
+        match &event.kind {
+            EventKind::Issuing { why, .. } => self.note(&format!("issuing: {why}")),
+            EventKind::Stage { stage } => self.note(&line(stage)),
+            EventKind::Issued { renews_at, .. } => {
+                self.note(&format!("verified and stored; renews at {renews_at}"))
+            }
+            EventKind::Failed { message, .. } => {
+                self.note(&format!("failed: {}", message.lines().next().unwrap_or_default()))
+            }
+            _ => {}
+        }
+    }
+
+    /// How many addresses have the record by now.
+    pub(crate) fn report(&self, report: &Report) {
+        let rows = || report.stages.iter().flat_map(|stage| &stage.rows);
+        let (seen, all) = (rows().filter(|row| row.state == State::Satisfied).count(), rows().count());
+        let mut shown = self.inner.propagation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bars) = &self.inner.bars {
+            let bar = shown.bar(bars, report.wanted.name().as_str());
+            bar.set_length(all as u64);
+            bar.set_position(seen as u64);
+            return;
+        }
+        let text = format!("propagation: {seen} of {all} addresses have {}", report.wanted.name());
+        if shown.last_line != text {
+            shown.last_line.clone_from(&text);
+            drop(shown);
+            self.note(&text);
+        }
+    }
+
+    /// Takes the bars off the screen.
+    pub(crate) fn finish(&self) {
+        let mut shown = self.inner.propagation.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, bar) in shown.bars.drain(..) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Propagation {
+    fn bar(&mut self, bars: &MultiProgress, name: &str) -> ProgressBar {
+        if let Some((_, bar)) = self.bars.iter().find(|(known, _)| known == name) {
+            return bar.clone();
+        }
+        let style = ProgressStyle::with_template(
+            "{spinner} {elapsed:>4} [{bar:20}] {pos}/{len} addresses have {msg}",
+        );
+        let bar = bars.add(ProgressBar::new(0).with_message(name.to_owned()));
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        self.bars.push((name.to_owned(), bar.clone()));
+        bar
+    }
+}
+
+fn line(stage: &Stage) -> String {
+    match stage {
+        Stage::AccountReady { url } => format!("account {url}"),
+        Stage::OrderCreated { url } => format!("order {url}"),
+        Stage::ChallengePresented { name, at } => format!("presented the proof for {name} at {at}"),
+        Stage::Propagated { at } => format!("every name server that counts has {at}"),
+        Stage::ChallengeAnswered { name } => format!("told the CA that {name} is ready"),
+        Stage::Validated => "the CA has validated every name".to_owned(),
+        Stage::CleanedUp { at } => format!("removed the record at {at}"),
+        Stage::CleanUpFailed { at, reason } => format!("could not remove the record at {at}: {reason}"),
+        Stage::Finalized => "sent the signing request".to_owned(),
+        Stage::Downloaded => "downloaded and verified the chain".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

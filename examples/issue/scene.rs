@@ -1,0 +1,92 @@
+//! Who takes part: the CA, the DNS provider, and who looks for the record.
+
+use std::{path::Path, sync::Arc};
+
+use perennial::{
+    core::{HttpClient, ReqwestClient, SecretString},
+    propagation::{Checker, Mode},
+    providers::{DnsProvider, Options, Registry},
+};
+
+use crate::{args::Args, failure::Failure};
+
+/// Everything that an issuance needs, whether embedded or real.
+pub(crate) struct Scene {
+    pub(crate) directory: String,
+    pub(crate) agreed: bool,
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) provider: Arc<dyn DnsProvider>,
+    pub(crate) checker: Checker,
+    pub(crate) names: Vec<String>,
+}
+
+impl Scene {
+    /// The real world, as the command line describes it.
+    pub(crate) fn from_args(args: &Args) -> Result<Self, Failure> {
+        let missing = |flag: &str| {
+            Failure::usage(format!(
+                "{flag} is missing: the real world needs --directory, --domain and --provider"
+            ))
+        };
+        let directory = args.directory.clone().ok_or_else(|| missing("--directory"))?;
+        if args.domain.is_empty() {
+            return Err(missing("--domain"));
+        }
+        let provider = args.provider.as_deref().ok_or_else(|| missing("--provider"))?;
+        let http = http(args.ca_file.as_deref())?;
+        Ok(Self {
+            directory,
+            agreed: args.agree_tos,
+            provider: provider_from(provider, &args.provider_option)?,
+            checker: checker(args, http.clone())?,
+            http,
+            names: args.domain.clone(),
+        })
+    }
+}
+
+fn http(ca_file: Option<&Path>) -> Result<Arc<dyn HttpClient>, Failure> {
+    let mut client = ReqwestClient::builder();
+    if let Some(path) = ca_file {
+        let pem = std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("cannot read --ca-file {}: {error}", path.display())))?;
+        client = client.root_certificates_pem(pem);
+    }
+    Ok(Arc::new(client.build().map_err(|error| Failure::local(error.to_string()))?))
+}
+
+/// Options from the environment, then those of the command line over them.
+fn provider_from(kind: &str, given: &[String]) -> Result<Arc<dyn DnsProvider>, Failure> {
+    let registry = Registry::standard();
+    let known = registry.kinds().find(|(name, _)| *name == kind).map(|(_, factory)| factory);
+    let mut options = match known {
+        Some(factory) => factory.options_from_env(kind).map_err(perennial::providers::Error::from)?,
+        None => Options::new(),
+    };
+    for option in given {
+        let Some((key, value)) = option.split_once('=') else {
+            // The text may be a secret without its key: it is not shown.
+            return Err(Failure::usage("--provider-option needs the form KEY=VALUE".to_owned()));
+        };
+        let value = match value.strip_prefix('@') {
+            Some(path) => SecretString::from_file(path)
+                .map_err(|error| Failure::usage(format!("--provider-option {key}: {error}")))?,
+            None => SecretString::new(value),
+        };
+        options = options.with(key, value);
+    }
+    Ok(registry.create(kind, &options)?)
+}
+
+fn checker(args: &Args, http: Arc<dyn HttpClient>) -> Result<Checker, Failure> {
+    let mode = if args.nameservers_only { Mode::RecursiveOnly } else { Mode::Authoritative };
+    let mut checker = Checker::builder()
+        .mode(mode)
+        .nat64(args.nat64.clone())
+        .http(http)
+        .authoritative_port(args.authoritative_port);
+    if !args.nameserver.is_empty() {
+        checker = checker.nameservers(args.nameserver.clone());
+    }
+    Ok(checker.build().map_err(perennial::issuers::Error::from)?)
+}

@@ -1,1 +1,0 @@
-//! Shared nothing: the examples are the files beside `src`.

@@ -1,0 +1,125 @@
+//! What each fuzz target does with bytes, apart from the fuzzer: a plain test replays the corpora through it.
+//!
+//! `cargo +nightly fuzz run TARGET` hunts (with `RUSTC_BOOTSTRAP=1` a stable toolchain does too);
+//! `cargo test --no-default-features` replays.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use perennial_core::{DomainName, Timestamp};
+use perennial_propagation::{NameServer, nat64, wire};
+
+/// Every target: its name and what it does.
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+    ("acme_json", acme_json),
+    ("certificate_chain", certificate_chain),
+    ("dns_answer", dns_answer),
+    ("domain_name", domain_name),
+    ("lifecycle_record", lifecycle_record),
+    ("nameserver", nameserver),
+    ("nat64_address", nat64_address),
+];
+
+/// What an ACME server answers: each kind of object, from any bytes.
+pub fn acme_json(bytes: &[u8]) {
+    let _ = perennial_acme::Directory::parse(bytes);
+    let _ = perennial_acme::OrderState::parse(bytes);
+    let _ = perennial_acme::AuthorizationState::parse(bytes);
+    let _ = perennial_acme::ChallengeState::parse(bytes);
+    let _ = perennial_acme::AccountState::parse(bytes);
+    if let Ok(problem) = perennial_acme::Problem::parse(bytes) {
+        let shown = problem.to_string();
+        assert!(!shown.chars().any(char::is_control), "a control character is shown: {shown:?}");
+    }
+}
+
+/// A downloaded chain, and the facts of its leaf.
+pub fn certificate_chain(bytes: &[u8]) {
+    if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
+        let names = ["example.com".parse().expect("a name")];
+        let expected = perennial_acme::Expected { public_key: &[], names: &names, now: Timestamp::from_unix(0) };
+        assert!(chain.verify(&expected).is_err(), "verified without its key");
+    }
+    let _ = perennial_lifecycle::Facts::from_pem(bytes);
+    let _ = perennial_lifecycle::Facts::from_der(bytes);
+}
+
+/// A DNS message from anybody.
+pub fn dns_answer(bytes: &[u8]) {
+    let _ = wire::Answer::parse(bytes);
+}
+
+/// A name from a command line or a server.
+pub fn domain_name(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(name) = DomainName::parse(text) {
+        assert_eq!(DomainName::parse(name.as_str()), Ok(name.clone()));
+        assert!(name.as_str().len() <= 253);
+    }
+    let _ = text.parse::<Timestamp>();
+    let _ = perennial_acme::retry_after::parse(
+        text,
+        Timestamp::from_unix(0),
+        std::time::Duration::ZERO..=std::time::Duration::from_secs(3600),
+    );
+    assert_eq!(perennial_providers::txt::unquote(&perennial_providers::txt::quote(text)), text);
+    let _ = perennial_providers::txt::unquote(text);
+    let _ = text.parse::<perennial_providers::rfc2136::Server>();
+    let _ = text.parse::<perennial_providers::rfc2136::Algorithm>();
+}
+
+/// A record of a store.
+pub fn lifecycle_record(bytes: &[u8]) {
+    let Ok(record) = serde_json::from_slice::<perennial_lifecycle::Record>(bytes) else { return };
+    let again = serde_json::to_vec(&record).expect("a record has a JSON form");
+    assert_eq!(serde_json::from_slice::<perennial_lifecycle::Record>(&again).expect("its own form"), record);
+}
+
+/// A name server as a person writes it.
+pub fn nameserver(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(server) = text.parse::<NameServer>() {
+        assert_eq!(server.to_string().parse::<NameServer>(), Ok(server));
+    }
+}
+
+/// A NAT64 prefix and an address in it.
+pub fn nat64_address(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some((prefix, address)) = text.split_once(' ') else { return };
+    let Ok(prefix) = prefix.parse::<nat64::Prefix>() else { return };
+    if let Ok(address) = address.parse::<Ipv4Addr>() {
+        if let Ok(synthesized) = prefix.synthesize(address) {
+            assert_eq!(prefix.extract(synthesized), Some(address));
+        }
+    }
+    if let Ok(address) = address.parse::<Ipv6Addr>() {
+        let _ = prefix.extract(address);
+        let _ = nat64::discover::prefixes(&[address]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_corpus_is_replayed_and_none_is_empty() {
+        let corpora = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+        for (name, target) in TARGETS {
+            let mut replayed = 0;
+            for entry in std::fs::read_dir(corpora.join(name)).expect(name) {
+                target(&std::fs::read(entry.expect(name).path()).expect(name));
+                replayed += 1;
+            }
+            assert!(replayed > 0, "the corpus of {name} is empty");
+        }
+    }
+
+    #[test]
+    fn every_target_has_its_file() {
+        let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+        for (name, _) in TARGETS {
+            assert!(files.join(format!("{name}.rs")).exists(), "{name}");
+        }
+    }
+}

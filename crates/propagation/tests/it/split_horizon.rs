@@ -1,12 +1,18 @@
 //! A resolver with a zone of its own inside the public one, as a cluster's DNS has when the cluster's domain is
 //! the certificate's domain.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use perennial_propagation::{Mode, Verdict, report::Advice, zone::Evidence};
-use perennial_testkit::dns::{Data, Zone};
+use perennial_propagation::{Checker, Mode, NameServer, Report, Verdict, report::Advice, zone::Evidence};
+use perennial_testkit::{
+    World,
+    dns::{Data, Zone},
+};
 
-use crate::scene::{SPARE, Scene, token};
+use crate::scene::{DEADLINE, SPARE, Scene, token};
 
 const NAME: &str = "_acme-challenge.app.site.example.com";
 
@@ -65,4 +71,32 @@ async fn a_real_delegation_of_the_same_name_is_believed() {
     let zone = report.stages[0].zone.as_ref().unwrap();
     assert_eq!(zone.apex.as_str(), "app.site.example.com");
     assert_eq!(report.split_horizons().count(), 0);
+}
+
+#[tokio::test]
+async fn in_the_whole_world_the_lying_resolver_and_the_lagging_secondary_are_both_seen_through() {
+    let lag = Duration::from_secs(1);
+    let world = World::builder()
+        .zone("example.com")
+        .servers(2)
+        .lag(1, lag)
+        .liar("app.site.example.com")
+        .resolver_remembers_absence()
+        .build()
+        .await
+        .unwrap();
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    let checker = Checker::builder()
+        .nameservers([NameServer::at(world.resolver())])
+        .authoritative_port(world.authoritative_port())
+        .build()
+        .unwrap();
+    let mut behind = false;
+    let mut watched =
+        |report: &Report| behind |= report.advice.iter().any(|a| matches!(a, Advice::NotYet { .. }));
+    let propagated = checker.watch(&token(NAME), DEADLINE, &mut watched).await.unwrap();
+    assert_eq!(propagated.report().verdict, Verdict::Ready, "{}", propagated.report());
+    assert!(behind, "the secondary was seen without the record first");
+    assert_eq!(propagated.report().split_horizons().count(), 1);
+    assert!(!world.recursive_server().queries().iter().any(|query| query.name.contains("_acme-challenge")));
 }

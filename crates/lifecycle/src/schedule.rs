@@ -110,10 +110,14 @@ pub fn due_between(
     spread.max(share(1, 4)).min(share(19, 20))
 }
 
-/// When a certificate with these facts is due; see [`due_between`].
+/// When a certificate with these facts, stored at `issued_at`, is due: see [`due_between`].
+///
+/// Never before a quarter of what was left of its life when it was stored has passed: a CA may date a
+/// certificate back so far that it would be due at once, and again, and again.
 #[must_use]
-pub fn due(facts: &Facts, policy: RenewalPolicy, spread: Spread) -> Timestamp {
-    due_between(facts.not_before, facts.not_after, policy, spread)
+pub fn due(facts: &Facts, issued_at: Timestamp, policy: RenewalPolicy, spread: Spread) -> Timestamp {
+    let earliest = issued_at + issued_at.until(facts.not_after) / 4;
+    due_between(facts.not_before, facts.not_after, policy, spread).max(earliest.min(facts.not_after))
 }
 
 /// Let's Encrypt's line between short-lived and other certificates.
@@ -151,6 +155,18 @@ mod tests {
     fn a_policy_that_leaves_no_time_is_moved_to_the_floor() {
         let policy = RenewalPolicy::Before(Duration::from_secs(300));
         assert_eq!(days_until_due(100, policy), 95);
+    }
+
+    #[test]
+    fn a_certificate_that_is_dated_back_is_not_due_at_once() {
+        let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 4_800);
+        let facts = Facts::from_der(&der).unwrap();
+        let due_when = |issued_at| {
+            due(&facts, Timestamp::from_unix(issued_at), RenewalPolicy::Automatic, Spread::NONE).unix()
+        };
+        assert_eq!(due_when(0), 2_400);
+        assert_eq!(due_when(3_600), 3_900); // a quarter of the 1200 s that were left
+        assert_eq!(due_when(9_999), 4_800);
     }
 
     #[test]

@@ -46,3 +46,16 @@ impl Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_named_moment_has_a_moment_and_only_never_is_in_vain() {
+        let moment = Timestamp::from_unix(7);
+        let answers = [Retry::Never, Retry::At(moment), Retry::Backoff];
+        assert_eq!(answers.map(Retry::at), [None, Some(moment), None]);
+        assert_eq!(answers.map(Retry::is_worthwhile), [false, true, true]);
+    }
+}

@@ -175,9 +175,11 @@ mod tests {
 
     #[test]
     fn a_line_break_inside_is_refused_without_showing_the_secret() {
-        let error = error_of(b"s3cret\nmore");
-        assert!(matches!(error, SecretError::LineBreak { .. }), "{error}");
-        assert!(!error.to_string().contains("s3cret"));
+        for content in [b"s3cret\nmore", b"s3cret\rmore"] {
+            let error = error_of(content);
+            assert!(matches!(error, SecretError::LineBreak { .. }), "{error}");
+            assert!(!error.to_string().contains("s3cret"));
+        }
     }
 
     #[test]

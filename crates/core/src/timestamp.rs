@@ -142,6 +142,8 @@ mod tests {
     fn arithmetic_stops_at_the_ends_of_the_calendar() {
         assert_eq!(Timestamp::MAX + Duration::from_secs(u64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::MIN - Duration::from_secs(1), Timestamp::MIN);
+        assert_eq!(Timestamp::from_unix(i64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::from_unix(i64::MIN), Timestamp::MIN);
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59Z");
         assert_eq!(Timestamp::MIN.to_string(), "0001-01-01T00:00:00Z");
     }

@@ -72,9 +72,26 @@ mod tests {
     }
 
     #[test]
+    fn a_ca_certificate_is_no_leaf() {
+        let (der, key) = crate::facts::tests::certificate(&["a.example"], 1_000, 9_000);
+        let facts = Facts { is_ca: true, ..Facts::from_der(&der).unwrap() };
+        let checked = check(
+            &facts,
+            &request(&key, &["a.example"]),
+            &Facts::fingerprint_of(&key),
+            Timestamp::from_unix(5_000),
+        );
+        assert_eq!(checked, Err(Contract::IsCa));
+    }
+
+    #[test]
     fn each_breach_is_told_apart() {
         assert_eq!(checked(&["a.example"], &["a.example"], false, 5_000), Err(Contract::Key));
         assert!(matches!(checked(&["a.example"], &["b.example"], true, 5_000), Err(Contract::Names { .. })));
+        assert_eq!(
+            checked(&["a.example"], &["a.example", "b.example"], true, 5_000),
+            Err(Contract::Names { missing: vec!["b.example".parse().unwrap()], unexpected: Vec::new() })
+        );
         assert!(matches!(
             checked(&["a.example", "192.0.2.1"], &["a.example"], true, 5_000),
             Err(Contract::Names { .. })

@@ -205,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn the_names_in_the_certificate_count_and_not_those_that_were_asked_for() {
+        let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 90 * DAY);
+        let (facts, spec) = (Facts::from_der(&der).unwrap(), spec());
+        let issued_at = facts.not_before;
+        let held = Holding { facts: &facts, issued_for: &spec, issued_at, material: Material::Whole };
+        let decision = decide(&spec, Some(held), None, Timestamp::from_unix(DAY));
+        assert_eq!(decision, renew(Reason::RequestChanged));
+    }
+
+    #[test]
     fn a_good_certificate_is_kept_until_it_is_due_and_not_a_second_longer() {
         let Decision::Keep { until } = decided(&spec(), Material::Whole, None, DAY) else {
             panic!("not kept");

@@ -86,6 +86,11 @@ pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether a file name is one of [`temporary_beside`].
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".new")
+}
+
 fn write_new(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
     // A crashed process with our number may have left one; a new file has nobody else's mode or readers.
     let _ = fs::remove_file(path);

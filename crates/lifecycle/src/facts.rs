@@ -189,6 +189,15 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_certificate_that_may_sign_others_is_known() {
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        assert!(Facts::from_der(&der).unwrap().is_ca);
+        assert!(!Facts::from_der(&certificate(&["a.example"], 0, 1).0).unwrap().is_ca);
+    }
+
+    #[test]
     fn bytes_after_the_certificate_are_refused() {
         let (mut der, _) = certificate(&["a.example"], 0, 1);
         der.push(0);

@@ -194,3 +194,77 @@ impl Journal {
         self.state.into_inner()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perennial_core::SystemClock;
+
+    fn what(text: &str) -> Progress {
+        Progress::encode(&text).unwrap()
+    }
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(SystemClock::new())
+    }
+
+    async fn journal(store: &Arc<dyn Store>) -> Journal {
+        let spec = CertificateSpec::new("a", ["a.example"]).unwrap();
+        Journal::begin(store.clone(), spec, clock()).await.unwrap()
+    }
+
+    async fn stored(store: &Arc<dyn Store>) -> (Version, Record) {
+        store.load(&"a".parse().unwrap()).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_note_is_in_the_store_when_the_call_returns_and_is_made_once() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = journal(&store).await;
+        journal.record(what("order")).await.unwrap();
+        journal.owe(&[what("txt"), what("txt")]).await.unwrap();
+        let (version, record) = stored(&store).await;
+        assert_eq!(record.attempt.and_then(|attempt| attempt.progress), Some(what("order")));
+        assert_eq!(record.debts.len(), 1);
+        journal.owe(&[what("txt")]).await.unwrap();
+        assert_eq!(stored(&store).await.0, version, "a note that says nothing new is no commit");
+        journal.paid(&[what("txt")]).await.unwrap();
+        journal.start_over().await.unwrap();
+        let (_, record) = stored(&store).await;
+        assert_eq!((record.debts, record.attempt.unwrap().progress), (Vec::new(), None));
+    }
+
+    #[tokio::test]
+    async fn an_issuer_sees_and_strikes_out_its_own_debts_alone() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = journal(&store).await;
+        journal.owe(&[what("txt")]).await.unwrap();
+        let other =
+            Journal::new(store.clone(), clock(), None, "other".parse().unwrap(), stored(&store).await);
+        assert_eq!(other.debts().await, []);
+        other.owe(&[what("txt")]).await.unwrap();
+        assert_eq!(other.debts().await, [what("txt")]);
+        other.paid(&[what("txt")]).await.unwrap();
+        let (_, record) = stored(&store).await;
+        assert_eq!(record.debts.iter().map(|debt| debt.issuer.as_str()).collect::<Vec<_>>(), ["default"]);
+    }
+
+    #[tokio::test]
+    async fn who_was_overtaken_can_note_nothing_any_more() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = journal(&store).await;
+        let (version, record) = stored(&store).await;
+        store.commit(&record, Some(version)).await.unwrap();
+        for _ in 0..2 {
+            let error = journal.record(what("order")).await.unwrap_err();
+            assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+        }
+        assert_eq!(journal.progress().await, None, "what was not written is not remembered");
+    }
+
+    #[test]
+    fn a_note_of_another_version_is_not_misread() {
+        assert_eq!(what("7").decode::<u32>(), None);
+        assert_eq!(Progress::encode(&7).unwrap().decode::<u32>(), Some(7));
+    }
+}

@@ -80,6 +80,17 @@ mod tests {
         assert_eq!(wait(1, IssueErrorClass::Policy, Retry::Never, None), 3600);
         assert_eq!(wait(9, IssueErrorClass::Policy, Retry::Never, None), 86_400);
         assert_eq!(wait(40, IssueErrorClass::Transient, Retry::Backoff, None), 6 * 3600);
+        for (class, first) in [
+            (IssueErrorClass::Auth, 3600),
+            (IssueErrorClass::Contract, 3600),
+            (IssueErrorClass::Local, 60),
+            (IssueErrorClass::Policy, 3600),
+            (IssueErrorClass::Transient, 60),
+            (IssueErrorClass::Validation, 60),
+        ] {
+            assert_eq!(wait(1, class, Retry::Backoff, None), first, "{class}");
+            assert_eq!(wait(1, class, Retry::Never, None), 3600, "{class}");
+        }
     }
 
     #[test]

@@ -143,6 +143,14 @@ mod tests {
         assert_eq!(days_until_due(90, RenewalPolicy::Automatic), 60);
         assert_eq!(days_until_due(45, RenewalPolicy::Automatic), 30);
         assert_eq!(days_until_due(6, RenewalPolicy::Automatic), 3);
+        assert_eq!(days_until_due(10, RenewalPolicy::Automatic), 5);
+        assert_eq!(days_until_due(12, RenewalPolicy::Automatic), 8);
+    }
+
+    #[test]
+    fn a_percentage_is_of_the_life_that_is_left() {
+        assert_eq!(days_until_due(100, RenewalPolicy::Percentage(30)), 70);
+        assert_eq!(days_until_due(90, RenewalPolicy::Before(Duration::from_secs(20 * DAY))), 70);
     }
 
     #[test]
@@ -167,6 +175,16 @@ mod tests {
         assert_eq!(due_when(0), 2_400);
         assert_eq!(due_when(3_600), 3_900); // a quarter of the 1200 s that were left
         assert_eq!(due_when(9_999), 4_800);
+    }
+
+    #[test]
+    fn the_spread_of_a_long_life_is_nine_days_and_of_a_short_one_a_tenth() {
+        let from = Timestamp::from_unix(0);
+        let earliest = |life_days| {
+            let to = from + Duration::from_secs(life_days * DAY);
+            due_between(from, to, RenewalPolicy::Automatic, Spread(u16::MAX)).since(from).as_secs() / DAY
+        };
+        assert_eq!((earliest(90), earliest(390), earliest(10)), (51, 251, 4));
     }
 
     #[test]

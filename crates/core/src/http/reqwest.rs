@@ -337,3 +337,29 @@ fn tls(roots_pem: &[u8]) -> Result<rustls::ClientConfig, HttpError> {
     };
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_stay_with_their_scheme_host_and_port() {
+        let mut headers = HeaderMap::new();
+        for name in [header::AUTHORIZATION, header::COOKIE, header::ACCEPT] {
+            headers.insert(name, header::HeaderValue::from_static("x"));
+        }
+        let kept = |target: &'static str| {
+            let here = Uri::from_static("https://a.example/old");
+            portable(&headers, &here, &Uri::from_static(target)).contains_key(header::AUTHORIZATION)
+        };
+        assert!(kept("https://a.example/new"));
+        for elsewhere in [
+            "http://a.example/new",
+            "https://b.example/new",
+            "https://a.example:8443/new",
+            "https://a.example.b/",
+        ] {
+            assert!(!kept(elsewhere), "{elsewhere}");
+        }
+    }
+}

@@ -171,6 +171,22 @@ async fn a_body_of_exactly_the_limit_is_taken() {
 }
 
 #[tokio::test]
+async fn the_server_is_told_who_asks() {
+    let server = Server::plain(|head| {
+        let agent = head.lines().find_map(|line| line.strip_prefix("user-agent: "));
+        ok(agent.unwrap_or("nobody"))
+    })
+    .await;
+    for (client, agent) in [
+        (ReqwestClient::builder(), concat!("perennial/", env!("CARGO_PKG_VERSION"))),
+        (ReqwestClient::builder().user_agent("shop/7"), "shop/7"),
+    ] {
+        let client = client.dangerous_allow_http().build().unwrap();
+        assert_eq!(client.send(get(&server.url("/"))).await.unwrap().body().as_ref(), agent.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn every_status_is_a_response() {
     let server =
         Server::plain(|_| b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())

@@ -126,6 +126,9 @@ async fn remove(solver: &dyn Solver, proofs: &[Proof], journal: &Journal) -> Res
 /// Half an hour: ten minutes for slow secondaries, and a CA that takes its time.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
+/// No CA keeps an order for longer; `Duration::MAX` cannot be added to any moment.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
+
 /// What was presented is removed when time is up, too; a minute is what one HTTP exchange may take.
 const CLEAN_UP: Duration = Duration::from_secs(60);
 
@@ -239,8 +242,8 @@ impl AcmeIssuerBuilder {
         self
     }
 
-    /// How long one issuance may take in all, whatever hangs. Default: half an hour; it is taken up again
-    /// later. What was presented is removed within a further minute.
+    /// How long one issuance may take in all, whatever hangs; thirty days at most. Default: half an hour; it is
+    /// taken up again later. What was presented is removed within a further minute.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -274,7 +277,7 @@ impl AcmeIssuerBuilder {
             clock: self.clock,
             preferred_chain: self.preferred_chain,
             solvers: self.solvers,
-            timeout: self.timeout,
+            timeout: self.timeout.min(LONGEST_TIMEOUT),
         })
     }
 }

@@ -385,7 +385,8 @@ async fn debts_of_a_solver_that_is_not_here_any_more_are_not_forgotten() {
 async fn the_first_solver_whose_challenge_is_offered_is_used_and_two_of_one_kind_are_refused() {
     let world = world().await;
     // The CA offers http-01 first.
-    let issuer = builder(&world).solver(dns01(&world)).solver(NoHttp01).build().unwrap();
+    let issuer =
+        builder(&world).solver(dns01(&world)).solver(NoHttp01).timeout(Duration::MAX).build().unwrap();
     issue(&issuer).await.unwrap();
     let error = build_error(builder(&world).solver(dns01(&world)).solver(dns01(&world)));
     assert!(error.to_string().contains("two solvers for dns-01"), "{error}");

@@ -71,10 +71,18 @@ pub(crate) async fn issue(issuer: &AcmeIssuer) -> Result<IssuedChain, IssueError
     issuer.issue(&request(), &journal().await).await
 }
 
-/// A provider that does what another does until it is told not to.
-pub(crate) struct Stubborn {
-    pub(crate) inner: Arc<dyn DnsProvider>,
-    pub(crate) refuses: fn(&Change) -> bool,
+/// A provider that does what another does, but for some changes.
+struct Stubborn {
+    inner: Arc<dyn DnsProvider>,
+    balks_at: fn(&Change) -> bool,
+    how: Balking,
+}
+
+enum Balking {
+    /// Never returns.
+    Hangs,
+    /// Says no.
+    Refuses,
 }
 
 #[async_trait]
@@ -92,9 +100,14 @@ impl DnsProvider for Stubborn {
     }
 
     async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
-        if changes.iter().any(self.refuses) {
-            let reason = "it does not feel like it".to_owned();
-            return Err(ProviderError::Permission { provider: "stubborn".to_owned(), reason });
+        if changes.iter().any(self.balks_at) {
+            match self.how {
+                Balking::Hangs => std::future::pending::<()>().await,
+                Balking::Refuses => {
+                    let reason = "it does not feel like it".to_owned();
+                    return Err(ProviderError::Permission { provider: "stubborn".to_owned(), reason });
+                }
+            }
         }
         self.inner.apply(zone, changes).await
     }
@@ -105,44 +118,12 @@ impl DnsProvider for Stubborn {
 }
 
 pub(crate) fn stubborn(world: &World, refuses: fn(&Change) -> bool) -> Dns01 {
-    let provider = Stubborn { inner: provider(world), refuses };
+    let provider = Stubborn { inner: provider(world), balks_at: refuses, how: Balking::Refuses };
     Dns01::new(Arc::new(provider)).checker(checker(world)).timeout(Duration::from_secs(30))
 }
 
-/// A provider that never returns from some changes.
 pub(crate) fn hanging(inner: Arc<dyn DnsProvider>, hangs: fn(&Change) -> bool) -> Dns01 {
-    Dns01::new(Arc::new(Hanging { inner, hangs }))
-}
-
-struct Hanging {
-    inner: Arc<dyn DnsProvider>,
-    hangs: fn(&Change) -> bool,
-}
-
-#[async_trait]
-impl DnsProvider for Hanging {
-    fn kind(&self) -> &str {
-        self.inner.kind()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
-        self.inner.zone(name).await
-    }
-
-    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
-        if changes.iter().any(self.hangs) {
-            std::future::pending::<()>().await;
-        }
-        self.inner.apply(zone, changes).await
-    }
-
-    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
-        self.inner.values(zone, name).await
-    }
+    Dns01::new(Arc::new(Stubborn { inner, balks_at: hangs, how: Balking::Hangs }))
 }
 
 /// Solvers of other kinds, which fail when they are used.

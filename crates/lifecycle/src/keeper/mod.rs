@@ -124,7 +124,8 @@ impl Keeper {
     pub async fn keep(&self, spec: CertificateSpec) -> Result<Certificate, Error> {
         self.wish(spec.clone()).await?;
         let mut kept = self.inner.kept();
-        if let Some(known) = kept.get(spec.id()) {
+        // A store that panics ends its task: then a new one takes over.
+        if let Some(known) = kept.get(spec.id()).filter(|known| !known.task.is_finished()) {
             known.wake.notify_one();
             return Ok(Certificate::new(self.clone(), spec.id().clone(), known.state.clone()));
         }
@@ -135,7 +136,7 @@ impl Keeper {
         let (id, woken) = (spec.id().clone(), wake.clone());
         let task = tokio::spawn(async move {
             if let Some(inner) = weak.upgrade() {
-                Self { inner }.take_up(&id, &sender).await;
+                Self { inner }.show_stored(&id, &sender).await;
             }
             while let Some(inner) = weak.upgrade() {
                 let clock = inner.clock.clone();
@@ -221,7 +222,7 @@ impl Keeper {
 
     /// Shows what the store holds before the first pass: a renewal that hangs must not keep a program that
     /// starts from serving a good certificate.
-    async fn take_up(&self, id: &CertificateId, state: &watch::Sender<State>) {
+    async fn show_stored(&self, id: &CertificateId, state: &watch::Sender<State>) {
         let Ok((_, record)) = self.inner.record(id).await else { return };
         let now = self.inner.clock.now();
         let good = record.current.as_ref().is_some_and(|current| {

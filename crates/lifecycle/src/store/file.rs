@@ -89,6 +89,7 @@ impl FileStore {
         durable::create_directory(&root.join("certificates"))?;
         durable::create_directory(&root.join("issuers"))?;
         let lock = lock(&root)?;
+        sweep(&root.join("issuers"));
         Ok(Self { inner: Arc::new(Inner { root, _lock: lock, commit: Mutex::new(()) }) })
     }
 
@@ -247,6 +248,16 @@ fn parse(id: &CertificateId, path: &Path, bytes: &[u8]) -> Result<(Version, Reco
     Ok((stored.version, stored.record))
 }
 
+/// Removes what a crash between writing and renaming left: nobody else has the store open. What it leaves
+/// beside certificates' keys goes with their generation, and beside records it is no secret.
+fn sweep(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(durable::is_temporary) {
+            let _ = fs::remove_file(entry.path()); // It is in nobody's way.
+        }
+    }
+}
+
 #[cfg(unix)]
 fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
@@ -367,6 +378,19 @@ mod tests {
 
         fs::write(&path, good.replace("\"id\": \"a\"", "\"id\": \"b\"")).unwrap();
         assert!(matches!(store.load(record.id()).await.unwrap_err(), StoreError::Damaged { .. }));
+    }
+
+    #[test]
+    fn a_key_that_a_crash_left_half_written_is_swept_away() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(FileStore::open(directory.path()).unwrap());
+        let issuers = directory.path().join("issuers");
+        let left = durable::temporary_beside(&issuers.join("le"));
+        for path in [&left, &issuers.join("le"), &issuers.join(".hidden")] {
+            fs::write(path, "key").unwrap();
+        }
+        FileStore::open(directory.path()).unwrap();
+        assert!(!left.exists() && issuers.join("le").exists() && issuers.join(".hidden").exists());
     }
 
     #[tokio::test]

@@ -22,6 +22,8 @@ pub(crate) enum Mischief {
     LeaveDebt,
     OtherKey,
     OtherNames,
+    /// Signs a certificate that begins tomorrow.
+    Tomorrow,
     /// Records progress and then never returns, as if the process died there.
     Hang,
     Panic,
@@ -78,7 +80,10 @@ impl TestIssuer {
             asked.params.subject_alt_names =
                 vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
         }
-        let from = time::OffsetDateTime::from_unix_timestamp(self.clock.now().unix()).unwrap();
+        let mut from = time::OffsetDateTime::from_unix_timestamp(self.clock.now().unix()).unwrap();
+        if matches!(mischief, Some(Mischief::Tomorrow)) {
+            from += Duration::from_secs(86_400);
+        }
         asked.params.not_before = from - *self.backdate.lock().unwrap();
         asked.params.not_after = asked.params.not_before + self.lifetime;
         let signed = if matches!(mischief, Some(Mischief::OtherKey)) {

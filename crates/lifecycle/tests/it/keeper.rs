@@ -6,7 +6,7 @@ use std::{
 use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, Generation, IssueErrorClass, Keeper,
-    KeyAlgorithm, MemoryStore, Outcome, Slot, Store,
+    KeyAlgorithm, MemoryStore, Outcome, PrivateKey, Slot, Store,
 };
 use perennial_testkit::ManualClock;
 
@@ -60,6 +60,13 @@ impl Scene {
 
     async fn generation(&self) -> u32 {
         self.keeper.current(&self.id).await.unwrap().unwrap().generation().number()
+    }
+
+    /// Somebody else's key takes the place of ours.
+    async fn overwrite_key(&self, generation: Generation) {
+        let foreign = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
+        let slot = Slot::PrivateKey { certificate: self.id.clone(), generation };
+        self.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
     }
 
     fn requests(&self) -> usize {
@@ -120,9 +127,21 @@ async fn the_old_certificate_serves_while_renewal_fails_and_attempts_are_spaced(
     }
     assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
     assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.failures, None);
     assert_eq!(scene.generation().await, 2, "the failed attempts shared one key and generation");
     let asked = scene.issuer.asked.lock().unwrap();
     assert!(asked[1..].windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn even_what_somebody_must_mend_is_tried_often_when_the_end_is_near() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    scene.clock.advance(DAY * 90 - Duration::from_secs(3600));
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Never));
+    let Outcome::Failed { until, .. } = scene.step().await else { panic!("did not fail") };
+    assert!(until.since(scene.clock.now()) <= Duration::from_secs(600), "{until}");
 }
 
 #[tokio::test]
@@ -228,9 +247,7 @@ async fn a_key_that_is_gone_or_foreign_asks_for_a_new_certificate() {
     scene.keeper.wish(spec()).await.unwrap();
     scene.step().await;
     let generation = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
-    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
-    let slot = Slot::PrivateKey { certificate: scene.id.clone(), generation };
-    scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+    scene.overwrite_key(generation).await;
     assert!(matches!(scene.step().await, Outcome::Issued { .. }));
     assert_eq!(scene.generation().await, 2);
 }
@@ -401,23 +418,43 @@ async fn after_a_wrong_certificate_the_issuer_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_begins_later_is_waited_for_with_the_same_order() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Tomorrow);
+    let Outcome::Failed { until, error } = scene.step().await else { panic!("accepted") };
+    assert!(error.to_string().contains("check this machine's clock"), "{error}");
+    scene.clock.set(until);
+    scene.step().await;
+    assert_eq!(*scene.issuer.found.lock().unwrap(), [None, Some("order 1".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_key_that_somebody_overwrote_meanwhile_never_serves() {
     let scene = scene();
     scene.keeper.wish(spec()).await.unwrap();
     scene.issuer.next(Mischief::Pause);
-    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
     let (outcome, ()) = tokio::join!(scene.step(), async {
         scene.issuer.hanging.notified().await;
         let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
-        let slot = Slot::PrivateKey {
-            certificate: scene.id.clone(),
-            generation: record.attempt.unwrap().generation,
-        };
-        scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+        scene.overwrite_key(record.attempt.unwrap().generation).await;
         scene.issuer.go_on.notify_one();
     });
     assert!(matches!(outcome, Outcome::Failed { error: Error::Contract { .. }, .. }), "{outcome:?}");
     assert!(scene.keeper.current(&scene.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_chain_that_somebody_exchanged_is_not_handed_out() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let generation = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
+    let slot = Slot::Chain { certificate: scene.id.clone(), generation };
+    let foreign = rcgen::generate_simple_self_signed(["site.example".to_owned()]).unwrap().cert.pem();
+    scene.store.write(&slot, &SecretBytes::new(foreign)).await.unwrap();
+    assert!(scene.keeper.current(&scene.id).await.unwrap().is_none());
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
 }
 
 #[tokio::test]
@@ -426,9 +463,7 @@ async fn a_key_that_does_not_belong_to_the_chain_is_not_handed_out() {
     scene.keeper.wish(spec()).await.unwrap();
     scene.step().await;
     let generation = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
-    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
-    let slot = Slot::PrivateKey { certificate: scene.id.clone(), generation };
-    scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+    scene.overwrite_key(generation).await;
     assert!(scene.keeper.current(&scene.id).await.unwrap().is_none());
 }
 

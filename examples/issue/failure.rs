@@ -43,7 +43,7 @@ impl Failure {
     /// Adds what the checker saw, where that is the reason.
     pub(crate) fn with_reports(mut self, reports: &[Report]) -> Self {
         if self.blame == Blame::Class(IssueErrorClass::Validation) {
-            self.reports = reports.iter().map(ToString::to_string).collect();
+            self.reports = reports.iter().map(|report| report.to_string().trim_end().to_owned()).collect();
         }
         self
     }

@@ -120,10 +120,11 @@ async fn issue(keeper: &Keeper, spec: CertificateSpec, progress: &Progress) -> R
     let id = spec.id().clone();
     keeper.wish(spec).await?;
     tokio::select! {
-        outcome = keeper.step(&id) => match outcome? {
-            Outcome::Failed { error, .. } => return Err(error.into()),
-            _ => {}
-        },
+        outcome = keeper.step(&id) => {
+            if let Outcome::Failed { error, .. } = outcome? {
+                return Err(error.into());
+            }
+        }
         _ = tokio::signal::ctrl_c() => {
             progress.note("interrupted: removing what was presented");
             keeper.abandon(&id).await?;

@@ -26,7 +26,7 @@ pub(crate) fn print(
         return;
     }
     for report in reports {
-        println!("{report}\n");
+        println!("{}\n", report.to_string().trim_end());
     }
     let facts = issued.facts();
     let names: Vec<_> = facts.names.iter().map(AsRef::<str>::as_ref).collect();

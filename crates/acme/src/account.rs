@@ -91,7 +91,8 @@ pub struct AccountState {
 }
 
 impl AccountState {
-    /// Reads an account object. A server that says nothing of the status means `valid`.
+    /// Reads an account object. DIVERGES: a server that says nothing of the status means `valid`, and `orders`
+    /// may be absent, as it is with the largest CA.
     ///
     /// # Errors
     /// [`Misbehaved`] when it is no JSON object, or has more than 100 contacts.

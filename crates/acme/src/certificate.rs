@@ -10,7 +10,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use perennial_core::{DomainName, Retry, Timestamp};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time,
+    certificate::X509Certificate, error::X509Error, extensions::GeneralName, prelude::FromDer as _,
+    time::ASN1Time,
 };
 
 use crate::text::printable;
@@ -144,10 +145,16 @@ impl CertificateChain {
             if !parent.is_ca() {
                 return Err(CertificateFault::IssuerIsNoCa { index: index + 1 });
             }
-            let named = child.issuer().as_raw() == parent.subject().as_raw();
-            if !named || child.verify_signature(Some(parent.public_key())).is_err() {
+            if child.issuer().as_raw() != parent.subject().as_raw() {
                 return Err(CertificateFault::BrokenLink { index });
             }
+            child.verify_signature(Some(parent.public_key())).map_err(|error| match error {
+                X509Error::SignatureUnsupportedAlgorithm => {
+                    let algorithm = printable(&child.signature_algorithm.algorithm.to_id_string(), 64);
+                    CertificateFault::UnknownSignature { index, algorithm }
+                }
+                _ => CertificateFault::BrokenLink { index },
+            })?;
         }
         Ok(())
     }
@@ -373,6 +380,14 @@ pub enum CertificateFault {
     /// More certificates than any chain has.
     #[error("it has more than {MAX_CERTIFICATES} certificates")]
     TooMany,
+    /// A certificate whose signature cannot be checked.
+    #[error("certificate {index} of the chain is signed in a way ({algorithm}) that cannot be checked here")]
+    UnknownSignature {
+        /// Which one; the leaf is 0.
+        index: usize,
+        /// The object identifier of the algorithm; the key of the issuer may be what is unknown.
+        algorithm: String,
+    },
     /// A certificate that cannot be read.
     #[error("certificate {index} of the chain cannot be read: {reason}")]
     Unreadable {
@@ -384,9 +399,13 @@ pub enum CertificateFault {
 }
 
 impl CertificateFault {
-    /// A new order may bring a better certificate; a wrong clock may be set right.
+    /// A new order may bring a better certificate, and a wrong clock may be set right; but a CA does not
+    /// change how it signs.
     #[must_use]
     pub const fn retry(&self) -> Retry {
-        Retry::Backoff
+        match self {
+            Self::UnknownSignature { .. } => Retry::Never,
+            _ => Retry::Backoff,
+        }
     }
 }

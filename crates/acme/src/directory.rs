@@ -55,8 +55,9 @@ impl Directory {
     /// Reads a directory.
     ///
     /// # Errors
-    /// [`Misbehaved`] when it is no JSON object, or lacks `newNonce`, `newAccount` or `newOrder`. The other
-    /// URLs are optional here: some servers do not offer what RFC 8555 requires of them.
+    /// [`Misbehaved`] when it is no JSON object, or lacks `newNonce`, `newAccount` or `newOrder`.
+    /// DIVERGES: `revokeCert` and `keyChange` are optional here; there are servers without them, and most
+    /// programs never miss them.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let fields = Object::parse("directory", body)?;
         Ok(Self {

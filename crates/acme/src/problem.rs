@@ -296,6 +296,13 @@ mod tests {
         assert_eq!(problem.retry(), Retry::Never);
     }
 
+    #[test]
+    fn subproblems_of_subproblems_are_not_followed() {
+        let problem =
+            Problem::parse(br#"{"subproblems":[{"type":"a","subproblems":[{"type":"b"}]}]}"#).unwrap();
+        assert_eq!(problem.to_string(), "about:blank (a)");
+    }
+
     proptest! {
         #[test]
         fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {

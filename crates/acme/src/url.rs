@@ -194,6 +194,7 @@ pub(crate) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -235,5 +236,21 @@ mod tests {
         assert_eq!(here.join("https://ca.example/o").unwrap().as_str(), "https://ca.example/o");
         assert!(here.join("//evil.example/o").is_err());
         assert!(here.join("order/7").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_parses_is_stable(
+            text in "(https?://)?[ -~]{0,30}|.{0,30}",
+            reference in "/?/?[ -~]{0,30}",
+        ) {
+            if let Ok(url) = Url::parse(&text) {
+                prop_assert_eq!(Url::parse(url.as_str()), Ok(url.clone()));
+                prop_assert!(url.to_uri().is_ok());
+                if let Ok(joined) = url.join(&reference) {
+                    prop_assert!(!reference.starts_with('/') || joined.origin() == url.origin());
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! | [`Clock`] | who knows the time and can wait; a test holds it still |
 //! | [`Retry`] | what an error says about trying again |
 //! | [`SecretString`], [`SecretBytes`] | values that never print and are wiped when dropped |
-//! | [`HttpClient`] | one request out, one response back; [`http::Request`] and [`http::Response`] over [`Bytes`](bytes::Bytes) |
+//! | [`HttpClient`] | one request out, one response back; [`Request`](::http::Request) and [`Response`](::http::Response) over [`Bytes`](bytes::Bytes) |
 
 mod clock;
 pub use clock::Clock;

@@ -15,7 +15,7 @@
 //!
 //! Everything that decides is pure and public, so that it can be tested, and used, without a network:
 //! [`probe`] gives one answer its meaning, [`verdict`](mod@verdict) weighs them all, [`watch`] knows when to
-//! ask again. [`Exchange`](transport::Exchange) is the seam to the network.
+//! ask again. [`Exchange`] is the seam to the network.
 
 mod checker;
 pub use checker::{Checker, CheckerBuilder, Mode};

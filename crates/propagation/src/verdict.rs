@@ -297,7 +297,7 @@ mod tests {
         fn strict_implies_every_other_policy(servers in any_servers(), k in 0_usize..5) {
             if verdict(&servers, Policy::Strict, Grace::Running).is_ready() {
                 for policy in [Policy::All, Policy::Any, Policy::Quorum(k)] {
-                    prop_assert_eq!(verdict(&servers, policy, Grace::Running), Verdict::Ready);
+                    prop_assert_eq!(verdict(&servers, policy, Grace::Running), Ready);
                 }
             }
         }
@@ -305,7 +305,7 @@ mod tests {
         #[test]
         fn a_denial_is_never_ready_under_all(servers in any_servers()) {
             if servers.iter().flatten().any(|standing| *standing == Standing::Lacking) {
-                prop_assert_eq!(verdict(&servers, Policy::All, Grace::Over), Verdict::NotYet);
+                prop_assert_eq!(verdict(&servers, Policy::All, Grace::Over), NotYet);
             }
         }
     }

@@ -167,7 +167,8 @@ fn tail(path: &Path, most: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
@@ -177,8 +178,11 @@ mod tests {
         command
     }
 
-    fn log() -> PathBuf {
-        tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap()
+    /// A place for the log, deleted when it is dropped.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        (directory, log)
     }
 
     /// Signal 0 asks whether a process exists; a zombie does until its parent has looked.
@@ -192,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_dropped_guard_leaves_no_process() {
-        let guard = ChildGuard::spawn(shell("exec sleep 3600"), log()).unwrap();
+        let (_directory, log) = place();
+        let guard = ChildGuard::spawn(shell("exec sleep 3600"), log).unwrap();
         let (child, watchman) = (guard.pid(), guard.watchman.as_ref().unwrap().id());
         assert!(exists(child) && exists(watchman));
         drop(guard);
@@ -201,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_child_dies_when_the_pipe_to_the_watchman_closes() {
-        let mut guard = ChildGuard::spawn(shell("exec sleep 3600"), log()).unwrap();
+        let (_directory, log) = place();
+        let mut guard = ChildGuard::spawn(shell("exec sleep 3600"), log).unwrap();
         let mut watchman = guard.watchman.take().unwrap();
         drop(watchman.stdin.take()); // as the kernel does when this process dies
         watchman.wait().unwrap();
@@ -211,14 +217,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_that_ends_early_is_reported_with_its_output() {
-        let mut guard = ChildGuard::spawn(shell("echo cannot bind >&2; exit 7"), log()).unwrap();
+        let (_directory, log) = place();
+        let mut guard = ChildGuard::spawn(shell("echo cannot bind >&2; exit 7"), log).unwrap();
         let error = guard.wait_until_ready(Duration::from_secs(60), async || false).await.unwrap_err();
         assert!(matches!(&error, Error::ChildExited { log, .. } if log.contains("cannot bind")), "{error}");
     }
 
     #[tokio::test]
     async fn a_probe_that_hangs_ends_at_the_deadline() {
-        let mut guard = ChildGuard::spawn(shell("exec sleep 3600"), log()).unwrap();
+        let (_directory, log) = place();
+        let mut guard = ChildGuard::spawn(shell("exec sleep 3600"), log).unwrap();
         let error =
             guard.wait_until_ready(Duration::from_millis(50), std::future::pending).await.unwrap_err();
         assert!(matches!(error, Error::ChildNotReady { .. }), "{error}");
@@ -226,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = ChildGuard::spawn(Command::new("/nowhere/named"), log()).unwrap_err();
+        let (_directory, log) = place();
+        let error = ChildGuard::spawn(Command::new("/nowhere/named"), log).unwrap_err();
         assert!(error.to_string().contains("/nowhere/named"), "{error}");
     }
 }

@@ -163,12 +163,10 @@ impl WorldBuilder {
             return Err(scene(format!("there is no server {server}: they are counted from 0 to {last}")));
         }
         let zone: DomainName = self.zone.parse()?;
-        if let Some(liar) = &self.liar {
-            if !liar.parse::<DomainName>()?.is_at_or_below(&zone) {
-                return Err(scene(format!(
-                    "a lie about {liar}, which is not in {zone}, would never be seen"
-                )));
-            }
+        if let Some(liar) = &self.liar
+            && !liar.parse::<DomainName>()?.is_at_or_below(&zone)
+        {
+            return Err(scene(format!("a lie about {liar}, which is not in {zone}, would never be seen")));
         }
         Ok(())
     }

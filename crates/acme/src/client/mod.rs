@@ -239,3 +239,19 @@ mod defaults {
         Err(Misuse::Missing { part: "a clock" }.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Account, Authorization, Challenge, Client, Order};
+
+    fn movable<T: Clone + Send + Sync + 'static>() {}
+
+    #[test]
+    fn handles_are_owned_and_movable() {
+        movable::<Client>();
+        movable::<Account>();
+        movable::<Order>();
+        movable::<Authorization>();
+        movable::<Challenge>();
+    }
+}

@@ -125,11 +125,25 @@ fn each_link_has_to_hold() {
     // The same name with another key: only the signature tells.
     let namesake = pki.root.intermediate("Intermediate 1");
     assert_eq!(pki.verify(&(pki.leaf() + &namesake.pem())), Err(CertificateFault::BrokenLink { index: 0 }));
+    // The same key under another name: only the name tells.
+    let renamed = pki.root.cross_sign("Intermediate 2", &pki.intermediate);
+    assert_eq!(pki.verify(&(pki.leaf() + &renamed)), Err(CertificateFault::BrokenLink { index: 0 }));
     let other_root = Authority::root("Root X");
     assert_eq!(
         pki.verify(&(pki.leaf() + &pki.intermediate.pem() + &other_root.pem())),
         Err(CertificateFault::BrokenLink { index: 1 })
     );
+}
+
+#[test]
+fn a_signature_that_cannot_be_checked_is_told_from_a_wrong_one() {
+    let chain = CertificateChain::parse(include_bytes!("data/p521_root.pem")).unwrap();
+    let (_, leaf) = x509_parser::parse_x509_certificate(chain.leaf()).unwrap();
+    let names = names(1);
+    let (public_key, now) = (leaf.public_key().raw, chain.not_before());
+    let fault = chain.verify(&Expected { public_key, names: &names, now }).unwrap_err();
+    let algorithm = "1.2.840.10045.4.3.4".to_owned(); // ecdsa-with-SHA512
+    assert_eq!(fault, CertificateFault::UnknownSignature { index: 0, algorithm });
 }
 
 #[test]

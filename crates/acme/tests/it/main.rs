@@ -1,4 +1,4 @@
-//! Dialogues: the client and a server that says exactly what a script tells it to.
+//! Dialogues with a server that follows a script, with the CA of the testkit, and with Pebble.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
@@ -6,7 +6,9 @@ mod certificate;
 mod finalize;
 mod issuance;
 mod nonces;
+mod pebble;
 mod pki;
 mod polling;
 mod script;
 mod security;
+mod world;

@@ -1,10 +1,17 @@
 //! RFC 8555 §6.5: nonces that are refused, lost, shared and scarce.
 
-use perennial_acme::{Error, Misbehaved, NewOrder};
-use perennial_core::Retry;
-use serde_json::Value;
+use std::sync::Arc;
 
-use crate::script::{HOME, Stage, json, names, order, problem, reply};
+use bytes::Bytes;
+use http::Response;
+use perennial_acme::{
+    Error, Es256, Misbehaved, NewOrder, OrderState, Server, Session, UrlPolicy,
+    call::{self, Call, Outgoing, Progress},
+};
+use perennial_core::Retry;
+use serde_json::{Value, json};
+
+use crate::script::{HOME, NOON, Stage, acct, directory, json, names, order, problem, reply};
 
 fn nonces(stage: &Stage) -> Vec<String> {
     let seen = stage.script.seen();
@@ -103,4 +110,65 @@ async fn the_payload_is_the_same_after_a_refused_nonce() {
     let payloads: Vec<Value> =
         seen[3..].iter().map(|seen| serde_json::from_str(&seen.payload).unwrap()).collect();
     assert_eq!(payloads[0], payloads[1]);
+}
+
+/// A session whose directory is known, without any HTTP client.
+fn session() -> Session {
+    let server = Arc::new(Server::new(&format!("{HOME}/dir"), UrlPolicy::strict()).unwrap());
+    let session = Session::with_key(server, Arc::new(Es256::generate().unwrap())).unwrap();
+    let session = session.with_account(acct(1).parse().unwrap());
+    let mut call = call::directory();
+    assert!(matches!(call.request(&session, NOON), Ok(Outgoing::Plain(_))));
+    let progress = call.handle(&session, NOON, answer(200, &directory(), None)).unwrap();
+    assert!(matches!(progress, Progress::Done(_)));
+    session
+}
+
+fn answer(status: u16, body: &Value, nonce: Option<&str>) -> Response<Bytes> {
+    let mut response = Response::builder().status(status);
+    if let Some(nonce) = nonce {
+        response = response.header("replay-nonce", nonce);
+    }
+    response.body(body.to_string().into()).unwrap()
+}
+
+fn look() -> Call<OrderState> {
+    call::order(format!("{HOME}/order/1").parse().unwrap())
+}
+
+/// Lets a call have its next request, and tells whether it has to fetch a nonce for it.
+fn wants_nonce(call: &mut Call<OrderState>, session: &Session) -> bool {
+    matches!(call.request(session, NOON).unwrap(), Outgoing::Plain(_))
+}
+
+fn again(progress: Progress<OrderState>) -> Call<OrderState> {
+    match progress {
+        Progress::Again(call) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_contemporaries_of_a_refused_nonce_are_not_tried() {
+    let session = session();
+    let done = |call: Call<OrderState>, nonce| {
+        let progress = call.handle(&session, NOON, answer(200, &order("ready", 1), Some(nonce))).unwrap();
+        assert!(matches!(progress, Progress::Done(_)));
+    };
+    // Two calls at the same time leave two nonces behind.
+    let (mut first, mut second) = (look(), look());
+    assert!(wants_nonce(&mut first, &session) && wants_nonce(&mut second, &session));
+    let mut first = again(first.handle(&session, NOON, answer(200, &json!({}), Some("a"))).unwrap());
+    let mut second = again(second.handle(&session, NOON, answer(200, &json!({}), Some("b"))).unwrap());
+    assert!(!wants_nonce(&mut first, &session) && !wants_nonce(&mut second, &session));
+    done(first, "c");
+    done(second, "d");
+    // One of them is refused: the call goes on with the refusal's own nonce, and the other one is gone.
+    let mut third = look();
+    assert!(!wants_nonce(&mut third, &session));
+    let refusal = json!({ "type": "urn:ietf:params:acme:error:badNonce" });
+    let mut third = again(third.handle(&session, NOON, answer(400, &refusal, Some("e"))).unwrap());
+    let mut fourth = look();
+    assert!(wants_nonce(&mut fourth, &session));
+    assert!(!wants_nonce(&mut third, &session));
 }

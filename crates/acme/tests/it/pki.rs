@@ -2,8 +2,8 @@
 
 use perennial_core::DomainName;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
-    date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    PublicKeyData as _, date_time_ymd,
 };
 
 /// A key that can be certified.
@@ -81,6 +81,7 @@ impl Authority {
 pub(crate) fn leaf_params(names: &[DomainName]) -> CertificateParams {
     let mut params =
         CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name = DistinguishedName::new(); // no common name: the names are enough
     params.not_before = date_time_ymd(2026, 11, 1);
     params.not_after = date_time_ymd(2027, 1, 30);
     params

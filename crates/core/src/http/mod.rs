@@ -1,6 +1,6 @@
 //! The HTTP seam: one request out, one response back.
 //!
-//! Protocol crates build [`http::Request`]s and read [`http::Response`]s; who carries them is the embedder's
+//! Protocol crates build [`Request`](::http::Request)s and read [`Response`](::http::Response)s; who carries them is the embedder's
 //! choice. The feature `reqwest` (on by default) brings [`ReqwestClient`].
 
 use async_trait::async_trait;

@@ -162,7 +162,11 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
     for challenge in authorization.challenges() {
         if let Some(solver) = issuer.solver(challenge.kind()) {
             let key_authorization = challenge.key_authorization()?;
-            let proof = solver.proof(&Task::new(name, &key_authorization))?;
+            let mut proof = solver.proof(&Task::new(name, &key_authorization))?;
+            if authorization.is_wildcard() {
+                // Told apart from the apex, which has its own authorization and its own value.
+                proof.name = name.child("*").unwrap_or(proof.name);
+            }
             return Ok(Chosen { challenge: challenge.clone(), proof });
         }
     }

@@ -58,8 +58,12 @@ async fn the_ca_is_told_only_when_the_lagging_server_has_caught_up() {
     issue(&issuer(&world)).await.unwrap();
     // One failed validation would have made the order invalid.
     assert_eq!(world.ca().orders().iter().filter(|order| order.status == OrderStatus::Invalid).count(), 0);
-    let asked =
-        world.resolver_queries().iter().filter(|query| query.name.to_string().starts_with("_acme")).count();
+    let asked = world
+        .recursive_server()
+        .queries()
+        .iter()
+        .filter(|query| query.name.to_string().starts_with("_acme"))
+        .count();
     assert_eq!(asked, 0, "the challenge name reached the resolver");
 }
 

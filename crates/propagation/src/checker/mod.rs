@@ -1,13 +1,13 @@
 //! The driver: sockets and timers around the pure parts.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, HttpClient};
 use tokio::time::{self, Instant};
 
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
-    transport::Network,
+    transport::{Network, route},
     watch::{Outcome, Place, Settings, Sweep},
 };
 
@@ -17,6 +17,9 @@ mod finder;
 mod paths;
 mod resolver;
 mod zone_cache;
+
+#[cfg(test)]
+mod tests;
 
 use drive::Drive;
 use finder::Finder;
@@ -75,7 +78,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 impl Checker {
     /// Starts a checker; see [`CheckerBuilder`] for the defaults.
-    #[must_use]
     pub fn builder() -> CheckerBuilder {
         CheckerBuilder::default()
     }
@@ -182,6 +184,7 @@ pub struct CheckerBuilder {
     policy: Policy,
     port: u16,
     roots: Vec<u8>,
+    routable: fn(IpAddr) -> bool,
 }
 
 impl Default for CheckerBuilder {
@@ -195,6 +198,7 @@ impl Default for CheckerBuilder {
             policy: Policy::default(),
             port: 53,
             roots: Vec::new(),
+            routable: route::exists,
         }
     }
 }
@@ -251,6 +255,13 @@ impl CheckerBuilder {
         self
     }
 
+    /// Whose routing table is believed: a test plays a host without IPv4.
+    #[cfg(test)]
+    fn routable(mut self, routable: fn(IpAddr) -> bool) -> Self {
+        self.routable = routable;
+        self
+    }
+
     /// Makes the checker.
     ///
     /// # Errors
@@ -264,7 +275,8 @@ impl CheckerBuilder {
             Some(exchange) => exchange,
             None => network(&nameservers, self.http, &self.roots)?,
         };
-        let paths = Paths::new(exchange.clone(), nameservers, system.unwrap_or_default(), self.nat64);
+        let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
+            .with_resolvers(nameservers, system.unwrap_or_default());
         let shared = Shared {
             exchange,
             mode: self.mode,

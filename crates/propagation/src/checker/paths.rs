@@ -20,7 +20,7 @@ use crate::{
     nat64::{Prefix, discover},
     resolv_conf,
     target::{self, Route, Target},
-    transport::{Endpoint, Exchange, route},
+    transport::{Endpoint, Exchange},
     wire::{Answer, Data, Query, RecordType},
     zone::ZoneServer,
 };
@@ -28,6 +28,7 @@ use crate::{
 /// What this host can reach, and how.
 pub(super) struct Paths {
     exchange: Arc<dyn Exchange>,
+    routable: fn(IpAddr) -> bool,
     nameservers: Vec<NameServer>,
     /// The operating system's resolvers: a DNS64 is the network's own (RFC 7050 §3), whoever else is asked.
     system: Vec<NameServer>,
@@ -37,27 +38,31 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    pub(super) const fn new(
-        exchange: Arc<dyn Exchange>,
-        nameservers: Vec<NameServer>,
-        system: Vec<NameServer>,
-        nat64: Nat64,
-    ) -> Self {
+    /// The ways of a host whose routing table says `routable`.
+    pub(super) const fn new(exchange: Arc<dyn Exchange>, routable: fn(IpAddr) -> bool, nat64: Nat64) -> Self {
         Self {
             exchange,
-            nameservers,
-            system,
+            routable,
             nat64,
+            nameservers: Vec::new(),
+            system: Vec::new(),
             prefixes: Remembered::new(),
             resolvers: Remembered::new(),
         }
+    }
+
+    /// These are the resolvers to use, and those of the operating system.
+    pub(super) fn with_resolvers(mut self, nameservers: Vec<NameServer>, system: Vec<NameServer>) -> Self {
+        self.nameservers = nameservers;
+        self.system = system;
+        self
     }
 
     /// The addresses of these name servers that are to be asked.
     pub(super) async fn plan(&self, servers: &[ZoneServer], port: u16) -> Vec<Target> {
         let v4 = servers.iter().flat_map(|server| &server.v4).map(|v4| IpAddr::V4(*v4));
         let prefixes = self.prefixes_for(v4).await;
-        target::plan(servers, port, &prefixes, &route::exists)
+        target::plan(servers, port, &prefixes, &self.routable)
     }
 
     /// The configured resolvers, each of their addresses.
@@ -100,7 +105,7 @@ impl Paths {
         };
         let prefixes = self.prefixes_for(addresses.iter().map(SocketAddr::ip)).await;
         let target = |address: &SocketAddr| {
-            let (ip, nat64, route) = target::reach(address.ip(), &prefixes, &route::exists);
+            let (ip, nat64, route) = target::reach(address.ip(), &prefixes, &self.routable);
             // Only a translated address is another one; the zone id of the original must stay.
             let address = if ip == address.ip() { *address } else { SocketAddr::new(ip, address.port()) };
             Target { servers: label(), endpoint: endpoint(server, address), nat64, route }
@@ -111,7 +116,7 @@ impl Paths {
     /// The addresses of a resolver that is given by name: from the resolvers that are given by address, or,
     /// where there are none, from the operating system, since nobody else is left to ask.
     async fn bootstrap(&self, name: &DomainName, port: u16) -> Vec<SocketAddr> {
-        let endpoints = direct(&self.nameservers);
+        let endpoints = self.direct(&self.nameservers);
         if endpoints.is_empty() {
             let found = time::timeout(SYSTEM_LIMIT, net::lookup_host((name.as_str(), port))).await;
             return found.ok().and_then(Result::ok).into_iter().flatten().take(MAX_BOOTSTRAP).collect();
@@ -128,7 +133,7 @@ impl Paths {
             Nat64::Prefixes(prefixes) => prefixes.clone(),
             Nat64::Auto => {
                 let mut v4 = addresses.filter(IpAddr::is_ipv4);
-                if v4.any(|address| !route::exists(address)) { self.discovered().await } else { Vec::new() }
+                if v4.any(|address| !(self.routable)(address)) { self.discovered().await } else { Vec::new() }
             }
         }
     }
@@ -138,8 +143,8 @@ impl Paths {
         if let Some(known) = self.prefixes.get() {
             return known;
         }
-        let mut endpoints = direct(&self.nameservers);
-        for endpoint in direct(&self.system) {
+        let mut endpoints = self.direct(&self.nameservers);
+        for endpoint in self.direct(&self.system) {
             if !endpoints.contains(&endpoint) {
                 endpoints.push(endpoint);
             }
@@ -153,6 +158,20 @@ impl Paths {
         tracing::debug!(?prefixes, "looked for the NAT64 prefix (RFC 7050)");
         self.prefixes.set(prefixes.clone());
         prefixes
+    }
+
+    /// Those servers that need neither a name looked up nor NAT64.
+    fn direct(&self, servers: &[NameServer]) -> Vec<Endpoint> {
+        let of = |server: &NameServer| match server.url() {
+            Some(url) => {
+                matches!(server.host(), Host::V4(_) | Host::V6(..)).then_some(Endpoint::Https { url })
+            }
+            None => {
+                let address = server.socket_address().filter(|address| (self.routable)(address.ip()))?;
+                Some(endpoint(server, address))
+            }
+        };
+        servers.iter().filter_map(of).collect()
     }
 }
 
@@ -182,18 +201,6 @@ fn v6(answer: &Answer) -> Vec<std::net::Ipv6Addr> {
         _ => None,
     };
     answer.answers.iter().filter_map(of).collect()
-}
-
-/// Those servers that need neither a name looked up nor NAT64.
-fn direct(servers: &[NameServer]) -> Vec<Endpoint> {
-    let of = |server: &NameServer| match server.url() {
-        Some(url) => matches!(server.host(), Host::V4(_) | Host::V6(..)).then_some(Endpoint::Https { url }),
-        None => {
-            let address = server.socket_address().filter(|address| route::exists(address.ip()))?;
-            Some(endpoint(server, address))
-        }
-    };
-    servers.iter().filter_map(of).collect()
 }
 
 fn endpoint(server: &NameServer, address: SocketAddr) -> Endpoint {

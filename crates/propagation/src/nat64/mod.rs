@@ -47,6 +47,14 @@ impl FromStr for Nat64 {
 #[error("{0}; or use auto or off")]
 pub struct Nat64Error(PrefixError);
 
+impl Nat64Error {
+    /// Never: the text has to be mended.
+    #[must_use]
+    pub const fn retry(&self) -> perennial_core::Retry {
+        self.0.retry()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use perennial_core::Retry;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A NAT64 prefix: the IPv6 network in which a translator embeds IPv4 addresses (RFC 6052 §2.2).
@@ -92,6 +93,7 @@ impl Prefix {
     /// [`SynthesisError`] for an address that no translator may carry: loopback, multicast, unspecified and
     /// broadcast under any prefix (RFC 6052 §5.1 asks for the same filters as in IPv4), and under
     /// `64:ff9b::/96` every address that is not global (RFC 6052 §3.1).
+    #[inline]
     pub const fn synthesize(self, v4: Ipv4Addr) -> Result<Ipv6Addr, SynthesisError> {
         if v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast() {
             return Err(SynthesisError::NotHost { v4 });
@@ -104,29 +106,21 @@ impl Prefix {
 
     /// The bare layout of RFC 6052 §2.2, without the rules on which addresses may be carried:
     /// see [`synthesize`](Self::synthesize) for those.
+    #[inline]
     #[must_use]
     pub const fn embed(self, v4: Ipv4Addr) -> Ipv6Addr {
-        let v4 = v4.to_bits() as u64;
-        if self.length == 96 {
-            return Ipv6Addr::from_bits(self.network | v4 as u128);
-        }
-        // What fits before the "u" octet goes there, the rest behind it.
-        let behind = self.length as u32 - 32;
-        let high = v4 >> behind;
-        let low = v4 & ((1 << behind) - 1);
-        Ipv6Addr::from_bits(self.network | (high as u128) << 64 | (low as u128) << (56 - behind))
+        Ipv6Addr::from_bits(self.network | spread(self.length, v4.to_bits()))
     }
 
     /// The IPv4 address that is embedded in `v6`, or `None` when `v6` lies outside this prefix, or its "u"
     /// octet or suffix is not zero.
+    #[inline]
     #[must_use]
     pub const fn extract(self, v6: Ipv6Addr) -> Option<Ipv4Addr> {
-        let Some((prefix, v4)) = Self::split(v6, self.length) else {
-            return None;
-        };
-        // Putting it together again proves the suffix.
-        if prefix.network == self.network && prefix.embed(v4).to_bits() == v6.to_bits() {
-            Some(v4)
+        let bits = v6.to_bits();
+        // The network is zero wherever the "u" octet and the suffix are, so one comparison proves all three.
+        if bits & !spread(self.length, u32::MAX) == self.network {
+            Some(Ipv4Addr::from_bits(gather(self.length, bits)))
         } else {
             None
         }
@@ -136,23 +130,42 @@ impl Prefix {
     /// it). `None` when the length is none of the six or the "u" octet is not zero.
     pub(crate) const fn split(v6: Ipv6Addr, length: u8) -> Option<(Self, Ipv4Addr)> {
         let bits = v6.to_bits();
-        if bits & U_OCTET != 0 {
-            return None;
-        }
         let network = match length {
-            32 | 40 | 48 | 56 | 64 | 96 => bits & u128::MAX << (128 - length),
+            32 | 40 | 48 | 56 | 64 | 96 if bits & U_OCTET == 0 => bits & u128::MAX << (128 - length),
             _ => return None,
         };
-        let v4 = if length == 96 {
-            bits as u32
-        } else {
-            let behind = length as u32 - 32;
-            let high = ((bits >> 64) as u64) << behind;
-            let low = (bits as u64 >> (56 - behind)) & ((1 << behind) - 1);
-            (high | low) as u32
-        };
-        Some((Self { network, length }, Ipv4Addr::from_bits(v4)))
+        Some((Self { network, length }, Ipv4Addr::from_bits(gather(length, bits))))
     }
+}
+
+/// Where the 32 bits of an IPv4 address go behind a prefix of this length, split around the "u" octet.
+/// A case for each length, so that every shift is a constant.
+#[inline]
+const fn spread(length: u8, v4: u32) -> u128 {
+    let v4 = v4 as u128;
+    match length {
+        32 => v4 << 64,
+        40 => v4 >> 8 << 64 | (v4 & 0xff) << 48,
+        48 => v4 >> 16 << 64 | (v4 & 0xffff) << 40,
+        56 => v4 >> 24 << 64 | (v4 & 0x00ff_ffff) << 32,
+        64 => v4 << 24,
+        _ => v4,
+    }
+}
+
+/// The inverse of [`spread`]; whatever surrounds the address falls off.
+#[inline]
+const fn gather(length: u8, bits: u128) -> u32 {
+    let (high, low) = ((bits >> 64) as u64, bits as u64);
+    let v4 = match length {
+        32 => high,
+        40 => high << 8 | low >> 48 & 0xff,
+        48 => high << 16 | low >> 40 & 0xffff,
+        56 => high << 24 | low >> 32 & 0x00ff_ffff,
+        64 => low >> 24,
+        _ => low,
+    };
+    v4 as u32
 }
 
 const WELL_KNOWN: u128 = 0x0064_ff9b << 96;
@@ -160,6 +173,7 @@ const U_OCTET: u128 = 0xff << 56;
 
 /// Whether the IANA IPv4 Special-Purpose Address Registry (RFC 6890) calls the address globally reachable,
 /// or does not mention it.
+#[inline]
 const fn is_global(v4: Ipv4Addr) -> bool {
     let [a, b, c, d] = v4.octets();
     let special = match (a, b, c) {
@@ -249,6 +263,14 @@ pub enum PrefixError {
     },
 }
 
+impl PrefixError {
+    /// Never: the text has to be mended.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::Never
+    }
+}
+
 /// An IPv4 address that must not be translated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -270,6 +292,14 @@ pub enum SynthesisError {
         /// The address.
         v4: Ipv4Addr,
     },
+}
+
+impl SynthesisError {
+    /// Never: another address or prefix is needed.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::Never
+    }
 }
 
 #[cfg(test)]

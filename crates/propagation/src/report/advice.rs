@@ -160,7 +160,7 @@ pub(crate) fn advise(report: &Report) -> Vec<Advice> {
         found.extend(stage.zone.as_ref().into_iter().flat_map(from_zone));
         found.extend(stage.rows.iter().filter_map(from_row));
         let addressless = |server: &&String| !stage.rows.iter().any(|row| row.servers.contains(server));
-        if !stage.rows.is_empty() {
+        if stage.zone.is_some() {
             let without = stage.servers.iter().filter(addressless);
             found.extend(without.map(|server| Advice::NoAddress { server: server.clone() }));
         }

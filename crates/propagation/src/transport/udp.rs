@@ -132,6 +132,18 @@ mod tests {
         }
     }
 
+    /// Asks while the server does its part. A server that waits for what never comes fails the test, rather
+    /// than hang it.
+    async fn talk(
+        query: &Query,
+        address: SocketAddr,
+        patience: Patience,
+        server: impl Future<Output = ()>,
+    ) -> Result<(Answer, Transport), TransportError> {
+        let both = async { tokio::join!(exchange(address, query, patience), server).0 };
+        time::timeout(Duration::from_secs(30), both).await.expect("client and server understand each other")
+    }
+
     async fn serve_one_tcp(listener: &TcpListener, amend: impl FnOnce(&mut op::Message)) {
         let (mut stream, _) = listener.accept().await.unwrap();
         let length = stream.read_u16().await.unwrap();
@@ -161,7 +173,7 @@ mod tests {
             }
         };
         let asked = query();
-        let (result, ()) = tokio::join!(exchange(address, &asked, patient()), server);
+        let result = talk(&asked, address, patient(), server).await;
         let (answer, transport) = result.unwrap();
         assert_eq!((text(&answer), transport), (&b"true"[..], Transport::Udp));
     }
@@ -177,7 +189,7 @@ mod tests {
             serve_one_tcp(&tcp, |_| ()).await;
         };
         let asked = query();
-        let (result, ()) = tokio::join!(exchange(address, &asked, patient()), server);
+        let result = talk(&asked, address, patient(), server).await;
         let (answer, transport) = result.unwrap();
         assert_eq!((text(&answer), transport), (&b"over tcp"[..], Transport::Tcp));
     }
@@ -186,7 +198,7 @@ mod tests {
     async fn two_lost_datagrams_lead_to_tcp() {
         let (udp, tcp, address) = both_servers().await;
         let asked = query();
-        let (result, ()) = tokio::join!(exchange(address, &asked, quick()), serve_one_tcp(&tcp, |_| ()));
+        let result = talk(&asked, address, quick(), serve_one_tcp(&tcp, |_| ())).await;
         assert_eq!(result.unwrap().1, Transport::Tcp);
         let mut buffer = [0; 512];
         let first = udp.try_recv(&mut buffer).unwrap();
@@ -210,7 +222,7 @@ mod tests {
             socket.send_to(&answer_to(&buffer[..length], "plain", |_| ()), client).await.unwrap();
         };
         let asked = query();
-        let (result, ()) = tokio::join!(exchange(address, &asked, patient()), server);
+        let result = talk(&asked, address, patient(), server).await;
         assert_eq!(text(&result.unwrap().0), b"plain");
     }
 

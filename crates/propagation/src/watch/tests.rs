@@ -1,1 +1,478 @@
+//! The engine in virtual time: a scene says what each server answers when, the run takes no time at all.
 
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::*;
+use crate::{
+    report::{Advice, State},
+    target::{NoRoute, Route},
+    transport::Transport,
+    wire::{Answer, Data, Record, ResponseCode},
+    zone::ZoneServer,
+};
+
+const NAME: &str = "_acme-challenge.example.com";
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+const DEADLINE: Duration = Duration::from_secs(120);
+
+fn name(text: &str) -> DomainName {
+    text.parse().unwrap()
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+type Said = Result<Answer, TransportError>;
+/// What the server at `192.0.2.N` says about a name at a moment.
+type Script = Box<dyn Fn(u8, &DomainName, Duration) -> Said>;
+
+/// Where the zone is at a moment.
+type Registry = Box<dyn Fn(&Locate, Duration) -> Result<Located, String>>;
+
+struct Scene {
+    script: Script,
+    locate: Registry,
+    /// How long the server at `192.0.2.N` takes.
+    latency: Box<dyn Fn(u8) -> Duration>,
+}
+
+struct Run {
+    outcome: Outcome,
+    end: Duration,
+    /// When which server was asked about which name.
+    asked: Vec<(Duration, u8, DomainName)>,
+    located: Vec<(Duration, Locate)>,
+    reports: Vec<Report>,
+}
+
+impl Run {
+    fn report(&self) -> &Report {
+        match &self.outcome {
+            Outcome::Expired(report) | Outcome::Finished(report) => report,
+            Outcome::Ready(propagated) => propagated.report(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self.outcome, Outcome::Ready(_))
+    }
+
+    fn questions_to(&self, server: u8) -> usize {
+        self.asked.iter().filter(|(_, asked, _)| *asked == server).count()
+    }
+}
+
+fn located(zone: &str, servers: &[u8]) -> Located {
+    let mut view = ZoneView { apex: name(zone), servers: vec![], evidence: vec![] };
+    let mut targets = vec![];
+    for server in servers {
+        let host = format!("ns{server}.{zone}");
+        let mut known = ZoneServer::new(name(&host));
+        known.add([192, 0, 2, *server].into());
+        view.servers.push(known);
+        let endpoint = Endpoint::Udp(SocketAddr::from(([192, 0, 2, *server], 53)));
+        targets.push(Target { servers: vec![host], endpoint, nat64: None, route: Route::Exists });
+    }
+    let servers = view.servers.iter().map(|server| server.name.to_string()).collect();
+    Located { zone: Some(view), servers, targets }
+}
+
+/// `example.com` on servers 1 to `count`.
+fn scene(count: u8, script: impl Fn(u8, &DomainName, Duration) -> Said + 'static) -> Scene {
+    let servers: Vec<u8> = (1..=count).collect();
+    Scene {
+        script: Box::new(script),
+        locate: Box::new(move |_, _| Ok(located("example.com", &servers))),
+        latency: Box::new(|_| ROUND_TRIP),
+    }
+}
+
+fn answer(owner: &DomainName, data: Vec<Data>) -> Said {
+    let mut answer = Answer::new(ResponseCode::NOERROR);
+    answer.authoritative = true;
+    let record = |data| Record { owner: Some(owner.clone()), ttl: 1, data };
+    answer.answers = data.into_iter().map(record).collect();
+    Ok(answer)
+}
+
+fn has_it(owner: &DomainName) -> Said {
+    answer(owner, vec![Data::Txt(b"token".to_vec())])
+}
+
+fn has_it_not() -> Said {
+    let mut answer = Answer::new(ResponseCode::NXDOMAIN);
+    answer.authoritative = true;
+    answer.authorities =
+        vec![Record { owner: Some(name("example.com")), ttl: 1, data: Data::Soa { serial: 7 } }];
+    Ok(answer)
+}
+
+fn settings(policy: Policy, sweep: Sweep) -> Settings {
+    Settings { asking: Asking::Authorities, policy, sweep, deadline: DEADLINE }
+}
+
+fn run(scene: &Scene, settings: Settings) -> Run {
+    enum Due {
+        Answer(Ticket, Said),
+        Zone(StageId, Result<Located, String>),
+    }
+    let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+    let mut watch = Watch::new(wanted, settings, 7);
+    let (mut now, mut sequence) = (Duration::ZERO, 0);
+    let mut due: BTreeMap<(Duration, u64), Due> = BTreeMap::new();
+    let (mut asked, mut zones, mut reports) = (vec![], vec![], vec![]);
+    for _ in 0..100_000 {
+        while let Some(event) = watch.poll_event() {
+            match event {
+                Event::Changed => reports.push(watch.report()),
+                Event::Done(outcome) => {
+                    assert_eq!((watch.poll_query(), watch.poll_timeout()), (None, None));
+                    return Run { outcome, end: now, asked, located: zones, reports };
+                }
+                Event::Locate(locate) => {
+                    sequence += 1;
+                    let found = (scene.locate)(&locate, now);
+                    due.insert((now + ROUND_TRIP, sequence), Due::Zone(locate.stage, found));
+                    zones.push((now, locate));
+                }
+            }
+        }
+        while let Some(question) = watch.poll_query() {
+            let SocketAddr::V4(address) = question.endpoint.address().unwrap() else { panic!("IPv6") };
+            let server = address.ip().octets()[3];
+            asked.push((now, server, question.query.name.clone()));
+            sequence += 1;
+            // A server answers with what it has when the question arrives.
+            let arrival = now + (scene.latency)(server);
+            let said = (scene.script)(server, &question.query.name, arrival);
+            due.insert((arrival, sequence), Due::Answer(question.ticket, said));
+        }
+        let timeout = watch.poll_timeout().expect("a running watch has a timeout");
+        match due.first_key_value().map(|(key, _)| *key) {
+            Some(key) if key.0 <= timeout => {
+                now = now.max(key.0);
+                match due.remove(&key).unwrap() {
+                    Due::Zone(stage, found) => watch.handle_located(now, stage, found),
+                    Due::Answer(ticket, said) => {
+                        let reply = |answer| Reply::new(answer, Transport::Udp, ROUND_TRIP);
+                        watch.handle_answer(now, ticket, said.map(reply));
+                    }
+                }
+            }
+            _ => {
+                now = now.max(timeout);
+                watch.handle_timeout(now);
+            }
+        }
+    }
+    panic!("the watch turns in a circle");
+}
+
+#[test]
+fn what_is_there_already_is_confirmed_in_two_round_trips() {
+    let run = run(&scene(2, |_, owner, _| has_it(owner)), settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert_eq!(run.end, ROUND_TRIP * 3, "zone, first answers, confirmation");
+    assert_eq!((run.questions_to(1), run.questions_to(2)), (2, 2));
+    assert_eq!(run.report().verdict, Verdict::Ready);
+    assert_eq!(run.report().advice, []);
+}
+
+#[test]
+fn a_lagging_server_is_polled_and_the_satisfied_one_left_alone() {
+    let lag = millis(3000);
+    let lagging = scene(2, move |server, owner, now| match server {
+        2 if now < lag => has_it_not(),
+        _ => has_it(owner),
+    });
+    let run = run(&lagging, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert!(run.end >= lag && run.end <= lag + millis(300) + ROUND_TRIP * 2, "detected at {:?}", run.end);
+    assert_eq!(run.questions_to(1), 2, "asked at the beginning and for the confirmation");
+    assert!((11..=16).contains(&run.questions_to(2)), "{} questions", run.questions_to(2));
+    let first = &run.reports.last().unwrap().stages[0].rows[1];
+    assert!(first.since >= lag);
+    let waiting = run.reports.iter().find(|report| report.stages[0].rows.len() == 2).unwrap();
+    assert_eq!(waiting.verdict, Verdict::NotYet);
+}
+
+#[test]
+fn a_dead_server_delays_until_the_grace_is_over_and_is_named() {
+    let mut dead = scene(3, |server, owner, _| match server {
+        3 => Err(TransportError::Timeout),
+        _ => has_it(owner),
+    });
+    dead.latency = Box::new(|server| if server == 3 { millis(2800) } else { ROUND_TRIP });
+    let run = run(&dead, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert_eq!(run.end, GRACE + ROUND_TRIP, "the others are confirmed and the dead one is not waited for");
+    assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
+    assert!(
+        matches!(run.report().advice.as_slice(), [Advice::Unreachable { server, .. }] if server.starts_with("ns3."))
+    );
+}
+
+#[test]
+fn strict_never_forgives_a_dead_server() {
+    let dead =
+        scene(2, |server, owner, _| if server == 2 { Err(TransportError::Refused) } else { has_it(owner) });
+    let run = run(&dead, settings(Policy::Strict, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert_eq!(run.end, DEADLINE);
+}
+
+#[test]
+fn a_denial_is_never_tolerated_however_long_it_lasts() {
+    let lagging = scene(3, |server, owner, _| if server == 3 { has_it_not() } else { has_it(owner) });
+    let run = run(&lagging, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    let Some(Advice::NotYet { servers }) = run.report().advice.first() else {
+        panic!("{:?}", run.report().advice)
+    };
+    assert_eq!(servers, &["ns3.example.com (192.0.2.3:53)"]);
+    let questions = run.questions_to(3);
+    assert!((55..=90).contains(&questions), "40 in 10 s, then ever fewer: {questions}");
+}
+
+#[test]
+fn a_server_that_takes_its_answer_back_is_not_confirmed() {
+    let flapping =
+        scene(
+            1,
+            |_, owner, now| {
+                if (millis(100)..millis(5000)).contains(&now) { has_it_not() } else { has_it(owner) }
+            },
+        );
+    let mut flapping = flapping;
+    flapping.latency = Box::new(|_| millis(60));
+    let run = run(&flapping, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert!(run.end >= millis(5000), "the first answer said yes, the confirmation no: {:?}", run.end);
+}
+
+#[test]
+fn once_asks_everybody_once_and_counts_the_silent_as_dead() {
+    let mixed = scene(3, |server, owner, _| match server {
+        1 => Err(TransportError::Timeout),
+        _ => has_it(owner),
+    });
+    let run = run(&mixed, settings(Policy::All, Sweep::Once));
+    assert!(matches!(run.outcome, Outcome::Finished(_)));
+    assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
+    assert_eq!(run.asked.len(), 3);
+    assert_eq!(run.report().queries(), 3);
+}
+
+#[test]
+fn an_alias_is_followed_and_both_ends_are_confirmed() {
+    let mut aliased = scene(0, |server, owner, _| match server {
+        1 | 2 => answer(owner, vec![Data::Cname(name("x.acme.example"))]),
+        _ => has_it(owner),
+    });
+    aliased.locate = Box::new(|locate, _| match &locate.place {
+        Place::Holding(sought) if *sought == name(NAME) => Ok(located("example.com", &[1, 2])),
+        Place::Holding(_) => Ok(located("acme.example", &[8, 9])),
+        Place::Delegated(_) => panic!("nothing is delegated"),
+    });
+    let run = run(&aliased, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert_eq!(run.end, ROUND_TRIP * 5);
+    assert_eq!((run.questions_to(1), run.questions_to(9)), (2, 2));
+    let aliases: Vec<_> = run.report().aliases().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    assert_eq!(aliases, [(NAME, "x.acme.example")]);
+    assert!(run.asked.iter().all(|(_, server, name)| (*server > 7) == (name.as_str() == "x.acme.example")));
+}
+
+#[test]
+fn a_referral_leads_to_the_zone_below() {
+    let mut delegated = scene(0, |server, owner, _| {
+        if server != 1 {
+            return has_it(owner);
+        }
+        let mut answer = Answer::new(ResponseCode::NOERROR);
+        let ns = Data::Ns(name("ns5._acme-challenge.example.com"));
+        answer.authorities = vec![Record { owner: Some(owner.clone()), ttl: 1, data: ns }];
+        Ok(answer)
+    });
+    delegated.locate = Box::new(|locate, _| match &locate.place {
+        Place::Holding(_) => Ok(located("example.com", &[1])),
+        Place::Delegated(delegation) => Ok(located(delegation.cut.as_str(), &[5])),
+    });
+    let run = run(&delegated, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    let stages = &run.report().stages;
+    assert_eq!(stages[1].origin, Origin::Referral);
+    assert_eq!(stages[1].zone.as_ref().unwrap().apex, name(NAME));
+    assert_eq!(stages[0].rows[0].state, State::Referral { cut: name(NAME) });
+}
+
+#[test]
+fn an_alias_that_is_replaced_by_the_record_is_noticed() {
+    let mut replaced = scene(0, |server, owner, now| match server {
+        1 if now < seconds(7) => answer(owner, vec![Data::Cname(name("dead.acme.example"))]),
+        1 => has_it(owner),
+        _ => has_it_not(),
+    });
+    replaced.locate = Box::new(|locate, _| match &locate.place {
+        Place::Holding(sought) if *sought == name(NAME) => Ok(located("example.com", &[1])),
+        _ => Ok(located("acme.example", &[9])),
+    });
+    let run = run(&replaced, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert!(run.end < seconds(13), "{:?}", run.end);
+    assert_eq!(run.report().stages.len(), 1);
+}
+
+#[test]
+fn a_circle_of_aliases_is_named_and_not_followed() {
+    let mut circle = scene(1, |_, owner, _| {
+        let other = if *owner == name(NAME) { "b.example.com" } else { NAME };
+        answer(owner, vec![Data::Cname(name(other))])
+    });
+    circle.latency = Box::new(|_| millis(1));
+    let run = run(&circle, settings(Policy::Any, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert_eq!(run.report().stages.len(), 2);
+    assert!(run.report().advice.iter().any(|advice| matches!(advice, Advice::AliasChain { .. })));
+    assert!(run.report().to_string().contains("circle"));
+}
+
+#[test]
+fn a_chain_without_end_is_cut_off() {
+    let endless = scene(1, |_, owner, _| {
+        answer(
+            owner,
+            vec![Data::Cname(name(&format!("n{}.example.com", owner.as_str().len())).child("a").unwrap())],
+        )
+    });
+    let longer = scene(1, |_, owner, _| answer(owner, vec![Data::Cname(owner.child("a").unwrap())]));
+    for scene in [endless, longer] {
+        let run = run(&scene, settings(Policy::All, Sweep::Once));
+        assert!(matches!(run.outcome, Outcome::Finished(_)));
+        assert!(run.report().stages.len() <= MAX_CHAIN + 1);
+        assert_eq!(run.report().verdict, Verdict::NotYet);
+    }
+}
+
+#[test]
+fn a_zone_that_is_not_found_is_looked_for_again() {
+    let mut late = scene(1, |_, owner, _| has_it(owner));
+    late.locate = Box::new(|_, now| {
+        if now < seconds(6) { Err("no resolver answers".into()) } else { Ok(located("example.com", &[1])) }
+    });
+    let run = run(&late, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert!((3..=5).contains(&run.located.len()), "every two seconds: {:?}", run.located);
+    let first = &run.reports[0];
+    assert!(
+        matches!(&first.advice[0], Advice::ZoneUnknown { reason, .. } if reason == "no resolver answers")
+    );
+}
+
+#[test]
+fn a_zone_that_moves_while_it_keeps_us_waiting_is_found_again() {
+    let mut moving =
+        scene(
+            0,
+            |server, owner, _| {
+                if server == 1 { Ok(Answer::new(ResponseCode::REFUSED)) } else { has_it(owner) }
+            },
+        );
+    moving.locate = Box::new(|locate, now| {
+        assert_eq!(locate.freshness, if now.is_zero() { Freshness::Cached } else { Freshness::Fresh });
+        Ok(located("example.com", if now < seconds(20) { &[1] } else { &[1, 2, 3] }))
+    });
+    let run = run(&moving, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert!(run.end > ZONE_REFRESH && run.end < ZONE_REFRESH + seconds(6), "{:?}", run.end);
+    assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
+}
+
+#[test]
+fn a_server_without_a_way_to_it_is_not_asked_and_the_remedy_is_named() {
+    let mut unreachable = scene(0, |_, owner, _| has_it(owner));
+    unreachable.locate = Box::new(|_, _| {
+        let mut located = located("example.com", &[1, 2]);
+        located.targets[1].route = Route::None(NoRoute::NoNat64Prefix);
+        Ok(located)
+    });
+    let run = run(&unreachable, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready());
+    assert_eq!((run.questions_to(2), run.end), (0, GRACE + ROUND_TRIP));
+    assert!(matches!(run.report().advice.as_slice(), [Advice::Nat64Missing { .. }]));
+}
+
+#[test]
+fn name_servers_without_an_address_are_named() {
+    let mut nowhere = scene(0, |_, _, _| has_it_not());
+    nowhere.locate = Box::new(|_, _| Ok(Located { targets: vec![], ..located("example.com", &[1]) }));
+    let run = run(&nowhere, settings(Policy::All, Sweep::Once));
+    assert_eq!(run.report().verdict, Verdict::NotYet);
+    assert_eq!(run.report().advice, [Advice::NoAddress { server: "ns1.example.com".into() }]);
+}
+
+#[test]
+fn other_values_are_told_from_no_values() {
+    let stale = scene(2, |server, owner, _| match server {
+        1 => answer(owner, vec![Data::Txt(b"yesterday".to_vec())]),
+        _ => has_it_not(),
+    });
+    let run = run(&stale, settings(Policy::All, Sweep::Once));
+    let advice = &run.report().advice;
+    assert!(
+        matches!(&advice[0], Advice::StaleValue { values, .. } if values == &["yesterday"]),
+        "{advice:?}"
+    );
+    assert!(matches!(&advice[1], Advice::NotYet { servers } if servers.len() == 1), "{advice:?}");
+}
+
+#[test]
+fn answers_to_questions_that_no_longer_matter_are_ignored() {
+    let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+    let mut watch = Watch::new(wanted, settings(Policy::All, Sweep::UntilReady), 1);
+    let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+    watch.handle_located(millis(1), locate.stage, Ok(located("example.com", &[1])));
+    let question = watch.poll_query().unwrap();
+    // The zone moved: the old server is gone, and so is what it may say.
+    watch.handle_located(millis(2), locate.stage, Ok(located("example.com", &[2])));
+    let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+    watch.handle_answer(millis(3), question.ticket, Ok(reply));
+    assert_eq!(watch.report().verdict, Verdict::NotYet);
+    assert_eq!(watch.report().stages[0].rows[0].state, State::Waiting);
+}
+
+#[test]
+fn the_deadline_ends_a_watch_whose_servers_never_answer() {
+    let mut mute = scene(2, |_, _, _| Err(TransportError::Timeout));
+    mute.latency = Box::new(|_| seconds(1_000_000));
+    let run = run(&mute, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert_eq!((run.end, run.asked.len()), (DEADLINE, 2));
+}
+
+#[test]
+fn a_report_reads_well_to_people_and_machines() {
+    let lagging = scene(2, |server, owner, _| if server == 2 { has_it_not() } else { has_it(owner) });
+    let run = run(&lagging, settings(Policy::All, Sweep::Once));
+    assert_eq!(
+        run.report().to_string(),
+        "_acme-challenge.example.com TXT: not yet propagated (2 questions in 0.0 s)\n\
+         \x20 wanted: \"token\"\n\
+         \x20 zone example.com, name servers ns1.example.com, ns2.example.com\n\
+         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] since 0.0 s\n\
+         \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] since 0.0 s\n\
+         \x20 -> not yet at ns2.example.com (192.0.2.2:53): secondaries take from seconds to minutes; if it \
+         stays so, look at the zone transfer (NOTIFY, SOA serial)\n"
+    );
+    let json = serde_json::to_value(run.report()).unwrap();
+    assert_eq!(json["verdict"], "not_yet");
+    assert_eq!(json["stages"][0]["rows"][1]["state"], "lacking");
+    assert_eq!(json["stages"][0]["rows"][1]["last"]["code"], "NXDOMAIN");
+    assert_eq!(json["advice"][0]["advice"], "not_yet");
+    assert_eq!(json["elapsed_ms"], 40);
+}

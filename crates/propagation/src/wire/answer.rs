@@ -12,7 +12,7 @@ use hickory_proto::{
         rdata::opt::{EdnsCode, EdnsOption},
     },
 };
-use perennial_core::DomainName;
+use perennial_core::{DomainName, Retry};
 use serde::{Serialize, Serializer};
 
 use super::Query;
@@ -100,7 +100,7 @@ impl Answer {
         let answer = Self::from_message(&message);
         let ours = match message.queries.as_slice() {
             [question] => {
-                question.query_type() == query.record_type.into()
+                question.query_type() == query.record_type.on_the_wire()
                     && question.query_class() == rr::DNSClass::IN
                     && domain_name(question.name()) == Some(Some(query.name.clone()))
             }
@@ -285,6 +285,12 @@ pub struct Malformed {
 }
 
 impl Malformed {
+    /// Never: the same octets stay what they are. Asking again is another matter.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::Never
+    }
+
     pub(super) fn new(reason: &dyn fmt::Display) -> Self {
         Self { reason: printable(reason.to_string().as_bytes()) }
     }

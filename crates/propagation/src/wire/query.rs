@@ -43,7 +43,7 @@ impl Query {
         let name = rr::Name::from_ascii(format!("{}.", self.name)).map_err(|error| Malformed::new(&error))?;
         let mut message = op::Message::new(id, op::MessageType::Query, op::OpCode::Query);
         message.metadata.recursion_desired = self.recursion_desired;
-        message.add_query(op::Query::query(name, self.record_type.into()));
+        message.add_query(op::Query::query(name, self.record_type.on_the_wire()));
         if edns == Edns::On {
             let mut extension = op::Edns::new();
             extension.set_max_payload(UDP_PAYLOAD);
@@ -90,14 +90,14 @@ pub enum RecordType {
     Txt,
 }
 
-impl From<RecordType> for rr::RecordType {
-    fn from(record_type: RecordType) -> Self {
-        match record_type {
-            RecordType::A => Self::A,
-            RecordType::Aaaa => Self::AAAA,
-            RecordType::Ns => Self::NS,
-            RecordType::Soa => Self::SOA,
-            RecordType::Txt => Self::TXT,
+impl RecordType {
+    pub(super) const fn on_the_wire(self) -> rr::RecordType {
+        match self {
+            Self::A => rr::RecordType::A,
+            Self::Aaaa => rr::RecordType::AAAA,
+            Self::Ns => rr::RecordType::NS,
+            Self::Soa => rr::RecordType::SOA,
+            Self::Txt => rr::RecordType::TXT,
         }
     }
 }

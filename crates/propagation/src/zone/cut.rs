@@ -104,7 +104,6 @@ pub(crate) fn merge(parent: &Delegation, resolver: &[ZoneServer]) -> (Vec<ZoneSe
         .cloned()
         .collect();
     let disjoint = parent_only.len() == parent.name_servers.len();
-    let differ = !resolver.is_empty() && !(parent_only.is_empty() && resolver_only.is_empty());
     let mut servers: Vec<ZoneServer> = Vec::new();
     for name in &parent.name_servers {
         let glue: Vec<IpAddr> =
@@ -116,7 +115,8 @@ pub(crate) fn merge(parent: &Delegation, resolver: &[ZoneServer]) -> (Vec<ZoneSe
     if !disjoint {
         servers.extend(resolver.iter().filter(|server| resolver_only.contains(&server.name)).cloned());
     }
-    if differ {
+    let agree = parent_only.is_empty() && resolver_only.is_empty();
+    if !agree && !resolver.is_empty() {
         let apex = parent.cut.clone();
         evidence.push(Evidence::NameServersDiffer { apex, parent_only, resolver_only });
     }

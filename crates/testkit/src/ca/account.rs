@@ -9,7 +9,7 @@ use super::{
     Verb,
     jwk::Jwk,
     jws::{Jws, Signer},
-    office::{Call, Office, add_header, json as json_response},
+    office::{Call, Office, add_header, json as json_response, typed},
     problem::Problem,
     verb::Route,
 };
@@ -132,11 +132,8 @@ impl Office {
         if let Some(taken) = taken {
             let problem =
                 Problem::new("malformed", StatusCode::CONFLICT, "the new key has an account already");
-            let mut response = super::office::typed(
-                problem.status,
-                "application/problem+json",
-                problem.to_json().to_string(),
-            );
+            let mut response =
+                typed(problem.status, "application/problem+json", problem.to_json().to_string());
             add_header(&mut response, header::LOCATION, &self.url(Route::of(Verb::Account, taken)));
             return Ok(response);
         }

@@ -138,10 +138,10 @@ impl Office {
             json["wildcard"] = true.into();
         }
         let mut response = json_response(StatusCode::OK, &json);
-        if authorization.challenges.iter().any(|challenge| challenge.status.text() == "processing") {
-            if let Some(retry_after) = self.quirks.retry_after() {
-                retry_after.write(response.headers_mut(), call.now);
-            }
+        if authorization.challenges.iter().any(|challenge| challenge.status.text() == "processing")
+            && let Some(retry_after) = self.quirks.retry_after()
+        {
+            retry_after.write(response.headers_mut(), call.now);
         }
         Ok(response)
     }

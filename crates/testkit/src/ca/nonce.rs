@@ -17,10 +17,10 @@ impl Nonces {
         let nonce = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
         self.valid.insert(nonce.clone());
         self.order.push_back(nonce.clone());
-        if self.order.len() > MOST {
-            if let Some(oldest) = self.order.pop_front() {
-                self.valid.remove(&oldest);
-            }
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.valid.remove(&oldest);
         }
         nonce
     }

@@ -113,11 +113,11 @@ impl Office {
         if wanted.not_before.is_some() || wanted.not_after.is_some() {
             return Err(Problem::malformed("notBefore and notAfter cannot be chosen here"));
         }
-        if let Some(profile) = &wanted.profile {
-            if !self.settings.profiles.contains_key(profile) {
-                let detail = format!("there is no profile {profile:?}");
-                return Err(Problem::new("invalidProfile", StatusCode::BAD_REQUEST, detail));
-            }
+        if let Some(profile) = &wanted.profile
+            && !self.settings.profiles.contains_key(profile)
+        {
+            let detail = format!("there is no profile {profile:?}");
+            return Err(Problem::new("invalidProfile", StatusCode::BAD_REQUEST, detail));
         }
         let names = self.names(&wanted.identifiers)?;
         let authorizations = names.iter().map(|name| self.authorize(account, name, call.now)).collect();
@@ -138,14 +138,14 @@ impl Office {
         let id = call.route.id;
         self.own_order(call)?;
         call.must_be_post_as_get()?;
-        if let Some(order) = self.orders.get_mut(&id) {
-            if let Stage::Processing { polls, until, certificate } = order.stage {
-                order.stage = if polls == 0 && call.now >= until {
-                    Stage::Valid { certificate }
-                } else {
-                    Stage::Processing { polls: polls.saturating_sub(1), until, certificate }
-                };
-            }
+        if let Some(order) = self.orders.get_mut(&id)
+            && let Stage::Processing { polls, until, certificate } = order.stage
+        {
+            order.stage = if polls == 0 && call.now >= until {
+                Stage::Valid { certificate }
+            } else {
+                Stage::Processing { polls: polls.saturating_sub(1), until, certificate }
+            };
         }
         self.order_response(id, StatusCode::OK, call.now)
     }
@@ -238,10 +238,10 @@ impl Office {
                 && authorization.wildcard == name.is_wildcard()
                 && authorization.status(now) == AuthorizationStatus::Valid
         };
-        if self.settings.reuse_authorizations {
-            if let Some((id, _)) = self.authorizations.iter().find(|(_, found)| reusable(found)) {
-                return *id;
-            }
+        if self.settings.reuse_authorizations
+            && let Some((id, _)) = self.authorizations.iter().find(|(_, found)| reusable(found))
+        {
+            return *id;
         }
         let id = self.number();
         self.authorizations.insert(id, Authorization::new(account, name, now));
@@ -308,10 +308,11 @@ impl Office {
         }
         let mut response = json_response(code, &json);
         add_header(&mut response, header::LOCATION, &self.url(Route::of(Verb::Order, id)));
-        if matches!(status, OrderStatus::Pending | OrderStatus::Processing) && code == StatusCode::OK {
-            if let Some(retry_after) = self.quirks.retry_after() {
-                retry_after.write(response.headers_mut(), now);
-            }
+        if matches!(status, OrderStatus::Pending | OrderStatus::Processing)
+            && code == StatusCode::OK
+            && let Some(retry_after) = self.quirks.retry_after()
+        {
+            retry_after.write(response.headers_mut(), now);
         }
         Ok(response)
     }

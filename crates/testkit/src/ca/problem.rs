@@ -11,7 +11,7 @@ pub(super) struct Problem {
     pub(super) status: StatusCode,
     detail: String,
     identifier: Option<String>,
-    subproblems: Vec<Problem>,
+    subproblems: Vec<Self>,
     /// The signature algorithms that are understood: RFC 8555 §6.2 wants them beside
     /// `badSignatureAlgorithm`.
     algorithms: &'static [&'static str],

@@ -66,12 +66,12 @@ fn step(zone: &Contents, name: &Name, kind: RecordType, answer: &mut Answer) -> 
         record.name = name.clone();
         record
     };
-    if !matches!(kind, RecordType::CNAME | RecordType::ANY) {
-        if let Some(alias) = zone.records_of(&source, RecordType::CNAME).next() {
-            answer.answers.push(synthesize(alias));
-            if let RData::CNAME(target) = &alias.data {
-                return Step::Alias(target.0.clone());
-            }
+    if !matches!(kind, RecordType::CNAME | RecordType::ANY)
+        && let Some(alias) = zone.records_of(&source, RecordType::CNAME).next()
+    {
+        answer.answers.push(synthesize(alias));
+        if let RData::CNAME(target) = &alias.data {
+            return Step::Alias(target.0.clone());
         }
     }
     let before = answer.answers.len();

@@ -236,10 +236,10 @@ impl Server {
         let (verdict, signer) = tsig::verify(bytes, request, &policy.keys, self.clock.now());
         let outcome = verdict.and_then(|()| self.apply(request, policy));
         response.metadata.response_code = outcome.err().unwrap_or(ResponseCode::NoError);
-        if let Some(signer) = signer {
-            if signer.sign(response).is_none() {
-                response.metadata.response_code = ResponseCode::ServFail;
-            }
+        if let Some(signer) = signer
+            && signer.sign(response).is_none()
+        {
+            response.metadata.response_code = ResponseCode::ServFail;
         }
     }
 

@@ -29,7 +29,7 @@ impl Endpoint {
             return Self::take(address).await;
         }
         let mut set = Self::bind_set(&[address.ip()]).await?;
-        set.pop().ok_or(Error::NoCommonPort { addresses: address.ip().to_string(), attempts: 0 })
+        set.pop().ok_or_else(|| Error::NoCommonPort { addresses: address.ip().to_string(), attempts: 0 })
     }
 
     /// Takes one common port on all these addresses.

@@ -243,10 +243,10 @@ impl Server {
 /// The first answer that says something about the name; the others are asked after a server that fails.
 async fn first_usable(servers: &[SocketAddr], question: &op::Query) -> Option<(SocketAddr, Message)> {
     for server in servers {
-        if let Some(answer) = exchange(*server, question, false).await {
-            if matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
-                return Some((*server, answer));
-            }
+        if let Some(answer) = exchange(*server, question, false).await
+            && matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
+        {
+            return Some((*server, answer));
         }
     }
     None

@@ -134,7 +134,12 @@ async fn an_account_is_found_again_changed_and_deactivated() {
     assert_eq!(client.post("newAccount", &existing).await.problem(), (400, "accountDoesNotExist".into()));
     let disagree = client.post("newAccount", &json!({})).await;
     assert_eq!(disagree.problem(), (403, "userActionRequired".into()));
-    for (contact, kind) in [("tel:1", "unsupportedContact"), ("mailto:a@b,c@d", "invalidContact")] {
+    for (contact, kind) in [
+        ("tel:1", "unsupportedContact"),
+        ("mailto:a@b,c@d", "invalidContact"),
+        ("mailto:@example.com", "invalidContact"),
+        ("mailto:nobody", "invalidContact"),
+    ] {
         let wanted = json!({"termsOfServiceAgreed": true, "contact": [contact]});
         assert_eq!(client.post("newAccount", &wanted).await.problem(), (400, kind.into()));
     }

@@ -1,0 +1,8 @@
+//! The checker against real name servers on loopback that lag, lie and drop.
+#![allow(clippy::unwrap_used)] // The scene's helpers are as much a test as the tests are.
+
+mod scene;
+
+mod authoritative;
+mod resolvers;
+mod split_horizon;

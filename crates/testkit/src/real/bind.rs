@@ -58,7 +58,6 @@ impl Bind {
             address: Ipv4Addr::LOCALHOST.into(),
             port: None,
             primary: None,
-            lagging: false,
             notified: Vec::new(),
         }
     }
@@ -134,7 +133,7 @@ impl Bind {
         control(command).await
     }
 
-    /// Has a secondary ask its primary now; for one that [lags](BindBuilder::lagging) this ends the lag. The
+    /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
     /// transfer itself follows within some 100 ms.
     ///
     /// # Errors
@@ -186,7 +185,6 @@ pub struct BindBuilder {
     address: IpAddr,
     port: Option<u16>,
     primary: Option<SocketAddr>,
-    lagging: bool,
     notified: Vec<SocketAddr>,
 }
 
@@ -214,23 +212,17 @@ impl BindBuilder {
         self
     }
 
-    /// A secondary for all its zones (RFC 1034 §4.3.5), which follows the primary's NOTIFY (RFC 1996) if it
-    /// [sends](Self::notify) one.
+    /// A secondary for all its zones (RFC 1034 §4.3.5).
+    ///
+    /// It learns of a change at once if its primary [notifies](Self::notify) it. Otherwise it lags until
+    /// [`Bind::refresh`]: by itself it asks once an hour.
     #[must_use]
     pub const fn secondary_of(mut self, primary: SocketAddr) -> Self {
         self.primary = Some(primary);
         self
     }
 
-    /// A secondary that takes no NOTIFY and asks no earlier than in an hour: it lags until
-    /// [`Bind::refresh`].
-    #[must_use]
-    pub const fn lagging(mut self) -> Self {
-        self.lagging = true;
-        self
-    }
-
-    /// A secondary to notify of every change, at once.
+    /// A secondary to notify of every change, at once (RFC 1996).
     #[must_use]
     pub fn notify(mut self, secondary: SocketAddr) -> Self {
         self.notified.push(secondary);
@@ -327,8 +319,9 @@ options {{
         let Some(primary) = self.primary else {
             return "type primary; update-policy { grant acme-key zonesub ANY; };".to_owned();
         };
-        let lag = if self.lagging { "allow-notify { none; }; min-refresh-time 3600; " } else { "" };
-        format!("type secondary; {lag}primaries {{ {} port {}; }};", primary.ip(), primary.port())
+        // Nothing that a secondary is told keeps it from heeding its primary's NOTIFY; so whether one is sent
+        // decides whether it lags.
+        format!("type secondary; primaries {{ {} port {}; }};", primary.ip(), primary.port())
     }
 }
 
@@ -400,15 +393,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lagging_secondary_is_stale_until_it_is_refreshed() {
+    async fn a_secondary_that_is_not_notified_is_stale_until_it_is_refreshed() {
         let Some(_) = require(&[Tool::Named, Tool::Nsupdate, Tool::Rndc]) else { return };
         let primary = Bind::builder().zone("example.test").start().await.unwrap();
-        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr()).lagging();
+        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr());
         let secondary = secondary.start().await.unwrap();
         primary.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
         assert_eq!(primary.serial("example.test").await.unwrap(), 2);
         assert_eq!(secondary.serial("example.test").await.unwrap(), 1);
         secondary.refresh("example.test").await.unwrap();
+        while secondary.txt_values(CHALLENGE).await.unwrap() != ["one"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secondary_that_is_notified_follows() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate]) else { return };
+        let port = Port::free(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        let primary = Bind::builder().zone("example.test").notify(address).start().await.unwrap();
+        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr());
+        let secondary = secondary.port(port.number()).start().await.unwrap();
+        primary.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
         while secondary.txt_values(CHALLENGE).await.unwrap() != ["one"] {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perennial_core::{Retry, SecretString};
+use perennial_core::{Retry, SecretString, Timestamp};
 use tokio::sync::watch;
 
 use super::Keeper;
@@ -94,6 +94,7 @@ impl Certificate {
 pub struct Issued {
     pub(super) generation: Generation,
     pub(super) facts: Facts,
+    pub(super) issued_at: Timestamp,
     pub(super) chain_pem: String,
     pub(super) private_key_pem: SecretString,
 }
@@ -103,6 +104,12 @@ impl Issued {
     #[must_use]
     pub const fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// When it was stored.
+    #[must_use]
+    pub const fn issued_at(&self) -> Timestamp {
+        self.issued_at
     }
 
     /// Which of the certificate's generations it is.

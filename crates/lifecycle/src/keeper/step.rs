@@ -23,6 +23,7 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
     let holding = record.current.as_ref().map(|current| Holding {
         facts: &current.facts,
         issued_for: &current.issued_for,
+        issued_at: current.issued_at,
         material,
     });
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
@@ -235,6 +236,7 @@ pub(super) async fn load_current(inner: &Inner, record: &Record) -> Result<Optio
     Ok(Some(Issued {
         generation,
         facts: current.facts.clone(),
+        issued_at: current.issued_at,
         chain_pem: String::from_utf8_lossy(chain.expose()).into_owned(),
         private_key_pem: private_key(&key)?.to_pem(),
     }))

@@ -24,6 +24,8 @@ pub enum Tool {
     Openssl,
     /// The ACME certificate authority for tests.
     Pebble,
+    /// The database server; `initdb` and `pg_ctl` lie beside it.
+    Postgres,
     /// Controls a running `named`.
     Rndc,
     /// The resolver.
@@ -32,8 +34,16 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 7] =
-        [Self::Pebble, Self::Named, Self::Rndc, Self::Nsupdate, Self::Dig, Self::Unbound, Self::Openssl];
+    pub const ALL: [Self; 8] = [
+        Self::Pebble,
+        Self::Named,
+        Self::Rndc,
+        Self::Nsupdate,
+        Self::Dig,
+        Self::Unbound,
+        Self::Postgres,
+        Self::Openssl,
+    ];
 
     /// The name of its executable file.
     #[must_use]
@@ -44,6 +54,7 @@ impl Tool {
             Self::Nsupdate => "nsupdate",
             Self::Openssl => "openssl",
             Self::Pebble => "pebble",
+            Self::Postgres => "postgres",
             Self::Rndc => "rndc",
             Self::Unbound => "unbound",
         }
@@ -57,6 +68,7 @@ impl Tool {
             Self::Named => "bind9",
             Self::Openssl => "openssl",
             Self::Pebble => "pebble",
+            Self::Postgres => "postgresql",
             Self::Rndc => "bind9-utils",
             Self::Unbound => "unbound",
         }
@@ -209,8 +221,22 @@ fn on_path(tool: Tool) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(versions_below(Path::new(POSTGRES_OF_DEBIAN)))
         .map(|directory| directory.join(tool.program()))
         .find(|path| path.is_file())
+}
+
+/// Debian has a directory for each version, such as `15/bin`, and none of them on the `PATH`.
+const POSTGRES_OF_DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The `bin` directories of all versions, the newest first.
+fn versions_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let numbered =
+        entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let mut versions: Vec<(u32, PathBuf)> = numbered.collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path.join("bin")).collect()
 }
 
 /// Test programs lie some levels below the target directory.
@@ -242,6 +268,17 @@ mod tests {
             missing.to_string(),
             "missing: named: run `cargo xtask components`, or put named on the PATH (Debian's package bind9)"
         );
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["9", "15", "common"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let found = versions_below(directory.path());
+        assert_eq!(found, ["15/bin", "9/bin"].map(|name| directory.path().join(name)));
+        assert_eq!(versions_below(Path::new("/nowhere")), [PathBuf::new(); 0]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The tables, and how they come to be.
 //!
 //! Each file `N.sql` beside this one leads from schema `N - 1` to schema `N`. Once released it is never
-//! changed.
+//! changed. `0.sql` makes the table that counts them.
 
 use deadpool_postgres::Client;
 use tokio_postgres::types::Type;
+
+const COUNTER: &str = include_str!("0.sql");
 
 /// The steps, in order; the first leads to schema 1.
 const STEPS: &[&str] = &[include_str!("1.sql")];
@@ -33,12 +35,14 @@ impl From<tokio_postgres::Error> for Fault {
 ///
 /// Where nothing is to be done nothing is locked, so an account that may not create tables will do.
 pub(crate) async fn bring_up_to_date(client: &mut Client) -> Result<(), Fault> {
-    if pending(found(client).await?)?.is_empty() {
+    if is_there(client).await? && pending(found(client).await?)?.is_empty() {
         return Ok(());
     }
     let transaction = client.transaction().await?;
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
-    // Somebody else may have done it while we waited.
+    // Somebody else may have done it while we waited. Looking the name up once more would not tell: within a
+    // transaction PostgreSQL may remember that there was no such table. Making it does, and reading it then.
+    transaction.batch_execute(COUNTER).await?;
     for step in pending(found(transaction.client()).await?)? {
         transaction.batch_execute(step).await?;
     }
@@ -47,12 +51,14 @@ pub(crate) async fn bring_up_to_date(client: &mut Client) -> Result<(), Fault> {
     Ok(transaction.commit().await?)
 }
 
-/// The schema of the database; 0 where there is none.
+/// Whether the table that counts is there.
+async fn is_there(client: &tokio_postgres::Client) -> Result<bool, tokio_postgres::Error> {
+    let statement = "SELECT 1 WHERE to_regclass('perennial_schema') IS NOT NULL";
+    Ok(!client.query_typed(statement, &[]).await?.is_empty())
+}
+
+/// What the table that counts says.
 async fn found(client: &tokio_postgres::Client) -> Result<u32, tokio_postgres::Error> {
-    let there = client.query_typed("SELECT 1 WHERE to_regclass('perennial_schema') IS NOT NULL", &[]).await?;
-    if there.is_empty() {
-        return Ok(0);
-    }
     let rows = client.query_typed("SELECT version::bigint FROM perennial_schema", &[]).await?;
     let version: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
     Ok(u32::try_from(version.max(0)).unwrap_or(u32::MAX))

@@ -130,7 +130,7 @@ impl Bind {
         launch::write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
         let mut command = self.components.find(Tool::Nsupdate)?.command();
         command.arg("-k").arg(self.file("tsig.key")).arg(script);
-        control(command).await
+        launch::control(command).await
     }
 
     /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
@@ -142,7 +142,7 @@ impl Bind {
         let mut command = self.components.find(Tool::Rndc)?.command();
         command.arg("-c").arg(self.file("rndc.conf")).arg("-p").arg(self.control.number().to_string());
         command.args(["refresh", zone]);
-        control(command).await
+        launch::control(command).await
     }
 
     /// Lets it answer nothing from now on: its sockets are open, questions get lost in them. That is how a
@@ -171,7 +171,7 @@ impl Bind {
         // The shell's own `kill`: a minimal system has no program of that name.
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("kill -{signal} {}", self.guard.pid()));
-        control(command).await
+        launch::control(command).await
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -346,20 +346,6 @@ fn stands_still(pid: u32) -> bool {
         // A thread that has ended meanwhile has no state.
         status.lines().find(|line| line.starts_with("State:")).is_none_or(|state| state.contains('T'))
     })
-}
-
-/// Runs a short program to its end, beside the runtime's own threads.
-async fn control(mut command: Command) -> Result<(), Error> {
-    let line = format!("{command:?}");
-    let output = tokio::task::spawn_blocking(move || command.output()).await;
-    let failed = |output: String| Error::Control { command: line, output };
-    match output.map_err(std::io::Error::other).and_then(|output| output) {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            Err(failed(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
-        }
-        Err(error) => Err(failed(error.to_string())),
-    }
 }
 
 #[cfg(test)]

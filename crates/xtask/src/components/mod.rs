@@ -126,9 +126,10 @@ fn take_unpacked(
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
         Tool::Dig | Tool::Named => &["-v"],
-        Tool::Nsupdate | Tool::Unbound => &["-V"],
+        Tool::Ip | Tool::Nsupdate | Tool::Unbound => &["-V"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
+        Tool::Postgres => &["--version"],
         // `rndc` tells it with its usage.
         _ => &[],
     };
@@ -176,6 +177,7 @@ mod tests {
             ),
             ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
             ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some("15.18")),
             ("Pebble version: dev", None),
         ];
         for (text, version) in said {

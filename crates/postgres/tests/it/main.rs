@@ -1,0 +1,6 @@
+//! The store against real PostgreSQL servers.
+
+mod connection;
+mod scene;
+mod schema;
+mod store;

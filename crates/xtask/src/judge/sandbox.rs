@@ -36,7 +36,8 @@ pub(super) fn furnish(addresses: &[Ipv4Addr]) -> Result<(), Error> {
 
 fn ip(arguments: &[&str]) -> Result<(), Error> {
     let components = Components::locate();
-    let mut command = components.find(Tool::Ip)?.command();
+    let ip = components.find(Tool::Ip).map_err(|missing| Error::Missing(vec![missing]))?;
+    let mut command = ip.command();
     command.args(arguments);
     shell::read(command).map(drop)
 }

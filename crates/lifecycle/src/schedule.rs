@@ -124,7 +124,7 @@ pub fn due(life: Life, policy: RenewalPolicy, spread: Spread) -> Timestamp {
     let width = (whole / 10).min(WIDEST_SPREAD);
     let begins = issued_at.max(not_before);
     let earliest = begins + not_after.since(begins) / 4;
-    (wanted - spread.of_width(width)).min(share(19, 20)).max(earliest)
+    (wanted - spread.of_width(width)).min(share(19, 20)).max(earliest).min(not_after)
 }
 
 /// Let's Encrypt's line between short-lived and other certificates.
@@ -147,15 +147,6 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_nearly_over_when_it_comes_does_not_loop() {
-        // An issuer that backdates by 50 minutes of an hour: half of that life is long past.
-        let issued_at = Timestamp::from_unix(3000);
-        let life =
-            Life { not_before: Timestamp::from_unix(0), not_after: Timestamp::from_unix(3600), issued_at };
-        assert_eq!(due(life, RenewalPolicy::Automatic, Spread::NONE).since(issued_at).as_secs(), 150);
-    }
-
-    #[test]
     fn two_thirds_of_a_long_life_and_half_of_a_short_one() {
         assert_eq!(days_until_due(90, RenewalPolicy::Automatic), 60);
         assert_eq!(days_until_due(45, RenewalPolicy::Automatic), 30);
@@ -172,6 +163,19 @@ mod tests {
     fn a_policy_that_leaves_no_time_is_moved_to_the_floor() {
         let policy = RenewalPolicy::Before(Duration::from_secs(300));
         assert_eq!(days_until_due(100, policy), 95);
+    }
+
+    #[test]
+    fn a_certificate_that_is_dated_back_is_not_due_at_once() {
+        let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 4_800);
+        let facts = Facts::from_der(&der).unwrap();
+        let due_when = |issued_at| {
+            let life = Life::new(&facts, Timestamp::from_unix(issued_at));
+            due(life, RenewalPolicy::Automatic, Spread::NONE).unix()
+        };
+        assert_eq!(due_when(0), 2_400);
+        assert_eq!(due_when(3_600), 3_900); // a quarter of the 1200 s that were left
+        assert_eq!(due_when(9_999), 4_800);
     }
 
     #[test]

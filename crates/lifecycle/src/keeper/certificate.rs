@@ -48,7 +48,8 @@ impl Certificate {
         self.state.borrow().trouble.clone()
     }
 
-    /// Waits until a certificate is obtained, verified and stored, and returns it.
+    /// Waits until a certificate is obtained, verified and stored, and returns it. One that the store holds
+    /// already, still valid and for this spec, is returned at once, though it may be due for renewal.
     ///
     /// Passing troubles are waited out: the keeper tries again by itself.
     ///
@@ -106,16 +107,16 @@ impl Issued {
         &self.facts
     }
 
-    /// When it was stored.
-    #[must_use]
-    pub const fn issued_at(&self) -> Timestamp {
-        self.issued_at
-    }
-
     /// Which of the certificate's generations it is.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// When it was stored.
+    #[must_use]
+    pub const fn issued_at(&self) -> Timestamp {
+        self.issued_at
     }
 
     /// The chain as PEM, leaf first.

@@ -30,6 +30,10 @@ pub(crate) struct Sessions {
 /// it shall be the first to speak.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How many idle connections may turn out to be cut, as those are that a firewall has forgotten, within the
+/// time of one wait. To give up a good one by mistake costs a few milliseconds.
+const PROBES: u32 = 8;
+
 impl Sessions {
     pub(crate) fn new(
         target: Target,
@@ -53,7 +57,7 @@ impl Sessions {
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(limit))
             .create_timeout(Some(limit))
-            .recycle_timeout(Some(limit))
+            .recycle_timeout(Some(limit / PROBES))
             .post_create(begin)
             .build();
         match pool {
@@ -102,7 +106,7 @@ impl Sessions {
     }
 
     async fn client(&self, doing: &'static str) -> Result<Client, StoreError> {
-        // Each dead connection may cost one limit before the pool makes a new one; together they may not.
+        // A wait for a free connection, and one until it is usable or a new one is there.
         match timeout(self.limit + self.limit, self.pool.get()).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(self.unavailable(doing, fault::of_pool(&error, self.limit))),

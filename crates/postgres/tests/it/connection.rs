@@ -8,6 +8,12 @@ use perennial_postgres::{Error, PostgresStore};
 use perennial_testkit::real::{self, Postgres, Tool};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::broadcast,
+    task::JoinSet,
+};
+
 use crate::scene::{aside, record, server, store};
 
 #[tokio::test]
@@ -46,6 +52,35 @@ async fn connections_that_somebody_else_ended_are_replaced() {
     let end = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = 'perennial'";
     assert_eq!(aside(server.socket(), end).await, ["1"]);
     store.commit(&record("lasting"), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_a_firewall_has_forgotten_are_replaced() {
+    let Some(server) = server().await else { return };
+    let firewall = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = firewall.local_addr().unwrap().port();
+    let url = server.url().replace(&server.socket_addr().port().to_string(), &port.to_string());
+    let (forget, _) = broadcast::channel::<()>(1);
+    let (to, told) = (server.socket_addr(), forget.clone());
+    let forwarding = tokio::spawn(async move {
+        let mut held = JoinSet::new();
+        while let Ok((mut client, _)) = firewall.accept().await {
+            let mut forgotten = told.subscribe();
+            held.spawn(async move {
+                let mut server = TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    // From now on nothing passes, and nobody is told.
+                    _ = forgotten.recv() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let limit = Duration::from_secs(4);
+    let store = PostgresStore::builder(url).time_limit(limit).connect().await.unwrap();
+    forget.send(()).unwrap();
+    store.commit(&record("lasting"), None).await.unwrap();
+    forwarding.abort();
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! The store against real PostgreSQL servers.
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
 mod connection;
 mod scene;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use perennial_core::{SecretBytes, Timestamp};
+use perennial_core::{Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{Failures, IssueErrorClass, Slot, Store as _, StoreError, Version, store::laws};
 use perennial_postgres::PostgresStore;
 use tokio::{sync::Barrier, task::JoinSet};
@@ -78,6 +78,7 @@ async fn what_an_outsider_said_is_kept_to_the_letter() {
         retry_at: Timestamp::from_unix(8),
         class: IssueErrorClass::Transient,
         message: said.to_owned(),
+        retry: Retry::Backoff,
     });
     let version = store.commit(&record, None).await.unwrap();
     assert_eq!(store.load(record.id()).await.unwrap(), Some((version, record)));

@@ -42,9 +42,6 @@ impl DomainName {
         if rest.is_empty() {
             return Err(fault(Problem::Empty));
         }
-        if rest.parse::<std::net::IpAddr>().is_ok() {
-            return Err(fault(Problem::IpAddress));
-        }
         let ascii = if rest.is_ascii() {
             // UTS #46 would refuse nothing here that the label rules below do not, but for bad Punycode,
             // and it would refuse underscores in some modes: plain ASCII goes the plain way.
@@ -58,6 +55,9 @@ impl DomainName {
         } else {
             idna::domain_to_ascii(rest).map_err(|_| fault(Problem::NotIdna))?
         };
+        if ascii.parse::<std::net::IpAddr>().is_ok() {
+            return Err(fault(Problem::IpAddress)); // Written in full-width digits, for instance.
+        }
         for label in ascii.split('.') {
             check_label(label).map_err(fault)?;
         }
@@ -274,10 +274,21 @@ mod tests {
         assert_eq!(problem("*a.b"), Problem::MisplacedWildcard);
         assert_eq!(problem("192.0.2.1"), Problem::IpAddress);
         assert_eq!(problem("2001:db8::1"), Problem::IpAddress);
+        assert_eq!(problem("１９２.0.2.1"), Problem::IpAddress);
+        assert_eq!(problem("*.192.0.2.1"), Problem::IpAddress);
+        assert_eq!(problem("＊.example"), Problem::MisplacedWildcard);
+        assert_eq!(problem("a-.example"), Problem::BadHyphen { label: "a-".into() });
+        assert_eq!(problem("_.example"), Problem::BadHyphen { label: "_".into() });
         assert_eq!(problem("a b.example"), Problem::BadCharacter { character: ' ' });
         assert_eq!(problem("-a.example"), Problem::BadHyphen { label: "-a".into() });
         assert_eq!(problem("xn--a.example"), Problem::NotIdna);
         assert!(matches!(problem(&format!("{}.example", "a".repeat(64))), Problem::LabelTooLong { .. }));
+        assert!(DomainName::parse(&format!("{}.example", "a".repeat(63))).is_ok());
+        let longest = format!("{}.abc", vec!["abcdefghi"; 25].join("."));
+        assert_eq!(longest.len(), 253);
+        assert!(DomainName::parse(&longest).is_ok());
+        assert!(matches!(problem(&format!("{longest}d")), Problem::NameTooLong { length: 254 }));
+        assert!(matches!(problem(&format!("*.{longest}")), Problem::NameTooLong { length: 255 }));
         let long = vec!["abcdefghi"; 26].join(".");
         assert!(matches!(problem(&long), Problem::NameTooLong { length: 259 }));
     }

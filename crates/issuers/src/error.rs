@@ -1,6 +1,6 @@
 //! What can go wrong while a certificate is issued, sorted by whose fault it is.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use perennial_acme::{CertificateFault, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
@@ -46,6 +46,17 @@ pub enum Error {
     /// The journal could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something took longer than it may.
+    #[error(
+        "{doing} took longer than {:.1} s: see whether the provider and the CA answer, or allow more time",
+        limit.as_secs_f64()
+    )]
+    TooSlow {
+        /// What.
+        doing: &'static str,
+        /// How long it might have taken.
+        limit: Duration,
+    },
     /// The chain cannot be read.
     #[error("the CA's certificate cannot be read: {0}")]
     Unreadable(#[from] FactsError),
@@ -58,7 +69,7 @@ impl Error {
         match self {
             Self::AccountFile { .. } | Self::Configuration { .. } | Self::NoSolver { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
-            Self::Unreadable(_) => Retry::Backoff,
+            Self::TooSlow { .. } | Self::Unreadable(_) => Retry::Backoff,
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
@@ -76,7 +87,7 @@ impl Error {
             Self::Acme(error) => acme_class(error),
             Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
-            Self::Propagation(_) => IssueErrorClass::Transient,
+            Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
         }

@@ -1,13 +1,13 @@
 //! Keep, wait or renew: the one sentence that must never be wrong.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateSpec, Facts, Failures,
-    schedule::{Spread, due},
+    schedule::{Life, Spread, due},
 };
 
 /// What to do next about one certificate.
@@ -78,6 +78,8 @@ pub struct Holding<'a> {
     pub facts: &'a Facts,
     /// What was asked for when it was issued.
     pub issued_for: &'a CertificateSpec,
+    /// When it was stored.
+    pub issued_at: Timestamp,
     /// How its key and chain were found.
     pub material: Material,
 }
@@ -105,7 +107,9 @@ pub fn decide(
     failures: Option<&Failures>,
     now: Timestamp,
 ) -> Decision {
-    let due_at = holding.map(|held| due(held.facts, *spec.renewal_policy(), Spread::of(spec.id())));
+    let due_at = holding.map(|held| {
+        due(Life::new(held.facts, held.issued_at), *spec.renewal_policy(), Spread::of(spec.id()))
+    });
     let why = match (holding, due_at) {
         (Some(held), Some(due_at)) => match reason(spec, held, due_at, now) {
             Some(why) => why,
@@ -113,11 +117,16 @@ pub fn decide(
         },
         _ => Reason::DoesNotExist,
     };
-    match failures.map(|failures| failures.retry_at).filter(|retry_at| *retry_at > now) {
-        Some(until) => Decision::Wait { until, why },
+    // A failure in the future was written by a clock that has been put right since: its wait may last years.
+    let counts = |failures: &&Failures| failures.retry_at > now && failures.last_at <= now + CLOCK_CORRECTION;
+    match failures.filter(counts) {
+        Some(failures) => Decision::Wait { until: failures.retry_at, why },
         None => Decision::Renew { why },
     }
 }
+
+/// How far clocks of replicas may differ without one taking the other's failures for nonsense.
+const CLOCK_CORRECTION: Duration = Duration::from_secs(3600);
 
 fn reason(spec: &CertificateSpec, held: Holding<'_>, due_at: Timestamp, now: Timestamp) -> Option<Reason> {
     match held.material {
@@ -145,6 +154,7 @@ fn reason(spec: &CertificateSpec, held: Holding<'_>, due_at: Timestamp, now: Tim
 mod tests {
     use super::*;
     use crate::{IssueErrorClass, KeyAlgorithm};
+    use perennial_core::Retry;
 
     const DAY: i64 = 86_400;
 
@@ -164,7 +174,8 @@ mod tests {
         now: i64,
     ) -> Decision {
         let (facts, issued_for) = (facts(), self::spec());
-        let held = Holding { facts: &facts, issued_for: &issued_for, material };
+        let issued_at = Timestamp::from_unix(0);
+        let held = Holding { facts: &facts, issued_for: &issued_for, issued_at, material };
         decide(spec, Some(held), failures, Timestamp::from_unix(now))
     }
 
@@ -204,15 +215,29 @@ mod tests {
         assert_eq!(decided(&spec(), Material::Whole, None, until.unix()), renew(Reason::Renewing));
     }
 
-    #[test]
-    fn a_failure_holds_the_next_attempt_back_and_nothing_else() {
-        let failures = Failures {
+    fn failed(at: i64) -> Failures {
+        Failures {
             count: 1,
-            last_at: Timestamp::from_unix(61 * DAY),
-            retry_at: Timestamp::from_unix(61 * DAY + 60),
+            last_at: Timestamp::from_unix(at),
+            retry_at: Timestamp::from_unix(at + 60),
             class: IssueErrorClass::Transient,
             message: "the CA was busy".into(),
-        };
+            retry: Retry::Backoff,
+        }
+    }
+
+    #[test]
+    fn a_failure_that_a_wrong_clock_dated_in_the_future_holds_nothing_back() {
+        let future = failed(5_000 * DAY);
+        assert_eq!(decided(&spec(), Material::Whole, Some(&future), 61 * DAY), renew(Reason::Renewing));
+        let skewed = failed(61 * DAY + 30);
+        let waits = Decision::Wait { until: skewed.retry_at, why: Reason::Renewing };
+        assert_eq!(decided(&spec(), Material::Whole, Some(&skewed), 61 * DAY), waits);
+    }
+
+    #[test]
+    fn a_failure_holds_the_next_attempt_back_and_nothing_else() {
+        let failures = failed(61 * DAY);
         let waits = Decision::Wait { until: failures.retry_at, why: Reason::Renewing };
         assert_eq!(decided(&spec(), Material::Whole, Some(&failures), 61 * DAY + 59), waits);
         assert_eq!(

@@ -3,7 +3,8 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use crate::StoreError;
@@ -33,13 +34,23 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: Mode) -> Result<(), Sto
     sync_directory(path.parent()).map_err(fault("make durable"))
 }
 
-/// Makes a directory and its parents, readable by the owner alone.
+/// Makes a directory and its parents, durably, readable by the owner alone.
 pub(crate) fn create_directory(path: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !is_there(ancestor)).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| io_error("create directory", path, &error))
+    builder.create(path).map_err(|error| io_error("create directory", path, &error))?;
+    // A file is not durable in a directory that its own parent may forget.
+    missing.into_iter().rev().try_for_each(|made| {
+        sync_directory(made.parent()).map_err(|error| io_error("make durable", made, &error))
+    })
+}
+
+/// The parent of a relative name is the empty path, which means the working directory.
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.exists()
 }
 
 /// The content of a file, or `None` when there is none.
@@ -55,6 +66,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 pub(crate) fn sync_directory(directory: Option<&Path>) -> io::Result<()> {
     match directory {
         #[cfg(unix)]
+        Some(directory) if directory.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        #[cfg(unix)]
         Some(directory) => File::open(directory)?.sync_all(),
         _ => Ok(()),
     }
@@ -64,17 +77,20 @@ pub(crate) fn io_error(doing: &'static str, path: &Path, error: &io::Error) -> S
     StoreError::Io { doing, path: path.to_owned(), reason: error.to_string() }
 }
 
-/// A name beside the file that no reader looks for.
-pub(crate) fn temporary_beside(path: &Path) -> std::path::PathBuf {
+/// A name beside the file that no reader looks for and no other writer uses.
+pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{}-{}.new", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     path.with_file_name(name)
 }
 
 fn write_new(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
+    // A crashed process with our number may have left one; a new file has nobody else's mode or readers.
+    let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -83,7 +99,7 @@ fn write_new(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
             Mode::Public => 0o644,
         };
         let mut file = options.mode(bits).open(path)?;
-        // The umask may have taken bits, and a leftover of a crash may have others.
+        // The umask may have taken bits.
         file.set_permissions(fs::Permissions::from_mode(bits))?;
         file.write_all(content)?;
         file.sync_all()
@@ -113,6 +129,27 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), b"old");
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn a_bare_file_name_lies_in_the_working_directory() {
+        assert!(is_there(Path::new("")));
+        sync_directory(Path::new("file").parent()).unwrap();
+    }
+
+    #[test]
+    fn writers_of_one_file_at_once_leave_one_whole_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let contents: Vec<_> = (b'a'..=b'h').map(|letter| vec![letter; 100_000]).collect();
+        std::thread::scope(|scope| {
+            for content in &contents {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| replace(path, content, Mode::Public).unwrap()));
+            }
+        });
+        assert!(contents.contains(&read(&path).unwrap().unwrap()), "contents were mixed");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

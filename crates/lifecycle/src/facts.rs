@@ -22,7 +22,8 @@ pub struct Facts {
     pub names: BTreeSet<DomainName>,
     /// Its other alternative names, as text: IP addresses, URIs, malformed DNS names.
     pub other_names: Vec<String>,
-    /// Who signed it, as the text form of the distinguished name.
+    /// Who signed it, as the text form of the distinguished name, fit to be shown: without control
+    /// characters, 300 characters at most.
     pub issuer: String,
     /// Its serial number in lower-case hex, as many digits as its bytes have.
     pub serial: String,
@@ -56,7 +57,7 @@ impl Facts {
                 Some(dns) => {
                     names.insert(dns);
                 }
-                None => other_names.push(name.to_string()),
+                None => other_names.push(printable(&name.to_string())),
             }
         }
         Ok(Self {
@@ -64,7 +65,7 @@ impl Facts {
             not_after: Timestamp::from_unix(certificate.validity().not_after.timestamp()),
             names,
             other_names,
-            issuer: certificate.issuer().to_string(),
+            issuer: printable(&certificate.issuer().to_string()),
             serial: hex(certificate.raw_serial()),
             fingerprint: sha256_hex(der),
             public_key_fingerprint: sha256_hex(certificate.public_key().raw),
@@ -106,6 +107,16 @@ fn dns_name(name: &GeneralName<'_>) -> Option<DomainName> {
         GeneralName::DNSName(text) => DomainName::parse(text).ok(),
         _ => None,
     }
+}
+
+/// Whoever signs writes these texts, and they end up on terminals: escape sequences and characters that turn
+/// the direction of writing (UAX #9 §2) are replaced.
+fn printable(text: &str) -> String {
+    let loud = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(300).map(|c| if loud(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
@@ -166,6 +177,15 @@ pub(crate) mod tests {
         assert_eq!(facts.other_names.len(), 1, "{:?}", facts.other_names);
         assert!(facts.has_key(&key));
         assert!(!facts.has_key(&PrivateKey::generate(crate::KeyAlgorithm::EcdsaP256).unwrap()));
+    }
+
+    #[test]
+    fn what_a_ca_calls_itself_does_not_reach_a_terminal_raw() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Evil\u{1b}[2J\u{202e} CA");
+        let facts = Facts::from_der(params.self_signed(&key).unwrap().der()).unwrap();
+        assert_eq!(facts.issuer, "CN=Evil\u{fffd}[2J\u{fffd} CA");
     }
 
     #[test]

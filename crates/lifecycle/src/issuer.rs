@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use perennial_core::{DomainName, Retry};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{CertificateId, Facts, FactsError, Journal, StoreError};
@@ -89,11 +89,19 @@ impl IssuedChain {
     /// Reads a PEM chain, leaf first.
     ///
     /// # Errors
-    /// [`FactsError`] when it holds no certificate or something else beside.
+    /// [`FactsError`] when it holds no certificate or something else beside: a chain is readable by
+    /// everybody, and some interfaces return the private key in the same text.
     pub fn from_pem(pem: impl Into<String>) -> Result<Self, FactsError> {
         let pem = pem.into();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            certificate.map_err(|error| FactsError::Malformed { reason: error.to_string() })?;
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()) {
+            match section {
+                Ok((SectionKind::Certificate, _)) => {}
+                Ok((kind, _)) => {
+                    let reason = format!("the chain holds a {kind:?} beside its certificates");
+                    return Err(FactsError::Malformed { reason });
+                }
+                Err(error) => return Err(FactsError::Malformed { reason: error.to_string() }),
+            }
         }
         let facts = Facts::from_pem(pem.as_bytes())?;
         Ok(Self { pem, facts })
@@ -173,5 +181,23 @@ impl fmt::Display for IssueErrorClass {
             Self::Transient => "network or issuer, for now",
             Self::Validation => "the proof was not seen",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_with_a_private_key_in_it_is_refused() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        assert_eq!(IssuedChain::from_pem(chain.as_str()).unwrap().pem(), chain);
+        let error = IssuedChain::from_pem(format!("{chain}{}", key.serialize_pem())).unwrap_err();
+        assert!(error.to_string().contains("PrivateKey"), "{error}");
+        assert_eq!(IssuedChain::from_pem("").unwrap_err(), FactsError::NoCertificate);
+        let cut = format!("{chain}{}", &chain[..chain.len() / 2]);
+        assert!(matches!(IssuedChain::from_pem(cut), Err(FactsError::Malformed { .. })));
     }
 }

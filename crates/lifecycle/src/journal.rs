@@ -106,6 +106,20 @@ impl Journal {
         .await
     }
 
+    /// Forgets how far the issuer has come: what it got cannot be used, and the next call begins anew. Debts
+    /// stay.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is forgotten then.
+    pub async fn start_over(&self) -> Result<(), StoreError> {
+        self.change(|record| {
+            if let Some(attempt) = &mut record.attempt {
+                attempt.progress = None;
+            }
+        })
+        .await
+    }
+
     /// What this issuer presented for this certificate and has not removed yet, in earlier calls too.
     pub async fn debts(&self) -> Vec<Progress> {
         let state = self.state.lock().await;

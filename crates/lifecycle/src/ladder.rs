@@ -12,7 +12,11 @@ use crate::{IssueErrorClass, schedule::Spread};
 /// up to a day for what somebody must mend (a forbidden name, a wrong secret). While a certificate is still
 /// valid the wait is at most an eighth of the life that is left, so that attempts grow denser as the end
 /// comes near. The spread lengthens each wait by up to a quarter, so that a fleet that failed together does
-/// not return together. A moment that the issuer named ([`Retry::At`]) always wins.
+/// not return together.
+///
+/// A moment that the issuer named ([`Retry::At`]) is waited for however late it is. It does not hurry us: a
+/// server that says "one second" to everything is asked at most once a minute, and less often the longer it
+/// goes on, down to once in ten minutes.
 ///
 /// ```
 /// use perennial_core::{Retry, Timestamp};
@@ -34,18 +38,16 @@ pub fn next_attempt(
     spread: Spread,
 ) -> Timestamp {
     if let Retry::At(moment) = retry {
-        // A moment in the past would be a hot loop; a second is the least the clock can tell.
-        return moment.max(now + Duration::from_secs(1));
+        return moment.max(now + Duration::from_secs(doubled(MINUTE, count).min(10 * MINUTE)));
     }
     let (base, cap) = match (retry, class) {
         (Retry::Never, _)
         | (_, IssueErrorClass::Policy | IssueErrorClass::Auth | IssueErrorClass::Contract) => {
             (HOUR, 24 * HOUR)
         }
-        _ => (60, 6 * HOUR),
+        _ => (MINUTE, 6 * HOUR),
     };
-    let doubled = base << count.saturating_sub(1).min(16);
-    let mut wait = doubled.min(cap);
+    let mut wait = doubled(base, count).min(cap);
     if let Some(left) = expires.map(|expires| now.until(expires).as_secs()).filter(|left| *left > 0) {
         wait = wait.min((left / 8).max(SHORTEST));
     }
@@ -53,7 +55,14 @@ pub fn next_attempt(
     now + stretched
 }
 
-const HOUR: u64 = 3600;
+const fn doubled(base: u64, count: u32) -> u64 {
+    let doublings = count.saturating_sub(1);
+    // Every cap is reached before this many.
+    base << if doublings < 16 { doublings } else { 16 }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
 /// Even a certificate that ends within minutes is not worth more than one attempt every half minute.
 const SHORTEST: u64 = 30;
 
@@ -82,9 +91,26 @@ mod tests {
     }
 
     #[test]
-    fn the_moment_that_the_issuer_named_wins_and_never_lies_in_the_past() {
-        let named = Retry::At(Timestamp::from_unix(7));
-        assert_eq!(wait(9, IssueErrorClass::Transient, named, Some(8)), 7);
-        assert_eq!(wait(9, IssueErrorClass::Transient, Retry::At(Timestamp::from_unix(-5)), None), 1);
+    fn the_moment_that_the_issuer_named_is_waited_for_but_does_not_hurry_us() {
+        let wait_for = |count, moment| {
+            wait(count, IssueErrorClass::Transient, Retry::At(Timestamp::from_unix(moment)), Some(8))
+        };
+        assert_eq!(wait_for(1, 86_400), 86_400);
+        assert_eq!(wait_for(1, -5), 60);
+        assert_eq!(wait_for(2, 1), 120);
+        assert_eq!(wait_for(u32::MAX, 1), 600);
+    }
+
+    #[test]
+    fn a_fleet_that_failed_together_does_not_return_together() {
+        let now = Timestamp::from_unix(0);
+        let mut waits = std::collections::BTreeSet::new();
+        for i in 0..100 {
+            let spread = Spread::of(&format!("host-{i}").parse().unwrap());
+            let next = next_attempt(7, IssueErrorClass::Transient, Retry::Backoff, now, None, spread).unix();
+            assert!((3_840..=4_800).contains(&next), "{next}");
+            waits.insert(next);
+        }
+        assert!(waits.len() > 80, "{} different moments", waits.len());
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use perennial_core::Timestamp;
+use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateSpec, Facts, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
+use crate::{CertificateSpec, Facts, IssueError, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
 ///
@@ -19,6 +19,9 @@ pub struct Record {
     pub spec: CertificateSpec,
     /// What it is, once there is one.
     pub current: Option<Current>,
+    /// Which generation served before, kept to go back to by hand; older ones are forgotten.
+    #[serde(default)]
+    pub previous: Option<Generation>,
     /// The issuance under way, if any: it survives a crash.
     pub attempt: Option<Attempt>,
     /// What issuers presented and have not removed yet. It outlives the attempt, and is paid after a crash
@@ -42,6 +45,7 @@ impl Record {
             schema: Self::SCHEMA,
             spec,
             current: None,
+            previous: None,
             attempt: None,
             debts: Vec::new(),
             failures: None,
@@ -72,15 +76,6 @@ impl Generation {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
-    }
-
-    /// The one before this, or `None` at the first.
-    #[must_use]
-    pub const fn previous(self) -> Option<Self> {
-        match self.0 {
-            0 | 1 => None,
-            number => Some(Self(number - 1)),
-        }
     }
 
     pub(crate) const fn from_number(number: u32) -> Self {
@@ -146,4 +141,30 @@ pub struct Failures {
     pub class: IssueErrorClass,
     /// What the last one said.
     pub message: String,
+    /// What the last one said about trying again.
+    pub retry: Retry,
+}
+
+impl Failures {
+    /// The last failure as the error it was: a program that starts again learns what its predecessor knew.
+    #[must_use]
+    pub fn error(&self) -> IssueError {
+        IssueError::new(self.class, self.message.as_str(), self.retry)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A certificate that serves, for tests that need one in a record.
+    pub(crate) fn current(generation: u32) -> Current {
+        let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 1_000);
+        Current {
+            generation: Generation(generation),
+            issued_for: CertificateSpec::new("a", ["a.example"]).unwrap(),
+            facts: Facts::from_der(&der).unwrap(),
+            issued_at: Timestamp::from_unix(0),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! [`HttpClient`] over reqwest, rustls and ring.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::{HttpClient, HttpError};
+use crate::SecretString;
 
 /// The default [`HttpClient`]: reqwest over rustls with ring.
 ///
@@ -18,7 +19,7 @@ use super::{HttpClient, HttpError};
 /// (`HTTPS_PROXY`, `NO_PROXY`), speaks HTTP/1.1 and HTTP/2, and follows redirects of GET and HEAD only.
 ///
 /// Cloning is cheap and shares the connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReqwestClient {
     inner: ::reqwest::Client,
     body_limit: usize,
@@ -77,6 +78,17 @@ impl ReqwestClient {
         *response.version_mut() = version;
         *response.headers_mut() = headers;
         Ok(response)
+    }
+}
+
+/// Without the connections and the proxy: its URL may hold a password.
+impl fmt::Debug for ReqwestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inner: _, body_limit, scheme } = self;
+        f.debug_struct("ReqwestClient")
+            .field("body_limit", body_limit)
+            .field("scheme", scheme)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,16 +200,30 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Settings of a [`ReqwestClient`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ReqwestClientBuilder {
     body_limit: usize,
     connect_timeout: Duration,
-    proxy: Option<String>,
+    /// The URL may hold a password.
+    proxy: Option<SecretString>,
     roots: Vec<u8>,
     scheme: SchemePolicy,
     timeout: Duration,
     user_agent: String,
+}
+
+impl fmt::Debug for ReqwestClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestClientBuilder")
+            .field("body_limit", &self.body_limit)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("proxy", &self.proxy.as_ref().map(|_| "set"))
+            .field("scheme", &self.scheme)
+            .field("timeout", &self.timeout)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for ReqwestClientBuilder {
@@ -230,8 +256,8 @@ impl ReqwestClientBuilder {
     }
 
     /// A proxy URL (`http://`, `https://` or `socks5://`) for every request, instead of the one that the
-    /// environment names.
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+    /// environment names. A password in it is never shown.
+    pub fn proxy(mut self, url: impl Into<SecretString>) -> Self {
         self.proxy = Some(url.into());
         self
     }
@@ -280,7 +306,7 @@ impl ReqwestClientBuilder {
             .timeout(self.timeout)
             .user_agent(self.user_agent);
         if let Some(url) = &self.proxy {
-            let proxy = ::reqwest::Proxy::all(url).map_err(|error| bad(url, &error))?;
+            let proxy = ::reqwest::Proxy::all(url.expose()).map_err(|error| bad("the proxy", &error))?;
             builder = builder.proxy(proxy);
         }
         let inner = builder.build().map_err(|error| bad("any URL", &error))?;

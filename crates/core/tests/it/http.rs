@@ -136,6 +136,41 @@ async fn nobody_there_is_told_from_a_broken_exchange() {
 }
 
 #[tokio::test]
+async fn a_proxy_is_used_and_its_password_never_shown() {
+    let proxy = Server::plain(|head| {
+        assert!(head.starts_with("GET http://ca.example/dir "), "{head}");
+        assert!(head.to_lowercase().contains("proxy-authorization: basic"), "{head}");
+        ok("through the proxy")
+    })
+    .await;
+    let url = format!("http://user:hunter2@{}", proxy.address);
+    let builder = ReqwestClient::builder().dangerous_allow_http().proxy(url);
+    assert!(!format!("{builder:?}").contains("hunter2"));
+    let client = builder.build().unwrap();
+    assert!(!format!("{client:?}").contains("hunter2"));
+    let response = client.send(get("http://ca.example/dir")).await.unwrap();
+    assert_eq!(response.body().as_ref(), b"through the proxy");
+    let error = ReqwestClient::builder().proxy("http://user:hunter2@:::").build().unwrap_err();
+    assert!(error.to_string().contains("the proxy") && !error.to_string().contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_is_taken() {
+    for announced in [true, false] {
+        let server = Server::plain(move |_| {
+            if announced {
+                ok(&"x".repeat(1000))
+            } else {
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", "x".repeat(1000)).into_bytes()
+            }
+        })
+        .await;
+        let client = ReqwestClient::builder().dangerous_allow_http().body_limit(1000).build().unwrap();
+        assert_eq!(client.send(get(&server.url("/"))).await.unwrap().body().len(), 1000);
+    }
+}
+
+#[tokio::test]
 async fn every_status_is_a_response() {
     let server =
         Server::plain(|_| b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())

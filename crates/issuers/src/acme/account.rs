@@ -1,6 +1,6 @@
 //! The account at the CA: made once, kept, and shared by every certificate of the issuer (RFC 8555 §7.3).
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use perennial_acme::{Account, Client, Es256, NewAccount};
 use perennial_core::{SecretBytes, SecretString};
@@ -21,11 +21,17 @@ pub(super) struct AccountKeeper {
     known: Mutex<Option<Account>>,
 }
 
-/// What is kept: the key first, the URL once the CA has answered.
+/// What is kept: an account for each CA, by its directory. Who goes from a staging CA to the real one, and
+/// perhaps back, loses neither key.
+#[derive(Default, Serialize, Deserialize)]
+struct Accounts {
+    accounts: BTreeMap<String, Credentials>,
+}
+
+/// The key first, the URL once the CA has answered.
 #[derive(Serialize, Deserialize)]
 struct Credentials {
-    directory: String,
-    account_url: Option<String>,
+    url: Option<String>,
     private_key_pem: String,
 }
 
@@ -47,42 +53,54 @@ impl AccountKeeper {
         if let Some(account) = &*known {
             return Ok(account.clone());
         }
-        let account = self.find_or_register(client, journal).await?;
+        let account = self.find_or_register(client, journal, None).await?;
         *known = Some(account.clone());
         Ok(account)
     }
 
-    /// Forgets the account in memory, for a CA that has forgotten it too.
-    pub(super) async fn forget(&self) {
-        *self.known.lock().await = None;
+    /// The account that takes the place of one that the CA has forgotten: registered anew, with the same key.
+    pub(super) async fn replacement(
+        &self,
+        gone: &Account,
+        client: &Client,
+        journal: &Journal,
+    ) -> Result<Account, Error> {
+        let mut known = self.known.lock().await;
+        if let Some(account) = known.as_ref().filter(|account| account.url() != gone.url()) {
+            return Ok(account.clone()); // Another certificate met the same and was quicker.
+        }
+        let account = self.find_or_register(client, journal, Some(gone.url())).await?;
+        *known = Some(account.clone());
+        Ok(account)
     }
 
-    async fn find_or_register(&self, client: &Client, journal: &Journal) -> Result<Account, Error> {
-        let kept = self.load(journal).await?.filter(|kept| kept.directory == self.directory);
-        if let Some((url, kept)) = kept.as_ref().and_then(|kept| Some((kept.account_url.as_deref()?, kept))) {
-            return Ok(client.account(url, Arc::new(self.key(kept)?))?);
-        }
-        let mut credentials = match kept {
-            Some(kept) => kept,
-            None => {
-                let key =
-                    Es256::generate().map_err(|error| Error::Configuration { reason: error.to_string() })?;
-                Credentials {
-                    directory: self.directory.clone(),
-                    account_url: None,
-                    private_key_pem: key.to_pkcs8_pem().expose().to_owned(),
+    async fn find_or_register(
+        &self,
+        client: &Client,
+        journal: &Journal,
+        gone: Option<&str>,
+    ) -> Result<Account, Error> {
+        let mut kept = self.load(journal).await?;
+        let key = match kept.accounts.get(&self.directory) {
+            Some(own) => {
+                let key = Arc::new(self.key(own)?);
+                if let Some(url) = own.url.as_deref().filter(|url| Some(*url) != gone) {
+                    return Ok(client.account(url, key)?);
                 }
+                key
             }
+            None => Arc::new(
+                Es256::generate().map_err(|error| Error::Configuration { reason: error.to_string() })?,
+            ),
         };
-        self.keep(&credentials, journal).await?;
+        self.keep(&mut kept, None, &key, journal).await?;
         let wanted = self
             .contacts
             .iter()
             .fold(NewAccount::new(), |account, contact| account.contact(contact.as_str()));
         let wanted = if self.agreed { wanted.agree_to_terms() } else { wanted };
-        let account = client.register(wanted, Arc::new(self.key(&credentials)?)).await?;
-        credentials.account_url = Some(account.url().to_string());
-        self.keep(&credentials, journal).await?;
+        let account = client.register(wanted, key.clone()).await?;
+        self.keep(&mut kept, Some(account.url()), &key, journal).await?;
         Ok(account)
     }
 
@@ -91,27 +109,45 @@ impl AccountKeeper {
         Es256::from_pkcs8_pem(&pem).map_err(|error| self.damaged(&format!("private_key_pem: {error}")))
     }
 
-    async fn load(&self, journal: &Journal) -> Result<Option<Credentials>, Error> {
+    async fn load(&self, journal: &Journal) -> Result<Accounts, Error> {
         let bytes = match &self.file {
             None => journal.issuer_state().await?,
-            Some(path) if !path.exists() => None,
-            Some(path) => Some(
-                SecretBytes::from_file(path)
-                    .map_err(|error| Error::AccountFile { path: path.clone(), reason: error.to_string() })?,
-            ),
+            Some(path) => {
+                let path = path.clone();
+                blocking(move || match fs::read(&path) {
+                    Ok(bytes) => Ok(Some(SecretBytes::new(bytes))),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Error::AccountFile { path, reason: error.to_string() }),
+                })
+                .await?
+            }
         };
-        let Some(bytes) = bytes else { return Ok(None) };
-        let credentials = serde_json::from_slice::<Credentials>(bytes.expose());
-        credentials.map(Some).map_err(|error| self.damaged(&error.to_string()))
+        let Some(bytes) = bytes else { return Ok(Accounts::default()) };
+        serde_json::from_slice(bytes.expose()).map_err(|error| {
+            // The parser quotes what it read, and that may be the key.
+            let (line, column) = (error.line(), error.column());
+            self.damaged(&format!("it has not the form of an account at line {line}, column {column}"))
+        })
     }
 
-    async fn keep(&self, credentials: &Credentials, journal: &Journal) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(credentials).map(Zeroizing::new);
+    async fn keep(
+        &self,
+        kept: &mut Accounts,
+        url: Option<&str>,
+        key: &Es256,
+        journal: &Journal,
+    ) -> Result<(), Error> {
+        let own = Credentials {
+            url: url.map(str::to_owned),
+            private_key_pem: key.to_pkcs8_pem().expose().to_owned(),
+        };
+        kept.accounts.insert(self.directory.clone(), own);
+        let text = serde_json::to_vec_pretty(kept).map(Zeroizing::new);
         let text = text.map_err(|error| self.damaged(&error.to_string()))?;
         let bytes = SecretBytes::new(text.to_vec());
-        match &self.file {
+        match self.file.clone() {
             None => Ok(journal.keep_issuer_state(&bytes).await?),
-            Some(path) => Ok(output::write_private(path, &bytes)?),
+            Some(path) => blocking(move || Ok(output::write_private(path, &bytes)?)).await,
         }
     }
 
@@ -124,4 +160,14 @@ impl AccountKeeper {
             },
         }
     }
+}
+
+/// File work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let failed = |error: tokio::task::JoinError| Error::Configuration {
+        reason: format!("the account file could not be worked on: {error}"),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
 }

@@ -3,9 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_acme::{ChallengeKind, Client};
-use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
-use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, SigningRequest, Stage};
+use perennial_acme::Client;
+use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock, Timestamp};
+use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, Progress, SigningRequest, Stage};
+use tokio::time::{self, Instant};
 
 use crate::{Error, Proof, Solver};
 
@@ -59,52 +60,122 @@ impl AcmeIssuer {
         }
     }
 
-    /// The solver that does a type of challenge, if there is one.
-    fn solver(&self, kind: &ChallengeKind) -> Option<&Arc<dyn Solver>> {
-        self.solvers.iter().find(|solver| solver.kind() == *kind)
+    /// Removes all that is on record, and strikes out what was removed.
+    async fn clean_up(&self, journal: &Journal) -> Result<(), Error> {
+        within(CLEAN_UP, "removing what was presented", self.remove_all(journal)).await
     }
 
-    /// Removes proofs, each by the solver of its kind, and strikes them out where that worked.
-    async fn clean_up(&self, proofs: &[Proof], journal: &Journal) -> Result<(), Error> {
+    async fn remove_all(&self, journal: &Journal) -> Result<(), Error> {
+        let debts = journal.debts().await;
+        let proofs: Vec<Proof> = debts.iter().filter_map(Progress::decode).collect();
         let mut result = Ok(());
-        for solver in &self.solvers {
+        for (solver, own) in self.by_solver(&proofs) {
+            result = result.and(remove(&**solver, &own, journal).await);
+        }
+        let kinds: Vec<String> = self.solvers.iter().map(|solver| solver.kind().to_string()).collect();
+        let known = proofs.iter().filter(|proof| kinds.contains(&proof.kind)).count();
+        let unclaimed = debts.len().saturating_sub(known);
+        if unclaimed == 0 {
+            return result;
+        }
+        let reason = format!(
+            "{unclaimed} of the things on record were presented by a solver that is not here: give the issuer \
+             that solver again"
+        );
+        result.and(Err(Error::Configuration { reason }))
+    }
+
+    /// Each solver with the proofs that are its own, in the order in which solvers were given.
+    fn by_solver(&self, proofs: &[Proof]) -> impl Iterator<Item = (&Arc<dyn Solver>, Vec<Proof>)> {
+        self.solvers.iter().filter_map(move |solver| {
             let kind = solver.kind().to_string();
             let own: Vec<Proof> = proofs.iter().filter(|proof| proof.kind == kind).cloned().collect();
-            if own.is_empty() {
-                continue;
-            }
-            match solver.clean_up(&own).await {
-                Ok(()) => {
-                    journal.paid(&walk::debts(&own)?).await?;
-                    for at in walk::places(&own) {
-                        journal.tell(Stage::CleanedUp { at }).await;
-                    }
-                }
-                Err(error) => {
-                    for at in walk::places(&own) {
-                        journal.tell(Stage::CleanUpFailed { at, reason: error.to_string() }).await;
-                    }
-                    result = result.and(Err(error));
-                }
-            }
-        }
-        result
+            (!own.is_empty()).then_some((solver, own))
+        })
     }
+}
+
+/// Removes proofs in one go; if that fails place by place, so that a zone that is gone does not keep the
+/// records of another in place.
+async fn remove(solver: &dyn Solver, proofs: &[Proof], journal: &Journal) -> Result<(), Error> {
+    let places = walk::places(proofs);
+    let error = match solver.clean_up(proofs).await {
+        Ok(()) => {
+            journal.paid(&walk::debts(proofs)?).await?;
+            for at in places {
+                journal.tell(Stage::CleanedUp { at }).await;
+            }
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    if places.len() == 1 {
+        for at in places {
+            journal.tell(Stage::CleanUpFailed { at, reason: error.to_string() }).await;
+        }
+        return Err(error);
+    }
+    let mut result = Ok(());
+    for at in places {
+        let there: Vec<Proof> = proofs.iter().filter(|proof| proof.at == at).cloned().collect();
+        result = result.and(Box::pin(remove(solver, &there, journal)).await);
+    }
+    result
 }
 
 /// Half an hour: ten minutes for slow secondaries, and a CA that takes its time.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
+/// What was presented is removed when time is up, too; a minute is what one HTTP exchange may take.
+const CLEAN_UP: Duration = Duration::from_secs(60);
+
+/// The waits of an issuance end with a diagnosis at its deadline; what has not ended a little later hangs.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Until when an issuance may take.
+#[derive(Clone, Copy)]
+struct Deadline {
+    /// On the issuer's clock, for waits at the CA's pace.
+    moment: Timestamp,
+    /// In real time, for whatever else might hang.
+    instant: Instant,
+}
+
+impl Deadline {
+    fn new(now: Timestamp, timeout: Duration) -> Self {
+        // The clock tells whole seconds: the one that has begun does not count.
+        let moment = now + timeout + Duration::from_secs(1);
+        Self { moment, instant: Instant::now() + timeout }
+    }
+
+    fn left(&self) -> Duration {
+        self.instant.saturating_duration_since(Instant::now())
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    doing: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    time::timeout(limit, work).await.unwrap_or(Err(Error::TooSlow { doing, limit }))
+}
+
 #[async_trait]
 impl Issuer for AcmeIssuer {
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
-        let deadline = self.clock.now() + self.timeout;
-        Ok(walk::issue(self, request, journal, deadline).await?)
+        let deadline = Deadline::new(self.clock.now(), self.timeout);
+        let walk = walk::issue(self, request, journal, deadline);
+        let walked = within(self.timeout + MARGIN, "the issuance", walk).await;
+        if walked.is_err() {
+            // What cannot be removed stays on record and was told; the first failure is the one to report.
+            let _ = self.clean_up(journal).await;
+        }
+        Ok(walked?)
     }
 
     async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
-        let proofs: Vec<Proof> = journal.debts().await.iter().filter_map(|debt| debt.decode()).collect();
-        Ok(self.clean_up(&proofs, journal).await?)
+        Ok(self.clean_up(journal).await?)
     }
 }
 
@@ -124,7 +195,7 @@ pub struct AcmeIssuerBuilder {
 
 impl AcmeIssuerBuilder {
     /// Keeps the account in a file of its own (JSON, mode 0600) instead of the store: to share it among
-    /// programs, or to carry it along.
+    /// programs, or to carry it along. It holds one account for each CA that it was used with.
     pub fn account_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.account_file = Some(path.into());
         self
@@ -168,7 +239,8 @@ impl AcmeIssuerBuilder {
         self
     }
 
-    /// How long one issuance may take in all. Default: half an hour; it is taken up again later.
+    /// How long one issuance may take in all, whatever hangs. Default: half an hour; it is taken up again
+    /// later. What was presented is removed within a further minute.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -177,12 +249,18 @@ impl AcmeIssuerBuilder {
     /// Makes the issuer. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Acme`] when the directory URL is no https URL, [`Error::Configuration`] when there is no
-    /// solver or the HTTP client cannot be made.
+    /// [`Error::Acme`] when the directory URL is no https URL or the HTTP client cannot be made,
+    /// [`Error::Configuration`] when there is no solver, or two of one kind.
     pub fn build(self) -> Result<AcmeIssuer, Error> {
         if self.solvers.is_empty() {
             let reason =
                 format!("the issuer at {} has no solver: give it one, such as Dns01", self.directory);
+            return Err(Error::Configuration { reason });
+        }
+        let kinds: Vec<String> = self.solvers.iter().map(|solver| solver.kind().to_string()).collect();
+        if let Some(twice) = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind)) {
+            let reason =
+                format!("the issuer at {} has two solvers for {}: give it one", self.directory, twice.1);
             return Err(Error::Configuration { reason });
         }
         let http = match self.http {

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Error as AcmeError, Expected,
-    Identifier, NewOrder, Order, OrderStatus, ProblemType,
+    Account, Authorization, AuthorizationStatus, CertificateChain, CertificateFault, Challenge,
+    ChallengeStatus, Error as AcmeError, Expected, Identifier, NewOrder, Order, OrderStatus, ProblemType,
 };
-use perennial_core::Timestamp;
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::AcmeIssuer;
+use super::{AcmeIssuer, Deadline, within};
 use crate::{Error, Proof, Task};
 
 /// How far a walk came: what the journal keeps.
@@ -24,25 +23,25 @@ pub(super) async fn issue(
     issuer: &AcmeIssuer,
     request: &SigningRequest,
     journal: &Journal,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<IssuedChain, Error> {
     let account = issuer.account.account(&issuer.client, journal).await?;
     journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
     let order = match order(&account, request, journal).await {
         Err(error) if is_account_gone(&error) => {
-            issuer.account.forget().await;
-            return Err(error);
+            let account = issuer.account.replacement(&account, &issuer.client, journal).await?;
+            journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
+            order(&account, request, journal).await?
         }
         order => order?,
     };
-    match order.state().status {
-        OrderStatus::Pending => {
-            validate(issuer, &order, journal, deadline).await?;
-            journal.tell(Stage::Validated).await;
-        }
-        // A crash after validation left the order ahead of the clean-up.
-        _ => clean_up_leftovers(issuer, journal).await,
+    if order.state().status == OrderStatus::Pending {
+        validate(issuer, &order, journal, deadline).await?;
+        journal.tell(Stage::Validated).await;
     }
+    // Also when a crash left the order ahead of the clean-up. What cannot be removed stays on record and was
+    // told; it does not fail the issuance.
+    let _ = issuer.clean_up(journal).await;
     finish(issuer, &order, request, journal, deadline).await
 }
 
@@ -79,6 +78,8 @@ async fn take_up(account: &Account, request: &SigningRequest, url: &str) -> Resu
         Err(AcmeError::Server(refusal)) if matches!(refusal.problem.status, Some(403 | 404 | 410)) => {
             return Ok(None);
         }
+        // The URL is another CA's: the issuer's directory was changed under the attempt.
+        Err(AcmeError::Misuse(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let state = order.state();
@@ -87,13 +88,13 @@ async fn take_up(account: &Account, request: &SigningRequest, url: &str) -> Resu
     Ok((same && state.status != OrderStatus::Invalid).then_some(order))
 }
 
-/// Proves every name that the CA wants proven: present all, wait for all, answer all; then remove all,
-/// whatever came of it.
+/// Proves every name that the CA wants proven: writes down what will be presented, presents all, waits for
+/// all, answers all.
 async fn validate(
     issuer: &AcmeIssuer,
     order: &Order,
     journal: &Journal,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<(), Error> {
     let authorizations = order.authorizations().await?;
     let chosen = authorizations
@@ -103,48 +104,37 @@ async fn validate(
         .collect::<Result<Vec<_>, _>>()?;
     let proofs: Vec<Proof> = chosen.iter().map(|chosen| chosen.proof.clone()).collect();
     journal.owe(&debts(&proofs)?).await?;
-    let proven = prove(issuer, &chosen, &proofs, order, journal, deadline).await;
-    clean_up_leftovers(issuer, journal).await;
-    proven
-}
-
-/// Removes all that is on record. A failure stays on record and was told; it does not fail the issuance.
-async fn clean_up_leftovers(issuer: &AcmeIssuer, journal: &Journal) {
-    let left: Vec<Proof> = journal.debts().await.iter().filter_map(Progress::decode).collect();
-    let _ = issuer.clean_up(&left, journal).await;
-}
-
-async fn prove(
-    issuer: &AcmeIssuer,
-    chosen: &[Chosen],
-    proofs: &[Proof],
-    order: &Order,
-    journal: &Journal,
-    deadline: Timestamp,
-) -> Result<(), Error> {
-    for solver in &issuer.solvers {
-        let kind = solver.kind().to_string();
-        let own: Vec<Proof> = proofs.iter().filter(|proof| proof.kind == kind).cloned().collect();
-        if own.is_empty() {
-            continue;
-        }
-        solver.present(&own).await?;
-        for proof in &own {
-            journal.tell(Stage::ChallengePresented { name: proof.name.clone(), at: proof.at.clone() }).await;
-        }
-        solver.wait(&own, issuer.clock.now().until(deadline)).await?;
-        for at in places(&own) {
-            journal.tell(Stage::Propagated { at }).await;
-        }
-    }
-    for chosen in chosen {
+    show(issuer, &proofs, journal, deadline).await?;
+    for chosen in &chosen {
         // A crash after the answer: the CA is looking already, and must not be told twice.
         if *chosen.challenge.status() == ChallengeStatus::Pending {
             chosen.challenge.answer().await?;
         }
         journal.tell(Stage::ChallengeAnswered { name: chosen.proof.name.clone() }).await;
     }
-    order.wait_ready(deadline).await?;
+    order.wait_ready(deadline.moment).await?;
+    Ok(())
+}
+
+/// Presents all proofs, then waits until the CA will see all.
+async fn show(
+    issuer: &AcmeIssuer,
+    proofs: &[Proof],
+    journal: &Journal,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    for (solver, own) in issuer.by_solver(proofs) {
+        within(deadline.left(), "presenting the proofs", solver.present(&own)).await?;
+        for proof in own {
+            journal.tell(Stage::ChallengePresented { name: proof.name, at: proof.at }).await;
+        }
+    }
+    for (solver, own) in issuer.by_solver(proofs) {
+        solver.wait(&own, deadline.left()).await?;
+        for at in places(&own) {
+            journal.tell(Stage::Propagated { at }).await;
+        }
+    }
     Ok(())
 }
 
@@ -159,15 +149,15 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
         let reason = format!("the CA wants {} proven, which is no DNS name", authorization.identifier());
         return Err(Error::Configuration { reason });
     };
-    for challenge in authorization.challenges() {
-        if let Some(solver) = issuer.solver(challenge.kind()) {
+    for solver in &issuer.solvers {
+        if let Some(challenge) = authorization.challenge(&solver.kind()) {
             let key_authorization = challenge.key_authorization()?;
             let mut proof = solver.proof(&Task::new(name, &key_authorization))?;
             if authorization.is_wildcard() {
                 // Told apart from the apex, which has its own authorization and its own value.
                 proof.name = name.child("*").unwrap_or(proof.name);
             }
-            return Ok(Chosen { challenge: challenge.clone(), proof });
+            return Ok(Chosen { challenge, proof });
         }
     }
     let offered: Vec<_> = authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();
@@ -181,22 +171,42 @@ async fn finish(
     order: &Order,
     request: &SigningRequest,
     journal: &Journal,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<IssuedChain, Error> {
     if order.state().status == OrderStatus::Ready {
         order.finalize(&request.csr_der).await?;
         journal.tell(Stage::Finalized).await;
     }
-    order.wait_valid(deadline).await?;
-    let expected =
-        Expected { public_key: &request.public_key_der, names: &request.names, now: issuer.clock.now() };
+    order.wait_valid(deadline.moment).await?;
+    let chain = download(issuer, order, request).await;
+    if chain.as_ref().is_err_and(is_final) {
+        // The order will never give another certificate: the next call makes a new one.
+        journal.start_over().await?;
+    }
+    let chain = chain?;
+    journal.tell(Stage::Downloaded).await;
+    Ok(IssuedChain::from_pem(chain.to_pem())?)
+}
+
+async fn download(
+    issuer: &AcmeIssuer,
+    order: &Order,
+    request: &SigningRequest,
+) -> Result<CertificateChain, Error> {
     let chain = match &issuer.preferred_chain {
         Some(common_name) => order.certificate_by_issuer(common_name).await?,
         None => order.certificate().await?,
     };
+    let expected =
+        Expected { public_key: &request.public_key_der, names: &request.names, now: issuer.clock.now() };
     chain.verify(&expected)?;
-    journal.tell(Stage::Downloaded).await;
-    Ok(IssuedChain::from_pem(chain.to_pem())?)
+    Ok(chain)
+}
+
+/// Whether the order's certificate is of no use now or later: wrong, or ended while nobody was there to fetch
+/// it. One that begins in the future waits for our clock to be put right.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Acme(AcmeError::Certificate(fault)) if !matches!(fault, CertificateFault::NotYetValid { .. }))
 }
 
 /// Proofs as the journal keeps them.

@@ -2,16 +2,17 @@ use std::{sync::Arc, time::Duration};
 
 use perennial_core::Retry;
 use perennial_issuers::{AcmeIssuer, Dns01};
-use perennial_lifecycle::{IssueErrorClass, Issuer as _};
-use perennial_providers::Action;
+use perennial_lifecycle::{IssueErrorClass, Issuer as _, Progress};
+use perennial_providers::{Action, MemoryProvider};
 use perennial_testkit::{
     World,
-    ca::{OrderStatus, Quirk, Verb},
+    ca::{Flaw, OrderStatus, Quirk, Verb},
     dns::Behaviour,
 };
 
 use crate::scene::{
-    NAMES, OWNER, build_error, builder, checker, issue, issuer, journal, provider, request, stubborn, world,
+    NAMES, NoHttp01, NoTlsAlpn01, OWNER, build_error, builder, checker, debt, dns01, hanging, issue, issuer,
+    journal, provider, request, stubborn, world,
 };
 
 fn records(world: &World) -> Vec<String> {
@@ -236,6 +237,166 @@ async fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
         "{error}"
     );
     assert_eq!(error.class(), IssueErrorClass::Local);
+}
+
+#[tokio::test]
+async fn an_account_that_the_ca_has_forgotten_is_registered_anew_with_the_same_key() {
+    let world = world().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("account.json");
+    issue(&builder(&world).account_file(&file).solver(dns01(&world)).build().unwrap()).await.unwrap();
+    let kept = std::fs::read_to_string(&file).unwrap();
+    let url: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let url = url["accounts"][world.ca().directory_url()]["url"].as_str().unwrap().to_owned();
+    std::fs::write(&file, kept.replace(&url, &format!("{url}0000"))).unwrap();
+
+    let issuer = builder(&world).account_file(&file).solver(dns01(&world)).build().unwrap();
+    let (one, two) = tokio::join!(issue(&issuer), issue(&issuer));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(count(&world, Verb::NewAccount), 2);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "the same key has the same account");
+}
+
+#[tokio::test]
+async fn one_account_file_serves_two_cas_and_loses_neither_key() {
+    let (staging, production) = (world().await, world().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("account.json");
+    for world in [&staging, &production, &staging] {
+        issue(&builder(world).account_file(&file).solver(dns01(world)).build().unwrap()).await.unwrap();
+    }
+    assert_eq!((count(&staging, Verb::NewAccount), count(&production, Verb::NewAccount)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_damaged_account_is_named_and_its_content_is_not_shown() {
+    let world = world().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("account.json");
+    std::fs::write(&file, "{\"accounts\": \"-----BEGIN PRIVATE KEY----- hunter2\"}").unwrap();
+    let issuer = builder(&world).account_file(&file).solver(dns01(&world)).build().unwrap();
+    let error = issue(&issuer).await.unwrap_err();
+    assert!(error.message.contains("line 1") && !error.message.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_useless_certificate_gives_its_order_up_and_the_next_call_makes_a_new_one() {
+    let world = world().await;
+    for flaw in [Flaw::Expired, Flaw::AnotherKey, Flaw::OtherNames] {
+        let (journal, request, orders) = (journal().await, request(), world.ca().orders().len());
+        world.ca().add_quirk(Quirk::Flaw(flaw));
+        let error = issuer(&world).issue(&request, &journal).await.unwrap_err();
+        assert_eq!(error.class, IssueErrorClass::Contract, "{flaw:?}: {error}");
+        world.ca().clear_quirks();
+        issuer(&world).issue(&request, &journal).await.unwrap();
+        assert_eq!(world.ca().orders().len(), orders + 2, "{flaw:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_begins_later_waits_for_it_with_the_same_order() {
+    let world = world().await;
+    let (journal, request) = (journal().await, request());
+    world.ca().add_quirk(Quirk::Flaw(Flaw::NotYetValid));
+    for _ in 0..2 {
+        issuer(&world).issue(&request, &journal).await.unwrap_err();
+    }
+    assert_eq!(world.ca().orders().len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_of_another_ca_is_left_and_a_new_one_made() {
+    let (staging, production) = (world().await, world().await);
+    let (journal, request) = (journal().await, request());
+    let refusing =
+        builder(&staging).solver(stubborn(&staging, |change| change.action == Action::Add)).build().unwrap();
+    refusing.issue(&request, &journal).await.unwrap_err();
+    issuer(&production).issue(&request, &journal).await.unwrap();
+    assert_eq!((staging.ca().orders().len(), production.ca().orders().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_given_up_at_the_timeout_and_cleaned_up_after() {
+    let world = world().await;
+    let solver = hanging(provider(&world), |change| change.action == Action::Add);
+    let issuer = builder(&world).solver(solver).timeout(Duration::from_secs(1)).build().unwrap();
+    let journal = journal().await;
+    let error = issuer.issue(&request(), &journal).await.unwrap_err();
+    assert_eq!((error.class, error.retry()), (IssueErrorClass::Transient, Retry::Backoff));
+    assert!(error.message.contains("presenting the proofs"), "{error}");
+    assert_eq!(journal.debts().await, [], "what may have been presented was removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_while_it_removes_is_given_up_too() {
+    let memory = MemoryProvider::new(["example.com".parse().unwrap()]);
+    let solver = hanging(Arc::new(memory), |change| change.action == Action::Remove);
+    let issuer = AcmeIssuer::builder("https://ca.example/dir").solver(solver).build().unwrap();
+    let journal = journal().await;
+    journal.owe(&[debt(OWNER, "dns-01")]).await.unwrap();
+    let error = issuer.settle(&journal).await.unwrap_err();
+    assert!(error.message.contains("removing what was presented"), "{error}");
+    assert_eq!(journal.debts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_timeout_names_the_server_that_lags_and_leaves_no_record() {
+    let lag = Duration::from_secs(60);
+    let world = World::builder().zone("example.com").servers(2).lag(1, lag).build().await.unwrap();
+    let issuer = builder(&world).solver(dns01(&world)).timeout(Duration::from_secs(1)).build().unwrap();
+    let error = issue(&issuer).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    let lagging = world.servers()[1].address().ip().to_string();
+    assert!(error.message.contains(&lagging), "{error} does not name {lagging}");
+    assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_zone_that_is_gone_does_not_keep_the_records_of_another_in_place() {
+    let provider = MemoryProvider::new(["example.com".parse().unwrap()]);
+    provider.put(OWNER.parse().unwrap(), "v", Duration::from_secs(60));
+    let solver = Dns01::new(Arc::new(provider.clone()));
+    let issuer = AcmeIssuer::builder("https://ca.example/dir").solver(solver).build().unwrap();
+    let journal = journal().await;
+    let gone = debt("_acme-challenge.gone.example", "dns-01");
+    journal.owe(&[gone.clone(), debt(OWNER, "dns-01")]).await.unwrap();
+    let error = issuer.settle(&journal).await.unwrap_err();
+    assert!(error.message.contains("gone.example"), "{error}");
+    assert!(provider.is_empty());
+    assert_eq!(journal.debts().await, [gone]);
+}
+
+#[tokio::test]
+async fn debts_of_a_solver_that_is_not_here_any_more_are_not_forgotten() {
+    let solver = Dns01::new(Arc::new(MemoryProvider::new(["example.com".parse().unwrap()])));
+    let issuer = AcmeIssuer::builder("https://ca.example/dir").solver(solver).build().unwrap();
+    for strange in [debt("http://app.example/x", "http-01"), Progress::encode(&"of another version").unwrap()]
+    {
+        let journal = journal().await;
+        journal.owe(&[strange, debt(OWNER, "dns-01")]).await.unwrap();
+        let error = issuer.settle(&journal).await.unwrap_err();
+        assert!(error.message.contains("1 of the things on record"), "{error}");
+        assert_eq!(journal.debts().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_first_solver_whose_challenge_is_offered_is_used_and_two_of_one_kind_are_refused() {
+    let world = world().await;
+    // The CA offers http-01 first.
+    let issuer = builder(&world).solver(dns01(&world)).solver(NoHttp01).build().unwrap();
+    issue(&issuer).await.unwrap();
+    let error = build_error(builder(&world).solver(dns01(&world)).solver(dns01(&world)));
+    assert!(error.to_string().contains("two solvers for dns-01"), "{error}");
+}
+
+#[tokio::test]
+async fn a_challenge_that_no_solver_solves_is_named_with_those_that_could() {
+    let world = world().await;
+    let error = issue(&builder(&world).solver(NoTlsAlpn01).build().unwrap()).await.unwrap_err();
+    assert_eq!((error.class, error.retry()), (IssueErrorClass::Local, Retry::Never));
+    assert!(error.message.contains("dns-01") && error.message.contains("tls-alpn-01"), "{error}");
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use perennial_acme::ChallengeKind;
 use perennial_core::{Clock, DomainName, ReqwestClient, SecretString, SystemClock};
-use perennial_issuers::{AcmeIssuer, AcmeIssuerBuilder, Dns01, Error};
+use perennial_issuers::{AcmeIssuer, AcmeIssuerBuilder, Dns01, Error, Proof, Solver, Task};
 use perennial_lifecycle::{
-    CertificateSpec, IssueError, IssuedChain, Issuer as _, Journal, KeyAlgorithm, PrivateKey, SigningRequest,
+    CertificateSpec, IssueError, IssuedChain, Issuer as _, Journal, KeyAlgorithm, PrivateKey, Progress,
+    SigningRequest,
 };
 use perennial_propagation::Checker;
 use perennial_providers::{
@@ -43,8 +45,12 @@ pub(crate) fn builder(world: &World) -> AcmeIssuerBuilder {
     AcmeIssuer::builder(world.ca().directory_url()).http(Arc::new(http)).agree_to_terms()
 }
 
+pub(crate) fn dns01(world: &World) -> Dns01 {
+    Dns01::new(provider(world)).checker(checker(world))
+}
+
 pub(crate) fn issuer(world: &World) -> AcmeIssuer {
-    builder(world).solver(Dns01::new(provider(world)).checker(checker(world))).build().unwrap()
+    builder(world).solver(dns01(world)).build().unwrap()
 }
 
 pub(crate) fn spec() -> CertificateSpec {
@@ -101,6 +107,81 @@ impl DnsProvider for Stubborn {
 pub(crate) fn stubborn(world: &World, refuses: fn(&Change) -> bool) -> Dns01 {
     let provider = Stubborn { inner: provider(world), refuses };
     Dns01::new(Arc::new(provider)).checker(checker(world)).timeout(Duration::from_secs(30))
+}
+
+/// A provider that never returns from some changes.
+pub(crate) fn hanging(inner: Arc<dyn DnsProvider>, hangs: fn(&Change) -> bool) -> Dns01 {
+    Dns01::new(Arc::new(Hanging { inner, hangs }))
+}
+
+struct Hanging {
+    inner: Arc<dyn DnsProvider>,
+    hangs: fn(&Change) -> bool,
+}
+
+#[async_trait]
+impl DnsProvider for Hanging {
+    fn kind(&self) -> &str {
+        self.inner.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.inner.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        if changes.iter().any(self.hangs) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.apply(zone, changes).await
+    }
+
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        self.inner.values(zone, name).await
+    }
+}
+
+/// Solvers of other kinds, which fail when they are used.
+macro_rules! no_solver {
+    ($name:ident, $kind:expr) => {
+        pub(crate) struct $name;
+
+        #[async_trait]
+        impl Solver for $name {
+            fn kind(&self) -> ChallengeKind {
+                $kind
+            }
+
+            fn proof(&self, task: &Task<'_>) -> Result<Proof, Error> {
+                Ok(Proof::new(&self.kind(), task.name.clone(), "nowhere", "nothing"))
+            }
+
+            async fn present(&self, _: &[Proof]) -> Result<(), Error> {
+                Err(Error::Configuration { reason: "it was used".to_owned() })
+            }
+
+            async fn wait(&self, _: &[Proof], _: Duration) -> Result<(), Error> {
+                Ok(())
+            }
+
+            async fn clean_up(&self, _: &[Proof]) -> Result<(), Error> {
+                Ok(())
+            }
+        }
+    };
+}
+no_solver!(NoHttp01, ChallengeKind::Http01);
+no_solver!(NoTlsAlpn01, ChallengeKind::TlsAlpn01);
+
+/// Something on record that has to be removed from there.
+pub(crate) fn debt(at: &str, kind: &str) -> Progress {
+    let name: DomainName = "app.site.example.com".parse().unwrap();
+    let proof = Proof::new(&ChallengeKind::from(kind), name, at, "v");
+    Progress::encode(&proof).unwrap()
 }
 
 /// The message and class of an error, for those who build one by hand.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perennial_core::{Retry, SecretString};
+use perennial_core::{Retry, SecretString, Timestamp};
 use tokio::sync::watch;
 
 use super::Keeper;
@@ -48,7 +48,8 @@ impl Certificate {
         self.state.borrow().trouble.clone()
     }
 
-    /// Waits until a certificate is obtained, verified and stored, and returns it.
+    /// Waits until a certificate is obtained, verified and stored, and returns it. One that the store holds
+    /// already, still valid and for this spec, is returned at once, though it may be due for renewal.
     ///
     /// Passing troubles are waited out: the keeper tries again by itself.
     ///
@@ -94,6 +95,7 @@ impl Certificate {
 pub struct Issued {
     pub(super) generation: Generation,
     pub(super) facts: Facts,
+    pub(super) issued_at: Timestamp,
     pub(super) chain_pem: String,
     pub(super) private_key_pem: SecretString,
 }
@@ -109,6 +111,12 @@ impl Issued {
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// When it was stored.
+    #[must_use]
+    pub const fn issued_at(&self) -> Timestamp {
+        self.issued_at
     }
 
     /// The chain as PEM, leaf first.

@@ -29,8 +29,8 @@ mod step;
 /// goes on where it stopped: the key is written before the order is made, the order's URL before challenges
 /// are answered, and the certificate that serves is replaced only by a verified one.
 ///
-/// Cloning is cheap; all clones drive the same certificates. Dropping the last clone and every
-/// [`Certificate`] stops the work between two steps; what is under way is taken up at the next start.
+/// Cloning is cheap; all clones drive the same certificates, each by one pass at a time. Dropping the last
+/// clone and every [`Certificate`] ends the work; what is under way then is taken up at the next start.
 ///
 /// See the crate `perennial` for the front door that most programs use.
 #[derive(Clone)]
@@ -44,7 +44,11 @@ struct Inner {
     observer: Option<Observer>,
     store: Arc<dyn Store>,
     kept: Mutex<BTreeMap<CertificateId, Kept>>,
+    turns: Mutex<BTreeMap<CertificateId, Arc<Turn>>>,
 }
+
+/// Whose turn it is with a certificate: two passes at once would order two certificates.
+type Turn = tokio::sync::Mutex<()>;
 
 /// A certificate with a task that keeps it.
 struct Kept {
@@ -67,7 +71,7 @@ pub enum Outcome {
     Failed {
         /// What went wrong.
         error: Error,
-        /// When the next attempt is due.
+        /// When the next attempt is due, or sooner if something that was presented is still to be removed.
         until: Timestamp,
     },
     /// A new certificate is in place.
@@ -82,7 +86,9 @@ pub enum Outcome {
     },
     /// An earlier attempt failed and the next is not due yet.
     Waiting {
-        /// When it is.
+        /// What went wrong then, in this process or in one before it.
+        error: Error,
+        /// As of [`Failed`](Self::Failed).
         until: Timestamp,
     },
 }
@@ -95,7 +101,7 @@ impl Outcome {
             Self::Failed { until, .. }
             | Self::Issued { until }
             | Self::Kept { until }
-            | Self::Waiting { until } => *until,
+            | Self::Waiting { until, .. } => *until,
         }
     }
 }
@@ -128,6 +134,9 @@ impl Keeper {
         let weak = Arc::downgrade(&self.inner);
         let (id, woken) = (spec.id().clone(), wake.clone());
         let task = tokio::spawn(async move {
+            if let Some(inner) = weak.upgrade() {
+                Self { inner }.take_up(&id, &sender).await;
+            }
             while let Some(inner) = weak.upgrade() {
                 let clock = inner.clock.clone();
                 let until = Self { inner }.pass(&id, &sender).await;
@@ -177,17 +186,25 @@ impl Keeper {
         step::step(&self.inner, id).await
     }
 
-    /// Gives an issuance under way up, and lets its issuer remove what it presented.
+    /// Gives an issuance up, and lets its issuer remove what it presented: for programs that have dropped the
+    /// future of [`step`](Self::step). A pass that still runs elsewhere fails at its next note.
     ///
     /// # Errors
     /// [`Error::Issue`] when something could not be removed; it stays on record.
     pub async fn abandon(&self, id: &CertificateId) -> Result<(), Error> {
-        let (version, record) = self.inner.record(id).await?;
-        let (version, record) = step::drop_attempt(&self.inner, version, record).await?;
-        step::settle(&self.inner, version, record).await.2
+        loop {
+            let (version, record) = self.inner.record(id).await?;
+            match step::drop_attempt(&self.inner, version, record).await {
+                Ok((version, record)) => return step::settle(&self.inner, version, record).await.2,
+                // The last note of the dropped future was still being written.
+                Err(Error::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    /// The certificate that serves now, with its key, or `None` when there is none yet.
+    /// The certificate that serves now, with its key, or `None` when there is none yet or its key and chain do
+    /// not belong together any more.
     ///
     /// # Errors
     /// [`Error::Store`] when key or chain cannot be read.
@@ -196,9 +213,23 @@ impl Keeper {
         step::load_current(&self.inner, &record).await
     }
 
-    /// Stops keeping: ends every task between two steps. Handles answer [`Error::ShutDown`] from then on.
+    /// Stops keeping: ends every task where it stands. What is under way is on record and taken up at the
+    /// next start. Handles answer [`Error::ShutDown`] from then on.
     pub fn shut_down(&self) {
         self.inner.kept().clear();
+    }
+
+    /// Shows what the store holds before the first pass: a renewal that hangs must not keep a program that
+    /// starts from serving a good certificate.
+    async fn take_up(&self, id: &CertificateId, state: &watch::Sender<State>) {
+        let Ok((_, record)) = self.inner.record(id).await else { return };
+        let now = self.inner.clock.now();
+        let good = record.current.as_ref().is_some_and(|current| {
+            current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
+        });
+        if let (true, Ok(Some(issued))) = (good, step::load_current(&self.inner, &record).await) {
+            state.send_modify(|state| state.current = Some(Arc::new(issued)));
+        }
     }
 
     /// One pass of a task; returns when to look again.
@@ -207,8 +238,9 @@ impl Keeper {
         let current = self.current(id).await;
         let now = self.inner.clock.now();
         let (until, trouble) = match outcome {
-            Ok(Outcome::Failed { error, until }) => (until, Some(error)),
-            Ok(outcome) => (outcome.until(), None),
+            Ok(Outcome::Failed { error, until } | Outcome::Waiting { error, until }) => (until, Some(error)),
+            Ok(Outcome::Issued { until }) => (until.max(now + ISSUANCE_PAUSE), None),
+            Ok(Outcome::Kept { until }) => (until, None),
             Err(error) => (now + STORE_PAUSE, Some(error)),
         };
         state.send_modify(|state| {
@@ -231,7 +263,20 @@ impl Keeper {
 /// How long to leave a store alone that cannot be read or written.
 const STORE_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long to leave a certificate alone that was issued just now: an issuer whose certificates end within
+/// seconds must not be asked for the next one every second.
+const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
+
 impl Inner {
+    /// Waits for the turn of a certificate.
+    async fn turn(&self, id: &CertificateId) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(id.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<CertificateId, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,7 +310,8 @@ impl Inner {
 fn due(record: &Record) -> Timestamp {
     let spread = schedule::Spread::of(record.id());
     record.current.as_ref().map_or(Timestamp::MIN, |current| {
-        schedule::due(&current.facts, *record.spec.renewal_policy(), spread)
+        let life = schedule::Life::new(&current.facts, current.issued_at);
+        schedule::due(life, *record.spec.renewal_policy(), spread)
     })
 }
 
@@ -300,6 +346,7 @@ impl KeeperBuilder {
     /// Makes the keeper.
     pub fn build(self) -> Keeper {
         let Self { clock, issuers, observer, store } = self;
-        Keeper { inner: Arc::new(Inner { clock, issuers, observer, store, kept: Mutex::default() }) }
+        let (kept, turns) = (Mutex::default(), Mutex::default());
+        Keeper { inner: Arc::new(Inner { clock, issuers, observer, store, kept, turns }) }
     }
 }

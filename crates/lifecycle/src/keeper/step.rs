@@ -1,28 +1,37 @@
 //! One pass over a certificate: load, decide, and walk an issuance step by step.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{any::Any, collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
-use perennial_core::{SecretBytes, SecretString};
+use futures_util::FutureExt as _;
+use perennial_core::{Retry, SecretBytes, SecretString, Timestamp};
 
 use super::{Inner, Issued, Outcome, due};
 use crate::{
-    Attempt, CertificateId, Current, Decision, Error, EventKind, Facts, Failures, Generation, Holding,
-    IssueErrorClass, IssuedChain, IssuerName, Material, PrivateKey, Reason, Record, SigningRequest, Slot,
-    StoreError, Version, contract, decide, ladder, schedule::Spread,
+    Attempt, CertificateId, CertificateSpec, Contract, Current, Decision, Error, EventKind, Facts, Failures,
+    Generation, Holding, IssueError, IssueErrorClass, IssuedChain, IssuerName, Material, PrivateKey, Reason,
+    Record, SigningRequest, Slot, StoreError, Version, contract, decide, ladder, schedule::Spread,
 };
-
-/// How many generations before the current one are kept: one, to go back to by hand.
-const GENERATIONS_KEPT: u32 = 1;
 
 /// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
 const DEBT_PAUSE: Duration = Duration::from_secs(600);
 
 pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, Error> {
+    let _turn = inner.turn(id).await;
+    loop {
+        // `None`: the wish was changed while the old one was worked on.
+        if let Some(outcome) = look(inner, id).await? {
+            return Ok(outcome);
+        }
+    }
+}
+
+async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Error> {
     let (version, record) = inner.record(id).await?;
     let material = material(inner, &record).await?;
     let holding = record.current.as_ref().map(|current| Holding {
         facts: &current.facts,
         issued_for: &current.issued_for,
+        issued_at: current.issued_at,
         material,
     });
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
@@ -30,30 +39,46 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
             // An attempt that nobody wants any more, and debts that could not be paid in their time.
             let (version, record) = drop_attempt(inner, version, record).await?;
             let settled = settle(inner, version, record).await.2;
-            let until = if settled.is_ok() { until } else { until.min(inner.clock.now() + DEBT_PAUSE) };
-            Ok(Outcome::Kept { until })
+            Ok(Some(Outcome::Kept { until: next_look(inner, until, settled.is_err()) }))
         }
-        Decision::Wait { until, .. } => {
-            let _ = settle(inner, version, record).await;
-            Ok(Outcome::Waiting { until })
+        Decision::Wait { until, why } => {
+            let Some(error) = record.failures.as_ref().map(Failures::error) else {
+                return renew(inner, version, record, why).await; // Nothing has failed: there is no wait.
+            };
+            let error = error.into();
+            let settled = settle(inner, version, record).await.2;
+            Ok(Some(Outcome::Waiting { error, until: next_look(inner, until, settled.is_err()) }))
         }
         Decision::Renew { why } => renew(inner, version, record, why).await,
     }
 }
 
-async fn renew(inner: &Inner, version: Version, record: Record, why: Reason) -> Result<Outcome, Error> {
-    let id = record.id().clone();
+/// When to look again at a certificate that has nothing to do until then, but perhaps debts.
+fn next_look(inner: &Inner, until: Timestamp, owes: bool) -> Timestamp {
+    if owes { until.min(inner.clock.now() + DEBT_PAUSE) } else { until }
+}
+
+async fn renew(
+    inner: &Inner,
+    version: Version,
+    record: Record,
+    why: Reason,
+) -> Result<Option<Outcome>, Error> {
+    let wanted = record.spec.clone();
+    let id = wanted.id().clone();
     match issue(inner, version, record, why).await {
         Ok(record) => {
             let until = due(&record);
             let not_after = record.current.as_ref().map_or(until, |current| current.facts.not_after);
             inner.tell(&id, EventKind::Issued { not_after, renews_at: until });
-            Ok(Outcome::Issued { until })
+            Ok(Some(Outcome::Issued { until }))
         }
         Err(error) => {
-            let until = remember_failure(inner, &id, &error).await?;
-            inner.tell(&id, EventKind::Failed { message: error.to_string(), retry_at: until });
-            Ok(Outcome::Failed { error, until })
+            let Some((retry_at, owes)) = remember_failure(inner, &wanted, &error).await? else {
+                return Ok(None);
+            };
+            inner.tell(&id, EventKind::Failed { message: error.to_string(), retry_at });
+            Ok(Some(Outcome::Failed { error, until: next_look(inner, retry_at, owes) }))
         }
     }
 }
@@ -68,7 +93,7 @@ async fn issue(inner: &Inner, version: Version, record: Record, why: Reason) -> 
         SigningRequest::new(spec.id().clone(), spec.names().to_vec(), &key)?.profile(spec.profile_name());
 
     let journal = inner.journal(spec.issuer_name(), (version, record));
-    let issued = issuer.issue(&request, &journal).await;
+    let issued = guarded(issuer.issue(&request, &journal)).await;
     let (version, record) = journal.into_state().await;
     let chain = issued?;
 
@@ -134,8 +159,15 @@ async fn finish(
     generation: Generation,
     chain: &IssuedChain,
 ) -> Result<Record, Error> {
+    // What the store holds is what will serve: a key that another process has overwritten must not.
+    let key = read_key(inner, record.id(), generation).await?;
+    if !chain.facts().has_key(&key) {
+        return Err(Error::Contract { id: record.id().clone(), fault: Contract::Key });
+    }
     let slot = Slot::Chain { certificate: record.id().clone(), generation };
     inner.store.write(&slot, &SecretBytes::new(chain.pem().as_bytes())).await?;
+    let replaced = record.current.as_ref().map(|current| current.generation);
+    let forgotten = std::mem::replace(&mut record.previous, replaced);
     record.current = Some(Current {
         generation,
         issued_for: record.attempt.take().map_or_else(|| record.spec.clone(), |attempt| attempt.asked_for),
@@ -144,13 +176,10 @@ async fn finish(
     });
     record.failures = None;
     inner.store.commit(&record, Some(version)).await?;
-    let mut old = generation;
-    for _ in 0..=GENERATIONS_KEPT {
-        let Some(previous) = old.previous() else { return Ok(record) };
-        old = previous;
+    if let Some(old) = forgotten {
+        // That an old generation stays a little longer harms nobody.
+        let _ = inner.store.forget(record.id(), old).await;
     }
-    // That an old generation stays a little longer harms nobody.
-    let _ = inner.store.forget(record.id(), old).await;
     Ok(record)
 }
 
@@ -180,21 +209,53 @@ pub(super) async fn settle(
             continue;
         };
         let journal = inner.journal(&name, state);
-        let settled = issuer.settle(&journal).await;
+        let settled = guarded(issuer.settle(&journal)).await;
+        let left = journal.debts().await.len();
         state = journal.into_state().await;
+        let settled = settled.and_then(|()| if left == 0 { Ok(()) } else { Err(unpaid(&name, left)) });
         result = result.and_then(|()| settled.map_err(Error::from));
     }
     (state.0, state.1, result)
 }
 
-/// Writes the failure down and returns when to try again.
+fn unpaid(issuer: &IssuerName, left: usize) -> IssueError {
+    let message = format!("issuer {issuer} has not removed {left} of the things that it presented");
+    IssueError::new(IssueErrorClass::Local, message, Retry::Backoff)
+}
+
+/// Runs the code of an issuer, which is not ours: that it panics must not end the task that keeps the
+/// certificate.
+async fn guarded<T>(work: impl Future<Output = Result<T, IssueError>>) -> Result<T, IssueError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("the issuer panicked: {}", last_words(&*panic));
+        Err(IssueError::new(IssueErrorClass::Local, message, Retry::Backoff))
+    })
+}
+
+fn last_words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
+}
+
+/// Writes the failure down and returns when to try again, and whether something is still to be removed; `None`
+/// when something else is wanted by now, which the failure says nothing about.
 async fn remember_failure(
     inner: &Inner,
-    id: &CertificateId,
+    tried: &CertificateSpec,
     error: &Error,
-) -> Result<perennial_core::Timestamp, Error> {
+) -> Result<Option<(Timestamp, bool)>, Error> {
+    let id = tried.id();
     loop {
         let (version, mut record) = inner.record(id).await?;
+        if record.spec != *tried {
+            return Ok(None);
+        }
+        if let (Error::Contract { fault, .. }, Some(attempt)) = (error, &mut record.attempt)
+            && !matches!(fault, Contract::NotYetValid { .. })
+        {
+            // What the issuer returned will not get better: it has to begin anew.
+            attempt.progress = None;
+        }
         let now = inner.clock.now();
         let class = match error {
             Error::Issue(error) => error.class,
@@ -204,9 +265,10 @@ async fn remember_failure(
         let count = record.failures.as_ref().map_or(0, |failures| failures.count).saturating_add(1);
         let expires = record.current.as_ref().map(|current| current.facts.not_after);
         let retry_at = ladder::next_attempt(count, class, error.retry(), now, expires, Spread::of(id));
-        record.failures = Some(Failures { count, last_at: now, retry_at, class, message: error.to_string() });
+        let (message, retry) = (error.to_string(), error.retry());
+        record.failures = Some(Failures { count, last_at: now, retry_at, class, message, retry });
         match inner.store.commit(&record, Some(version)).await {
-            Ok(_) => return Ok(retry_at),
+            Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -220,10 +282,14 @@ async fn material(inner: &Inner, record: &Record) -> Result<Material, Error> {
     let key = inner.store.read(&Slot::PrivateKey { certificate: certificate.clone(), generation }).await?;
     let chain = inner.store.read(&Slot::Chain { certificate, generation }).await?;
     let (Some(key), Some(chain)) = (key, chain) else { return Ok(Material::Missing) };
+    Ok(belong_together(&current.facts, &key, &chain))
+}
+
+fn belong_together(facts: &Facts, key: &SecretBytes, chain: &SecretBytes) -> Material {
     let same_certificate =
-        Facts::from_pem(chain.expose()).is_ok_and(|facts| facts.fingerprint == current.facts.fingerprint);
-    let own_key = private_key(&key).is_ok_and(|key| current.facts.has_key(&key));
-    Ok(if same_certificate && own_key { Material::Whole } else { Material::Mismatched })
+        Facts::from_pem(chain.expose()).is_ok_and(|found| found.fingerprint == facts.fingerprint);
+    let own_key = private_key(key).is_ok_and(|key| facts.has_key(&key));
+    if same_certificate && own_key { Material::Whole } else { Material::Mismatched }
 }
 
 pub(super) async fn load_current(inner: &Inner, record: &Record) -> Result<Option<Issued>, Error> {
@@ -232,9 +298,13 @@ pub(super) async fn load_current(inner: &Inner, record: &Record) -> Result<Optio
     let key = inner.store.read(&Slot::PrivateKey { certificate: certificate.clone(), generation }).await?;
     let chain = inner.store.read(&Slot::Chain { certificate, generation }).await?;
     let (Some(key), Some(chain)) = (key, chain) else { return Ok(None) };
+    if belong_together(&current.facts, &key, &chain) != Material::Whole {
+        return Ok(None);
+    }
     Ok(Some(Issued {
         generation,
         facts: current.facts.clone(),
+        issued_at: current.issued_at,
         chain_pem: String::from_utf8_lossy(chain.expose()).into_owned(),
         private_key_pem: private_key(&key)?.to_pem(),
     }))

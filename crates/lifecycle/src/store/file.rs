@@ -132,7 +132,22 @@ impl Inner {
         }
     }
 
+    /// The record; mends the `current` link if a crash came between writing the record and moving the link:
+    /// the next commit may be a lifetime away.
     fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        let found = self.record(id)?;
+        if found.as_ref().is_some_and(|(_, record)| !self.is_pointed_at(record)) {
+            let _guard = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            // Under the lock the record is read again: a commit may be between its two halves.
+            if let Some((_, record)) = self.record(id)? {
+                // A link that cannot be moved is told to whoever commits; reading goes on without it.
+                let _ = self.point_current(&record);
+            }
+        }
+        Ok(found)
+    }
+
+    fn record(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
         let path = self.certificate(id).join("record.json");
         let Some(bytes) = durable::read(&path)? else { return Ok(None) };
         parse(id, &path, &bytes).map(Some)
@@ -140,7 +155,7 @@ impl Inner {
 
     fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
         let _guard = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.load(record.id())?;
+        let found = self.record(record.id())?;
         let version = check_version(record, expected, found.map(|(version, _)| version))?;
         let directory = self.certificate(record.id());
         let path = directory.join("record.json");
@@ -153,16 +168,21 @@ impl Inner {
         Ok(version)
     }
 
-    /// Makes the `current` link agree with the record. The record is the truth: after a crash between the
-    /// two the next commit mends the link, which until then names the previous, whole generation.
+    fn is_pointed_at(&self, record: &Record) -> bool {
+        let Some(current) = &record.current else { return true };
+        let link = self.certificate(record.id()).join("current");
+        fs::read_link(link).is_ok_and(|there| there == Path::new(&current.generation.to_string()))
+    }
+
+    /// Makes the `current` link agree with the record. The record is the truth; until the link is moved it
+    /// names the previous, whole generation.
     fn point_current(&self, record: &Record) -> Result<(), StoreError> {
-        let Some(current) = &record.current else { return Ok(()) };
+        let Some(current) = record.current.as_ref().filter(|_| !self.is_pointed_at(record)) else {
+            return Ok(());
+        };
         let directory = self.certificate(record.id());
         let link = directory.join("current");
         let target = PathBuf::from(current.generation.to_string());
-        if fs::read_link(&link).is_ok_and(|there| there == target) {
-            return Ok(());
-        }
         let temporary = durable::temporary_beside(&link);
         let _ = fs::remove_file(&temporary);
         symlink(&target, &temporary)
@@ -179,8 +199,8 @@ impl Inner {
             let entry = entry.map_err(fault)?;
             // What is not named like a certificate is somebody else's.
             let id = entry.file_name().to_str().and_then(|name| name.parse::<CertificateId>().ok());
-            let Some(id) = id.filter(|_| entry.path().join("record.json").exists()) else { continue };
-            if after.is_none_or(|after| id > *after) {
+            let Some(id) = id.filter(|id| after.is_none_or(|after| id > after)) else { continue };
+            if entry.path().join("record.json").exists() {
                 ids.insert(id);
                 if ids.len() > most {
                     ids.pop_last();
@@ -239,12 +259,15 @@ fn symlink(target: &Path, link: &Path) -> io::Result<()> {
 
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| io_error("open", &path, &error))?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    // Windows locks by opening: a second opener is refused with ERROR_SHARING_VIOLATION.
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
+    let file = options.open(&path).map_err(|error| match error.raw_os_error() {
+        Some(32) if cfg!(windows) => StoreError::Locked { path: root.to_owned() },
+        _ => io_error("open", &path, &error),
+    })?;
     #[cfg(unix)]
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
@@ -344,6 +367,49 @@ mod tests {
 
         fs::write(&path, good.replace("\"id\": \"a\"", "\"id\": \"b\"")).unwrap();
         assert!(matches!(store.load(record.id()).await.unwrap_err(), StoreError::Damaged { .. }));
+    }
+
+    #[tokio::test]
+    async fn slots_are_found_where_the_module_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open(directory.path()).unwrap();
+        let certificate: CertificateId = "a".parse().unwrap();
+        let generation = Generation::from_number(1);
+        let chain = Slot::Chain { certificate: certificate.clone(), generation };
+        store.write(&chain, &SecretBytes::new(*b"chain")).await.unwrap();
+        store.write(&Slot::PrivateKey { certificate, generation }, &SecretBytes::new(*b"key")).await.unwrap();
+        store
+            .write(&Slot::IssuerState { issuer: "le".parse().unwrap() }, &SecretBytes::new(*b"x"))
+            .await
+            .unwrap();
+        for path in
+            ["00000001/privkey.pem", "00000001/cert.pem", "00000001/chain.pem", "00000001/fullchain.pem"]
+        {
+            assert!(directory.path().join("certificates/a").join(path).exists(), "{path}");
+        }
+        assert!(directory.path().join("issuers/le").exists());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_that_a_crash_left_behind_is_mended_when_the_record_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open(directory.path()).unwrap();
+        let mut record = record("a");
+        record.current = Some(crate::record::tests::current(2));
+        store.commit(&record, None).await.unwrap();
+        let link = store.current(record.id());
+        for crash in [
+            // Killed after the record was written, before the link was moved.
+            |link: &Path| std::os::unix::fs::symlink("00000001", link).unwrap(),
+            // Restored from a backup that knows no links.
+            |_: &Path| {},
+        ] {
+            fs::remove_file(&link).unwrap();
+            crash(&link);
+            store.load(record.id()).await.unwrap();
+            assert_eq!(fs::read_link(&link).unwrap(), Path::new("00000002"));
+        }
     }
 
     #[cfg(unix)]

@@ -16,18 +16,27 @@ use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair};
 /// What the next call does instead of signing.
 pub(crate) enum Mischief {
     Fail(IssueErrorClass, Retry),
+    /// Fails, and leaves what it presented.
+    FailOwing,
     /// Signs, but what it presented cannot be removed.
     LeaveDebt,
     OtherKey,
     OtherNames,
     /// Records progress and then never returns, as if the process died there.
     Hang,
+    Panic,
+    /// Waits until the test lets it go on, then signs.
+    Pause,
 }
 
 pub(crate) struct TestIssuer {
     clock: Arc<dyn Clock>,
     key: KeyPair,
     lifetime: Duration,
+    /// How long before now its certificates begin; this much of their life is over then.
+    pub(crate) backdate: Mutex<Duration>,
+    /// While set, `settle` says that it has removed everything, and has not.
+    pub(crate) lies: Mutex<bool>,
     pub(crate) mischief: Mutex<VecDeque<Mischief>>,
     /// Public keys of the requests, in order.
     pub(crate) asked: Mutex<Vec<Vec<u8>>>,
@@ -35,6 +44,7 @@ pub(crate) struct TestIssuer {
     pub(crate) found: Mutex<Vec<Option<String>>>,
     pub(crate) settled: Mutex<u32>,
     pub(crate) hanging: tokio::sync::Notify,
+    pub(crate) go_on: tokio::sync::Notify,
 }
 
 impl TestIssuer {
@@ -43,11 +53,14 @@ impl TestIssuer {
             clock,
             key: KeyPair::generate().unwrap(),
             lifetime,
+            backdate: Mutex::default(),
+            lies: Mutex::default(),
             mischief: Mutex::default(),
             asked: Mutex::default(),
             found: Mutex::default(),
             settled: Mutex::default(),
             hanging: tokio::sync::Notify::new(),
+            go_on: tokio::sync::Notify::new(),
         })
     }
 
@@ -66,8 +79,8 @@ impl TestIssuer {
                 vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
         }
         let from = time::OffsetDateTime::from_unix_timestamp(self.clock.now().unix()).unwrap();
-        asked.params.not_before = from;
-        asked.params.not_after = from + self.lifetime;
+        asked.params.not_before = from - *self.backdate.lock().unwrap();
+        asked.params.not_after = asked.params.not_before + self.lifetime;
         let signed = if matches!(mischief, Some(Mischief::OtherKey)) {
             asked.params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap()
         } else {
@@ -88,7 +101,20 @@ impl Issuer for TestIssuer {
         journal.owe(&debts).await?;
         let mischief = self.mischief.lock().unwrap().pop_front();
         match mischief {
-            Some(Mischief::Fail(class, retry)) => Err(IssueError::new(class, "told to fail", retry)),
+            Some(Mischief::Fail(class, retry)) => {
+                journal.paid(&debts).await?;
+                Err(IssueError::new(class, "told to fail", retry))
+            }
+            Some(Mischief::FailOwing) => {
+                Err(IssueError::new(IssueErrorClass::Policy, "told to fail", Retry::Never))
+            }
+            Some(Mischief::Panic) => panic!("told to panic"),
+            Some(Mischief::Pause) => {
+                self.hanging.notify_one();
+                self.go_on.notified().await;
+                journal.paid(&debts).await?;
+                Ok(self.sign(request, None))
+            }
             Some(Mischief::Hang) => {
                 self.hanging.notify_one();
                 std::future::pending().await
@@ -106,6 +132,9 @@ impl Issuer for TestIssuer {
         if stuck {
             self.mischief.lock().unwrap().pop_front();
             return Err(IssueError::new(IssueErrorClass::Transient, "still there", Retry::Backoff));
+        }
+        if *self.lies.lock().unwrap() {
+            return Ok(());
         }
         *self.settled.lock().unwrap() += 1;
         let debts = journal.debts().await;

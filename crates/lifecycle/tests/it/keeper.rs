@@ -5,7 +5,7 @@ use std::{
 
 use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{
-    CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, IssueErrorClass, Keeper,
+    CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, Generation, IssueErrorClass, Keeper,
     KeyAlgorithm, MemoryStore, Outcome, Slot, Store,
 };
 use perennial_testkit::ManualClock;
@@ -178,8 +178,10 @@ async fn a_process_that_dies_goes_on_with_the_same_key_where_it_stopped() {
 async fn a_changed_wish_ends_the_wait_and_settles_what_was_under_way() {
     let scene = scene();
     scene.keeper.wish(spec()).await.unwrap();
-    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Never));
-    assert!(matches!(scene.step().await, Outcome::Failed { .. }));
+    scene.issuer.next(Mischief::FailOwing);
+    let failed = scene.step().await;
+    let soon = scene.clock.now() + Duration::from_secs(600);
+    assert!(matches!(failed, Outcome::Failed { until, .. } if until <= soon), "a debt is looked after soon");
     let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
     scene.keeper.wish(changed.clone()).await.unwrap();
     assert!(matches!(scene.step().await, Outcome::Issued { .. }));
@@ -250,6 +252,28 @@ async fn old_generations_go_but_the_last_one_stays() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_was_given_up_does_not_push_the_last_generation_out() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    scene.clock.advance(DAY * 61);
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    assert!(matches!(scene.step().await, Outcome::Failed { .. }));
+    scene.keeper.abandon(&scene.id).await.unwrap();
+    scene.clock.advance(DAY);
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    let key = |number| {
+        let (store, certificate) = (scene.store.clone(), scene.id.clone());
+        let generation = (0..number).fold(serde_json::from_str("0").unwrap(), |g: Generation, _| g.next());
+        async move { store.read(&Slot::PrivateKey { certificate, generation }).await.unwrap().is_some() }
+    };
+    assert_eq!((key(1).await, key(2).await, key(3).await), (true, false, true));
+    scene.clock.advance(DAY * 61);
+    scene.step().await;
+    assert_eq!((key(1).await, key(3).await, key(4).await), (false, true, true));
+}
+
+#[tokio::test]
 async fn servers_read_the_current_link_of_the_file_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).unwrap();
@@ -296,6 +320,143 @@ async fn ready_waits_passing_troubles_out_and_ends_with_the_keeper() {
     scene.keeper.shut_down();
     let issued = certificate.current().unwrap();
     assert!(matches!(certificate.changed(&issued).await, Err(Error::ShutDown { .. })));
+}
+
+#[tokio::test]
+async fn a_program_that_starts_again_learns_why_its_predecessor_failed() {
+    let scene = scene();
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Never));
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let next = keeper(&scene.clock, &scene.issuer, &scene.store, &scene.events);
+    let error = next.keep(spec()).await.unwrap().ready().await.err().unwrap();
+    assert_eq!(error.to_string(), "told to fail");
+    assert_eq!(scene.requests(), 1, "a restart does not shorten the wait");
+}
+
+#[tokio::test]
+async fn a_good_certificate_serves_from_the_start_while_its_renewal_hangs() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    scene.clock.advance(DAY * 61);
+    scene.issuer.next(Mischief::Hang);
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    assert_eq!(certificate.ready().await.unwrap().generation().number(), 1);
+    scene.issuer.hanging.notified().await;
+    scene.keeper.shut_down();
+    // One that has ended is nothing to serve.
+    scene.clock.advance(DAY * 30);
+    scene.issuer.next(Mischief::Hang);
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    scene.issuer.hanging.notified().await;
+    assert!(certificate.current().is_none());
+}
+
+#[tokio::test]
+async fn an_issuer_that_panics_costs_one_attempt_and_not_the_task() {
+    let scene = scene();
+    scene.issuer.next(Mischief::Panic);
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    scene.clock.wait_for_sleepers(1).await;
+    let trouble = certificate.trouble().unwrap();
+    assert!(trouble.to_string().contains("told to panic"), "{trouble}");
+    scene.clock.advance(Duration::from_secs(300));
+    assert_eq!(certificate.ready().await.unwrap().generation().number(), 1);
+}
+
+#[tokio::test]
+async fn passes_at_once_over_one_certificate_make_one_request() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    let (one, two) = tokio::join!(scene.step(), scene.step());
+    assert!(matches!((one, two), (Outcome::Issued { .. }, Outcome::Kept { .. })));
+    assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_wish_that_changes_under_an_issuance_is_no_failure() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Pause);
+    let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
+    let (outcome, ()) = tokio::join!(scene.step(), async {
+        scene.issuer.hanging.notified().await;
+        scene.keeper.wish(changed.clone()).await.unwrap();
+        scene.issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Outcome::Issued { .. }), "{outcome:?}");
+    assert_eq!(scene.keeper.current(&scene.id).await.unwrap().unwrap().facts().names, changed.name_set());
+}
+
+#[tokio::test]
+async fn after_a_wrong_certificate_the_issuer_begins_anew() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::OtherNames);
+    let Outcome::Failed { until, .. } = scene.step().await else { panic!("accepted") };
+    scene.clock.set(until);
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(*scene.issuer.found.lock().unwrap(), [None, None], "the wrong order was taken up again");
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_overwrote_meanwhile_never_serves() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::Pause);
+    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
+    let (outcome, ()) = tokio::join!(scene.step(), async {
+        scene.issuer.hanging.notified().await;
+        let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+        let slot = Slot::PrivateKey {
+            certificate: scene.id.clone(),
+            generation: record.attempt.unwrap().generation,
+        };
+        scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+        scene.issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Outcome::Failed { error: Error::Contract { .. }, .. }), "{outcome:?}");
+    assert!(scene.keeper.current(&scene.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_belong_to_the_chain_is_not_handed_out() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let generation = scene.keeper.current(&scene.id).await.unwrap().unwrap().generation();
+    let foreign = perennial_lifecycle::PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem();
+    let slot = Slot::PrivateKey { certificate: scene.id.clone(), generation };
+    scene.store.write(&slot, &SecretBytes::new(foreign.expose().as_bytes())).await.unwrap();
+    assert!(scene.keeper.current(&scene.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn certificates_that_are_due_when_they_come_are_not_fetched_every_second() {
+    let scene = scene();
+    *scene.issuer.backdate.lock().unwrap() = DAY * 90 - Duration::from_secs(2);
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    certificate.ready().await.unwrap();
+    scene.clock.wait_for_sleepers(1).await;
+    let pause = scene.clock.now().until(scene.clock.next_deadline().unwrap());
+    assert!(pause >= Duration::from_secs(60), "the next look is in {pause:?}");
+}
+
+#[tokio::test]
+async fn an_issuer_that_claims_to_have_cleaned_up_is_asked_again() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::FailOwing);
+    scene.step().await;
+    *scene.issuer.lies.lock().unwrap() = true;
+    let soon = scene.clock.now() + Duration::from_secs(600);
+    assert!(matches!(scene.step().await, Outcome::Waiting { until, .. } if until <= soon));
+    let error = scene.keeper.abandon(&scene.id).await.unwrap_err();
+    assert!(error.to_string().contains("has not removed 1"), "{error}");
+    *scene.issuer.lies.lock().unwrap() = false;
+    scene.keeper.abandon(&scene.id).await.unwrap();
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.debts, []);
 }
 
 #[tokio::test]

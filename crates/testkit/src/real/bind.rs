@@ -168,8 +168,9 @@ impl Bind {
     }
 
     async fn signal(&self, signal: &str) -> Result<(), Error> {
-        let mut command = Command::new("kill");
-        command.arg(format!("-{signal}")).arg(self.guard.pid().to_string());
+        // The shell's own `kill`: a minimal system has no program of that name.
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("kill -{signal} {}", self.guard.pid()));
         launch::control(command).await
     }
 

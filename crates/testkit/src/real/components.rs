@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub enum Tool {
     /// Asks name servers, from BIND.
     Dig,
+    /// Gives network namespaces their addresses, from iproute2.
+    Ip,
     /// BIND 9, the authoritative server.
     Named,
     /// Sends dynamic updates (RFC 2136), from BIND.
@@ -34,7 +36,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pebble,
         Self::Named,
         Self::Rndc,
@@ -43,6 +45,7 @@ impl Tool {
         Self::Unbound,
         Self::Postgres,
         Self::Openssl,
+        Self::Ip,
     ];
 
     /// The name of its executable file.
@@ -50,6 +53,7 @@ impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
             Self::Dig => "dig",
+            Self::Ip => "ip",
             Self::Named => "named",
             Self::Nsupdate => "nsupdate",
             Self::Openssl => "openssl",
@@ -65,6 +69,7 @@ impl Tool {
     pub const fn package(self) -> &'static str {
         match self {
             Self::Dig | Self::Nsupdate => "bind9-dnsutils",
+            Self::Ip => "iproute2",
             Self::Named => "bind9",
             Self::Openssl => "openssl",
             Self::Pebble => "pebble",

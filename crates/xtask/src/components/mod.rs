@@ -131,7 +131,7 @@ fn take_unpacked(
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
         Tool::Dig | Tool::Named => &["-v"],
-        Tool::Nsupdate | Tool::Unbound => &["-V"],
+        Tool::Ip | Tool::Nsupdate | Tool::Unbound => &["-V"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
         Tool::Postgres => &["--version"],

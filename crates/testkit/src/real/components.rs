@@ -283,7 +283,7 @@ mod tests {
         }
         let found = versions_below(directory.path());
         assert_eq!(found, ["15/bin", "9/bin"].map(|name| directory.path().join(name)));
-        assert_eq!(versions_below(Path::new("/nowhere")), [PathBuf::new(); 0]);
+        assert!(versions_below(Path::new("/nowhere")).is_empty());
     }
 
     #[test]

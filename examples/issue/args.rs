@@ -101,10 +101,13 @@ impl Args {
     /// Whether nothing of the real world is asked for.
     pub(crate) fn is_embedded(&self) -> bool {
         self.directory.is_none()
+            && self.ca_file.is_none()
+            && self.account.is_none()
             && self.domain.is_empty()
             && self.provider.is_none()
-            && self.nameserver.is_empty()
             && self.provider_option.is_empty()
+            && self.nameserver.is_empty()
+            && !self.nameservers_only
     }
 }
 

@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if json {
-                println!("{}", failure.to_json());
+                summary::say(&format!("{}\n", failure.to_json()));
             }
             eprintln!("issue: {failure}");
             ExitCode::from(failure.exit_code())
@@ -54,9 +54,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    if args.out.exists() && !args.out.is_dir() {
-        return Err(Failure::usage(format!("--out {} is not a directory", args.out.display())));
-    }
+    check_out(&args.out)?;
     // The embedded world lives as long as this does.
     let (scene, _world) = if args.is_embedded() {
         let (scene, world) = embedded::scene(&args).await?;
@@ -74,6 +72,20 @@ async fn run(args: Args) -> Result<(), Failure> {
     let files = write(&issued, &args.out)?;
     summary::print(&spec, &issued, &reports.all(), &files, args.json);
     Ok(())
+}
+
+/// Whether files can be written there, before a certificate is asked for that could not be kept.
+fn check_out(out: &Path) -> Result<(), Failure> {
+    let unfit = |reason: &dyn std::fmt::Display| {
+        Failure::usage(format!("--out {} cannot be written: {reason}", out.display()))
+    };
+    let there = out.ancestors().find(|ancestor| ancestor.as_os_str().is_empty() || ancestor.exists());
+    let there = there.filter(|there| !there.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !there.is_dir() {
+        return Err(unfit(&format!("{} is not a directory", there.display())));
+    }
+    let probe = there.join(format!(".issue-{}", std::process::id()));
+    std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(|error| unfit(&error))
 }
 
 fn spec(args: &Args, scene: &Scene) -> Result<CertificateSpec, Failure> {
@@ -107,7 +119,7 @@ fn keeper(args: &Args, scene: Scene, progress: &Progress, reports: &Arc<Reports>
     if let Some(common_name) = &args.preferred_chain {
         issuer = issuer.preferred_chain(common_name);
     }
-    let issuer = issuer.build()?;
+    let issuer = issuer.build().map_err(|error| Failure::usage(error.to_string()))?;
     let shown = progress.clone();
     Ok(Keeper::builder(Arc::new(MemoryStore::new()))
         .issuer(IssuerName::default(), Arc::new(issuer))
@@ -115,7 +127,7 @@ fn keeper(args: &Args, scene: Scene, progress: &Progress, reports: &Arc<Reports>
         .build())
 }
 
-/// One pass of the keeper. Ctrl-C removes what was presented before it ends the program.
+/// One pass of the keeper. Ctrl-C or a termination removes what was presented before it ends the program.
 async fn issue(keeper: &Keeper, spec: CertificateSpec, progress: &Progress) -> Result<Issued, Failure> {
     let id = spec.id().clone();
     keeper.wish(spec).await?;
@@ -125,13 +137,24 @@ async fn issue(keeper: &Keeper, spec: CertificateSpec, progress: &Progress) -> R
                 return Err(error.into());
             }
         }
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted() => {
             progress.note("interrupted: removing what was presented");
             keeper.abandon(&id).await?;
             return Err(Failure::interrupted());
         }
     }
     keeper.current(&id).await?.ok_or_else(Failure::interrupted)
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return,
+            _ = terminated.recv() => return,
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn write(issued: &Issued, out: &Path) -> Result<Vec<(&'static str, std::path::PathBuf)>, Failure> {

@@ -69,9 +69,7 @@ impl Progress {
             EventKind::Issued { renews_at, .. } => {
                 self.note(&format!("verified and stored; renews at {renews_at}"))
             }
-            EventKind::Failed { message, .. } => {
-                self.note(&format!("failed: {}", message.lines().next().unwrap_or_default()))
-            }
+            // A failure is the last word of the program.
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use perennial::{
-    core::{HttpClient, ReqwestClient, SecretString},
+    core::{HttpClient, HttpError, ReqwestClient, SecretString},
     propagation::{Checker, Mode},
     providers::{DnsProvider, Options, Registry},
 };
@@ -25,7 +25,8 @@ impl Scene {
     pub(crate) fn from_args(args: &Args) -> Result<Self, Failure> {
         let missing = |flag: &str| {
             Failure::usage(format!(
-                "{flag} is missing: the real world needs --directory, --domain and --provider"
+                "{flag} is missing: the real world needs --directory, --domain and --provider; for the little \
+                 internet that this program brings along leave all of its flags out"
             ))
         };
         let directory = args.directory.clone().ok_or_else(|| missing("--directory"))?;
@@ -52,7 +53,13 @@ fn http(ca_file: Option<&Path>) -> Result<Arc<dyn HttpClient>, Failure> {
             .map_err(|error| Failure::usage(format!("cannot read --ca-file {}: {error}", path.display())))?;
         client = client.root_certificates_pem(pem);
     }
-    Ok(Arc::new(client.build().map_err(|error| Failure::local(error.to_string()))?))
+    let client = client.build().map_err(|error| match (error, ca_file) {
+        (HttpError::Tls { reason, .. }, Some(path)) => {
+            Failure::usage(format!("--ca-file {}: {reason}", path.display()))
+        }
+        (error, _) => Failure::local(error.to_string()),
+    });
+    Ok(Arc::new(client?))
 }
 
 /// Options from the environment, then those of the command line over them.

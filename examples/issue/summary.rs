@@ -1,6 +1,6 @@
 //! What is printed when it is done.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use perennial::{
     CertificateSpec,
@@ -22,29 +22,38 @@ pub(crate) fn print(
 ) {
     let renews_at =
         due(Life::new(issued.facts(), issued.issued_at()), *spec.renewal_policy(), Spread::of(spec.id()));
-    if json {
-        println!("{:#}", as_json(issued, renews_at, reports, files));
-        return;
-    }
-    for report in reports {
-        println!("{}\n", report.to_string().trim_end());
-    }
+    say(&if json {
+        format!("{:#}\n", as_json(issued, renews_at, reports, files))
+    } else {
+        as_text(issued, renews_at, reports, files)
+    });
+}
+
+/// Puts text on standard output. That nobody reads it any more is no reason to fail: the files are written.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn as_text(
+    issued: &Issued,
+    renews_at: Timestamp,
+    reports: &[Report],
+    files: &[(&'static str, PathBuf)],
+) -> String {
+    let mut lines: Vec<String> =
+        reports.iter().map(|report| format!("{}\n", report.to_string().trim_end())).collect();
     let facts = issued.facts();
     let names: Vec<_> = facts.names.iter().map(AsRef::<str>::as_ref).collect();
-    println!("Certificate");
-    println!("  names      {}", names.join(", "));
-    println!("  issuer     {}", facts.issuer);
-    println!("  serial     {}", facts.serial);
-    println!(
-        "  valid      {} to {} ({} days)",
-        facts.not_before,
-        facts.not_after,
-        facts.lifetime().as_secs() / 86_400
-    );
-    println!("  renews at  {renews_at}");
-    for (name, path) in files {
-        println!("  {:<14} {}", name, path.display());
-    }
+    lines.push("Certificate".to_owned());
+    lines.push(format!("  names      {}", names.join(", ")));
+    lines.push(format!("  issuer     {}", facts.issuer));
+    lines.push(format!("  serial     {}", facts.serial));
+    let days = facts.lifetime().as_secs() / 86_400;
+    lines.push(format!("  valid      {} to {} ({days} days)", facts.not_before, facts.not_after));
+    lines.push(format!("  renews at  {renews_at}"));
+    lines.extend(files.iter().map(|(name, path)| format!("  {name:<14} {}", path.display())));
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn as_json(

@@ -2,11 +2,12 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use perennial_testkit::World;
+
+use crate::example;
 
 /// The program of the README: everything below the headings of `wildcard.rs`.
 fn program() -> String {
@@ -27,12 +28,6 @@ fn the_first_code_block_of_the_readme_is_the_program() {
 fn it_is_about_twenty_lines() {
     let lines = program().lines().filter(|line| !line.trim().is_empty()).count();
     assert!(lines <= 25, "{lines} lines");
-}
-
-/// Examples are built beside the tests: `target/debug/examples`.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,14 @@ impl Dns01 {
                 on_report(report);
             }
         };
-        checker.watch(wanted, deadline, &mut show).await?;
+        let watched = checker.watch(wanted, deadline, &mut show).await;
+        // The last word is shown too: how long it took, or what was missing in the end.
+        match &watched {
+            Ok(propagated) => show(propagated.report()),
+            Err(perennial_propagation::Error::NotPropagated(report)) => show(report),
+            Err(_) => {}
+        }
+        watched?;
         Ok(())
     }
 }

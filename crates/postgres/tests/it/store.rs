@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use perennial_core::{SecretBytes, Timestamp};
+use perennial_core::{Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{Failures, IssueErrorClass, Slot, Store as _, StoreError, Version, store::laws};
 use perennial_postgres::PostgresStore;
 use tokio::{sync::Barrier, task::JoinSet};
@@ -76,6 +76,7 @@ async fn what_an_outsider_said_is_kept_to_the_letter() {
         count: 1,
         last_at: Timestamp::from_unix(7),
         retry_at: Timestamp::from_unix(8),
+        retry: Retry::Backoff,
         class: IssueErrorClass::Transient,
         message: said.to_owned(),
     });

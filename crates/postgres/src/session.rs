@@ -187,7 +187,7 @@ mod tests {
     async fn a_statement_ends_at_the_limit_and_leaves_its_connection_usable() {
         let Some(_) = real::require(&[Tool::Postgres]) else { return };
         let server = Postgres::builder().start().await.unwrap();
-        let sessions = sessions(server.socket(), 1, Duration::from_millis(200));
+        let sessions = sessions(server.socket(), 1, Duration::from_secs(2));
         let error = sessions.rows("wait in", "SELECT pg_sleep(3600)", &[]).await.unwrap_err();
         assert!(error.to_string().contains("57014"), "query_canceled: {error}");
         assert!(sessions.rows("look at", "SELECT 1", &[]).await.is_ok());
@@ -197,7 +197,7 @@ mod tests {
     async fn a_pool_that_is_in_use_says_so() {
         let Some(_) = real::require(&[Tool::Postgres]) else { return };
         let server = Postgres::builder().start().await.unwrap();
-        let sessions = sessions(server.socket(), 1, Duration::from_millis(300));
+        let sessions = sessions(server.socket(), 1, Duration::from_secs(2));
         let _held = sessions.client("hold").await.unwrap();
         let error = sessions.rows("look at", "SELECT 1", &[]).await.unwrap_err();
         assert!(error.to_string().contains("pool_size()"), "{error}");

@@ -76,7 +76,6 @@ async fn what_an_outsider_said_is_kept_to_the_letter() {
         count: 1,
         last_at: Timestamp::from_unix(7),
         retry_at: Timestamp::from_unix(8),
-        retry: Retry::Backoff,
         class: IssueErrorClass::Transient,
         message: said.to_owned(),
         retry: Retry::Backoff,

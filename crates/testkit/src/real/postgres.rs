@@ -225,8 +225,19 @@ const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\
 struct Program {
     component: Component,
     binaries: PathBuf,
-    /// User and group, when we are root.
-    runs_as: Option<(u32, u32)>,
+    runs_as: RunsAs,
+}
+
+/// Who runs a server that refuses to be run by root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunsAs {
+    /// Another account: user and group.
+    Account(u32, u32),
+    /// Root, in a namespace where nobody is root (user_namespaces(7)): it still owns its files, and comes
+    /// through directories that are closed to every other account.
+    Nameless,
+    /// We, who are not root.
+    Ourselves,
 }
 
 impl Program {
@@ -238,20 +249,27 @@ impl Program {
         let path = component.path.canonicalize().map_err(|error| fault(&component.path, &error))?;
         let binaries = path.parent().unwrap_or(&path).to_owned();
         let we = fs::metadata(home).map_err(|error| fault(home, &error))?.uid();
-        let runs_as = if we == 0 {
+        let runs_as = if we != 0 {
+            RunsAs::Ourselves
+        } else if open_to_all(&binaries) {
             let accounts =
                 fs::read_to_string(ACCOUNTS).map_err(|error| fault(Path::new(ACCOUNTS), &error))?;
-            Some([USER, "nobody"].iter().find_map(|name| account(&accounts, name)).unwrap_or(NOBODY))
+            let (user, group) =
+                [USER, "nobody"].iter().find_map(|name| account(&accounts, name)).unwrap_or(NOBODY);
+            RunsAs::Account(user, group)
         } else {
-            None
+            RunsAs::Nameless
         };
         Ok(Self { component, binaries, runs_as })
     }
 
     fn command(&self, program: &str, home: &Path) -> Command {
         let component = Component { path: self.binaries.join(program), ..self.component.clone() };
-        let mut command = component.command();
-        if let Some((user, group)) = self.runs_as {
+        let mut command = match self.runs_as {
+            RunsAs::Nameless => through_unshare(&component),
+            RunsAs::Account(..) | RunsAs::Ourselves => component.command(),
+        };
+        if let RunsAs::Account(user, group) = self.runs_as {
             command.uid(user).gid(group);
         }
         // A language of the machine's would translate what the log is searched for.
@@ -262,11 +280,25 @@ impl Program {
     /// Lets the server have a file of ours to itself.
     fn give(&self, path: &Path, mode: u32) -> Result<(), Error> {
         let given = fs::set_permissions(path, fs::Permissions::from_mode(mode)).and_then(|()| {
-            let Some((user, group)) = self.runs_as else { return Ok(()) };
+            let RunsAs::Account(user, group) = self.runs_as else { return Ok(()) };
             chown(path, Some(user), Some(group))
         });
         Ok(given.map_err(|error| launch::file(path, &error))?)
     }
+}
+
+/// Whether every account comes to a directory: somebody's home is often closed.
+fn open_to_all(directory: &Path) -> bool {
+    directory.ancestors().all(|part| fs::metadata(part).is_ok_and(|part| part.mode() & 0o001 != 0))
+}
+
+/// The same command behind `unshare --user`, which becomes it: its process has the same number.
+fn through_unshare(component: &Component) -> Command {
+    let plain = component.command();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--"]).arg(plain.get_program());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
 }
 
 const ACCOUNTS: &str = "/etc/passwd";
@@ -338,6 +370,18 @@ mod tests {
         assert!(!home.exists());
         let asked = Command::new("sh").args(["-c", "kill -0 \"$0\" 2>/dev/null", &pid.to_string()]).status();
         assert!(!asked.unwrap().success());
+    }
+
+    #[test]
+    fn a_directory_below_a_closed_one_is_not_open_to_all() {
+        let closed = tempfile::tempdir().unwrap();
+        let below = closed.path().join("bin");
+        fs::create_dir(&below).unwrap();
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!open_to_all(&below));
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&below, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(open_to_all(&below));
     }
 
     #[test]

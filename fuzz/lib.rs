@@ -46,6 +46,7 @@ pub fn certificate_chain(bytes: &[u8]) {
 /// A DNS message from anybody.
 pub fn dns_answer(bytes: &[u8]) {
     let _ = wire::Answer::parse(bytes);
+    perennial_providers::rfc2136::read_any_answer(bytes);
 }
 
 /// A name from a command line or a server.

@@ -20,6 +20,8 @@ pub(crate) struct Progress {
 
 struct Inner {
     bars: Option<MultiProgress>,
+    /// How far the whole issuance is.
+    steps: Option<ProgressBar>,
     started: Instant,
     propagation: Mutex<Propagation>,
 }
@@ -35,7 +37,13 @@ impl Progress {
     #[expect(clippy::disallowed_methods, reason = "a person wants to see how long it takes")]
     pub(crate) fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { inner: Arc::new(Inner { bars, started: Instant::now(), propagation: Mutex::default() }) }
+        let steps = bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(STEPS));
+            style(&bar, "  {elapsed:>4} [{bar:20}] step {pos} of {len}: {msg}");
+            bar
+        });
+        let propagation = Mutex::default();
+        Self { inner: Arc::new(Inner { bars, steps, started: Instant::now(), propagation }) }
     }
 
     /// A line of its own.
@@ -51,6 +59,10 @@ impl Progress {
 
     /// A stage of the issuance.
     pub(crate) fn event(&self, event: &Event) {
+        if let (Some(bar), Some((step, next))) = (&self.inner.steps, step(&event.kind)) {
+            bar.set_position(step);
+            bar.set_message(next);
+        }
         match &event.kind {
             EventKind::Issuing { why, .. } => self.note(&format!("issuing: {why}")),
             EventKind::Stage { stage } => self.note(&line(stage)),
@@ -83,6 +95,9 @@ impl Progress {
 
     /// Takes the bars off the screen.
     pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.inner.steps {
+            bar.finish_and_clear();
+        }
         let mut shown = self.inner.propagation.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, bar) in shown.bars.drain(..) {
             bar.finish_and_clear();
@@ -95,17 +110,42 @@ impl Propagation {
         if let Some((_, bar)) = self.bars.iter().find(|(known, _)| known == name) {
             return bar.clone();
         }
-        let style = ProgressStyle::with_template(
-            "{spinner} {elapsed:>4} [{bar:20}] {pos}/{len} addresses have {msg}",
-        );
-        let bar = bars.add(ProgressBar::new(0).with_message(name.to_owned()));
-        if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        let bar = bars.insert(0, ProgressBar::new(0).with_message(name.to_owned()));
+        style(&bar, "{spinner} {elapsed:>4} [{bar:20}] {pos} of {len} addresses have {msg}");
         bar.enable_steady_tick(Duration::from_millis(100));
         self.bars.push((name.to_owned(), bar.clone()));
         bar
     }
+}
+
+fn style(bar: &ProgressBar, template: &str) {
+    // A template is text in this file: one that does not parse leaves the default, which shows as much.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+}
+
+/// From the account to the store.
+const STEPS: u64 = 9;
+
+/// Which step is done, and what comes next.
+fn step(kind: &EventKind) -> Option<(u64, &'static str)> {
+    Some(match kind {
+        EventKind::Issuing { .. } => (0, "account"),
+        EventKind::Stage { stage } => match stage {
+            Stage::AccountReady { .. } => (1, "order"),
+            Stage::OrderCreated { .. } => (2, "proofs"),
+            Stage::ChallengePresented { .. } => (3, "propagation"),
+            Stage::Propagated { .. } => (4, "telling the CA"),
+            Stage::ChallengeAnswered { .. } => (5, "validation by the CA"),
+            Stage::Validated => (6, "signing request"),
+            Stage::Finalized => (7, "certificate"),
+            Stage::Downloaded => (8, "verification"),
+            _ => return None,
+        },
+        EventKind::Issued { .. } => (STEPS, "done"),
+        _ => return None,
+    })
 }
 
 fn line(stage: &Stage) -> String {

@@ -7,7 +7,7 @@ use perennial::{
     core::Timestamp,
     lifecycle::{
         Issued,
-        schedule::{Spread, due},
+        schedule::{Life, Spread, due},
     },
     propagation::Report,
 };
@@ -20,7 +20,8 @@ pub(crate) fn print(
     files: &[(&'static str, PathBuf)],
     json: bool,
 ) {
-    let renews_at = due(issued.facts(), issued.issued_at(), *spec.renewal_policy(), Spread::of(spec.id()));
+    let renews_at =
+        due(Life::new(issued.facts(), issued.issued_at()), *spec.renewal_policy(), Spread::of(spec.id()));
     say(&if json {
         format!("{:#}\n", as_json(issued, renews_at, reports, files))
     } else {

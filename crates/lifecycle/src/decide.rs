@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateSpec, Facts, Failures,
-    schedule::{Spread, due},
+    schedule::{Life, Spread, due},
 };
 
 /// What to do next about one certificate.
@@ -107,8 +107,9 @@ pub fn decide(
     failures: Option<&Failures>,
     now: Timestamp,
 ) -> Decision {
-    let spread = Spread::of(spec.id());
-    let due_at = holding.map(|held| due(held.facts, held.issued_at, *spec.renewal_policy(), spread));
+    let due_at = holding.map(|held| {
+        due(Life::new(held.facts, held.issued_at), *spec.renewal_policy(), Spread::of(spec.id()))
+    });
     let why = match (holding, due_at) {
         (Some(held), Some(due_at)) => match reason(spec, held, due_at, now) {
             Some(why) => why,
@@ -173,7 +174,7 @@ mod tests {
         now: i64,
     ) -> Decision {
         let (facts, issued_for) = (facts(), self::spec());
-        let issued_at = facts.not_before;
+        let issued_at = Timestamp::from_unix(0);
         let held = Holding { facts: &facts, issued_for: &issued_for, issued_at, material };
         decide(spec, Some(held), failures, Timestamp::from_unix(now))
     }

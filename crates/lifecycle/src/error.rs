@@ -169,6 +169,16 @@ pub enum StoreError {
         /// What is missing.
         slot: Slot,
     },
+    /// A store on another machine cannot be reached, or refuses.
+    #[error("cannot {doing} {store}: {reason}")]
+    Unavailable {
+        /// What was tried.
+        doing: &'static str,
+        /// Which store: where it is, and nobody's password.
+        store: String,
+        /// The other side's reason, or the network's.
+        reason: String,
+    },
 }
 
 impl StoreError {
@@ -176,7 +186,9 @@ impl StoreError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Conflict { .. } | Self::Io { .. } | Self::Locked { .. } => Retry::Backoff,
+            Self::Conflict { .. } | Self::Io { .. } | Self::Locked { .. } | Self::Unavailable { .. } => {
+                Retry::Backoff
+            }
             Self::Damaged { .. } | Self::NewerSchema { .. } | Self::SlotMissing { .. } => Retry::Never,
         }
     }

@@ -71,53 +71,60 @@ impl Spread {
     }
 }
 
-/// When the certificate is due for renewal.
+/// The life of a certificate: what its dates say, and when we got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A question with all its parts.
+pub struct Life {
+    /// The first moment it is valid.
+    pub not_before: Timestamp,
+    /// The last moment it is valid.
+    pub not_after: Timestamp,
+    /// When it was stored. CAs backdate, some by more than others.
+    pub issued_at: Timestamp,
+}
+
+impl Life {
+    /// The life of a certificate with these facts.
+    #[must_use]
+    pub const fn new(facts: &Facts, issued_at: Timestamp) -> Self {
+        Self { not_before: facts.not_before, not_after: facts.not_after, issued_at }
+    }
+}
+
+/// When a certificate is due for renewal.
 ///
-/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread. Never
-/// before a quarter of the life has passed, whatever the policy says: an issuer that shortens lifetimes must
-/// not start a renewal loop. Never after 19/20 of it: some life must be left for retries.
+/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread. Not
+/// after 19/20 of the life: some must be left for retries. And never before a quarter of what was left of it
+/// when it was issued, whatever the policy says: an issuer that shortens or backdates lifetimes must not start
+/// a renewal loop.
 ///
 /// ```
 /// use perennial_core::Timestamp;
-/// use perennial_lifecycle::{RenewalPolicy, schedule::{Spread, due_between}};
+/// use perennial_lifecycle::{RenewalPolicy, schedule::{Life, Spread, due}};
 /// use std::time::Duration;
 ///
-/// let issued = Timestamp::from_unix(0);
-/// let day = 86_400;
-/// let ends = issued + Duration::from_secs(90 * day);
-/// let due = due_between(issued, ends, RenewalPolicy::Automatic, Spread::NONE);
-/// assert_eq!(due.since(issued), Duration::from_secs(60 * day));
+/// let issued_at = Timestamp::from_unix(1_800_000_000);
+/// let day = Duration::from_secs(86_400);
+/// let life = Life { not_before: issued_at, not_after: issued_at + 90 * day, issued_at };
+/// assert_eq!(due(life, RenewalPolicy::Automatic, Spread::NONE), issued_at + 60 * day);
 /// ```
 #[must_use]
-pub fn due_between(
-    not_before: Timestamp,
-    not_after: Timestamp,
-    policy: RenewalPolicy,
-    spread: Spread,
-) -> Timestamp {
-    let life = not_after.since(not_before);
+pub fn due(life: Life, policy: RenewalPolicy, spread: Spread) -> Timestamp {
+    let Life { not_before, not_after, issued_at } = life;
+    let whole = not_after.since(not_before);
     let share = |parts: u32, of: u32| {
-        not_before + Duration::from_secs(life.as_secs() * u64::from(parts) / u64::from(of))
+        not_before + Duration::from_secs(whole.as_secs() * u64::from(parts) / u64::from(of))
     };
     let wanted = match policy {
-        RenewalPolicy::Automatic if life > SHORT_LIVED => share(2, 3),
+        RenewalPolicy::Automatic if whole > SHORT_LIVED => share(2, 3),
         RenewalPolicy::Automatic => share(1, 2),
         RenewalPolicy::Before(duration) => not_after - duration,
         RenewalPolicy::Percentage(percent) => share(u32::from(100 - percent.min(100)), 100),
     };
-    let width = (life / 10).min(WIDEST_SPREAD);
-    let spread = wanted - spread.of_width(width);
-    spread.max(share(1, 4)).min(share(19, 20))
-}
-
-/// When a certificate with these facts, stored at `issued_at`, is due: see [`due_between`].
-///
-/// Never before a quarter of what was left of its life when it was stored has passed: a CA may date a
-/// certificate back so far that it would be due at once, and again, and again.
-#[must_use]
-pub fn due(facts: &Facts, issued_at: Timestamp, policy: RenewalPolicy, spread: Spread) -> Timestamp {
-    let earliest = issued_at + issued_at.until(facts.not_after) / 4;
-    due_between(facts.not_before, facts.not_after, policy, spread).max(earliest.min(facts.not_after))
+    let width = (whole / 10).min(WIDEST_SPREAD);
+    let begins = issued_at.max(not_before);
+    let earliest = begins + not_after.since(begins) / 4;
+    (wanted - spread.of_width(width)).min(share(19, 20)).max(earliest).min(not_after)
 }
 
 /// Let's Encrypt's line between short-lived and other certificates.
@@ -133,9 +140,10 @@ mod tests {
     const DAY: u64 = 86_400;
 
     fn days_until_due(life_days: u64, policy: RenewalPolicy) -> u64 {
-        let from = Timestamp::from_unix(0);
-        let to = from + Duration::from_secs(life_days * DAY);
-        due_between(from, to, policy, Spread::NONE).since(from).as_secs() / DAY
+        let issued_at = Timestamp::from_unix(0);
+        let not_after = issued_at + Duration::from_secs(life_days * DAY);
+        let life = Life { not_before: issued_at, not_after, issued_at };
+        due(life, policy, Spread::NONE).since(issued_at).as_secs() / DAY
     }
 
     #[test]
@@ -170,7 +178,8 @@ mod tests {
         let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 4_800);
         let facts = Facts::from_der(&der).unwrap();
         let due_when = |issued_at| {
-            due(&facts, Timestamp::from_unix(issued_at), RenewalPolicy::Automatic, Spread::NONE).unix()
+            let life = Life::new(&facts, Timestamp::from_unix(issued_at));
+            due(life, RenewalPolicy::Automatic, Spread::NONE).unix()
         };
         assert_eq!(due_when(0), 2_400);
         assert_eq!(due_when(3_600), 3_900); // a quarter of the 1200 s that were left
@@ -198,10 +207,12 @@ mod tests {
     #[test]
     fn a_fleet_imported_in_one_minute_is_spread_over_days() {
         let mut per_hour = std::collections::BTreeMap::new();
-        let to = Timestamp::from_unix(0) + Duration::from_secs(90 * DAY);
+        let issued_at = Timestamp::from_unix(0);
+        let life =
+            Life { not_before: issued_at, not_after: issued_at + Duration::from_secs(90 * DAY), issued_at };
         for i in 0..10_000 {
             let id = format!("host-{i}").parse().unwrap();
-            let due = due_between(Timestamp::from_unix(0), to, RenewalPolicy::Automatic, Spread::of(&id));
+            let due = due(life, RenewalPolicy::Automatic, Spread::of(&id));
             *per_hour.entry(due.unix() / 3600).or_insert(0u32) += 1;
         }
         let busiest = per_hour.values().max().copied().unwrap();
@@ -217,9 +228,9 @@ mod tests {
             place in any::<u16>(),
         ) {
             let from = Timestamp::from_unix(1_800_000_000);
-            let to = from + Duration::from_secs(life);
+            let life_span = Life { not_before: from, not_after: from + Duration::from_secs(life), issued_at: from };
             for policy in [RenewalPolicy::Automatic, RenewalPolicy::Before(Duration::from_secs(before)), RenewalPolicy::Percentage(1)] {
-                let due = due_between(from, to, policy, Spread(place)).since(from).as_secs();
+                let due = due(life_span, policy, Spread(place)).since(from).as_secs();
                 prop_assert!(due >= life / 4 && due <= life * 19 / 20, "{due} of {life}");
             }
         }

@@ -4,6 +4,8 @@ pub use perennial_acme as acme;
 pub use perennial_core as core;
 pub use perennial_issuers as issuers;
 pub use perennial_lifecycle as lifecycle;
+#[cfg(feature = "postgres")]
+pub use perennial_postgres as postgres;
 pub use perennial_propagation as propagation;
 pub use perennial_providers as providers;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: formatting, lints and documentation.
+//! `cargo xtask check`: formatting, lints, documentation, licences and the fuzz corpora.
 
 use crate::{Error, metadata::Metadata, shell};
 
@@ -14,6 +14,7 @@ pub(crate) fn everything() -> Result<(), Error> {
     let mut documentation = shell::cargo(["doc", "--workspace", "--no-deps", "--all-features"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     shell::run(documentation)?;
+    supply()?;
     fuzz_targets()
 }
 
@@ -22,15 +23,24 @@ pub(crate) fn formatting() -> Result<(), Error> {
     shell::run(shell::cargo(["fmt", "--all", "--check"]))
 }
 
-/// The fuzz targets are a workspace of their own; they must at least compile.
+/// The fuzz targets are a workspace of their own. Their corpora are replayed, which needs no fuzzer; that they
+/// compile with it is checked where there is a C++ compiler, since the fuzzer is written in C++.
 fn fuzz_targets() -> Result<(), Error> {
-    let manifest = "fuzz/Cargo.toml";
-    if !shell::root().join(manifest).is_file() {
+    shell::run(shell::cargo(["test", "--manifest-path", FUZZ, "--no-default-features"]))?;
+    if shell::output(shell::program("c++", ["--version"])).is_err() {
+        println!("skipped: compiling the fuzz targets: there is no C++ compiler (c++) for libFuzzer");
         return Ok(());
     }
-    if let Err(reason) = shell::read(shell::cargo(["fetch", "--manifest-path", manifest])) {
-        println!("skipped: the fuzz targets: {reason}");
-        return Ok(());
+    shell::run(shell::cargo(["check", "--manifest-path", FUZZ]))
+}
+
+const FUZZ: &str = "fuzz/Cargo.toml";
+
+/// Licences, sources and banned crates of everything that is built; advisories need the network.
+fn supply() -> Result<(), Error> {
+    if shell::output(shell::cargo(["deny", "--version"])).is_ok_and(|output| output.status.success()) {
+        return shell::run(shell::cargo(["deny", "check", "bans", "licenses", "sources"]));
     }
-    shell::run(shell::cargo(["check", "--manifest-path", manifest]))
+    println!("skipped: cargo deny is not installed; `cargo install --locked cargo-deny` brings it");
+    Ok(())
 }

@@ -94,8 +94,8 @@ impl Certificate {
 #[derive(Clone)]
 pub struct Issued {
     pub(super) generation: Generation,
-    pub(super) issued_at: Timestamp,
     pub(super) facts: Facts,
+    pub(super) issued_at: Timestamp,
     pub(super) chain_pem: String,
     pub(super) private_key_pem: SecretString,
 }

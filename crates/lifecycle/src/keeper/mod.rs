@@ -311,7 +311,8 @@ impl Inner {
 fn due(record: &Record) -> Timestamp {
     let spread = schedule::Spread::of(record.id());
     record.current.as_ref().map_or(Timestamp::MIN, |current| {
-        schedule::due(&current.facts, current.issued_at, *record.spec.renewal_policy(), spread)
+        let life = schedule::Life::new(&current.facts, current.issued_at);
+        schedule::due(life, *record.spec.renewal_policy(), spread)
     })
 }
 

@@ -303,8 +303,8 @@ pub(super) async fn load_current(inner: &Inner, record: &Record) -> Result<Optio
     }
     Ok(Some(Issued {
         generation,
-        issued_at: current.issued_at,
         facts: current.facts.clone(),
+        issued_at: current.issued_at,
         chain_pem: String::from_utf8_lossy(chain.expose()).into_owned(),
         private_key_pem: private_key(&key)?.to_pem(),
     }))

@@ -34,21 +34,22 @@ pub trait Store: Send + Sync {
     /// The record of a certificate and its version, or `None`.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::NewerSchema`] or [`StoreError::Io`]; the record is left as it
-    /// is.
+    /// [`StoreError::Damaged`], [`StoreError::NewerSchema`], [`StoreError::Io`] or
+    /// [`StoreError::Unavailable`]; the record is left as it is.
     async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError>;
 
     /// Writes the record if the version there is `expected` (`None`: there is none yet), and returns the new
     /// version.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when somebody else wrote in between, else [`StoreError::Io`].
+    /// [`StoreError::Conflict`] when somebody else wrote in between, else [`StoreError::Io`] or
+    /// [`StoreError::Unavailable`]: then the commit may have happened all the same, and the next one tells.
     async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError>;
 
     /// Up to `most` ids that come after `after`, in order.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn list(
         &self,
         after: Option<&CertificateId>,
@@ -58,19 +59,19 @@ pub trait Store: Send + Sync {
     /// What lies in a slot, or `None`.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError>;
 
     /// Puts bytes in a slot, replacing what was there.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; what was there stays.
+    /// [`StoreError::Io`]; what was there stays. [`StoreError::Unavailable`]; it is the old or the new.
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError>;
 
     /// Drops the key and chain of a generation that no record names any more. A no-op when they are gone.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError>;
 }
 
@@ -82,6 +83,18 @@ pub struct Version(u64);
 impl Version {
     /// The version of a record that is written for the first time.
     pub const FIRST: Self = Self(1);
+
+    /// The version that a store has kept as a number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number, for a store to keep.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 
     /// The version that follows.
     #[must_use]

@@ -97,7 +97,7 @@ impl Checker {
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
-    /// `on_report` sees every change on the way, the first answers included.
+    /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
     /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
     ///
@@ -111,8 +111,14 @@ impl Checker {
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
         match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
-            Outcome::Ready(propagated) => Ok(*propagated),
-            Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
+            Outcome::Ready(propagated) => {
+                on_report(propagated.report());
+                Ok(*propagated)
+            }
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                on_report(&report);
+                Err(Error::NotPropagated(report))
+            }
         }
     }
 

@@ -175,6 +175,8 @@ pub(crate) fn advise(report: &Report) -> Vec<Advice> {
     if report.verdict == Verdict::NotYet && !behind.is_empty() {
         found.push(Advice::NotYet { servers: behind });
     }
+    // What asks for nothing comes after what does.
+    found.sort_by_key(|advice| matches!(advice, Advice::SplitHorizon { .. }));
     found
 }
 

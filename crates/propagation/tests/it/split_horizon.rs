@@ -40,6 +40,15 @@ async fn the_claim_of_a_cluster_is_refuted_by_the_zone_above() {
 }
 
 #[tokio::test]
+async fn what_asks_for_nothing_is_said_after_what_does() {
+    let scene = cluster().await;
+    let error =
+        scene.checker().watch(&token(NAME), Duration::from_millis(300), &mut |_| ()).await.unwrap_err();
+    let perennial_propagation::Error::NotPropagated(report) = &error else { panic!("{error}") };
+    assert!(matches!(&report.advice[..], [Advice::NotYet { .. }, Advice::SplitHorizon { .. }]), "{report}");
+}
+
+#[tokio::test]
 async fn the_record_is_seen_although_the_resolver_denies_it() {
     let scene = cluster().await;
     scene.publish(NAME, "token");

@@ -58,7 +58,6 @@ impl Bind {
             address: Ipv4Addr::LOCALHOST.into(),
             port: None,
             primary: None,
-            lagging: false,
             notified: Vec::new(),
         }
     }
@@ -131,10 +130,10 @@ impl Bind {
         launch::write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
         let mut command = self.components.find(Tool::Nsupdate)?.command();
         command.arg("-k").arg(self.file("tsig.key")).arg(script);
-        control(command).await
+        launch::control(command).await
     }
 
-    /// Has a secondary ask its primary now; for one that [lags](BindBuilder::lagging) this ends the lag. The
+    /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
     /// transfer itself follows within some 100 ms.
     ///
     /// # Errors
@@ -143,7 +142,7 @@ impl Bind {
         let mut command = self.components.find(Tool::Rndc)?.command();
         command.arg("-c").arg(self.file("rndc.conf")).arg("-p").arg(self.control.number().to_string());
         command.args(["refresh", zone]);
-        control(command).await
+        launch::control(command).await
     }
 
     /// Lets it answer nothing from now on: its sockets are open, questions get lost in them. That is how a
@@ -169,9 +168,10 @@ impl Bind {
     }
 
     async fn signal(&self, signal: &str) -> Result<(), Error> {
-        let mut command = Command::new("kill");
-        command.arg(format!("-{signal}")).arg(self.guard.pid().to_string());
-        control(command).await
+        // The shell's own `kill`: a minimal system has no program of that name.
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("kill -{signal} {}", self.guard.pid()));
+        launch::control(command).await
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -186,7 +186,6 @@ pub struct BindBuilder {
     address: IpAddr,
     port: Option<u16>,
     primary: Option<SocketAddr>,
-    lagging: bool,
     notified: Vec<SocketAddr>,
 }
 
@@ -214,23 +213,17 @@ impl BindBuilder {
         self
     }
 
-    /// A secondary for all its zones (RFC 1034 §4.3.5), which follows the primary's NOTIFY (RFC 1996) if it
-    /// [sends](Self::notify) one.
+    /// A secondary for all its zones (RFC 1034 §4.3.5).
+    ///
+    /// It learns of a change at once if its primary [notifies](Self::notify) it. Otherwise it lags until
+    /// [`Bind::refresh`]: by itself it asks once an hour.
     #[must_use]
     pub const fn secondary_of(mut self, primary: SocketAddr) -> Self {
         self.primary = Some(primary);
         self
     }
 
-    /// A secondary that takes no NOTIFY and asks no earlier than in an hour: it lags until
-    /// [`Bind::refresh`].
-    #[must_use]
-    pub const fn lagging(mut self) -> Self {
-        self.lagging = true;
-        self
-    }
-
-    /// A secondary to notify of every change, at once.
+    /// A secondary to notify of every change, at once (RFC 1996).
     #[must_use]
     pub fn notify(mut self, secondary: SocketAddr) -> Self {
         self.notified.push(secondary);
@@ -327,8 +320,9 @@ options {{
         let Some(primary) = self.primary else {
             return "type primary; update-policy { grant acme-key zonesub ANY; };".to_owned();
         };
-        let lag = if self.lagging { "allow-notify { none; }; min-refresh-time 3600; " } else { "" };
-        format!("type secondary; {lag}primaries {{ {} port {}; }};", primary.ip(), primary.port())
+        // Nothing that a secondary is told keeps it from heeding its primary's NOTIFY; so whether one is sent
+        // decides whether it lags.
+        format!("type secondary; primaries {{ {} port {}; }};", primary.ip(), primary.port())
     }
 }
 
@@ -352,20 +346,6 @@ fn stands_still(pid: u32) -> bool {
         // A thread that has ended meanwhile has no state.
         status.lines().find(|line| line.starts_with("State:")).is_none_or(|state| state.contains('T'))
     })
-}
-
-/// Runs a short program to its end, beside the runtime's own threads.
-async fn control(mut command: Command) -> Result<(), Error> {
-    let line = format!("{command:?}");
-    let output = tokio::task::spawn_blocking(move || command.output()).await;
-    let failed = |output: String| Error::Control { command: line, output };
-    match output.map_err(std::io::Error::other).and_then(|output| output) {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            Err(failed(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
-        }
-        Err(error) => Err(failed(error.to_string())),
-    }
 }
 
 #[cfg(test)]
@@ -400,15 +380,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lagging_secondary_is_stale_until_it_is_refreshed() {
+    async fn a_secondary_that_is_not_notified_is_stale_until_it_is_refreshed() {
         let Some(_) = require(&[Tool::Named, Tool::Nsupdate, Tool::Rndc]) else { return };
         let primary = Bind::builder().zone("example.test").start().await.unwrap();
-        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr()).lagging();
+        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr());
         let secondary = secondary.start().await.unwrap();
         primary.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
         assert_eq!(primary.serial("example.test").await.unwrap(), 2);
         assert_eq!(secondary.serial("example.test").await.unwrap(), 1);
         secondary.refresh("example.test").await.unwrap();
+        while secondary.txt_values(CHALLENGE).await.unwrap() != ["one"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secondary_that_is_notified_follows() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate]) else { return };
+        let port = Port::free(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        let primary = Bind::builder().zone("example.test").notify(address).start().await.unwrap();
+        let secondary = Bind::builder().zone("example.test").secondary_of(primary.socket_addr());
+        let secondary = secondary.port(port.number()).start().await.unwrap();
+        primary.update("example.test", "update add _acme-challenge.example.test 60 TXT one").await.unwrap();
         while secondary.txt_values(CHALLENGE).await.unwrap() != ["one"] {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

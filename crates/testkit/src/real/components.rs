@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub enum Tool {
     /// Asks name servers, from BIND.
     Dig,
+    /// Gives network namespaces their addresses, from iproute2.
+    Ip,
     /// BIND 9, the authoritative server.
     Named,
     /// Sends dynamic updates (RFC 2136), from BIND.
@@ -24,6 +26,8 @@ pub enum Tool {
     Openssl,
     /// The ACME certificate authority for tests.
     Pebble,
+    /// The database server; `initdb` and `pg_ctl` lie beside it.
+    Postgres,
     /// Controls a running `named`.
     Rndc,
     /// The resolver.
@@ -32,18 +36,29 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 7] =
-        [Self::Pebble, Self::Named, Self::Rndc, Self::Nsupdate, Self::Dig, Self::Unbound, Self::Openssl];
+    pub const ALL: [Self; 9] = [
+        Self::Pebble,
+        Self::Named,
+        Self::Rndc,
+        Self::Nsupdate,
+        Self::Dig,
+        Self::Unbound,
+        Self::Postgres,
+        Self::Openssl,
+        Self::Ip,
+    ];
 
     /// The name of its executable file.
     #[must_use]
     pub const fn program(self) -> &'static str {
         match self {
             Self::Dig => "dig",
+            Self::Ip => "ip",
             Self::Named => "named",
             Self::Nsupdate => "nsupdate",
             Self::Openssl => "openssl",
             Self::Pebble => "pebble",
+            Self::Postgres => "postgres",
             Self::Rndc => "rndc",
             Self::Unbound => "unbound",
         }
@@ -54,9 +69,11 @@ impl Tool {
     pub const fn package(self) -> &'static str {
         match self {
             Self::Dig | Self::Nsupdate => "bind9-dnsutils",
+            Self::Ip => "iproute2",
             Self::Named => "bind9",
             Self::Openssl => "openssl",
             Self::Pebble => "pebble",
+            Self::Postgres => "postgresql",
             Self::Rndc => "bind9-utils",
             Self::Unbound => "unbound",
         }
@@ -209,8 +226,22 @@ fn on_path(tool: Tool) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(versions_below(Path::new(POSTGRES_OF_DEBIAN)))
         .map(|directory| directory.join(tool.program()))
         .find(|path| path.is_file())
+}
+
+/// Debian has a directory for each version, such as `15/bin`, and none of them on the `PATH`.
+const POSTGRES_OF_DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The `bin` directories of all versions, the newest first.
+fn versions_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let numbered =
+        entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let mut versions: Vec<(u32, PathBuf)> = numbered.collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path.join("bin")).collect()
 }
 
 /// Test programs lie some levels below the target directory.
@@ -242,6 +273,17 @@ mod tests {
             missing.to_string(),
             "missing: named: run `cargo xtask components`, or put named on the PATH (Debian's package bind9)"
         );
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["9", "15", "common"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let found = versions_below(directory.path());
+        assert_eq!(found, ["15/bin", "9/bin"].map(|name| directory.path().join(name)));
+        assert!(versions_below(Path::new("/nowhere")).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    process::Command,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -40,6 +41,20 @@ where
     }
 }
 
+/// Runs a short program to its end, beside the runtime's own threads.
+pub(super) async fn control(mut command: Command) -> Result<(), Error> {
+    let line = format!("{command:?}");
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let failed = |output: String| Error::Control { command: line, output };
+    match output.map_err(std::io::Error::other).and_then(|output| output) {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            Err(failed(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
 /// A name for one server that no other server on this machine has: whoever answers with it is the one that
 /// was started, not a stranger on the same port.
 pub(super) fn identity() -> String {
@@ -60,7 +75,7 @@ pub(super) fn directory() -> Result<tempfile::TempDir, Error> {
         .map_err(|error| file(&std::env::temp_dir(), &error))?)
 }
 
-fn file(path: &Path, error: &std::io::Error) -> crate::Error {
+pub(super) fn file(path: &Path, error: &std::io::Error) -> crate::Error {
     crate::Error::File { path: path.to_owned(), reason: error.to_string() }
 }
 
@@ -72,7 +87,6 @@ fn port_was_taken(log: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
 
     async fn started(script: &str, ready: bool) -> Result<bool, Error> {
         let directory = directory().unwrap();

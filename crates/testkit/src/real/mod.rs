@@ -2,8 +2,8 @@
 //!
 //! The rest of this crate is a world of our own making; these are the judges from outside it: BIND as the
 //! authoritative server that takes updates (RFC 2136), unbound as the resolver, Pebble as the certificate
-//! authority (RFC 8555). A fixture writes a configuration, starts the program, asks it something real until
-//! it answers, and kills it when dropped.
+//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration, starts
+//! the program, asks it something real until it answers, and ends it when dropped.
 //!
 //! Which programs there are on this machine, [`Components`] knows; a test that needs some of them begins
 //! with [`require`]:
@@ -39,6 +39,11 @@ mod pebble;
 pub use pebble::{Pebble, PebbleBuilder};
 
 mod port;
+
+#[cfg(unix)]
+mod postgres;
+#[cfg(unix)]
+pub use postgres::{Postgres, PostgresBuilder};
 
 mod require;
 pub use require::require;

@@ -120,9 +120,14 @@ impl Apt {
 impl Unpacked {
     /// An executable file.
     pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
+        // A PostgreSQL server lies below a directory named for its version.
+        let versions =
+            std::fs::read_dir(self.root.join("usr/lib/postgresql")).into_iter().flatten().flatten();
         ["usr/bin", "usr/sbin", "bin", "sbin"]
             .iter()
-            .map(|directory| self.root.join(directory).join(name))
+            .map(|directory| self.root.join(directory))
+            .chain(versions.map(|version| version.path().join("bin")))
+            .map(|directory| directory.join(name))
             .find(|path| path.is_file())
     }
 

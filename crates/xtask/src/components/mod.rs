@@ -84,24 +84,29 @@ fn bring_newer_pebble(components: &mut Components, home: &Path) {
 }
 
 fn bring_from_distribution(components: &mut Components, home: &Path) {
-    let missing: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| !components.has(*tool)).collect();
-    if missing.is_empty() {
+    let directory = home.join("distribution");
+    let wanted = to_be_unpacked(components, &directory);
+    if wanted.iter().all(|tool| components.has(*tool)) {
         return;
     }
     let Some(apt) = Apt::of_this_machine(home) else { return };
-    let mut packages: Vec<String> = missing.iter().map(|tool| tool.package().to_owned()).collect();
+    let mut packages: Vec<String> = wanted.iter().map(|tool| tool.package().to_owned()).collect();
     packages.dedup();
-    let unpacked = apt
-        .with_dependencies(&packages)
-        .and_then(|packages| apt.unpack(&packages, &home.join("distribution")));
+    let unpacked = apt.with_dependencies(&packages).and_then(|packages| apt.unpack(&packages, &directory));
     match unpacked {
         Ok(unpacked) => {
-            for tool in missing {
+            for tool in wanted {
                 take_unpacked(components, tool, &unpacked, unpacked.version_of(tool.package()));
             }
         }
         Err(error) => println!("nothing from the distribution: {error}"),
     }
+}
+
+/// What is missing, and what an earlier run has unpacked into the directory: it is replaced as a whole.
+fn to_be_unpacked(components: &Components, directory: &Path) -> Vec<Tool> {
+    let tools = Tool::ALL.into_iter();
+    tools.filter(|tool| components.find(*tool).map_or(true, |it| it.path.starts_with(directory))).collect()
 }
 
 /// Takes a program over if it runs here.
@@ -126,9 +131,10 @@ fn take_unpacked(
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
         Tool::Dig | Tool::Named => &["-v"],
-        Tool::Nsupdate | Tool::Unbound => &["-V"],
+        Tool::Ip | Tool::Nsupdate | Tool::Unbound => &["-V"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
+        Tool::Postgres => &["--version"],
         // `rndc` tells it with its usage.
         _ => &[],
     };
@@ -168,6 +174,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_missing_is_unpacked_together_with_what_was_before() {
+        let mut components = Components::default();
+        for tool in Tool::ALL {
+            components.insert(tool, Component::new(format!("/usr/bin/{tool}"), "1"));
+        }
+        let directory = Path::new("/target/distribution");
+        assert_eq!(to_be_unpacked(&components, directory), []);
+        components.insert(Tool::Named, Component::new(directory.join("usr/sbin/named"), "1"));
+        assert_eq!(to_be_unpacked(&components, directory), [Tool::Named]);
+        let without = |lost: Tool| {
+            let mut components = Components::default();
+            for tool in Tool::ALL.into_iter().filter(|tool| *tool != lost) {
+                components.insert(tool, Component::new(directory.join(tool.program()), "1"));
+            }
+            to_be_unpacked(&components, directory)
+        };
+        assert_eq!(without(Tool::Postgres), Tool::ALL);
+    }
+
+    #[test]
     fn every_program_says_its_version_in_its_own_way() {
         let said = [
             (
@@ -176,6 +202,7 @@ mod tests {
             ),
             ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
             ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some("15.18")),
             ("Pebble version: dev", None),
         ];
         for (text, version) in said {

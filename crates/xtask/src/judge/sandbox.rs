@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use perennial_testkit::real::{Components, Tool};
+
 use crate::{Error, shell};
 
 /// Runs this program again inside a network namespace, with these arguments.
@@ -33,8 +35,9 @@ pub(super) fn furnish(addresses: &[Ipv4Addr]) -> Result<(), Error> {
 }
 
 fn ip(arguments: &[&str]) -> Result<(), Error> {
-    match shell::read(shell::program("ip", arguments)) {
-        Err(Error::Start { .. }) => Err(Error::missing("ip", "install the package iproute2")),
-        done => done.map(drop),
-    }
+    let components = Components::locate();
+    let ip = components.find(Tool::Ip).map_err(|missing| Error::Missing(vec![missing]))?;
+    let mut command = ip.command();
+    command.args(arguments);
+    shell::read(command).map(drop)
 }

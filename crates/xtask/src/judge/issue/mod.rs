@@ -103,7 +103,10 @@ async fn lagging_secondary(setting: &Setting, report: &mut Report) {
         let run = scene.run(&invocation);
         tokio::pin!(run);
         tokio::select! {
-            run = &mut run => return Err(format!("it did not wait for the secondary; {run}")),
+            run = &mut run => {
+                let serial = text(scene.secondary.serial(ZONE).await)?;
+                return Err(format!("it did not wait for the secondary, which is at serial {serial}; {run}"));
+            }
             lag = lag => lag?,
         }
         let refreshes = async {

@@ -38,7 +38,7 @@ pub(super) struct Weather {
 pub(super) const GOOD_DAY: Weather =
     Weather { secondary: Secondary::Following, rejected_nonces: 0, blocked: None };
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Secondary {
     Following,
     Lagging,
@@ -60,13 +60,14 @@ impl<'a> Scene<'a> {
             .name_server("ns1.example.test", PRIMARY)
             .name_server("ns2.example.test", SECONDARY);
         let root = Bind::builder().address(ROOT).port(DNS_PORT).zone(top).zone(test).start().await?;
-        let second = SocketAddr::from((SECONDARY, DNS_PORT));
-        let primary = Bind::builder().address(PRIMARY).port(DNS_PORT).zone(zone).notify(second);
+        let primary = Bind::builder().address(PRIMARY).port(DNS_PORT).zone(zone);
+        let primary = match weather.secondary {
+            Secondary::Following => primary.notify(SocketAddr::from((SECONDARY, DNS_PORT))),
+            Secondary::Lagging => primary,
+        };
         let primary = primary.start().await?;
         let second = Bind::builder().address(SECONDARY).port(DNS_PORT).zone(ZONE);
-        let second = second.secondary_of(primary.socket_addr());
-        let second = if weather.secondary == Secondary::Lagging { second.lagging() } else { second };
-        let second = second.start().await?;
+        let second = second.secondary_of(primary.socket_addr()).start().await?;
         let resolver =
             Unbound::builder().address(RESOLVER).port(DNS_PORT).stub_zone(".", [root.socket_addr()]);
         let resolver = resolver.start().await?;

@@ -1,0 +1,110 @@
+//! Between rows and records.
+
+use std::path::PathBuf;
+
+use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version};
+use serde::Deserialize;
+
+/// The one field of a record that is read before the others.
+#[derive(Deserialize)]
+struct SchemaOnly {
+    schema: u32,
+}
+
+/// The record of a row, or what is wrong with it. `place` is where it lies.
+pub(crate) fn record(
+    id: &CertificateId,
+    place: &str,
+    version: i64,
+    json: &str,
+) -> Result<(Version, Record), StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { path: PathBuf::from(place), reason };
+    let found: SchemaOnly = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+    if found.schema > Record::SCHEMA {
+        return Err(StoreError::NewerSchema { id: id.clone(), found: found.schema, known: Record::SCHEMA });
+    }
+    let record: Record = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+    if record.id() != id {
+        return Err(damaged(format!("it is the record of certificate {}", record.id())));
+    }
+    let number = u64::try_from(version).map_err(|_| damaged(format!("its version is {version}")))?;
+    Ok((Version::from_number(number), record))
+}
+
+/// A version as PostgreSQL counts. The largest that it has is reached by no certificate: at a commit a
+/// second that takes longer than the sun lasts.
+pub(crate) fn bigint(version: Version) -> i64 {
+    i64::try_from(version.number()).unwrap_or(i64::MAX)
+}
+
+/// The primary key of `perennial_slots`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SlotKey<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) owner: &'a str,
+    pub(crate) generation: i64,
+}
+
+pub(crate) const CHAIN: &str = "chain";
+pub(crate) const ISSUER_STATE: &str = "issuer_state";
+pub(crate) const PRIVATE_KEY: &str = "private_key";
+
+impl<'a> SlotKey<'a> {
+    /// `None` for a kind of slot that this version has no place for.
+    pub(crate) fn of(slot: &'a Slot) -> Option<Self> {
+        let (kind, owner, generation) = match slot {
+            Slot::Chain { certificate, generation } => (CHAIN, certificate.as_str(), generation.number()),
+            Slot::IssuerState { issuer } => (ISSUER_STATE, issuer.as_str(), 0),
+            Slot::PrivateKey { certificate, generation } => {
+                (PRIVATE_KEY, certificate.as_str(), generation.number())
+            }
+            _ => return None,
+        };
+        Some(Self { kind, owner, generation: i64::from(generation) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perennial_lifecycle::CertificateSpec;
+
+    const PLACE: &str = "postgresql://db.example:5432/x/perennial_records/shop";
+
+    fn shop() -> Record {
+        Record::new(CertificateSpec::new("shop", ["shop.example"]).unwrap())
+    }
+
+    fn json() -> String {
+        serde_json::to_string(&shop()).unwrap()
+    }
+
+    fn read(version: i64, json: &str) -> Result<(Version, Record), StoreError> {
+        record(shop().id(), PLACE, version, json)
+    }
+
+    #[test]
+    fn a_row_gives_back_what_was_put_in() {
+        assert_eq!(read(7, &json()), Ok((Version::from_number(7), shop())));
+    }
+
+    #[test]
+    fn a_damaged_row_is_named() {
+        let renamed = json().replace("\"shop\"", "\"other\"");
+        for (version, json) in
+            [(1, "{}"), (1, "{\"schema\":1}"), (1, renamed.as_str()), (-1, json().as_str())]
+        {
+            let error = read(version, json).unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Damaged { path, .. } if path.to_str() == Some(PLACE)),
+                "{json}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_record_is_not_taken_for_a_damaged_one() {
+        let newer = json().replace("\"schema\":1", "\"schema\":9,\"surprise\":[]");
+        assert!(matches!(read(1, &newer), Err(StoreError::NewerSchema { found: 9, .. })));
+    }
+}

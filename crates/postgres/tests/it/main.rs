@@ -1,0 +1,7 @@
+//! The store against real PostgreSQL servers.
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
+
+mod connection;
+mod scene;
+mod schema;
+mod store;

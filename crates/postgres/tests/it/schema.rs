@@ -1,0 +1,88 @@
+//! The tables, and how they come to be.
+
+use std::sync::Arc;
+
+use perennial_core::Retry;
+use perennial_lifecycle::Store as _;
+use perennial_postgres::{Error, PostgresStore};
+use tokio::{sync::Barrier, task::JoinSet};
+
+use crate::scene::{aside, record, server, store};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_first_starts_at_once_make_the_tables_once() {
+    const STORES: usize = 8;
+    let Some(server) = server().await else { return };
+    // Nobody comes to the lock before all have seen an empty database: a transaction that nobody has asked
+    // for holds it until they wait.
+    let lock = "SELECT pg_advisory_xact_lock(x'706572656e6e6961'::bigint)";
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    let (holder, driver) = tokio_postgres::connect(server.socket(), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    holder.batch_execute(&format!("BEGIN; {lock}")).await.unwrap();
+
+    let barrier = Arc::new(Barrier::new(STORES));
+    let mut starts = JoinSet::new();
+    for number in 0..STORES {
+        let (connection, barrier) = (server.socket().to_owned(), barrier.clone());
+        starts.spawn(async move {
+            barrier.wait().await;
+            let store = PostgresStore::builder(connection).connect().await?;
+            store.commit(&record(&format!("from-{number}")), None).await?;
+            Ok::<_, Error>(())
+        });
+    }
+    while aside(server.socket(), waiting).await != [STORES.to_string()] {
+        tokio::task::yield_now().await;
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    drop(holder);
+    driver.await.unwrap().unwrap();
+    for start in starts.join_all().await {
+        start.unwrap();
+    }
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["1"]);
+    assert_eq!(aside(server.socket(), "SELECT count(*) FROM perennial_records").await, ["8"]);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_the_remedy_and_left_alone() {
+    let Some(server) = server().await else { return };
+    store(&server).await;
+    aside(server.socket(), "UPDATE perennial_schema SET version = 9").await;
+    let error = PostgresStore::builder(server.socket()).connect().await.unwrap_err();
+    assert!(matches!(error, Error::NewerSchema { found: 9, known: 1, .. }), "{error}");
+    assert_eq!(error.retry(), Retry::Never);
+    assert!(error.to_string().contains("update this program"), "{error}");
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["9"]);
+}
+
+#[tokio::test]
+async fn an_account_that_may_make_no_tables_uses_those_that_are_there() {
+    let Some(server) = server().await else { return };
+    let clerk = server.socket().replace("user=postgres", "user=clerk");
+    aside(server.socket(), "CREATE ROLE clerk LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let error = PostgresStore::builder(clerk.as_str()).connect().await.unwrap_err();
+    assert!(error.to_string().contains("42501"), "insufficient_privilege: {error}");
+    store(&server).await;
+    let tables = "perennial_records, perennial_slots";
+    let grant = format!(
+        "GRANT SELECT ON perennial_schema TO clerk; GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk"
+    );
+    aside(server.socket(), &grant).await;
+    let store = PostgresStore::builder(clerk.as_str()).connect().await.unwrap();
+    store.commit(&record("clerk"), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_tables_lie_in_the_schema_that_the_connection_names() {
+    let Some(server) = server().await else { return };
+    aside(server.socket(), "CREATE SCHEMA certificates").await;
+    let connection = format!("{} options='-c search_path=certificates'", server.socket());
+    for _ in 0..2 {
+        PostgresStore::builder(connection.as_str()).connect().await.unwrap();
+    }
+    let places =
+        "SELECT DISTINCT table_schema FROM information_schema.tables WHERE table_name LIKE 'perennial%'";
+    assert_eq!(aside(server.socket(), places).await, ["certificates"]);
+}

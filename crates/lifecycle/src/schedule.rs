@@ -188,10 +188,11 @@ mod tests {
 
     #[test]
     fn the_spread_of_a_long_life_is_nine_days_and_of_a_short_one_a_tenth() {
-        let from = Timestamp::from_unix(0);
+        let issued_at = Timestamp::from_unix(0);
         let earliest = |life_days| {
-            let to = from + Duration::from_secs(life_days * DAY);
-            due_between(from, to, RenewalPolicy::Automatic, Spread(u16::MAX)).since(from).as_secs() / DAY
+            let not_after = issued_at + Duration::from_secs(life_days * DAY);
+            let life = Life { not_before: issued_at, not_after, issued_at };
+            due(life, RenewalPolicy::Automatic, Spread(u16::MAX)).since(issued_at).as_secs() / DAY
         };
         assert_eq!((earliest(90), earliest(390), earliest(10)), (51, 251, 4));
     }

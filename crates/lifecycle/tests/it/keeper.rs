@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -10,7 +10,10 @@ use perennial_lifecycle::{
 };
 use perennial_testkit::ManualClock;
 
-use crate::issuer::{Mischief, TestIssuer};
+use crate::{
+    issuer::{Mischief, TestIssuer},
+    store::ContendedStore,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -239,6 +242,46 @@ async fn abandoning_pays_what_is_owed() {
     scene.keeper.abandon(&scene.id).await.unwrap();
     let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
     assert_eq!((record.debts.len(), record.attempt), (0, None));
+}
+
+#[tokio::test]
+async fn a_note_that_comes_in_between_does_not_stop_giving_up_or_wishing() {
+    let store = Arc::new(ContendedStore::default());
+    let scene = scene_over(store.clone());
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::FailOwing);
+    scene.step().await;
+    let overtaken = || store.overtake_next_commit.store(true, Ordering::SeqCst);
+    overtaken();
+    scene.keeper.wish(spec().profile("short")).await.unwrap();
+    overtaken();
+    scene.keeper.abandon(&scene.id).await.unwrap();
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    assert_eq!((record.debts.len(), record.attempt, record.spec.profile_name()), (0, None, Some("short")));
+}
+
+#[tokio::test]
+async fn a_failure_is_written_down_though_somebody_else_writes_too() {
+    let store = Arc::new(ContendedStore::default());
+    let scene = scene_over(store.clone());
+    scene.keeper.wish(spec()).await.unwrap();
+    // The attempt cannot even be written down.
+    store.overtake_next_commit.store(true, Ordering::SeqCst);
+    let Outcome::Failed { error, .. } = scene.step().await else { panic!("did not fail") };
+    assert!(matches!(error, Error::Store(_)), "{error}");
+    assert_eq!(scene.requests(), 0, "the issuer was asked without a note");
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.failures.unwrap().count, 1);
+}
+
+#[tokio::test]
+async fn a_changed_wish_is_acted_upon_at_once() {
+    let scene = scene();
+    let certificate = scene.keeper.keep(spec()).await.unwrap();
+    let first = certificate.ready().await.unwrap();
+    scene.clock.wait_for_sleepers(1).await;
+    let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
+    let _ = scene.keeper.keep(changed.clone()).await.unwrap();
+    assert_eq!(certificate.changed(&first).await.unwrap().facts().names, changed.name_set());
 }
 
 #[tokio::test]

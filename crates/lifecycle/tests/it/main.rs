@@ -3,3 +3,4 @@
 
 mod issuer;
 mod keeper;
+mod store;

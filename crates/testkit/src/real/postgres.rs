@@ -233,9 +233,6 @@ struct Program {
 enum RunsAs {
     /// Another account: user and group.
     Account(u32, u32),
-    /// Root, in a namespace where nobody is root (user_namespaces(7)): it still owns its files, and comes
-    /// through directories that are closed to every other account.
-    Nameless,
     /// We, who are not root.
     Ourselves,
 }
@@ -249,26 +246,24 @@ impl Program {
         let path = component.path.canonicalize().map_err(|error| fault(&component.path, &error))?;
         let binaries = path.parent().unwrap_or(&path).to_owned();
         let we = fs::metadata(home).map_err(|error| fault(home, &error))?.uid();
-        let runs_as = if we != 0 {
-            RunsAs::Ourselves
-        } else if open_to_all(&binaries) {
-            let accounts =
-                fs::read_to_string(ACCOUNTS).map_err(|error| fault(Path::new(ACCOUNTS), &error))?;
-            let (user, group) =
-                [USER, "nobody"].iter().find_map(|name| account(&accounts, name)).unwrap_or(NOBODY);
-            RunsAs::Account(user, group)
-        } else {
-            RunsAs::Nameless
-        };
+        if we != 0 {
+            return Ok(Self { component, binaries, runs_as: RunsAs::Ourselves });
+        }
+        let accounts = fs::read_to_string(ACCOUNTS).map_err(|error| fault(Path::new(ACCOUNTS), &error))?;
+        let (user, group) =
+            [USER, "nobody"].iter().find_map(|name| account(&accounts, name)).unwrap_or(NOBODY);
+        let runs_as = RunsAs::Account(user, group);
+        if open_to_all(&binaries) {
+            return Ok(Self { component, binaries, runs_as });
+        }
+        let (component, binaries) =
+            linked_below(component, &binaries, home).map_err(|error| fault(&path, &error))?;
         Ok(Self { component, binaries, runs_as })
     }
 
     fn command(&self, program: &str, home: &Path) -> Command {
         let component = Component { path: self.binaries.join(program), ..self.component.clone() };
-        let mut command = match self.runs_as {
-            RunsAs::Nameless => through_unshare(&component),
-            RunsAs::Account(..) | RunsAs::Ourselves => component.command(),
-        };
+        let mut command = component.command();
         if let RunsAs::Account(user, group) = self.runs_as {
             command.uid(user).gid(group);
         }
@@ -292,13 +287,40 @@ fn open_to_all(directory: &Path) -> bool {
     directory.ancestors().all(|part| fs::metadata(part).is_ok_and(|part| part.mode() & 0o001 != 0))
 }
 
-/// The same command behind `unshare --user`, which becomes it: its process has the same number.
-fn through_unshare(component: &Component) -> Command {
-    let plain = component.command();
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--"]).arg(plain.get_program());
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command
+/// The same installation below `home`, where the other account comes to it: one that was unpacked below
+/// root's closed home can be run by nobody else where it lies. It finds its other files from where it is.
+fn linked_below(component: Component, binaries: &Path, home: &Path) -> io::Result<(Component, PathBuf)> {
+    let unpacked = binaries.ancestors().find(|part| part.ends_with("usr")).and_then(Path::parent);
+    let Some(root) = unpacked.filter(|_| !component.libraries.is_empty()) else {
+        return Ok((component, binaries.to_owned()));
+    };
+    let there = |path: &Path| home.join("program").join(path.strip_prefix(root).unwrap_or(path));
+    for part in ["usr/lib/postgresql", "usr/share/postgresql"] {
+        link_tree(&root.join(part), &there(&root.join(part)), true)?;
+    }
+    for libraries in &component.libraries {
+        link_tree(libraries, &there(libraries), false)?;
+    }
+    let libraries: Vec<PathBuf> = component.libraries.iter().map(|path| there(path)).collect();
+    let moved = Component::new(there(&component.path), component.version);
+    Ok((moved.with_libraries(libraries), there(binaries)))
+}
+
+/// Links files, or copies them where `to` lies on another file system; with what is below if it is `deep`.
+fn link_tree(from: &Path, to: &Path, deep: bool) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
+        } else if kind.is_file() {
+            fs::hard_link(entry.path(), &target).or_else(|_| fs::copy(entry.path(), &target).map(drop))?;
+        } else if deep && kind.is_dir() {
+            link_tree(&entry.path(), &target, deep)?;
+        }
+    }
+    Ok(())
 }
 
 const ACCOUNTS: &str = "/etc/passwd";

@@ -159,11 +159,17 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_private_file_is_readable_by_its_owner_alone() {
+    fn a_private_file_and_a_new_directory_are_readable_by_their_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
+        let made = directory.path().join("a/b");
+        create_directory(&made).unwrap();
+        create_directory(&made).unwrap(); // One that is there is left as it is.
+        let path = made.join("key");
         replace(&path, b"a", Mode::Private).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for (path, mode) in [(&path, 0o600), (&made, 0o700), (&directory.path().join("a"), 0o700)] {
+            let found = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{}", path.display());
+        }
     }
 }

@@ -333,6 +333,8 @@ mod tests {
         assert!(spec.asks_same_certificate(&moved) && spec.asks_same_certificate(&reordered));
         assert!(!spec.asks_same_certificate(&spec.clone().key_algorithm(KeyAlgorithm::Ed25519)));
         assert!(!spec.asks_same_certificate(&spec.clone().profile("shortlived")));
+        assert!(!spec.asks_same_certificate(&spec.clone().issuer("other").unwrap()));
+        assert!(!spec.asks_same_certificate(&CertificateSpec::new("a", ["a.example"]).unwrap()));
     }
 
     #[test]

@@ -151,6 +151,17 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_directory_that_cannot_appear_leaves_nothing_beside() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("out");
+        std::os::unix::fs::symlink("nowhere", &out).unwrap();
+        let error = set().write_to(&out).unwrap_err();
+        assert!(error.to_string().contains("/out"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a key was left beside");
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn only_the_owner_reads_the_key_and_everybody_the_certificate() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();

@@ -80,6 +80,9 @@ async fn ids_are_listed_in_order_and_paged(store: &dyn Store) -> Result<(), Stri
     let mut after: Option<CertificateId> = None;
     loop {
         let page = ok(store.list(after.as_ref(), 2).await, "a page of ids")?;
+        if page.len() > 2 {
+            return Err(format!("a page of two holds two ids at most: {page:?}"));
+        }
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
         seen.extend(page.into_iter().filter(|id| id.as_str().starts_with("listed-")));

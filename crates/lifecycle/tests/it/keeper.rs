@@ -405,7 +405,15 @@ async fn a_good_certificate_serves_from_the_start_while_its_renewal_hangs() {
     assert_eq!(certificate.ready().await.unwrap().generation().number(), 1);
     scene.issuer.hanging.notified().await;
     scene.keeper.shut_down();
-    // One that has ended is nothing to serve.
+    // One for other names than are wanted now is not shown as ready.
+    let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
+    scene.issuer.next(Mischief::Hang);
+    let certificate = scene.keeper.keep(changed).await.unwrap();
+    scene.issuer.hanging.notified().await;
+    assert!(certificate.current().is_none());
+    scene.keeper.shut_down();
+    scene.keeper.wish(spec()).await.unwrap();
+    // Nor is one that has ended.
     scene.clock.advance(DAY * 30);
     scene.issuer.next(Mischief::Hang);
     let certificate = scene.keeper.keep(spec()).await.unwrap();

@@ -4,14 +4,18 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use perennial_acme::Client;
-use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock, Timestamp};
-use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, Progress, SigningRequest, Stage};
-use tokio::time::{self, Instant};
+use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
+use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, SigningRequest};
 
 use crate::{Error, Proof, Solver};
 
 mod account;
 use account::AccountKeeper;
+
+mod clean_up;
+
+mod deadline;
+use deadline::{Deadline, within};
 
 mod walk;
 
@@ -60,31 +64,6 @@ impl AcmeIssuer {
         }
     }
 
-    /// Removes all that is on record, and strikes out what was removed.
-    async fn clean_up(&self, journal: &Journal) -> Result<(), Error> {
-        within(CLEAN_UP, "removing what was presented", self.remove_all(journal)).await
-    }
-
-    async fn remove_all(&self, journal: &Journal) -> Result<(), Error> {
-        let debts = journal.debts().await;
-        let proofs: Vec<Proof> = debts.iter().filter_map(Progress::decode).collect();
-        let mut result = Ok(());
-        for (solver, own) in self.by_solver(&proofs) {
-            result = result.and(remove(&**solver, &own, journal).await);
-        }
-        let kinds: Vec<String> = self.solvers.iter().map(|solver| solver.kind().to_string()).collect();
-        let known = proofs.iter().filter(|proof| kinds.contains(&proof.kind)).count();
-        let unclaimed = debts.len().saturating_sub(known);
-        if unclaimed == 0 {
-            return result;
-        }
-        let reason = format!(
-            "{unclaimed} of the things on record were presented by a solver that is not here: give the issuer \
-             that solver again"
-        );
-        result.and(Err(Error::Configuration { reason }))
-    }
-
     /// Each solver with the proofs that are its own, in the order in which solvers were given.
     fn by_solver(&self, proofs: &[Proof]) -> impl Iterator<Item = (&Arc<dyn Solver>, Vec<Proof>)> {
         self.solvers.iter().filter_map(move |solver| {
@@ -95,74 +74,14 @@ impl AcmeIssuer {
     }
 }
 
-/// Removes proofs in one go; if that fails place by place, so that a zone that is gone does not keep the
-/// records of another in place.
-async fn remove(solver: &dyn Solver, proofs: &[Proof], journal: &Journal) -> Result<(), Error> {
-    let places = walk::places(proofs);
-    let error = match solver.clean_up(proofs).await {
-        Ok(()) => {
-            journal.paid(&walk::debts(proofs)?).await?;
-            for at in places {
-                journal.tell(Stage::CleanedUp { at }).await;
-            }
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    if places.len() == 1 {
-        for at in places {
-            journal.tell(Stage::CleanUpFailed { at, reason: error.to_string() }).await;
-        }
-        return Err(error);
-    }
-    let mut result = Ok(());
-    for at in places {
-        let there: Vec<Proof> = proofs.iter().filter(|proof| proof.at == at).cloned().collect();
-        result = result.and(Box::pin(remove(solver, &there, journal)).await);
-    }
-    result
-}
-
 /// Half an hour: ten minutes for slow secondaries, and a CA that takes its time.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// No CA keeps an order for longer; `Duration::MAX` cannot be added to any moment.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What was presented is removed when time is up, too; a minute is what one HTTP exchange may take.
-const CLEAN_UP: Duration = Duration::from_secs(60);
-
 /// The waits of an issuance end with a diagnosis at its deadline; what has not ended a little later hangs.
 const MARGIN: Duration = Duration::from_secs(5);
-
-/// Until when an issuance may take.
-#[derive(Clone, Copy)]
-struct Deadline {
-    /// On the issuer's clock, for waits at the CA's pace.
-    moment: Timestamp,
-    /// In real time, for whatever else might hang.
-    instant: Instant,
-}
-
-impl Deadline {
-    fn new(now: Timestamp, timeout: Duration) -> Self {
-        // The clock tells whole seconds: the one that has begun does not count.
-        let moment = now + timeout + Duration::from_secs(1);
-        Self { moment, instant: Instant::now() + timeout }
-    }
-
-    fn left(&self) -> Duration {
-        self.instant.saturating_duration_since(Instant::now())
-    }
-}
-
-async fn within<T>(
-    limit: Duration,
-    doing: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    time::timeout(limit, work).await.unwrap_or(Err(Error::TooSlow { doing, limit }))
-}
 
 #[async_trait]
 impl Issuer for AcmeIssuer {

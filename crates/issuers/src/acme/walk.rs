@@ -9,7 +9,10 @@ use perennial_acme::{
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::{AcmeIssuer, Deadline, within};
+use super::{
+    AcmeIssuer,
+    deadline::{Deadline, within},
+};
 use crate::{Error, Proof, Task};
 
 /// How far a walk came: what the journal keeps.

@@ -2,17 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use perennial_core::Retry;
 use perennial_issuers::{AcmeIssuer, Dns01};
-use perennial_lifecycle::{IssueErrorClass, Issuer as _, Progress};
+use perennial_lifecycle::{
+    Facts, IssueErrorClass, Issuer as _, KeyAlgorithm, PrivateKey, Progress, SigningRequest,
+};
 use perennial_providers::{Action, MemoryProvider};
 use perennial_testkit::{
     World,
-    ca::{Flaw, OrderStatus, Quirk, Verb},
+    ca::{CertificateAuthority, Flaw, OrderStatus, Quirk, Verb},
     dns::Behaviour,
 };
 
 use crate::scene::{
-    NAMES, NoHttp01, NoTlsAlpn01, OWNER, build_error, builder, checker, debt, dns01, hanging, issue, issuer,
-    journal, provider, request, stubborn, world,
+    NAMES, NoHttp01, NoTlsAlpn01, OWNER, Silence, build_error, builder, checker, debt, dns01, hanging, issue,
+    issuer, journal, provider, request, stubborn, world,
 };
 
 fn records(world: &World) -> Vec<String> {
@@ -156,6 +158,39 @@ async fn a_crash_at_any_request_goes_on_with_the_same_order_and_leaves_no_record
 }
 
 #[tokio::test]
+async fn what_is_proven_already_is_not_proven_again() {
+    let authority = CertificateAuthority::builder().reuse_authorizations();
+    let world = World::builder().zone("example.com").authority(authority).build().await.unwrap();
+    let issuer = issuer(&world);
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let apex = vec![NAMES[1].parse().unwrap()];
+    let for_apex = SigningRequest::new("site".parse().unwrap(), apex, &key).unwrap();
+    issuer.issue(&for_apex, &journal().await).await.unwrap();
+    issuer.issue(&request(), &journal().await).await.unwrap();
+    assert_eq!(count(&world, Verb::Challenge), 2, "the apex was proven twice");
+}
+
+#[tokio::test]
+async fn a_profile_and_a_chain_are_asked_for() {
+    let validity = Duration::from_secs(6 * 86_400);
+    let authority = CertificateAuthority::builder().profile("short", "Six days", validity);
+    let world = World::builder().zone("example.com").authority(authority).build().await.unwrap();
+    let request = request().profile(Some("short"));
+    let chain = issuer(&world).issue(&request, &journal().await).await.unwrap();
+    assert!(chain.facts().lifetime() < Duration::from_secs(7 * 86_400), "{:?}", chain.facts());
+
+    let root = Facts::from_pem(world.ca().alternate_root_pem().as_bytes()).unwrap().issuer;
+    let (_, common_name) = root.split_once("CN=").unwrap();
+    for (preferred, found) in [("Nobody's Root", false), (common_name, true)] {
+        let issuer = builder(&world).solver(dns01(&world)).preferred_chain(preferred).build().unwrap();
+        let chain = issue(&issuer).await.unwrap();
+        let certificates = chain.pem().split_inclusive("-----END CERTIFICATE-----\n");
+        let mut issuers = certificates.map(|pem| Facts::from_pem(pem.as_bytes()).unwrap().issuer);
+        assert_eq!(issuers.any(|issuer| issuer == root), found, "{preferred}");
+    }
+}
+
+#[tokio::test]
 async fn a_rejected_name_is_the_cas_policy_and_nothing_is_presented() {
     let world = world().await;
     world.ca().add_quirk(Quirk::RejectIdentifier("app.site.example.com".parse().unwrap()));
@@ -174,6 +209,34 @@ async fn records_are_removed_after_a_failure_too() {
     assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
     assert!(error.message.contains("app.site.example.com"), "{error}");
     assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_succeed_any_more_is_left_and_a_new_one_made() {
+    let world = world().await;
+    let elsewhere = World::builder().zone("example.com").build().await.unwrap();
+    let (journal, request) = (journal().await, request());
+    // Invalid, since the CA did not see the record.
+    world.ca().validate_through(&[elsewhere.servers()[0].address()]);
+    issuer(&world).issue(&request, &journal).await.unwrap_err();
+    world.ca().validate_through(&[world.servers()[0].address()]);
+    let refusing =
+        builder(&world).solver(stubborn(&world, |change| change.action == Action::Add)).build().unwrap();
+    refusing.issue(&request, &journal).await.unwrap_err();
+    assert_eq!(world.ca().orders().len(), 2);
+    // For other names.
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let apex = vec![NAMES[1].parse().unwrap()];
+    let for_apex = SigningRequest::new("site".parse().unwrap(), apex, &key).unwrap();
+    issuer(&world).issue(&for_apex, &journal).await.unwrap();
+    assert_eq!(world.ca().orders().len(), 3);
+    // Forgotten by the CA.
+    let known = journal.progress().await.unwrap().decode::<serde_json::Value>().unwrap();
+    let url = known["order_url"].as_str().unwrap();
+    let forgotten = serde_json::json!({ "order_url": format!("{url}0000") });
+    journal.record(Progress::encode(&forgotten).unwrap()).await.unwrap();
+    issuer(&world).issue(&for_apex, &journal).await.unwrap();
+    assert_eq!(world.ca().orders().len(), 4);
 }
 
 #[tokio::test]
@@ -326,6 +389,15 @@ async fn a_provider_that_hangs_is_given_up_at_the_timeout_and_cleaned_up_after()
     assert_eq!((error.class, error.retry()), (IssueErrorClass::Transient, Retry::Backoff));
     assert!(error.message.contains("presenting the proofs"), "{error}");
     assert_eq!(journal.debts().await, [], "what may have been presented was removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ca_that_never_answers_is_given_up_at_the_timeout() {
+    let solver = Dns01::new(Arc::new(MemoryProvider::new(["example.com".parse().unwrap()])));
+    let issuer = AcmeIssuer::builder("https://ca.example/dir").http(Arc::new(Silence)).solver(solver);
+    let error = issue(&issuer.build().unwrap()).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Transient);
+    assert!(error.message.contains("the issuance took longer than 18"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
 //! The keeper over the ACME issuer: years of renewals, and a restart in between.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use perennial_core::{Clock as _, SecretString, Timestamp};
 use perennial_issuers::Dns01;
-use perennial_lifecycle::{FileStore, Keeper, Outcome, Store};
+use perennial_lifecycle::{EventKind, FileStore, Keeper, MemoryStore, Outcome, Stage, Store};
 use perennial_providers::rfc2136::{Algorithm, Rfc2136, TsigKey};
 use perennial_testkit::{ManualClock, World, ca::Verb};
 
@@ -53,6 +56,46 @@ async fn a_virtual_year_of_renewals_through_a_restart_costs_one_account_and_one_
     assert_eq!(count(Verb::NewOrder), renewals);
     assert!((6..=8).contains(&renewals), "{renewals}");
     assert_eq!(world.zone().txt_values(crate::scene::OWNER), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn those_who_watch_are_told_every_stage_once_and_the_wildcard_apart_from_its_apex() {
+    let world = crate::scene::world().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = told.clone();
+    let keeper = Keeper::builder(Arc::new(MemoryStore::new()))
+        .issuer("default".parse().unwrap(), Arc::new(crate::scene::issuer(&world)))
+        .observer(move |event| {
+            let line = match &event.kind {
+                EventKind::Stage { stage: Stage::ChallengePresented { name, .. } } => {
+                    format!("presented {name}")
+                }
+                EventKind::Stage { stage } => format!("{stage:?}").split(' ').next().unwrap().to_owned(),
+                _ => return,
+            };
+            seen.lock().unwrap().push(line);
+        })
+        .build();
+    keeper.wish(spec()).await.unwrap();
+    keeper.step(spec().id()).await.unwrap();
+    let mut told = told.lock().unwrap().clone();
+    told[2..4].sort();
+    assert_eq!(
+        told,
+        [
+            "AccountReady",
+            "OrderCreated",
+            "presented *.app.site.example.com",
+            "presented app.site.example.com",
+            "Propagated",
+            "ChallengeAnswered",
+            "ChallengeAnswered",
+            "Validated",
+            "CleanedUp",
+            "Finalized",
+            "Downloaded",
+        ]
+    );
 }
 
 /// Signatures carry the time (RFC 8945 §4.2): the provider lives in the same year as the server.

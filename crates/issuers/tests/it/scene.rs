@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use perennial_acme::ChallengeKind;
-use perennial_core::{Clock, DomainName, ReqwestClient, SecretString, SystemClock};
+use perennial_core::{Clock, DomainName, HttpClient, HttpError, ReqwestClient, SecretString, SystemClock};
 use perennial_issuers::{AcmeIssuer, AcmeIssuerBuilder, Dns01, Error, Proof, Solver, Task};
 use perennial_lifecycle::{
     CertificateSpec, IssueError, IssuedChain, Issuer as _, Journal, KeyAlgorithm, PrivateKey, Progress,
@@ -157,6 +157,16 @@ macro_rules! no_solver {
 }
 no_solver!(NoHttp01, ChallengeKind::Http01);
 no_solver!(NoTlsAlpn01, ChallengeKind::TlsAlpn01);
+
+/// An HTTP client that breaks its contract: no answer, and no end.
+pub(crate) struct Silence;
+
+#[async_trait]
+impl HttpClient for Silence {
+    async fn send(&self, _: http::Request<bytes::Bytes>) -> Result<http::Response<bytes::Bytes>, HttpError> {
+        std::future::pending().await
+    }
+}
 
 /// Something on record that has to be removed from there.
 pub(crate) fn debt(at: &str, kind: &str) -> Progress {

@@ -66,9 +66,7 @@ impl AccountKeeper {
         journal: &Journal,
     ) -> Result<Account, Error> {
         let mut known = self.known.lock().await;
-        if let Some(account) = known.as_ref().filter(|account| account.url() != gone.url()) {
-            return Ok(account.clone()); // Another certificate met the same and was quicker.
-        }
+        // When another certificate met the same and was quicker, this finds what that one has kept.
         let account = self.find_or_register(client, journal, Some(gone.url())).await?;
         *known = Some(account.clone());
         Ok(account)

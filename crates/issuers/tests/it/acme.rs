@@ -1,7 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use perennial_core::Retry;
-use perennial_issuers::{AcmeIssuer, Dns01};
+use perennial_issuers::{AcmeIssuer, Dns01, Solver as _};
 use perennial_lifecycle::{
     Facts, IssueErrorClass, Issuer as _, KeyAlgorithm, PrivateKey, Progress, SigningRequest,
 };
@@ -272,9 +275,15 @@ async fn a_record_that_does_not_propagate_is_reported_and_removed() {
         server.set_behaviour(Behaviour::Refuse);
     }
     world.servers()[0].set_behaviour(Behaviour::Honest);
-    let solver = Dns01::new(provider(&world)).checker(checker(&world)).timeout(Duration::from_secs(2));
+    let elapsed = Arc::new(Mutex::new(Duration::ZERO));
+    let shown = elapsed.clone();
+    let solver = dns01(&world)
+        .timeout(Duration::from_secs(2))
+        .on_report(move |report| *shown.lock().unwrap() = report.elapsed);
     let error = issue(&builder(&world).solver(solver).build().unwrap()).await.unwrap_err();
     assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    let last = format!("after {:.1} s", elapsed.lock().unwrap().as_secs_f64());
+    assert!(error.message.contains(&last), "the last report was shown {last}: {error}");
     assert_eq!(error.retry(), Retry::Backoff);
     assert_eq!(count(&world, Verb::Challenge), 0, "the CA was told of a record that it cannot see");
     assert_eq!(records(&world), Vec::<String>::new());
@@ -319,6 +328,23 @@ async fn an_account_that_the_ca_has_forgotten_is_registered_anew_with_the_same_k
     two.unwrap();
     assert_eq!(count(&world, Verb::NewAccount), 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "the same key has the same account");
+}
+
+#[tokio::test]
+async fn the_account_key_is_kept_before_the_ca_hears_of_it() {
+    let world = world().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("account.json");
+    let kept = || -> serde_json::Value {
+        let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        kept["accounts"][world.ca().directory_url()].clone()
+    };
+    world.ca().add_quirk(Quirk::LoseAnswer { verb: Verb::NewAccount, times: 1 });
+    issue(&builder(&world).account_file(&file).solver(dns01(&world)).build().unwrap()).await.unwrap_err();
+    let before = kept();
+    assert!(before["url"].is_null() && before["private_key_pem"].is_string(), "nothing of use was kept");
+    issue(&builder(&world).account_file(&file).solver(dns01(&world)).build().unwrap()).await.unwrap();
+    assert_eq!(kept()["private_key_pem"], before["private_key_pem"]);
 }
 
 #[tokio::test]
@@ -422,6 +448,14 @@ async fn a_timeout_names_the_server_that_lags_and_leaves_no_record() {
     let lagging = world.servers()[1].address().ip().to_string();
     assert!(error.message.contains(&lagging), "{error} does not name {lagging}");
     assert_eq!(records(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn records_live_as_long_as_was_asked_for() {
+    let provider = MemoryProvider::new(["example.com".parse().unwrap()]);
+    let solver = Dns01::new(Arc::new(provider.clone())).ttl(Duration::from_secs(7));
+    solver.present(&[debt(OWNER, "dns-01").decode().unwrap()]).await.unwrap();
+    assert_eq!(provider.records(&OWNER.parse().unwrap())["v"].ttl, Duration::from_secs(7));
 }
 
 #[tokio::test]

@@ -97,14 +97,7 @@ impl Dns01 {
                 on_report(report);
             }
         };
-        let watched = checker.watch(wanted, deadline, &mut show).await;
-        // The last word is shown too: how long it took, or what was missing in the end.
-        match &watched {
-            Ok(propagated) => show(propagated.report()),
-            Err(perennial_propagation::Error::NotPropagated(report)) => show(report),
-            Err(_) => {}
-        }
-        watched?;
+        checker.watch(wanted, deadline, &mut show).await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use perennial_acme::{
-    Es256, NewOrder, Signer,
+    AccountKey, NewOrder, Signer,
     jws::{Header, KeyReference, SigningInput},
 };
 use perennial_benches::{Effort, compare, print_comparison};
@@ -31,7 +31,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let key = Es256::generate()?;
+    let key = AccountKey::generate()?;
     let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
     let order = NewOrder::new(&names).to_json();
     let header = Header {

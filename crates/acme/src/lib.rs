@@ -11,14 +11,14 @@
 //!
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
-//! use perennial_acme::{Client, Error, Es256, Expected, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
+//! use perennial_acme::{Client, Error, AccountKey, Expected, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
 //! use perennial_core::{Clock as _, DomainName, SystemClock};
 //!
 //! # async fn set_txt(name: DomainName, value: String) {}
 //! # fn csr_for(names: &[DomainName]) -> (Vec<u8>, Vec<u8>) { (vec![], vec![]) }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::builder(LETS_ENCRYPT_STAGING).build()?;
-//! let key = Arc::new(Es256::generate()?);                       // keep key.to_pkcs8_pem()
+//! let key = Arc::new(AccountKey::generate()?);                       // keep key.to_pkcs8_pem()
 //! let account = client.register(NewAccount::new().agree_to_terms(), key).await?;
 //!
 //! let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
@@ -84,7 +84,7 @@ pub use jwk::{Curve, Jwk, Thumbprint};
 pub mod jws;
 
 mod key;
-pub use key::{Algorithm, Es256, KeyError, Signer, SignerError, signature_from_der};
+pub use key::{AccountKey, Algorithm, KeyError, Signer, SignerError, signature_from_der};
 
 mod link;
 

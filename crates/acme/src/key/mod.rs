@@ -1,7 +1,7 @@
 //! Account keys: who signs our requests (RFC 8555 §6.2).
 
-mod es256;
-pub use es256::{Es256, KeyError};
+mod account_key;
+pub use account_key::{AccountKey, KeyError};
 
 use std::fmt;
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use perennial_acme::{Account, Es256, Expected, NewAccount, NewOrder, OrderStatus, ProblemType, Signer as _};
+use perennial_acme::{
+    Account, AccountKey, Expected, NewAccount, NewOrder, OrderStatus, ProblemType, Signer as _,
+};
 use perennial_core::{Retry, SecretString};
 use serde_json::json;
 
@@ -95,7 +97,7 @@ async fn a_known_account_in_a_fresh_process_takes_6_2n_m() {
     let stage = Stage::new();
     stage.on("GET /dir", json(200, &directory())).on("HEAD /new-nonce", reply(200, ""));
     walk(&stage, &chain, 1, 1);
-    let account = stage.client.account(&acct(9), Arc::new(Es256::generate().unwrap())).unwrap();
+    let account = stage.client.account(&acct(9), Arc::new(AccountKey::generate().unwrap())).unwrap();
     obtain(&account, &key, 1).await;
     assert_eq!(stage.script.requests(), 6 + 2 + 1);
     assert!(stage.script.seen().iter().skip(2).all(|seen| seen.protected["kid"] == acct(9).as_str()));
@@ -126,9 +128,9 @@ async fn registering_again_finds_the_account() {
         .on("GET /dir", json(200, &directory()))
         .on("HEAD /new-nonce", reply(200, ""))
         .on("POST /new-account", json(200, &json!({ "status": "valid" })).header("location", acct(5)));
-    let key = Es256::generate().unwrap();
+    let key = AccountKey::generate().unwrap();
     let thumbprint = key.jwk().thumbprint();
-    let again = Es256::from_pkcs8_pem(&SecretString::new(key.to_pkcs8_pem().expose())).unwrap();
+    let again = AccountKey::from_pkcs8_pem(&SecretString::new(key.to_pkcs8_pem().expose())).unwrap();
     let account = stage.client.register(NewAccount::new(), Arc::new(again)).await.unwrap();
     assert_eq!(account.url(), acct(5));
     assert_eq!(account.thumbprint(), thumbprint.as_str());
@@ -141,7 +143,7 @@ async fn a_search_for_an_account_that_is_not_there_says_so() {
         .on("GET /dir", json(200, &directory()))
         .on("HEAD /new-nonce", reply(200, ""))
         .on("POST /new-account", problem(400, "accountDoesNotExist"));
-    let key = Arc::new(Es256::generate().unwrap());
+    let key = Arc::new(AccountKey::generate().unwrap());
     let error = stage.client.register(NewAccount::new().only_existing(), key).await.unwrap_err();
     assert_eq!(error.problem().unwrap().kind, ProblemType::AccountDoesNotExist);
     assert_eq!(error.retry(), Retry::Never);

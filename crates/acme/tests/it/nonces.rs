@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use perennial_acme::{
-    Error, Es256, Misbehaved, NewOrder, OrderState, Server, Session, UrlPolicy,
+    AccountKey, Error, Misbehaved, NewOrder, OrderState, Server, Session, UrlPolicy,
     call::{self, Call, Outgoing, Progress},
 };
 use perennial_core::Retry;
@@ -115,7 +115,7 @@ async fn the_payload_is_the_same_after_a_refused_nonce() {
 /// A session whose directory is known, without any HTTP client.
 fn session() -> Session {
     let server = Arc::new(Server::new(&format!("{HOME}/dir"), UrlPolicy::strict()).unwrap());
-    let session = Session::with_key(server, Arc::new(Es256::generate().unwrap())).unwrap();
+    let session = Session::with_key(server, Arc::new(AccountKey::generate().unwrap())).unwrap();
     let session = session.with_account(acct(1).parse().unwrap());
     let mut call = call::directory();
     assert!(matches!(call.request(&session, NOON), Ok(Outgoing::Plain(_))));

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use perennial_acme::{Account, Client, Es256, NewAccount, NewOrder, Order};
+use perennial_acme::{Account, AccountKey, Client, NewAccount, NewOrder, Order};
 use perennial_core::{Clock, DomainName, HttpClient, HttpError, Timestamp};
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ impl Stage {
         self.on("GET /dir", json(200, &directory()))
             .on("HEAD /new-nonce", reply(200, ""))
             .on("POST /new-account", json(201, &json!({ "status": "valid" })).header("location", acct(1)));
-        let key = Arc::new(Es256::generate().unwrap());
+        let key = Arc::new(AccountKey::generate().unwrap());
         self.client.register(NewAccount::new().agree_to_terms(), key).await.unwrap()
     }
 

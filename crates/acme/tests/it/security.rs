@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use perennial_acme::{
-    Algorithm, Client, Error, Es256, Jwk, Misbehaved, Misuse, NewAccount, NewOrder, Signer, SignerError,
+    AccountKey, Algorithm, Client, Error, Jwk, Misbehaved, Misuse, NewAccount, NewOrder, Signer, SignerError,
     UrlFault,
 };
 use perennial_core::Retry;
@@ -65,7 +65,7 @@ async fn urls_in_orders_and_locations_are_checked_too() {
 #[tokio::test]
 async fn urls_from_storage_are_checked_again() {
     let stage = Stage::new();
-    let key = Arc::new(Es256::generate().unwrap());
+    let key = Arc::new(AccountKey::generate().unwrap());
     let error = stage.client.account("https://evil.test/acct/1", key).unwrap_err();
     assert!(matches!(error, Error::Misuse(Misuse::Url { .. })), "{error}");
     let account = stage.account().await;
@@ -153,7 +153,7 @@ async fn a_huge_retry_after_does_not_stall_a_wait() {
 }
 
 /// A key service that returns DER, as most do.
-struct DerSigner(Es256);
+struct DerSigner(AccountKey);
 
 #[async_trait::async_trait]
 impl Signer for DerSigner {
@@ -171,7 +171,7 @@ impl Signer for DerSigner {
 }
 
 /// A signer that misnames its key's algorithm.
-struct Mislabelled(Es256);
+struct Mislabelled(AccountKey);
 
 #[async_trait::async_trait]
 impl Signer for Mislabelled {
@@ -192,11 +192,11 @@ impl Signer for Mislabelled {
 async fn a_signer_that_breaks_its_contract_is_told_so_before_the_server_is() {
     let stage = Stage::new();
     stage.on("GET /dir", json(200, &directory())).on("HEAD /new-nonce", reply(200, ""));
-    let signer = Arc::new(DerSigner(Es256::generate().unwrap()));
+    let signer = Arc::new(DerSigner(AccountKey::generate().unwrap()));
     let error = stage.client.register(NewAccount::new(), signer).await.unwrap_err();
     assert!(error.to_string().contains("convert them with signature_from_der"), "{error}");
 
-    let signer = Arc::new(Mislabelled(Es256::generate().unwrap()));
+    let signer = Arc::new(Mislabelled(AccountKey::generate().unwrap()));
     let error = stage.client.account(&acct(1), signer).unwrap_err();
     assert_eq!(error, Error::Misuse(Misuse::AlgorithmOfOtherKey { algorithm: Algorithm::Rs256 }));
     stage.script.requests();
@@ -208,7 +208,7 @@ async fn a_ca_that_binds_accounts_is_told_from_others_before_the_request() {
     let mut binding = directory();
     binding["meta"]["externalAccountRequired"] = json!(true);
     stage.on("GET /dir", json(200, &binding));
-    let key = Arc::new(Es256::generate().unwrap());
+    let key = Arc::new(AccountKey::generate().unwrap());
     let error = stage.client.register(NewAccount::new(), key).await.unwrap_err();
     assert_eq!(error, Error::Misuse(Misuse::ExternalAccountRequired));
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use perennial_acme::{
-    Account, Authorization, CertificateChain, CertificateFault, Client, Error, Es256, Expected, NewAccount,
-    NewOrder, Order, OrderStatus,
+    Account, AccountKey, Authorization, CertificateChain, CertificateFault, Client, Error, Expected,
+    NewAccount, NewOrder, Order, OrderStatus,
 };
 use perennial_core::{Clock as _, DomainName, ReqwestClient, Retry, SystemClock, Timestamp};
 use perennial_testkit::{
@@ -75,7 +75,7 @@ impl Scene {
 pub(crate) async fn register(directory_url: &str, https_root_pem: &str) -> Account {
     let http = ReqwestClient::builder().root_certificates_pem(https_root_pem).build().unwrap();
     let client = Client::builder(directory_url).http(Arc::new(http)).build().unwrap();
-    let key = Arc::new(Es256::generate().unwrap());
+    let key = Arc::new(AccountKey::generate().unwrap());
     client.register(NewAccount::new().agree_to_terms(), key).await.unwrap()
 }
 
@@ -230,7 +230,7 @@ async fn an_authorization_that_was_given_up_is_gone() {
 #[tokio::test]
 async fn an_account_is_found_by_its_key_and_an_unknown_one_is_told_so() {
     let scene = Scene::new(&[]).await;
-    let key = Arc::new(Es256::generate().unwrap());
+    let key = Arc::new(AccountKey::generate().unwrap());
     let client = scene.account.client();
     let error = client.register(NewAccount::new().only_existing(), key.clone()).await.unwrap_err();
     assert_eq!(error.problem().unwrap().kind.as_str(), "accountDoesNotExist");

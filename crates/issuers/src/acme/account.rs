@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
-use perennial_acme::{Account, Client, Es256, NewAccount};
+use perennial_acme::{Account, AccountKey, Client, NewAccount};
 use perennial_core::{SecretBytes, SecretString};
 use perennial_lifecycle::{Journal, output};
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ impl AccountKeeper {
                 key
             }
             None => Arc::new(
-                Es256::generate().map_err(|error| Error::Configuration { reason: error.to_string() })?,
+                AccountKey::generate().map_err(|error| Error::Configuration { reason: error.to_string() })?,
             ),
         };
         self.keep(&mut kept, None, &key, journal).await?;
@@ -102,9 +102,9 @@ impl AccountKeeper {
         Ok(account)
     }
 
-    fn key(&self, credentials: &Credentials) -> Result<Es256, Error> {
+    fn key(&self, credentials: &Credentials) -> Result<AccountKey, Error> {
         let pem = SecretString::new(credentials.private_key_pem.as_str());
-        Es256::from_pkcs8_pem(&pem).map_err(|error| self.damaged(&format!("private_key_pem: {error}")))
+        AccountKey::from_pkcs8_pem(&pem).map_err(|error| self.damaged(&format!("private_key_pem: {error}")))
     }
 
     async fn load(&self, journal: &Journal) -> Result<Accounts, Error> {
@@ -132,7 +132,7 @@ impl AccountKeeper {
         &self,
         kept: &mut Accounts,
         url: Option<&str>,
-        key: &Es256,
+        key: &AccountKey,
         journal: &Journal,
     ) -> Result<(), Error> {
         let own = Credentials {

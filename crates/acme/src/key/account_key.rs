@@ -19,21 +19,21 @@ use crate::{Jwk, jwk::Curve};
 /// has it can have certificates issued in your name.
 ///
 /// ```
-/// use perennial_acme::{Es256, Signer as _};
+/// use perennial_acme::{AccountKey, Signer as _};
 ///
-/// let key = Es256::generate()?;
-/// let again = Es256::from_pkcs8_pem(&key.to_pkcs8_pem())?;
+/// let key = AccountKey::generate()?;
+/// let again = AccountKey::from_pkcs8_pem(&key.to_pkcs8_pem())?;
 /// assert_eq!(key.jwk().thumbprint(), again.jwk().thumbprint());
 /// # Ok::<(), perennial_acme::KeyError>(())
 /// ```
-pub struct Es256 {
+pub struct AccountKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
     jwk: Jwk,
     pkcs8: SecretBytes,
 }
 
-impl Es256 {
+impl AccountKey {
     /// Makes a new key from the operating system's random numbers.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Es256 {
 }
 
 #[async_trait]
-impl Signer for Es256 {
+impl Signer for AccountKey {
     fn algorithm(&self) -> Algorithm {
         Algorithm::Es256
     }
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn signatures_verify_and_have_fixed_width() {
-        let key = Es256::generate().unwrap();
+        let key = AccountKey::generate().unwrap();
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.pair.public_key().as_ref());
         for round in 0..64_u8 {
             let signature = key.sign(&[round]).await.unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn error_of(pem: &str) -> KeyError {
-        Es256::from_pkcs8_pem(&SecretString::new(pem)).err().unwrap()
+        AccountKey::from_pkcs8_pem(&SecretString::new(pem)).err().unwrap()
     }
 
     #[test]
@@ -176,12 +176,12 @@ mod tests {
     #[test]
     fn keys_of_rcgen_are_read() {
         let key = rcgen::KeyPair::generate().unwrap();
-        assert!(Es256::from_pkcs8_pem(&SecretString::new(key.serialize_pem())).is_ok());
+        assert!(AccountKey::from_pkcs8_pem(&SecretString::new(key.serialize_pem())).is_ok());
     }
 
     #[test]
     fn pem_has_lines_of_64_characters() {
-        let pem = Es256::generate().unwrap().to_pkcs8_pem();
+        let pem = AccountKey::generate().unwrap().to_pkcs8_pem();
         let lines: Vec<_> = pem.expose().lines().collect();
         assert_eq!(lines.first(), Some(&"-----BEGIN PRIVATE KEY-----"));
         assert_eq!(lines.last(), Some(&"-----END PRIVATE KEY-----"));

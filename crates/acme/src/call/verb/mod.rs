@@ -1,0 +1,68 @@
+//! The verbs of RFC 8555 §7: what each sends, which status it wants, and what its answer means.
+
+mod account;
+pub use account::new_account;
+
+mod authorization;
+pub use authorization::{answer_challenge, authorization, deactivate_authorization};
+
+mod certificate;
+pub use certificate::{Download, certificate};
+
+mod directory;
+pub use directory::directory;
+
+mod order;
+pub use order::{Settled, finalize, new_order, order, wait_for_order};
+
+use http::{StatusCode, header::LOCATION};
+
+use super::{Answer, Credential, Payload, Reading, Spec, Target};
+use crate::{Error, Misbehaved, Url};
+
+/// A resource that was made, or found, and the URL that the server gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Plain data: where, and what.
+pub struct Created<T> {
+    /// Where it is from now on.
+    pub url: Url,
+    /// What it is now.
+    pub state: T,
+}
+
+/// What most verbs have in common: signed in the name of the account, answered 200, done when read.
+pub(super) fn spec<T>(
+    verb: &'static str,
+    target: Target,
+    payload: Payload,
+    read: impl Fn(&Answer<'_>) -> Result<T, Error> + Send + Sync + 'static,
+) -> Spec<T> {
+    Spec {
+        verb,
+        target,
+        credential: Credential::Kid,
+        payload,
+        accept: None,
+        expected: &[StatusCode::OK],
+        limit: MAX_JSON_BYTES,
+        patience: None,
+        read: Box::new(move |answer| read(answer).map(Reading::Done)),
+    }
+}
+
+/// The largest honest object is an order of a few hundred names, well under 100 KiB.
+const MAX_JSON_BYTES: usize = 1 << 20;
+
+/// RFC 8555 §6.3: a GET that is signed has an empty payload, not an empty object.
+pub(super) const fn post_as_get() -> Payload {
+    Payload::Fixed(String::new())
+}
+
+/// The URL of what was made.
+pub(super) fn location(answer: &Answer<'_>) -> Result<Url, Error> {
+    let missing = || Misbehaved::Header { url: answer.url.to_string(), header: "Location" };
+    let text = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let url = answer.url.join(text).map_err(|fault| Misbehaved::url(text, fault))?;
+    answer.session.server().check(&url)?;
+    Ok(url)
+}

@@ -1,6 +1,6 @@
 //! What a certificate is about (RFC 8555 §7.1.3, §9.7.7).
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use perennial_core::DomainName;
 use serde_json::{Value, json};
@@ -13,7 +13,9 @@ use crate::{json::Object, text::printable};
 pub enum Identifier {
     /// A DNS name; in an order it may be a wildcard, in an authorization never (RFC 8555 §7.1.4).
     Dns(DomainName),
-    /// Any other kind, or a DNS name that is none, kept as the server wrote it.
+    /// An IP address (RFC 8738), on the wire in its canonical text form (RFC 5952 for IPv6).
+    Ip(IpAddr),
+    /// Any other kind, or a name or address that is none, kept as the server wrote it.
     Unknown {
         /// The identifier type.
         kind: String,
@@ -28,23 +30,37 @@ impl Identifier {
     pub const fn dns(&self) -> Option<&DomainName> {
         match self {
             Self::Dns(name) => Some(name),
-            Self::Unknown { .. } => None,
+            Self::Ip(_) | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// The IP address, if it is one.
+    #[must_use]
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Dns(_) | Self::Unknown { .. } => None,
         }
     }
 
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let object = Object::inner("identifier", value)?;
         let (kind, value) = (object.text("type")?, object.text("value")?);
-        let dns = (kind == "dns").then(|| DomainName::parse(value).ok()).flatten();
-        Some(dns.map_or_else(
-            || Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) },
-            Self::Dns,
-        ))
+        let known = match kind {
+            "dns" => DomainName::parse(value).ok().map(Self::Dns),
+            "ip" => value.parse().ok().map(Self::Ip),
+            _ => None,
+        };
+        Some(
+            known
+                .unwrap_or_else(|| Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) }),
+        )
     }
 
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Dns(name) => json!({ "type": "dns", "value": name.as_str() }),
+            Self::Ip(address) => json!({ "type": "ip", "value": address.to_string() }),
             Self::Unknown { kind, value } => json!({ "type": kind, "value": value }),
         }
     }
@@ -62,11 +78,24 @@ impl From<&DomainName> for Identifier {
     }
 }
 
-/// The value alone for a DNS name, `type:value` for others.
+impl From<&Identifier> for Identifier {
+    fn from(identifier: &Identifier) -> Self {
+        identifier.clone()
+    }
+}
+
+impl From<IpAddr> for Identifier {
+    fn from(address: IpAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+/// The value alone for a DNS name or an address, `type:value` for others.
 impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(name) => name.fmt(f),
+            Self::Ip(address) => address.fmt(f),
             Self::Unknown { kind, value } => write!(f, "{kind}:{value}"),
         }
     }
@@ -84,6 +113,15 @@ mod tests {
         let kept = Identifier::read(&other).unwrap();
         assert_eq!(kept.to_string(), "TNAuthList:F83n2a");
         assert_eq!(kept.to_json(), other);
+    }
+
+    #[test]
+    fn rfc8738_3_addresses_are_written_in_their_canonical_form() {
+        let read = |value: &str| Identifier::read(&json!({ "type": "ip", "value": value })).unwrap();
+        assert_eq!(read("2001:DB8:0::1"), Identifier::Ip("2001:db8::1".parse().unwrap()));
+        assert_eq!(read("2001:DB8:0::1").to_json(), json!({ "type": "ip", "value": "2001:db8::1" }));
+        assert_eq!(read("192.0.2.7").to_string(), "192.0.2.7");
+        assert_eq!(read("192.0.2.999").to_string(), "ip:192.0.2.999");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    Algorithm, AuthorizationState, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus,
+    Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -117,6 +117,24 @@ pub struct OrderInvalid {
 }
 
 impl OrderInvalid {
+    /// With the order's own reason, and those of its authorizations that failed.
+    pub(crate) fn explained<'a>(
+        url: String,
+        problem: Option<Problem>,
+        authorizations: impl IntoIterator<Item = &'a AuthorizationState>,
+    ) -> Self {
+        let failed = |state: &&AuthorizationState| {
+            !matches!(state.status, AuthorizationStatus::Valid | AuthorizationStatus::Pending)
+        };
+        let explain = |state: &AuthorizationState| AuthorizationFailure {
+            identifier: state.identifier.clone(),
+            status: state.status.clone(),
+            problem: state.challenges.iter().find_map(|challenge| challenge.error.clone()),
+        };
+        let failures = authorizations.into_iter().filter(failed).map(explain).collect();
+        Self { url, problem, failures }
+    }
+
     /// A new order can succeed, unless one of the reasons is a matter of policy.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -137,6 +155,12 @@ impl OrderInvalid {
 }
 
 impl std::error::Error for OrderInvalid {}
+
+impl From<OrderInvalid> for Error {
+    fn from(order: OrderInvalid) -> Self {
+        Self::OrderInvalid(Box::new(order))
+    }
+}
 
 impl fmt::Display for OrderInvalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,6 +211,14 @@ pub enum Misbehaved {
     AlternateLeaf {
         /// The chain.
         url: String,
+    },
+    /// An order that was ready, or finalized, and is so no longer.
+    #[error("order {url} went back to {status}: a server must not undo what was reached (RFC 8555 §7.1.6)")]
+    Backwards {
+        /// The order.
+        url: String,
+        /// What it is now.
+        status: OrderStatus,
     },
     /// A body that is not the JSON object it should be.
     #[error("the server's {resource} is no JSON object: {reason}")]
@@ -242,6 +274,14 @@ pub enum Misbehaved {
         /// What RFC 8555 requires.
         expected: u16,
     },
+    /// Something is to be proven that was not asked for.
+    #[error("the server wants {identifier} proven ({url}), which the order does not ask for")]
+    StrangeAuthorization {
+        /// The authorization.
+        url: String,
+        /// Its identifier.
+        identifier: String,
+    },
     /// A token that cannot be used.
     #[error("the token of challenge {url} cannot be used: {fault}")]
     Token {
@@ -292,7 +332,8 @@ impl Misbehaved {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Body { .. }
+            Self::Backwards { .. }
+            | Self::Body { .. }
             | Self::Field { .. }
             | Self::Header { .. }
             | Self::Nonces { .. }
@@ -300,6 +341,7 @@ impl Misbehaved {
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
             | Self::Identifiers { .. }
+            | Self::StrangeAuthorization { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
             | Self::Url { .. } => Retry::Never,
@@ -326,6 +368,12 @@ pub enum Misuse {
         found: String,
         /// What it was taken for.
         wanted: &'static str,
+    },
+    /// No challenge, or more than one, was chosen for a name.
+    #[error("{name} needs exactly one of the challenges that its authorization offers")]
+    Choice {
+        /// The name.
+        name: String,
     },
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
@@ -371,6 +419,14 @@ pub enum Misuse {
     NoRoom {
         /// The name.
         name: String,
+    },
+    /// A walk was told something that it did not ask for.
+    #[error("the walk expects to be told {expected:?} and was told {told:?}: poll it for its next step")]
+    OutOfStep {
+        /// What it waits for.
+        expected: &'static str,
+        /// What it heard.
+        told: &'static str,
     },
     /// A profile that the server does not offer.
     #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use perennial_core::DomainName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 use crate::{json::Object, text::printable};
@@ -78,8 +79,8 @@ impl From<&DomainName> for Identifier {
     }
 }
 
-impl From<&Identifier> for Identifier {
-    fn from(identifier: &Identifier) -> Self {
+impl From<&Self> for Identifier {
+    fn from(identifier: &Self) -> Self {
         identifier.clone()
     }
 }
@@ -87,6 +88,20 @@ impl From<&Identifier> for Identifier {
 impl From<IpAddr> for Identifier {
     fn from(address: IpAddr) -> Self {
         Self::Ip(address)
+    }
+}
+
+/// As on the wire: an object of `type` and `value`.
+impl Serialize for Identifier {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Identifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::read(&value).ok_or_else(|| D::Error::custom("an identifier is an object of `type` and `value`"))
     }
 }
 

@@ -65,13 +65,15 @@ pub mod challenge;
 pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
 
 mod client;
-pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Order};
+pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Flight, Order};
 
 pub mod directory;
 pub use directory::{Directory, Meta};
 
 mod error;
 pub use error::{AuthorizationFailure, Deadline, Error, Misbehaved, Misuse, OrderInvalid, Refusal};
+
+pub mod flow;
 
 mod identifier;
 pub use identifier::Identifier;

@@ -44,7 +44,15 @@ pub struct NewOrder {
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
     profile: Option<String>,
-    replaces: Option<String>,
+    replaces: Option<Replaced>,
+}
+
+/// A certificate that a new one takes the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Replaced {
+    certificate_id: String,
+    /// The URL of a directory.
+    issued_by: String,
 }
 
 impl NewOrder {
@@ -80,9 +88,14 @@ impl NewOrder {
         self
     }
 
-    /// The certificate that this one will replace, by its ARI identifier (RFC 9773 §4.1, §5).
-    pub fn replaces(mut self, certificate_id: impl Into<String>) -> Self {
-        self.replaces = Some(certificate_id.into());
+    /// The certificate that this one will replace, by its ARI identifier (RFC 9773 §4.1, §5), and the URL of the
+    /// directory of the CA that issued it.
+    ///
+    /// CAs exempt such a renewal from their rate limits. It is a hint: it goes only to the CA that issued the
+    /// certificate, and only if that offers renewal information, and an order that is refused because of it is
+    /// asked for again without. So it can always be given.
+    pub fn replaces(mut self, certificate_id: impl Into<String>, issued_by: impl Into<String>) -> Self {
+        self.replaces = Some(Replaced { certificate_id: certificate_id.into(), issued_by: issued_by.into() });
         self
     }
 
@@ -90,6 +103,21 @@ impl NewOrder {
     #[must_use]
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers
+    }
+
+    /// The identifier of the certificate that it replaces.
+    pub(crate) fn replaced(&self) -> Option<&str> {
+        self.replaces.as_ref().map(|replaced| replaced.certificate_id.as_str())
+    }
+
+    /// Whether the certificate that it replaces is of the CA with that directory.
+    pub(crate) fn replaces_one_of(&self, directory: &Url) -> bool {
+        self.replaces.as_ref().is_some_and(|replaced| replaced.issued_by == directory.as_str())
+    }
+
+    /// The same, as if it replaced nothing.
+    pub(crate) fn without_replaces(&self) -> Self {
+        Self { replaces: None, ..self.clone() }
     }
 
     pub(crate) fn asked_profile(&self) -> Option<&str> {
@@ -111,8 +139,8 @@ impl NewOrder {
         if let Some(profile) = &self.profile {
             put("profile", json!(profile));
         }
-        if let Some(certificate) = &self.replaces {
-            put("replaces", json!(certificate));
+        if let Some(replaced) = &self.replaces {
+            put("replaces", json!(replaced.certificate_id));
         }
         Value::Object(payload).to_string()
     }

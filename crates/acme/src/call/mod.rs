@@ -52,7 +52,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use perennial_core::{HttpError, Timestamp};
 
 use crate::{
-    Directory, Error, Misbehaved, Misuse, OrderStatus, Problem, ProblemType, Session, Url,
+    Directory, Error, Misbehaved, Misuse, OrderStatus, Problem, ProblemType, Server, Session, Url,
     error::{Deadline, Refusal},
     nonce::Nonce,
 };
@@ -93,6 +93,8 @@ struct Spec<T> {
     limit: usize,
     /// Until when to look again, for the one verb that waits.
     patience: Option<Timestamp>,
+    /// What to ask for instead after a refusal, once.
+    fallback: Option<Fallback>,
     read: Read<T>,
 }
 
@@ -118,7 +120,10 @@ enum Payload {
     For(MakePayload),
 }
 
-type MakePayload = Box<dyn Fn(&Directory) -> Result<String, Error> + Send + Sync>;
+type MakePayload = Box<dyn Fn(&Session, &Directory) -> Result<String, Error> + Send + Sync>;
+
+/// The payload of a second try, when the refusal may be due to a part of the first that can be spared.
+type Fallback = Box<dyn Fn(&Problem) -> Option<Payload> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -149,6 +154,33 @@ enum Awaiting {
 impl<T> Call<T> {
     const fn new(spec: Spec<T>) -> Self {
         Self { spec, awaiting: Awaiting::Answer, reserved: None, refusals: 0, looks: 0, url: None }
+    }
+
+    /// The same request, whose answer means something else.
+    ///
+    /// For those who keep calls of several verbs in one list, as the walk of an order does.
+    pub fn map<U>(self, meaning: impl Fn(T) -> U + Send + Sync + 'static) -> Call<U>
+    where
+        T: 'static,
+    {
+        let Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read } =
+            self.spec;
+        let read: Read<U> = Box::new(move |answer| {
+            Ok(match read(answer)? {
+                Reading::Done(value) => Reading::Done(meaning(value)),
+                Reading::NotYet { status, retry_at } => Reading::NotYet { status, retry_at },
+            })
+        });
+        let spec =
+            Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read };
+        let Self { awaiting, reserved, refusals, looks, url, .. } = self;
+        Call { spec, awaiting, reserved, refusals, looks, url }
+    }
+
+    /// Sets a nonce of the pool aside for this call; whether it has one now.
+    pub(crate) fn reserve(&mut self, server: &Server, now: Timestamp) -> bool {
+        self.reserved = self.reserved.take().or_else(|| server.nonces.take(now));
+        self.reserved.is_some()
     }
 
     /// RFC 8555's word for what is asked for, such as `newOrder`.
@@ -182,7 +214,7 @@ impl<T> Call<T> {
         server.check(&url)?;
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
-            Payload::For(make) => make(&directory)?,
+            Payload::For(make) => make(session, &directory)?,
         };
         let kid = match self.spec.credential {
             Credential::Kid => Some(session.account().ok_or(Misuse::NoAccount { verb: self.spec.verb })?),
@@ -286,6 +318,12 @@ impl<T> Call<T> {
         if let Some(nonce) = nonce {
             session.server().nonces.put(nonce, now);
         }
+        if self.awaiting == Awaiting::Answer
+            && let Some(payload) = self.spec.fallback.take().and_then(|fallback| fallback(&problem))
+        {
+            self.spec.payload = payload;
+            return Ok(Progress::Again(self));
+        }
         let verb = match self.awaiting {
             Awaiting::Directory => "directory",
             Awaiting::Nonce => "newNonce",
@@ -334,9 +372,11 @@ impl<T> Call<T> {
     }
 }
 
-/// How many nonces in a row may be refused. Each new one is the newest there is, so several refusals mean a
-/// server that shares no state behind its load balancer, or one that was told to be difficult.
-const MAX_REFUSALS: u32 = 10;
+/// How many nonces in a row may be refused. Each new one is the newest there is, and each try takes a round
+/// trip, so the server sets the pace. A server that refuses nine of ten, as Pebble can be told to, lets a request
+/// through within a hundred tries but once in forty thousand; one that refuses more shares no state behind its
+/// load balancer, and never will.
+const MAX_REFUSALS: u32 = 100;
 
 impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

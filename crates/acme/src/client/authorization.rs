@@ -33,6 +33,10 @@ impl Authorization {
         self.0.url.as_str()
     }
 
+    pub(super) fn location(&self) -> &Url {
+        &self.0.url
+    }
+
     /// The name; of a wildcard, the part after the `*.`.
     #[must_use]
     pub fn identifier(&self) -> &Identifier {

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
+mod batch;
 mod certificate;
 mod finalize;
+mod flow;
 mod issuance;
 mod nonces;
 mod pebble;
 mod pki;
 mod polling;
+mod replaces;
 mod script;
 mod security;
 mod world;

@@ -11,7 +11,7 @@ use crate::{
 /// Makes an account, or finds the one that the key has (RFC 8555 §7.3, §7.3.1).
 pub fn new_account(request: &NewAccount) -> Call<Created<AccountState>> {
     let (text, only_existing) = (request.to_json(), request.is_only_existing());
-    let payload = Payload::For(Box::new(move |directory| {
+    let payload = Payload::For(Box::new(move |_, directory| {
         if directory.meta.external_account_required && !only_existing {
             return Err(Misuse::ExternalAccountRequired.into());
         }

@@ -46,6 +46,7 @@ pub(super) fn spec<T>(
         expected: &[StatusCode::OK],
         limit: MAX_JSON_BYTES,
         patience: None,
+        fallback: None,
         read: Box::new(move |answer| read(answer).map(Reading::Done)),
     }
 }

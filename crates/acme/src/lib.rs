@@ -98,6 +98,9 @@ pub use order::{NewOrder, OrderState, OrderStatus};
 mod problem;
 pub use problem::{Problem, ProblemType};
 
+mod renewal_info;
+pub use renewal_info::{CertificateId, CertificateIdError};
+
 pub mod retry_after;
 
 mod session;

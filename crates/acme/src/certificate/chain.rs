@@ -10,7 +10,7 @@ use super::{
     CertificateFault,
     facts::{LeafFacts, read},
 };
-use crate::text::printable;
+use crate::{CertificateId, CertificateIdError, text::printable};
 
 /// A leaf certificate and the intermediates above it, in the order of RFC 8555 §9.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,15 @@ impl CertificateChain {
     #[must_use]
     pub fn serial(&self) -> &[u8] {
         &self.facts.serial
+    }
+
+    /// What the leaf is called at its CA, for renewal information and for the order that
+    /// replaces it (RFC 9773 §4.1).
+    ///
+    /// # Errors
+    /// [`CertificateIdError`] when the leaf does not say which key signed it.
+    pub fn id(&self) -> Result<CertificateId, CertificateIdError> {
+        CertificateId::from_der(&self.leaf)
     }
 
     /// When the leaf begins to be valid.

@@ -2,10 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use perennial_core::{DomainName, SecretString};
 use rcgen::PublicKeyData as _;
 use rsa::pkcs8::EncodePrivateKey as _;
 use serde::{Deserialize, Serialize};
+
+use crate::{DomainName, SecretString};
 
 /// Which kind of key a certificate has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,12 +83,12 @@ impl FromStr for KeyAlgorithm {
 /// Neither prints nor serializes by accident: [`to_pem`](Self::to_pem) gives it out as a secret.
 ///
 /// ```
-/// use perennial_lifecycle::{KeyAlgorithm, PrivateKey};
+/// use perennial_core::{KeyAlgorithm, PrivateKey};
 ///
 /// let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
 /// let again = PrivateKey::from_pem(&key.to_pem())?;
 /// assert_eq!(again.public_key_der(), key.public_key_der());
-/// # Ok::<(), perennial_lifecycle::KeyError>(())
+/// # Ok::<(), perennial_core::KeyError>(())
 /// ```
 pub struct PrivateKey {
     pair: rcgen::KeyPair,

@@ -1,6 +1,6 @@
 //! A chain of certificates in PEM or DER (RFC 8555 §9.1, RFC 7468 §5).
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use perennial_core::{DomainName, Timestamp};
@@ -10,7 +10,7 @@ use super::{
     CertificateFault,
     facts::{LeafFacts, read},
 };
-use crate::{CertificateId, CertificateIdError, text::printable};
+use crate::{CertificateId, CertificateIdError, Identifier, text::printable};
 
 /// A leaf certificate and the intermediates above it, in the order of RFC 8555 §9.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,9 +114,35 @@ impl CertificateChain {
         self.facts.not_after
     }
 
+    /// What the leaf is for: its DNS names, then its addresses, each sorted.
+    pub fn identifiers(&self) -> impl Iterator<Item = &Identifier> {
+        self.facts.subjects.identifiers.iter()
+    }
+
     /// The leaf's DNS names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &DomainName> {
-        self.facts.names.iter()
+        self.identifiers().filter_map(Identifier::dns)
+    }
+
+    /// The leaf's IP addresses (RFC 8738), sorted.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.identifiers().filter_map(Identifier::ip)
+    }
+
+    /// The leaf's public key: its SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
+    #[must_use]
+    pub fn public_key(&self) -> &[u8] {
+        &self.facts.public_key
+    }
+
+    /// Whether a TLS server may use the leaf: it has no extension extKeyUsage, or one that allows
+    /// `serverAuth` or anything (RFC 5280 §4.2.1.12).
+    ///
+    /// No part of [`verify`](Self::verify), since it is the profile that decides it: private CAs issue
+    /// certificates for clients over ACME too. Who serves TLS asks before a certificate is put to use.
+    #[must_use]
+    pub const fn allows_server_auth(&self) -> bool {
+        self.facts.allows_server_auth
     }
 
     /// Whether a certificate of the chain was issued by a CA of that common name. The root is not in a

@@ -1,6 +1,6 @@
 //! What is read of a certificate (RFC 5280 §4.1).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use perennial_core::{DomainName, Timestamp};
 use x509_parser::{
@@ -8,7 +8,7 @@ use x509_parser::{
 };
 
 use super::CertificateFault;
-use crate::text::printable;
+use crate::{Identifier, text::printable};
 
 /// What is read of the leaf, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,39 +16,78 @@ pub(super) struct LeafFacts {
     pub(super) serial: Vec<u8>,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
-    /// The names as they should be; what is none of our names stands in `others`.
-    pub(super) names: BTreeSet<DomainName>,
-    pub(super) others: BTreeSet<String>,
+    pub(super) subjects: Subjects,
     pub(super) public_key: Vec<u8>,
     pub(super) is_ca: bool,
+    pub(super) allows_server_auth: bool,
+}
+
+/// The subjectAltName (RFC 5280 §4.2.1.6) of a certificate or of a request for one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Subjects {
+    /// What an order can be for.
+    pub(crate) identifiers: BTreeSet<Identifier>,
+    /// What none can be for, as text that is fit to be shown.
+    pub(crate) others: BTreeSet<String>,
 }
 
 impl LeafFacts {
     pub(super) fn read(leaf: &X509Certificate<'_>) -> Self {
-        let mut facts = Self {
+        let alternative = leaf.subject_alternative_name().ok().flatten();
+        Self {
             serial: leaf.raw_serial().to_vec(),
             not_before: moment(leaf.validity().not_before),
             not_after: moment(leaf.validity().not_after),
-            names: BTreeSet::new(),
-            others: BTreeSet::new(),
+            subjects: Subjects::read(alternative.iter().flat_map(|extension| &extension.value.general_names)),
             public_key: leaf.public_key().raw.to_vec(),
             is_ca: leaf.is_ca(),
-        };
-        let alternative = leaf.subject_alternative_name().ok().flatten();
-        for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
-            match name {
-                GeneralName::DNSName(text) => match DomainName::parse(text) {
-                    Ok(name) => drop(facts.names.insert(name)),
-                    Err(_) => drop(facts.others.insert(printable(text, 253))),
-                },
-                other => drop(facts.others.insert(printable(&other.to_string(), 253))),
-            }
+            allows_server_auth: allows_server_auth(leaf),
         }
-        facts
     }
 }
 
-fn moment(time: ASN1Time) -> Timestamp {
+impl Subjects {
+    pub(crate) fn read<'a>(names: impl IntoIterator<Item = &'a GeneralName<'a>>) -> Self {
+        let mut subjects = Self::default();
+        for name in names {
+            match identifier(name) {
+                Some(identifier) => drop(subjects.identifiers.insert(identifier)),
+                None => drop(subjects.others.insert(printable(&name.to_string(), 253))),
+            }
+        }
+        subjects
+    }
+
+    /// What is asked for and not there, and what is there and not asked for; `None` when nothing is.
+    pub(crate) fn difference(&self, asked: &[Identifier]) -> Option<(Vec<String>, Vec<String>)> {
+        let asked: BTreeSet<_> = asked.iter().cloned().collect();
+        let missing: Vec<_> = asked.difference(&self.identifiers).map(ToString::to_string).collect();
+        let surplus = self.identifiers.difference(&asked).map(ToString::to_string);
+        let surplus: Vec<_> = surplus.chain(self.others.iter().cloned()).collect();
+        (!missing.is_empty() || !surplus.is_empty()).then_some((missing, surplus))
+    }
+}
+
+fn identifier(name: &GeneralName<'_>) -> Option<Identifier> {
+    match name {
+        GeneralName::DNSName(text) => DomainName::parse(text).ok().map(Identifier::from),
+        // RFC 8738 §3 and RFC 5280 §4.2.1.6: four octets or sixteen.
+        GeneralName::IPAddress(octets) => <[u8; 4]>::try_from(*octets)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
+            .ok()
+            .map(Identifier::from),
+        _ => None,
+    }
+}
+
+fn allows_server_auth(leaf: &X509Certificate<'_>) -> bool {
+    leaf.extended_key_usage().is_ok_and(|extension| {
+        extension.is_none_or(|extension| extension.value.any || extension.value.server_auth)
+    })
+}
+
+pub(super) fn moment(time: ASN1Time) -> Timestamp {
     Timestamp::from_unix(time.timestamp())
 }
 

@@ -28,11 +28,33 @@ pub enum CertificateFault {
         /// When it was looked at.
         now: Timestamp,
     },
+    /// A certificate above the leaf is over.
+    #[error("certificate {index} of the chain expired at {not_after}, and it is {now}; prefer another chain")]
+    IssuerExpired {
+        /// Which one; the leaf is 0.
+        index: usize,
+        /// Its end.
+        not_after: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
     /// An issuer that may not issue.
     #[error("certificate {index} of the chain issues but is not a CA")]
     IssuerIsNoCa {
         /// Which one; the leaf is 0.
         index: usize,
+    },
+    /// A certificate above the leaf begins more than five minutes from now.
+    #[error(
+        "certificate {index} of the chain is valid from {not_before} only, and it is {now}; is the clock right?"
+    )]
+    IssuerNotYetValid {
+        /// Which one; the leaf is 0.
+        index: usize,
+        /// Its beginning.
+        not_before: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
     },
     /// The leaf may issue certificates itself.
     #[error("the leaf is a CA certificate")]

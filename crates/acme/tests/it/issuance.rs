@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::{
     pki::{Authority, Key},
     script::{
-        HOME, NOON, Stage, acct, after, authorization, challenge, directory, json, names, order, problem,
-        reply,
+        HOME, NOON, Stage, acct, after, authorization, challenge, directory, identifiers, json, names, order,
+        problem, reply,
     },
 };
 
@@ -57,7 +57,9 @@ async fn obtain(account: &Account, key: &Key, count: usize) {
     order.finalize(&key.csr(&names)).await.unwrap();
     order.wait_valid(after(60)).await.unwrap();
     let chain = order.certificate().await.unwrap();
-    chain.verify(&Expected { public_key: &key.spki(), names: &names, now: NOON }).unwrap();
+    chain
+        .verify(&Expected { public_key: &key.spki(), identifiers: &identifiers(&names), now: NOON })
+        .unwrap();
 }
 
 #[tokio::test]
@@ -228,7 +230,9 @@ async fn alternates_are_fetched_only_until_one_fits() {
         .on("POST /cert/1/1", reply(200, alternate.clone()));
     let chain = order.certificate_by_issuer("New Root").await.unwrap();
     assert!(chain.has_issuer("New Root"));
-    chain.verify(&Expected { public_key: &key.spki(), names: &names(1), now: NOON }).unwrap();
+    chain
+        .verify(&Expected { public_key: &key.spki(), identifiers: &identifiers(&names(1)), now: NOON })
+        .unwrap();
 
     // Nobody has it: the default chain, and the caller can ask.
     stage

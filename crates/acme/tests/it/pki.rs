@@ -49,6 +49,14 @@ impl Authority {
         self.certified(ca_params(name, true), KeyPair::generate().unwrap())
     }
 
+    /// An intermediate from one first of November to the other.
+    pub(crate) fn intermediate_between(&self, name: &str, from: i32, to: i32) -> Self {
+        let mut params = ca_params(name, true);
+        params.not_before = date_time_ymd(from, 11, 1);
+        params.not_after = date_time_ymd(to, 11, 1);
+        self.certified(params, KeyPair::generate().unwrap())
+    }
+
     /// A certificate that issues although it may not.
     pub(crate) fn impostor(&self, name: &str) -> Self {
         self.certified(ca_params(name, false), KeyPair::generate().unwrap())

@@ -13,7 +13,7 @@ use perennial_testkit::{
     dns::Data,
 };
 
-use crate::pki::Key;
+use crate::{pki::Key, script::identifiers};
 
 struct Scene {
     world: World,
@@ -64,7 +64,7 @@ impl Scene {
 
     fn verify(&self, chain: &CertificateChain) -> Result<(), CertificateFault> {
         let (public_key, now) = (self.key.spki(), SystemClock::new().now());
-        chain.verify(&Expected { public_key: &public_key, names: &self.names, now })
+        chain.verify(&Expected { public_key: &public_key, identifiers: &identifiers(&self.names), now })
     }
 
     fn asked(&self, verb: Verb) -> usize {

@@ -200,8 +200,9 @@ async fn download(
         Some(common_name) => order.certificate_by_issuer(common_name).await?,
         None => order.certificate().await?,
     };
-    let expected =
-        Expected { public_key: &request.public_key_der, names: &request.names, now: issuer.clock.now() };
+    let identifiers: Vec<Identifier> = request.names.iter().map(Identifier::from).collect();
+    let (public_key, now) = (&request.public_key_der, issuer.clock.now());
+    let expected = Expected { public_key, identifiers: &identifiers, now };
     chain.verify(&expected)?;
     Ok(chain)
 }
@@ -209,7 +210,10 @@ async fn download(
 /// Whether the order's certificate is of no use now or later: wrong, or ended while nobody was there to fetch
 /// it. One that begins in the future waits for our clock to be put right.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Acme(AcmeError::Certificate(fault)) if !matches!(fault, CertificateFault::NotYetValid { .. }))
+    let Error::Acme(AcmeError::Certificate(fault)) = error else {
+        return false;
+    };
+    !matches!(fault, CertificateFault::IssuerNotYetValid { .. } | CertificateFault::NotYetValid { .. })
 }
 
 /// Proofs as the journal keeps them.

@@ -60,7 +60,7 @@ pub use authorization::{AuthorizationState, AuthorizationStatus};
 pub mod call;
 
 mod certificate;
-pub use certificate::{CertificateChain, CertificateFault, Expected};
+pub use certificate::{CertificateChain, CertificateFault, ChainSelector, Expected};
 
 pub mod challenge;
 pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};

@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
     CertificateFault,
-    facts::{LeafFacts, read},
+    facts::{LeafFacts, authority_key_id, read, subject_key_id},
 };
 use crate::{CertificateId, CertificateIdError, Identifier, text::printable};
 
@@ -154,6 +154,21 @@ impl CertificateChain {
                 certificate.issuer().iter_common_name().any(|name| name.as_str() == Ok(common_name))
             })
         })
+    }
+
+    /// Whether a certificate of the chain was issued with the key of that identifier: an
+    /// authorityKeyIdentifier in the chain names it, or the subjectKeyIdentifier of a certificate above the
+    /// leaf (RFC 5280 §4.2.1.1, §4.2.1.2).
+    #[must_use]
+    pub fn has_issuer_key(&self, key_id: &[u8]) -> bool {
+        let named = self
+            .certificates()
+            .any(|der| read(der, 0).is_ok_and(|certificate| authority_key_id(&certificate) == Some(key_id)));
+        named
+            || self
+                .intermediates
+                .iter()
+                .any(|der| read(der, 0).is_ok_and(|certificate| subject_key_id(&certificate) == Some(key_id)))
     }
 }
 

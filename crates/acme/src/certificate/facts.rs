@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use perennial_core::{DomainName, Timestamp};
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time,
+    certificate::X509Certificate,
+    extensions::{GeneralName, ParsedExtension},
+    oid_registry::{OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER},
+    prelude::FromDer as _,
+    time::ASN1Time,
 };
 
 use super::CertificateFault;
@@ -85,6 +89,24 @@ fn allows_server_auth(leaf: &X509Certificate<'_>) -> bool {
     leaf.extended_key_usage().is_ok_and(|extension| {
         extension.is_none_or(|extension| extension.value.any || extension.value.server_auth)
     })
+}
+
+/// The identifier of the key that signed a certificate (RFC 5280 §4.2.1.1), if the certificate has exactly one.
+pub(crate) fn authority_key_id<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    let extension = certificate.get_extension_unique(&OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER).ok()??;
+    match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref().map(|id| id.0),
+        _ => None,
+    }
+}
+
+/// The identifier of a certificate's own key (RFC 5280 §4.2.1.2).
+pub(super) fn subject_key_id<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    let extension = certificate.get_extension_unique(&OID_X509_EXT_SUBJECT_KEY_IDENTIFIER).ok()??;
+    match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+        _ => None,
+    }
 }
 
 pub(super) fn moment(time: ASN1Time) -> Timestamp {

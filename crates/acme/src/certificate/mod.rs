@@ -9,9 +9,13 @@ pub use chain::CertificateChain;
 pub(crate) use chain::MAX_CHAIN_BYTES;
 
 mod facts;
+pub(crate) use facts::authority_key_id;
 
 mod fault;
 pub use fault::CertificateFault;
+
+mod select;
+pub use select::ChainSelector;
 
 mod verify;
 pub use verify::Expected;

@@ -10,6 +10,8 @@ pub use account::Account;
 mod authorization;
 pub use authorization::Authorization;
 
+mod certificate;
+
 mod challenge;
 pub use challenge::Challenge;
 

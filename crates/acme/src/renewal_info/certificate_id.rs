@@ -5,12 +5,9 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use perennial_core::Retry;
 use serde::{Deserialize, Serialize};
-use x509_parser::{
-    certificate::X509Certificate, extensions::ParsedExtension,
-    oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, prelude::FromDer as _,
-};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use crate::text::printable;
+use crate::{certificate::authority_key_id, text::printable};
 
 /// What a certificate is called when its CA is asked for renewal information, and when
 /// an order says which certificate it replaces: the issuer's key and the serial number.
@@ -78,15 +75,6 @@ impl CertificateId {
 /// RFC 5280 allows a serial number 20 octets and key identifiers are hashes of 20 to 64; whatever is longer
 /// would not fit into a URL for long.
 const MAX_PART: usize = 255;
-
-/// The identifier of the key that signed a certificate, if the certificate has exactly one.
-pub(crate) fn authority_key_id<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
-    let extension = certificate.get_extension_unique(&OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER).ok()??;
-    match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref().map(|id| id.0),
-        _ => None,
-    }
-}
 
 impl fmt::Display for CertificateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

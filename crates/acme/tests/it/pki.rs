@@ -32,6 +32,7 @@ pub(crate) struct Authority {
 fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
+    params.use_authority_key_identifier_extension = true;
     if is_ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
@@ -81,7 +82,8 @@ impl Authority {
         self.sign(key, leaf_params(names))
     }
 
-    pub(crate) fn sign(&self, key: &Key, params: CertificateParams) -> String {
+    pub(crate) fn sign(&self, key: &Key, mut params: CertificateParams) -> String {
+        params.use_authority_key_identifier_extension = true;
         params.signed_by(&key.0, &self.issuer).unwrap().pem()
     }
 }

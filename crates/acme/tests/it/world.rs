@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use perennial_acme::{
-    Account, AccountKey, Authorization, CertificateChain, CertificateFault, Client, Error, Expected,
-    NewAccount, NewOrder, Order, OrderStatus,
+    Account, AccountKey, Authorization, CertificateChain, CertificateFault, ChainSelector, Client, Error,
+    Expected, NewAccount, NewOrder, Order, OrderStatus,
 };
 use perennial_core::{Clock as _, DomainName, ReqwestClient, Retry, SystemClock, Timestamp};
 use perennial_testkit::{
@@ -179,7 +179,7 @@ async fn the_alternate_chain_is_found_by_its_root() {
     order.finalize(&scene.key.csr(&scene.names)).await.unwrap();
     order.wait_valid(soon()).await.unwrap();
     for root in ["Testkit Root X1", "Testkit Root X2"] {
-        let chain = order.certificate_by_issuer(root).await.unwrap();
+        let chain = order.certificate_with(&ChainSelector::issuer(root)).await.unwrap();
         assert!(chain.has_issuer(root), "{root}");
         assert_eq!(scene.verify(&chain), Ok(()));
     }

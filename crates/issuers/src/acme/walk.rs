@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, AuthorizationStatus, CertificateChain, CertificateFault, Challenge,
-    ChallengeStatus, Error as AcmeError, Expected, Identifier, NewOrder, Order, OrderStatus, ProblemType,
+    Account, Authorization, AuthorizationStatus, CertificateChain, CertificateFault, ChainSelector,
+    Challenge, ChallengeStatus, Error as AcmeError, Expected, Identifier, NewOrder, Order, OrderStatus,
+    ProblemType,
 };
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
 use serde::{Deserialize, Serialize};
@@ -196,10 +197,8 @@ async fn download(
     order: &Order,
     request: &SigningRequest,
 ) -> Result<CertificateChain, Error> {
-    let chain = match &issuer.preferred_chain {
-        Some(common_name) => order.certificate_by_issuer(common_name).await?,
-        None => order.certificate().await?,
-    };
+    let wished = issuer.preferred_chain.as_deref().map(ChainSelector::issuer);
+    let chain = order.certificate_with(&wished.unwrap_or_default()).await?;
     let identifiers: Vec<Identifier> = request.names.iter().map(Identifier::from).collect();
     let (public_key, now) = (&request.public_key_der, issuer.clock.now());
     let expected = Expected { public_key, identifiers: &identifiers, now };

@@ -35,8 +35,8 @@ pub fn acme_json(bytes: &[u8]) {
 /// A downloaded chain, and the facts of its leaf.
 pub fn certificate_chain(bytes: &[u8]) {
     if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
-        let names = ["example.com".parse().expect("a name")];
-        let expected = perennial_acme::Expected { public_key: &[], names: &names, now: Timestamp::from_unix(0) };
+        let names = [perennial_acme::Identifier::Dns("example.com".parse().expect("a name"))];
+        let expected = perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
         assert!(chain.verify(&expected).is_err(), "verified without its key");
     }
     let _ = perennial_lifecycle::Facts::from_pem(bytes);

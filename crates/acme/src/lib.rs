@@ -11,7 +11,7 @@
 //!
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
-//! use perennial_acme::{Client, Error, AccountKey, Expected, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
+//! use perennial_acme::{Client, Error, AccountKey, Expected, Identifier, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
 //! use perennial_core::{Clock as _, DomainName, SystemClock};
 //!
 //! # async fn set_txt(name: DomainName, value: String) {}
@@ -22,7 +22,8 @@
 //! let account = client.register(NewAccount::new().agree_to_terms(), key).await?;
 //!
 //! let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
-//! let order = account.new_order(&NewOrder::new(&names)).await?; // keep order.url()
+//! let identifiers: Vec<Identifier> = names.iter().map(Identifier::from).collect();
+//! let order = account.new_order(&NewOrder::new(&identifiers)).await?; // keep order.url()
 //! let deadline = SystemClock::new().now() + Duration::from_secs(300);
 //!
 //! for authorization in order.authorizations().await? {
@@ -36,7 +37,7 @@
 //! order.finalize(&csr_der).await?;
 //! order.wait_valid(deadline).await?;
 //! let chain = order.certificate().await?;
-//! chain.verify(&Expected { public_key: &public_key, names: &names, now: SystemClock::new().now() })?;
+//! chain.verify(&Expected { public_key: &public_key, identifiers: &identifiers, now: SystemClock::new().now() })?;
 //! println!("{}", chain.to_pem());
 //! # Ok(())
 //! # }
@@ -59,7 +60,7 @@ pub use authorization::{AuthorizationState, AuthorizationStatus};
 pub mod call;
 
 mod certificate;
-pub use certificate::{CertificateChain, CertificateFault, Expected};
+pub use certificate::{CertificateChain, CertificateFault, ChainSelector, Expected};
 
 pub mod challenge;
 pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
@@ -99,6 +100,9 @@ pub use order::{NewOrder, OrderState, OrderStatus};
 
 mod problem;
 pub use problem::{Problem, ProblemType};
+
+mod renewal_info;
+pub use renewal_info::{CertificateId, CertificateIdError};
 
 pub mod retry_after;
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use perennial_core::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable};
+use crate::{
+    CertificateId, Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable,
+};
 
 open_enum! {
     /// How far an order has come (RFC 8555 §7.1.6).
@@ -50,7 +52,7 @@ pub struct NewOrder {
 /// A certificate that a new one takes the place of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Replaced {
-    certificate_id: String,
+    certificate_id: CertificateId,
     /// The URL of a directory.
     issued_by: String,
 }
@@ -94,8 +96,9 @@ impl NewOrder {
     /// CAs exempt such a renewal from their rate limits. It is a hint: it goes only to the CA that issued the
     /// certificate, and only if that offers renewal information, and an order that is refused because of it is
     /// asked for again without. So it can always be given.
-    pub fn replaces(mut self, certificate_id: impl Into<String>, issued_by: impl Into<String>) -> Self {
-        self.replaces = Some(Replaced { certificate_id: certificate_id.into(), issued_by: issued_by.into() });
+    pub fn replaces(mut self, certificate_id: &CertificateId, issued_by: impl Into<String>) -> Self {
+        self.replaces =
+            Some(Replaced { certificate_id: certificate_id.clone(), issued_by: issued_by.into() });
         self
     }
 
@@ -106,8 +109,8 @@ impl NewOrder {
     }
 
     /// The identifier of the certificate that it replaces.
-    pub(crate) fn replaced(&self) -> Option<&str> {
-        self.replaces.as_ref().map(|replaced| replaced.certificate_id.as_str())
+    pub(crate) fn replaced(&self) -> Option<&CertificateId> {
+        self.replaces.as_ref().map(|replaced| &replaced.certificate_id)
     }
 
     /// Whether the certificate that it replaces is of the CA with that directory.
@@ -140,7 +143,7 @@ impl NewOrder {
             put("profile", json!(profile));
         }
         if let Some(replaced) = &self.replaces {
-            put("replaces", json!(replaced.certificate_id));
+            put("replaces", json!(replaced.certificate_id.to_string()));
         }
         Value::Object(payload).to_string()
     }

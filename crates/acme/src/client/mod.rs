@@ -12,6 +12,8 @@ pub use authorization::Authorization;
 
 mod batch;
 
+mod certificate;
+
 mod challenge;
 pub use challenge::Challenge;
 

@@ -6,8 +6,8 @@ use perennial_core::Timestamp;
 
 use super::{Account, Authorization};
 use crate::{
-    AuthorizationStatus, CertificateChain, Error, Misbehaved, Misuse, OrderState, OrderStatus, Url,
-    call::{self, Download, Settled},
+    AuthorizationStatus, Error, Misuse, OrderState, OrderStatus, Url,
+    call::{self, Settled},
     error::{Deadline, OrderInvalid},
     flow::{Finalization, Next},
 };
@@ -168,47 +168,6 @@ impl Order {
             return Err(self.explain(state).await);
         }
         Ok(state)
-    }
-
-    /// Fetches the server's default chain. [`verify`](CertificateChain::verify) it before it replaces
-    /// anything.
-    ///
-    /// # Errors
-    /// [`Error::Misuse`] while the order is not valid; [`Error::Certificate`] when what comes is no chain.
-    pub async fn certificate(&self) -> Result<CertificateChain, Error> {
-        Ok(self.download().await?.chain)
-    }
-
-    /// Fetches the first chain with an issuer of that common name, such as `ISRG Root X1`; the server's
-    /// default chain when there is none. Alternates are fetched only until one fits.
-    ///
-    /// # Errors
-    /// As [`certificate`](Self::certificate); [`Misbehaved::AlternateLeaf`] when an alternate is for another
-    /// certificate.
-    pub async fn certificate_by_issuer(&self, common_name: &str) -> Result<CertificateChain, Error> {
-        let default = self.download().await?;
-        if default.chain.has_issuer(common_name) {
-            return Ok(default.chain);
-        }
-        for url in default.alternates {
-            let alternate = self.0.account.run(call::certificate(url.clone())).await?.chain;
-            if alternate.leaf() != default.chain.leaf() {
-                return Err(Misbehaved::AlternateLeaf { url: url.to_string() }.into());
-            }
-            if alternate.has_issuer(common_name) {
-                return Ok(alternate);
-            }
-        }
-        Ok(default.chain)
-    }
-
-    async fn download(&self) -> Result<Download, Error> {
-        let state = self.state();
-        if state.status != OrderStatus::Valid {
-            return Err(self.not_ready("the certificate", state.status));
-        }
-        let missing = Misbehaved::Field { resource: "order", field: "certificate", expected: "a URL" };
-        self.0.account.run(call::certificate(state.certificate.ok_or(missing)?)).await
     }
 
     fn not_ready(&self, verb: &'static str, status: OrderStatus) -> Error {

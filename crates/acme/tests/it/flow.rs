@@ -14,7 +14,10 @@ use perennial_testkit::{
 
 use crate::{
     pki::{Authority, Key},
-    script::{HOME, NOON, Stage, after, authorization, challenge, json, lost, names, order, problem, reply},
+    script::{
+        HOME, NOON, Stage, after, authorization, challenge, identifiers, json, lost, names, order, problem,
+        reply,
+    },
     world::{register, soon},
 };
 
@@ -137,7 +140,10 @@ async fn an_order_that_is_born_ready_is_finalized_at_once() {
     assert_eq!(errands, ["record ordering", "record finalizing", "take"]);
     assert_eq!(stage.script.requests(), 3 + 3);
     let public_key = key.spki();
-    download.chain.verify(&Expected { public_key: &public_key, names: &names(1), now: NOON }).unwrap();
+    download
+        .chain
+        .verify(&Expected { public_key: &public_key, identifiers: &identifiers(&names(1)), now: NOON })
+        .unwrap();
 }
 
 #[tokio::test]
@@ -365,7 +371,9 @@ async fn a_walk_that_dies_after_any_errand_goes_on_with_the_same_order() {
             None => scene.walk(Some(recorded.clone()), usize::MAX).await.1.unwrap(),
         };
         let (public_key, now) = (scene.key.spki(), SystemClock::new().now());
-        chain.verify(&Expected { public_key: &public_key, names: &scene.names, now }).unwrap();
+        chain
+            .verify(&Expected { public_key: &public_key, identifiers: &identifiers(&scene.names), now })
+            .unwrap();
         assert_eq!(scene.world.ca().orders().len(), 1, "after errand {dies_after}, from {recorded:?}");
         assert_eq!(scene.world.ca().certificates().len(), 1, "after errand {dies_after}");
         let answers = scene.world.ca().requests();

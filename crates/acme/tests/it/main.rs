@@ -4,6 +4,7 @@
 
 mod batch;
 mod certificate;
+mod chains;
 mod finalize;
 mod flow;
 mod issuance;

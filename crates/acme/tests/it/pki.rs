@@ -32,6 +32,7 @@ pub(crate) struct Authority {
 fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
+    params.use_authority_key_identifier_extension = true;
     if is_ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
@@ -47,6 +48,14 @@ impl Authority {
 
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         self.certified(ca_params(name, true), KeyPair::generate().unwrap())
+    }
+
+    /// An intermediate from one first of November to the other.
+    pub(crate) fn intermediate_between(&self, name: &str, from: i32, to: i32) -> Self {
+        let mut params = ca_params(name, true);
+        params.not_before = date_time_ymd(from, 11, 1);
+        params.not_after = date_time_ymd(to, 11, 1);
+        self.certified(params, KeyPair::generate().unwrap())
     }
 
     /// A certificate that issues although it may not.
@@ -73,7 +82,8 @@ impl Authority {
         self.sign(key, leaf_params(names))
     }
 
-    pub(crate) fn sign(&self, key: &Key, params: CertificateParams) -> String {
+    pub(crate) fn sign(&self, key: &Key, mut params: CertificateParams) -> String {
+        params.use_authority_key_identifier_extension = true;
         params.signed_by(&key.0, &self.issuer).unwrap().pem()
     }
 }

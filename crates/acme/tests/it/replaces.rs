@@ -22,7 +22,7 @@ async fn stage(directory: &Value) -> (Stage, perennial_acme::Account) {
 }
 
 fn renewal() -> NewOrder {
-    NewOrder::new(names(1)).replaces(OLD, format!("{HOME}/dir"))
+    NewOrder::new(names(1)).replaces(&OLD.parse().unwrap(), format!("{HOME}/dir"))
 }
 
 fn created(order: &Value) -> crate::script::Reply {
@@ -88,7 +88,7 @@ async fn it_is_dropped_once_and_for_no_other_reason() {
 
 #[tokio::test]
 async fn it_stays_here_when_the_certificate_is_another_ca_s_or_the_server_has_no_renewal_information() {
-    let elsewhere = NewOrder::new(names(1)).replaces(OLD, "https://other.test/dir");
+    let elsewhere = NewOrder::new(names(1)).replaces(&OLD.parse().unwrap(), "https://other.test/dir");
     for (directory, request) in [(with_renewal_info(), elsewhere), (directory(), renewal())] {
         let (stage, account) = stage(&directory).await;
         stage.on("POST /new-order", created(&order("pending", 1)));

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use perennial_acme::{Account, AccountKey, Client, NewAccount, NewOrder, Order};
+use perennial_acme::{Account, AccountKey, Client, Identifier, NewAccount, NewOrder, Order};
 use perennial_core::{Clock, DomainName, HttpClient, HttpError, Timestamp};
 use serde_json::{Value, json};
 
@@ -231,6 +231,10 @@ pub(crate) fn directory() -> Value {
         "newOrder": format!("{HOME}/new-order"),
         "meta": { "profiles": { "classic": "as always", "short": "six days" } },
     })
+}
+
+pub(crate) fn identifiers(names: &[DomainName]) -> Vec<Identifier> {
+    names.iter().map(Identifier::from).collect()
 }
 
 /// `example.org`, `a1.example.org`, …

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, CertificateChain, CertificateFault, Challenge, Error as AcmeError, Expected,
-    Identifier, Misbehaved, NewOrder, ProblemType, Url,
-    call::{self, Call, Download},
+    Account, Authorization, CertificateChain, CertificateFault, ChainSelector, Challenge, Error as AcmeError,
+    Expected, Identifier, NewOrder, ProblemType, Url,
+    call::{Call, Download},
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Walk},
 };
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
@@ -191,35 +191,13 @@ impl Walker<'_> {
     }
 
     async fn verified(self, account: &Account, download: Download) -> Result<CertificateChain, Error> {
-        let chain = match &self.issuer.preferred_chain {
-            Some(common_name) => preferred(account, download, common_name).await?,
-            None => download.chain,
-        };
-        let Self { request, issuer, .. } = self;
-        let (public_key, names) = (&request.public_key_der, &request.names);
-        chain.verify(&Expected { public_key, names, now: issuer.clock.now() })?;
+        let wished = self.issuer.preferred_chain.as_deref().map(ChainSelector::issuer);
+        let chain = account.choose_chain(download, &wished.unwrap_or_default()).await;
+        let identifiers: Vec<Identifier> = self.request.names.iter().map(Identifier::from).collect();
+        let (public_key, now) = (&self.request.public_key_der, self.issuer.clock.now());
+        chain.verify(&Expected { public_key, identifiers: &identifiers, now })?;
         Ok(chain)
     }
-}
-
-async fn preferred(
-    account: &Account,
-    download: Download,
-    common_name: &str,
-) -> Result<CertificateChain, Error> {
-    if download.chain.has_issuer(common_name) {
-        return Ok(download.chain);
-    }
-    for url in download.alternates {
-        let alternate = account.run(call::certificate(url.clone())).await?.chain;
-        if alternate.leaf() != download.chain.leaf() {
-            return Err(AcmeError::from(Misbehaved::AlternateLeaf { url: url.to_string() }).into());
-        }
-        if alternate.has_issuer(common_name) {
-            return Ok(alternate);
-        }
-    }
-    Ok(download.chain)
 }
 
 /// A challenge that will be answered, and its proof.
@@ -252,7 +230,10 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
 /// Whether the order's certificate is of no use now or later: wrong, or ended while nobody was there to fetch
 /// it. One that begins in the future waits for our clock to be put right.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Acme(AcmeError::Certificate(fault)) if !matches!(fault, CertificateFault::NotYetValid { .. }))
+    let Error::Acme(AcmeError::Certificate(fault)) = error else {
+        return false;
+    };
+    !matches!(fault, CertificateFault::IssuerNotYetValid { .. } | CertificateFault::NotYetValid { .. })
 }
 
 /// Proofs as the journal keeps them.

@@ -89,8 +89,8 @@ fn check_echo(request: &NewOrder, state: &OrderState) -> Result<(), Misbehaved> 
         let (asked, answered) = (list(request.identifiers()), list(&state.identifiers));
         return Err(Misbehaved::Identifiers { asked, answered });
     }
-    if let Some(replaced) = request.replaced()
-        && state.replaces.as_deref() != Some(replaced)
+    if let Some(replaced) = request.replaced().map(ToString::to_string)
+        && state.replaces.as_ref() != Some(&replaced)
     {
         tracing::warn!(
             replaced,

@@ -117,14 +117,14 @@ mod tests {
             r#""challenges": ["#,
             r#""challenges": [
                 7, {}, {"type": "broken-01"},
-                {"type": "dns-persist-01", "url": "https://example.com/acme/chall/p", "status": "pending",
-                 "issuerDomainNames": ["ca.example"]},"#,
+                {"type": "telepathy-01", "url": "https://example.com/acme/chall/p", "status": "pending",
+                 "mediums": ["ca.example"]},"#,
         );
         let authorization = AuthorizationState::parse(text.as_bytes()).unwrap();
         assert_eq!(authorization.challenges.len(), 2);
-        let kind = ChallengeKind::Unknown("dns-persist-01".into());
+        let kind = ChallengeKind::Unknown("telepathy-01".into());
         let challenge = authorization.challenge(&kind).unwrap();
-        assert_eq!(challenge.field("issuerDomainNames").as_deref(), Some(r#"["ca.example"]"#));
+        assert_eq!(challenge.field("mediums").as_deref(), Some(r#"["ca.example"]"#));
     }
 
     proptest! {

@@ -372,6 +372,12 @@ pub enum Misuse {
         /// The name.
         name: String,
     },
+    /// The answer to a challenge is no JSON object.
+    #[error("the payload for the challenge is no JSON object: {reason}")]
+    Payload {
+        /// What the parser says.
+        reason: String,
+    },
     /// A profile that the server does not offer.
     #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]
     Profile {
@@ -392,6 +398,14 @@ pub enum Misuse {
         expected: usize,
         /// What it is.
         found: usize,
+    },
+    /// An identifier that a challenge type cannot prove.
+    #[error("{identifier} cannot be proven by {challenge}: choose another challenge")]
+    Unprovable {
+        /// The identifier.
+        identifier: String,
+        /// The type of the challenge.
+        challenge: &'static str,
     },
     /// A URL of the caller's that is none, or that is not trusted.
     #[error("the URL {url:?} cannot be used: {fault}")]

@@ -41,8 +41,8 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, wait_for_order,
+    Created, Download, Settled, answer_challenge, answer_challenge_with, authorization, certificate,
+    deactivate_authorization, directory, finalize, new_account, new_order, order, wait_for_order,
 };
 
 use std::fmt;

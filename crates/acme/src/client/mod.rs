@@ -16,6 +16,9 @@ pub use challenge::Challenge;
 mod order;
 pub use order::Order;
 
+#[cfg(feature = "rcgen")]
+mod tls_alpn01;
+
 use std::{fmt, sync::Arc};
 
 use perennial_core::{Clock, HttpClient};

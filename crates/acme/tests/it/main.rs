@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
 mod certificate;
+mod challenges;
 mod finalize;
 mod issuance;
 mod nonces;
@@ -11,4 +12,5 @@ mod pki;
 mod polling;
 mod script;
 mod security;
+mod tls_alpn01;
 mod world;

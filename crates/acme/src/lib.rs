@@ -96,7 +96,7 @@ mod order;
 pub use order::{NewOrder, OrderState, OrderStatus};
 
 mod problem;
-pub use problem::{Problem, ProblemType};
+pub use problem::{Problem, ProblemType, RateLimit};
 
 pub mod retry_after;
 

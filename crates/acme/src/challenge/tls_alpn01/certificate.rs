@@ -75,7 +75,7 @@ mod tests {
         parsed.verify_signature(None).unwrap();
         assert_eq!(parsed.subject(), parsed.issuer());
         let names = parsed.subject_alternative_name().unwrap().unwrap();
-        assert_eq!(names.value.general_names, [name.clone()]);
+        assert_eq!(names.value.general_names, std::slice::from_ref(name));
         let proofs: Vec<_> = parsed
             .extensions()
             .iter()

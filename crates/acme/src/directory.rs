@@ -49,6 +49,9 @@ pub struct Meta {
     pub external_account_required: bool,
     /// The certificate profiles that an order may ask for, each with its description.
     pub profiles: BTreeMap<String, String>,
+    /// Whether an authorization may count for the names below (RFC 9444 §4.4); `None` when the server does not
+    /// say, which means neither yes nor no.
+    pub subdomain_auth_allowed: Option<bool>,
 }
 
 impl Directory {
@@ -106,6 +109,7 @@ impl Meta {
                 .map(|name| printable(name, 253))
                 .collect(),
             external_account_required: meta.flag("externalAccountRequired").unwrap_or(false),
+            subdomain_auth_allowed: meta.flag("subdomainAuthAllowed"),
             profiles: profiles
                 .map(|(name, value)| (name.to_owned(), printable(value.as_str().unwrap_or_default(), 300)))
                 .collect(),

@@ -188,6 +188,14 @@ pub enum Misbehaved {
         /// The chain.
         url: String,
     },
+    /// An authorization is for another name than was asked for.
+    #[error("the server made an authorization for {answered} where {asked} was asked for")]
+    AuthorizationIdentifier {
+        /// The name of the request.
+        asked: String,
+        /// The name of the answer.
+        answered: String,
+    },
     /// A body that is not the JSON object it should be.
     #[error("the server's {resource} is no JSON object: {reason}")]
     Body {
@@ -299,6 +307,7 @@ impl Misbehaved {
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
+            | Self::AuthorizationIdentifier { .. }
             | Self::Identifiers { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
@@ -353,9 +362,23 @@ pub enum Misuse {
         /// What was asked for.
         verb: &'static str,
     },
+    /// A name whose ancestor is none of it, or that is not in the order.
+    #[error("{ancestor} is no ancestor of a name {name} in the order: name one above it (RFC 9444 §4.3)")]
+    NoAncestor {
+        /// The name.
+        name: String,
+        /// What was called its ancestor.
+        ancestor: String,
+    },
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// Something that this server has not, and others may have.
+    #[error("the CA does not offer {what}")]
+    NotOffered {
+        /// What, in RFC 8555's word where there is one.
+        what: &'static str,
+    },
     /// A step that the order is not ready for.
     #[error("order {url} is {status}: {verb} comes later")]
     NotReady {
@@ -414,6 +437,12 @@ pub enum Misuse {
         url: String,
         /// What is wrong with it.
         fault: UrlFault,
+    },
+    /// A wildcard that was to be authorized ahead of an order.
+    #[error("{name} cannot be authorized ahead of an order (RFC 8555 §7.4.1): order it")]
+    WildcardAuthorization {
+        /// The name.
+        name: String,
     },
 }
 

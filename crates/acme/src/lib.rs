@@ -54,7 +54,7 @@ mod account;
 pub use account::{AccountState, AccountStatus, NewAccount};
 
 mod authorization;
-pub use authorization::{AuthorizationState, AuthorizationStatus};
+pub use authorization::{AuthorizationState, AuthorizationStatus, NewAuthorization};
 
 pub mod call;
 

@@ -1,11 +1,13 @@
 //! Orders (RFC 8555 §7.1.3, §7.4): a request for a certificate and how far it has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_core::Timestamp;
+use perennial_core::{DomainName, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable};
+use crate::{
+    Identifier, Meta, Misbehaved, Misuse, Problem, Url, json::Object, open_enum::open_enum, text::printable,
+};
 
 open_enum! {
     /// How far an order has come (RFC 8555 §7.1.6).
@@ -45,6 +47,7 @@ pub struct NewOrder {
     not_after: Option<Timestamp>,
     profile: Option<String>,
     replaces: Option<String>,
+    ancestors: BTreeMap<DomainName, DomainName>,
 }
 
 impl NewOrder {
@@ -62,6 +65,7 @@ impl NewOrder {
             not_after: None,
             profile: None,
             replaces: None,
+            ancestors: BTreeMap::new(),
         }
     }
 
@@ -86,6 +90,50 @@ impl NewOrder {
         self
     }
 
+    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with that
+    /// (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
+    ///
+    /// ```
+    /// use perennial_acme::NewOrder;
+    /// use perennial_core::DomainName;
+    ///
+    /// let name: DomainName = "a.b.example.com".parse()?;
+    /// let order = NewOrder::new([&name]).ancestor(&name, "example.com".parse()?);
+    /// assert_eq!(
+    ///     order.to_json(),
+    ///     r#"{"identifiers":[{"ancestorDomain":"example.com","type":"dns","value":"a.b.example.com"}]}"#
+    /// );
+    /// # Ok::<(), perennial_core::DomainNameError>(())
+    /// ```
+    pub fn ancestor(mut self, name: &DomainName, ancestor: DomainName) -> Self {
+        self.ancestors.insert(name.clone(), ancestor);
+        self
+    }
+
+    /// That what the order asks for beyond RFC 8555 makes sense, and that the server may have it.
+    pub(crate) fn check_extensions(&self, meta: &Meta) -> Result<(), Misuse> {
+        if !self.ancestors.is_empty() && meta.subdomain_auth_allowed == Some(false) {
+            return Err(Misuse::NotOffered { what: "the authorization of subdomains" });
+        }
+        for (name, ancestor) in &self.ancestors {
+            let above = name != ancestor && name.is_at_or_below(ancestor) && !ancestor.is_wildcard();
+            if !above || !self.identifiers.iter().any(|identifier| identifier.dns() == Some(name)) {
+                let (name, ancestor) = (name.to_string(), ancestor.to_string());
+                return Err(Misuse::NoAncestor { name, ancestor });
+            }
+        }
+        Ok(())
+    }
+
+    fn identifier_to_json(&self, identifier: &Identifier) -> Value {
+        let mut object = identifier.to_json();
+        let ancestor = identifier.dns().and_then(|name| self.ancestors.get(name));
+        if let (Some(ancestor), Some(fields)) = (ancestor, object.as_object_mut()) {
+            fields.insert("ancestorDomain".to_owned(), json!(ancestor.as_str()));
+        }
+        object
+    }
+
     /// The names.
     #[must_use]
     pub fn identifiers(&self) -> &[Identifier] {
@@ -101,7 +149,10 @@ impl NewOrder {
     pub fn to_json(&self) -> String {
         let mut payload = serde_json::Map::new();
         let mut put = |name: &str, value: Value| payload.insert(name.to_owned(), value);
-        put("identifiers", self.identifiers.iter().map(Identifier::to_json).collect());
+        put(
+            "identifiers",
+            self.identifiers.iter().map(|identifier| self.identifier_to_json(identifier)).collect(),
+        );
         if let Some(moment) = self.not_before {
             put("notBefore", json!(moment));
         }
@@ -241,13 +292,49 @@ mod tests {
     #[test]
     fn a_name_asked_for_twice_is_asked_for_once_and_the_order_of_names_does_not_matter() {
         let names = ["www.example.org", "example.org", "WWW.example.org"]
-            .map(|name| perennial_core::DomainName::parse(name).unwrap());
+            .map(|name| DomainName::parse(name).unwrap());
         let request = NewOrder::new(&names);
         assert_eq!(request.identifiers().len(), 2);
         let order = OrderState::parse(SAMPLE.as_bytes()).unwrap();
         let turned: Vec<_> = request.identifiers().iter().rev().cloned().collect();
         assert!(order.is_for(&turned));
         assert!(!order.is_for(turned.get(..1).unwrap()));
+    }
+
+    #[test]
+    fn rfc9444_4_3_an_ancestor_is_above_its_name_and_the_name_is_in_the_order() {
+        let name = |text: &str| text.parse::<DomainName>().unwrap();
+        let check = |of: &str, ancestor: &str, offered| {
+            let order = NewOrder::new([name("a.b.example.org"), name("*.example.org")]);
+            let meta = Meta { subdomain_auth_allowed: offered, ..Meta::default() };
+            order.ancestor(&name(of), name(ancestor)).check_extensions(&meta)
+        };
+        assert_eq!(check("a.b.example.org", "example.org", Some(true)), Ok(()));
+        assert_eq!(check("a.b.example.org", "b.example.org", None), Ok(()));
+        assert_eq!(check("*.example.org", "example.org", None), Ok(()));
+        for (of, ancestor) in [
+            ("a.b.example.org", "a.b.example.org"),
+            ("a.b.example.org", "c.example.org"),
+            ("a.b.example.org", "ample.org"),
+            ("a.b.example.org", "*.example.org"),
+            ("c.b.example.org", "example.org"),
+        ] {
+            let refused = Misuse::NoAncestor { name: of.to_owned(), ancestor: ancestor.to_owned() };
+            assert_eq!(check(of, ancestor, None), Err(refused));
+        }
+        let what = "the authorization of subdomains";
+        assert_eq!(check("a.b.example.org", "example.org", Some(false)), Err(Misuse::NotOffered { what }));
+    }
+
+    #[test]
+    fn an_echo_with_members_that_were_not_asked_for_is_the_same_order() {
+        let text = SAMPLE.replace(
+            r#""value": "example.org" }"#,
+            r#""value": "example.org", "ancestorDomain": "org", "x": {} }"#,
+        );
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        let names = ["www.example.org", "example.org"].map(|name| DomainName::parse(name).unwrap());
+        assert!(order.is_for(NewOrder::new(&names).identifiers()));
     }
 
     proptest! {

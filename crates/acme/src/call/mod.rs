@@ -42,7 +42,8 @@ mod patience;
 mod verb;
 pub use verb::{
     Created, Download, Settled, answer_challenge, answer_challenge_with, authorization, certificate,
-    deactivate_authorization, directory, finalize, new_account, new_order, order, wait_for_order,
+    deactivate_authorization, directory, finalize, new_account, new_authorization, new_order, order,
+    wait_for_order,
 };
 
 use std::fmt;
@@ -101,6 +102,8 @@ type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Syn
 enum Target {
     Directory,
     Endpoint(fn(&Directory) -> &Url),
+    /// One that a server may lack.
+    Optional(fn(&Directory) -> Option<&Url>),
     Url(Url),
 }
 
@@ -170,13 +173,16 @@ impl<T> Call<T> {
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => Awaiting::Directory,
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
         let url = match &self.spec.target {
             Target::Directory => server.directory_url().clone(),
             Target::Endpoint(endpoint) => endpoint(&directory).clone(),
+            Target::Optional(endpoint) => {
+                endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?.clone()
+            }
             Target::Url(url) => url.clone(),
         };
         server.check(&url)?;

@@ -10,6 +10,7 @@ mod nonces;
 mod pebble;
 mod pki;
 mod polling;
+mod preauthorization;
 mod script;
 mod security;
 mod tls_alpn01;

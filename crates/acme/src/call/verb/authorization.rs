@@ -1,11 +1,12 @@
 //! Authorizations and challenges (RFC 8555 §7.5).
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{post_as_get, spec};
+use super::{Created, location, post_as_get, spec};
 use crate::{
-    AuthorizationState, ChallengeState, Misuse, Url,
-    call::{Call, Payload, Target},
+    AuthorizationState, ChallengeState, Directory, Identifier, Misbehaved, Misuse, NewAuthorization, Url,
+    call::{Call, Payload, Spec, Target},
     text::printable,
 };
 
@@ -14,6 +15,47 @@ pub fn authorization(url: Url) -> Call<AuthorizationState> {
     Call::new(spec("authorization", Target::Url(url), post_as_get(), |answer| {
         Ok(AuthorizationState::parse(answer.body)?)
     }))
+}
+
+/// Authorizes a name ahead of any order (RFC 8555 §7.4.1), or finds the authorization that there is.
+///
+/// Refused with [`Misuse`] before anything is sent: a wildcard, and what the server does not offer.
+pub fn new_authorization(request: &NewAuthorization) -> Call<Created<AuthorizationState>> {
+    let (asked, text) = (request.identifier().clone(), request.to_json());
+    let request = request.clone();
+    let payload = Payload::For(Box::new(move |directory| {
+        check_authorization(&request, directory)?;
+        Ok(text.clone())
+    }));
+    Call::new(Spec {
+        expected: &[StatusCode::CREATED, StatusCode::OK],
+        ..spec(
+            "newAuthz",
+            Target::Optional(|directory| directory.new_authz.as_ref()),
+            payload,
+            move |answer| {
+                let state = AuthorizationState::parse(answer.body)?;
+                if state.identifier != asked {
+                    let (asked, answered) = (asked.to_string(), state.identifier.to_string());
+                    return Err(Misbehaved::AuthorizationIdentifier { asked, answered }.into());
+                }
+                Ok(Created { url: location(answer)?, state })
+            },
+        )
+    })
+}
+
+/// RFC 8555 §7.4.1: no wildcards. RFC 9444 §4.4: a server may say that it authorizes no subdomains.
+fn check_authorization(request: &NewAuthorization, directory: &Directory) -> Result<(), Misuse> {
+    match request.identifier() {
+        Identifier::Dns(name) if name.is_wildcard() => {
+            Err(Misuse::WildcardAuthorization { name: name.to_string() })
+        }
+        _ if request.asks_for_subdomains() && directory.meta.subdomain_auth_allowed == Some(false) => {
+            Err(Misuse::NotOffered { what: "the authorization of subdomains" })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives an authorization up (RFC 8555 §7.5.2).

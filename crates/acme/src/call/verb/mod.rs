@@ -4,7 +4,9 @@ mod account;
 pub use account::new_account;
 
 mod authorization;
-pub use authorization::{answer_challenge, answer_challenge_with, authorization, deactivate_authorization};
+pub use authorization::{
+    answer_challenge, answer_challenge_with, authorization, deactivate_authorization, new_authorization,
+};
 
 mod certificate;
 pub use certificate::{Download, certificate};

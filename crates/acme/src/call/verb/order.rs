@@ -63,6 +63,7 @@ fn check_order(request: &NewOrder, directory: &Directory) -> Result<(), Misuse> 
     if request.identifiers().is_empty() {
         return Err(Misuse::NoIdentifiers);
     }
+    request.check_extensions(&directory.meta)?;
     let profiles = &directory.meta.profiles;
     match request.asked_profile() {
         Some(profile) if !profiles.contains_key(profile) => {

@@ -5,8 +5,8 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    Algorithm, AuthorizationStatus, AutoRenewalFault, CertificateFault, Identifier, KeyError, OrderStatus,
+    Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -326,6 +326,9 @@ pub enum Misuse {
         /// The algorithm.
         algorithm: Algorithm,
     },
+    /// An order for a self-renewing certificate that this server cannot have.
+    #[error(transparent)]
+    AutoRenewal(#[from] AutoRenewalFault),
     /// The challenge is of another type.
     #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
     ChallengeKind {

@@ -103,6 +103,9 @@ pub mod retry_after;
 mod session;
 pub use session::{Server, Session};
 
+mod star;
+pub use star::{AutoRenewal, AutoRenewalFault, AutoRenewalPolicy, StarCertificate};
+
 mod text;
 
 mod url;

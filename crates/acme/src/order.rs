@@ -6,12 +6,15 @@ use perennial_core::{DomainName, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    Identifier, Meta, Misbehaved, Misuse, Problem, Url, json::Object, open_enum::open_enum, text::printable,
+    AutoRenewal, AutoRenewalFault, Identifier, Meta, Misbehaved, Misuse, Problem, Url, json::Object,
+    open_enum::open_enum, text::printable,
 };
 
 open_enum! {
     /// How far an order has come (RFC 8555 §7.1.6).
     pub enum OrderStatus {
+        /// Its renewals were ended (RFC 8739 §3.1.2).
+        Canceled => "canceled",
         /// It failed for good.
         Invalid => "invalid",
         /// Authorizations are missing.
@@ -48,6 +51,7 @@ pub struct NewOrder {
     profile: Option<String>,
     replaces: Option<String>,
     ancestors: BTreeMap<DomainName, DomainName>,
+    auto_renewal: Option<AutoRenewal>,
 }
 
 impl NewOrder {
@@ -66,6 +70,7 @@ impl NewOrder {
             profile: None,
             replaces: None,
             ancestors: BTreeMap::new(),
+            auto_renewal: None,
         }
     }
 
@@ -110,6 +115,13 @@ impl NewOrder {
         self
     }
 
+    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has no
+    /// [`validity`](Self::validity). Default: one certificate.
+    pub fn auto_renewal(mut self, renewal: AutoRenewal) -> Self {
+        self.auto_renewal = Some(renewal);
+        self
+    }
+
     /// That what the order asks for beyond RFC 8555 makes sense, and that the server may have it.
     pub(crate) fn check_extensions(&self, meta: &Meta) -> Result<(), Misuse> {
         if !self.ancestors.is_empty() && meta.subdomain_auth_allowed == Some(false) {
@@ -121,6 +133,12 @@ impl NewOrder {
                 let (name, ancestor) = (name.to_string(), ancestor.to_string());
                 return Err(Misuse::NoAncestor { name, ancestor });
             }
+        }
+        if let Some(renewal) = &self.auto_renewal {
+            if self.not_before.or(self.not_after).is_some() {
+                return Err(AutoRenewalFault::FixedValidity.into());
+            }
+            renewal.check(meta.auto_renewal.as_ref())?;
         }
         Ok(())
     }
@@ -159,6 +177,9 @@ impl NewOrder {
         if let Some(moment) = self.not_after {
             put("notAfter", json!(moment));
         }
+        if let Some(renewal) = &self.auto_renewal {
+            put("auto-renewal", renewal.to_json());
+        }
         if let Some(profile) = &self.profile {
             put("profile", json!(profile));
         }
@@ -191,6 +212,11 @@ pub struct OrderState {
     pub profile: Option<String>,
     /// The certificate that it replaces. Some servers show it in the first answer only.
     pub replaces: Option<String>,
+    /// How the server renews the certificate by itself (RFC 8739), which may be less than was asked for.
+    pub auto_renewal: Option<AutoRenewal>,
+    /// Where the certificate of the moment is (RFC 8739): an order with auto-renewal has it instead of
+    /// `certificate`.
+    pub star_certificate: Option<Url>,
     /// When the server wants to be asked again: `Retry-After`, within a second and an hour.
     pub retry_at: Option<Timestamp>,
 }
@@ -221,6 +247,10 @@ impl OrderState {
             error: Problem::inner(order.value("error")),
             profile: text("profile"),
             replaces: text("replaces"),
+            auto_renewal: order
+                .object("order's auto-renewal", "auto-renewal")
+                .and_then(|renewal| AutoRenewal::read(&renewal)),
+            star_certificate: order.url("star-certificate"),
             retry_at: None,
         })
     }
@@ -345,7 +375,7 @@ mod tests {
 
         #[test]
         fn no_field_of_another_kind_panics(
-            field in "status|expires|identifiers|authorizations|finalize|certificate|error",
+            field in "status|expires|identifiers|authorizations|finalize|certificate",
             value in r#"null|7|"x"|\[\]|\{\}|\[1\]|\[\{"type":1\}\]|\{"type":\[\]\}"#,
         ) {
             let text = SAMPLE.replacen(&format!("\"{field}\":"), &format!("\"{field}\":{value},\"was\":"), 1);

@@ -14,7 +14,8 @@ use crate::{
 open_enum! {
     /// The type of a problem, without the `urn:ietf:params:acme:error:` in front.
     ///
-    /// Those of RFC 8555 §6.7, of ARI (RFC 9773 §7.4) and of profiles; the registry is open. A type outside
+    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4) and of profiles; the registry is
+    /// open. A type outside
     /// that name space is kept whole.
     pub enum ProblemType {
         /// The account does not exist.
@@ -23,6 +24,14 @@ open_enum! {
         AlreadyReplaced => "alreadyReplaced",
         /// The certificate has been revoked already.
         AlreadyRevoked => "alreadyRevoked",
+        /// An order that is not `valid` was to be canceled.
+        AutoRenewalCancellationInvalid => "autoRenewalCancellationInvalid",
+        /// There are no more certificates: the order was canceled.
+        AutoRenewalCanceled => "autoRenewalCanceled",
+        /// There are no more certificates: the order's end has come.
+        AutoRenewalExpired => "autoRenewalExpired",
+        /// A certificate that renews itself is canceled, not revoked.
+        AutoRenewalRevocationNotSupported => "autoRenewalRevocationNotSupported",
         /// The certificate signing request is unacceptable.
         BadCsr => "badCSR",
         /// The nonce is unknown or was used.

@@ -16,6 +16,8 @@ pub use challenge::Challenge;
 mod order;
 pub use order::Order;
 
+mod star;
+
 #[cfg(feature = "rcgen")]
 mod tls_alpn01;
 

@@ -13,5 +13,6 @@ mod polling;
 mod preauthorization;
 mod script;
 mod security;
+mod star;
 mod tls_alpn01;
 mod world;

@@ -17,6 +17,9 @@ pub use directory::directory;
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 
+mod star;
+pub use star::{cancel_order, star_certificate};
+
 use http::{StatusCode, header::LOCATION};
 
 use super::{Answer, Credential, Payload, Reading, Spec, Target};

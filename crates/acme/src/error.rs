@@ -5,14 +5,17 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, AutoRenewalFault, CertificateFault, Identifier, KeyError, OrderStatus,
-    Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    Algorithm, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault, Identifier, KeyError,
+    OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// CAA records forbid this CA to issue. Nothing was sent.
+    #[error(transparent)]
+    CaaForbids(Box<CaaForbids>),
     /// The issued certificate is not what was ordered.
     #[error("the certificate is not what was ordered: {0}")]
     Certificate(#[from] CertificateFault),
@@ -47,7 +50,7 @@ impl Error {
             Self::Certificate(fault) => fault.retry(),
             Self::Deadline(deadline) => Retry::At(deadline.again_at),
             Self::Misbehaved(fault) => fault.retry(),
-            Self::Misuse(_) => Retry::Never,
+            Self::CaaForbids(_) | Self::Misuse(_) => Retry::Never,
             Self::Network(error) => error.retry(),
             Self::OrderInvalid(order) => order.retry(),
             Self::Server(refusal) => refusal.problem.retry(),

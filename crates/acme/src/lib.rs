@@ -56,6 +56,9 @@ pub use account::{AccountState, AccountStatus, NewAccount};
 mod authorization;
 pub use authorization::{AuthorizationState, AuthorizationStatus, NewAuthorization};
 
+mod caa;
+pub use caa::{CaaAnswer, CaaCheck, CaaForbids, CaaQuestion, CaaRecord};
+
 pub mod call;
 
 mod certificate;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{Misbehaved, Url, json::Object, text::printable};
+use crate::{AutoRenewalPolicy, Misbehaved, Url, json::Object, text::printable};
 
 /// The URLs of Let's Encrypt's production directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -49,6 +49,11 @@ pub struct Meta {
     pub external_account_required: bool,
     /// The certificate profiles that an order may ask for, each with its description.
     pub profiles: BTreeMap<String, String>,
+    /// Whether an authorization may count for the names below (RFC 9444 §4.4); `None` when the server does not
+    /// say, which means neither yes nor no.
+    pub subdomain_auth_allowed: Option<bool>,
+    /// How the server renews certificates by itself (STAR, RFC 8739 §3.2); `None` when it does not.
+    pub auto_renewal: Option<AutoRenewalPolicy>,
 }
 
 impl Directory {
@@ -106,6 +111,10 @@ impl Meta {
                 .map(|name| printable(name, 253))
                 .collect(),
             external_account_required: meta.flag("externalAccountRequired").unwrap_or(false),
+            subdomain_auth_allowed: meta.flag("subdomainAuthAllowed"),
+            auto_renewal: meta
+                .object("directory's auto-renewal", "auto-renewal")
+                .and_then(|policy| AutoRenewalPolicy::read(&policy)),
             profiles: profiles
                 .map(|(name, value)| (name.to_owned(), printable(value.as_str().unwrap_or_default(), 300)))
                 .collect(),

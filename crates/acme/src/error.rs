@@ -5,14 +5,18 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationState, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus,
-    Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault,
+    Identifier, KeyError, OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault,
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// CAA records forbid this CA to issue. Nothing was sent.
+    #[error(transparent)]
+    CaaForbids(Box<CaaForbids>),
     /// The issued certificate is not what was ordered.
     #[error("the certificate is not what was ordered: {0}")]
     Certificate(#[from] CertificateFault),
@@ -47,7 +51,7 @@ impl Error {
             Self::Certificate(fault) => fault.retry(),
             Self::Deadline(deadline) => Retry::At(deadline.again_at),
             Self::Misbehaved(fault) => fault.retry(),
-            Self::Misuse(_) => Retry::Never,
+            Self::CaaForbids(_) | Self::Misuse(_) => Retry::Never,
             Self::Network(error) => error.retry(),
             Self::OrderInvalid(order) => order.retry(),
             Self::Server(refusal) => refusal.problem.retry(),
@@ -212,6 +216,14 @@ pub enum Misbehaved {
         /// The chain.
         url: String,
     },
+    /// An authorization is for another name than was asked for.
+    #[error("the server made an authorization for {answered} where {asked} was asked for")]
+    AuthorizationIdentifier {
+        /// The name of the request.
+        asked: String,
+        /// The name of the answer.
+        answered: String,
+    },
     /// An order that was ready, or finalized, and is so no longer.
     #[error("order {url} went back to {status}: a server must not undo what was reached (RFC 8555 §7.1.6)")]
     Backwards {
@@ -340,6 +352,7 @@ impl Misbehaved {
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
+            | Self::AuthorizationIdentifier { .. }
             | Self::Identifiers { .. }
             | Self::StrangeAuthorization { .. }
             | Self::Token { .. }
@@ -359,6 +372,9 @@ pub enum Misuse {
         /// The algorithm.
         algorithm: Algorithm,
     },
+    /// An order for a self-renewing certificate that this server cannot have.
+    #[error(transparent)]
+    AutoRenewal(#[from] AutoRenewalFault),
     /// The challenge is of another type.
     #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
     ChallengeKind {
@@ -401,9 +417,23 @@ pub enum Misuse {
         /// What was asked for.
         verb: &'static str,
     },
+    /// A name whose ancestor is none of it, or that is not in the order.
+    #[error("{ancestor} is no ancestor of a name {name} in the order: name one above it (RFC 9444 §4.3)")]
+    NoAncestor {
+        /// The name.
+        name: String,
+        /// What was called its ancestor.
+        ancestor: String,
+    },
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// Something that this server has not, and others may have.
+    #[error("the CA does not offer {what}")]
+    NotOffered {
+        /// What, in RFC 8555's word where there is one.
+        what: &'static str,
+    },
     /// A step that the order is not ready for.
     #[error("order {url} is {status}: {verb} comes later")]
     NotReady {
@@ -428,6 +458,12 @@ pub enum Misuse {
         /// What it heard.
         told: &'static str,
     },
+    /// The answer to a challenge is no JSON object.
+    #[error("the payload for the challenge is no JSON object: {reason}")]
+    Payload {
+        /// What the parser says.
+        reason: String,
+    },
     /// A profile that the server does not offer.
     #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]
     Profile {
@@ -449,6 +485,14 @@ pub enum Misuse {
         /// What it is.
         found: usize,
     },
+    /// An identifier that a challenge type cannot prove.
+    #[error("{identifier} cannot be proven by {challenge}: choose another challenge")]
+    Unprovable {
+        /// The identifier.
+        identifier: String,
+        /// The type of the challenge.
+        challenge: &'static str,
+    },
     /// A URL of the caller's that is none, or that is not trusted.
     #[error("the URL {url:?} cannot be used: {fault}")]
     Url {
@@ -456,6 +500,12 @@ pub enum Misuse {
         url: String,
         /// What is wrong with it.
         fault: UrlFault,
+    },
+    /// A wildcard that was to be authorized ahead of an order.
+    #[error("{name} cannot be authorized ahead of an order (RFC 8555 §7.4.1): order it")]
+    WildcardAuthorization {
+        /// The name.
+        name: String,
     },
 }
 

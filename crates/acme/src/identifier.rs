@@ -26,6 +26,25 @@ pub enum Identifier {
 }
 
 impl Identifier {
+    /// An identifier of a type that this library does not know, such as `permanent-identifier`
+    /// (draft-ietf-acme-device-attest) or `email` (RFC 8823). It is sent as it is given.
+    ///
+    /// One of type `dns` or `ip` whose value is a name or an address becomes [`Dns`](Self::Dns) or
+    /// [`Ip`](Self::Ip), so that an identifier has one form only.
+    ///
+    /// ```
+    /// use perennial_acme::Identifier;
+    ///
+    /// let device = Identifier::other("permanent-identifier", "C02ABC");
+    /// assert_eq!(device.to_string(), "permanent-identifier:C02ABC");
+    /// assert!(Identifier::other("dns", "example.org").dns().is_some());
+    /// ```
+    #[must_use]
+    pub fn other(kind: impl Into<String>, value: impl Into<String>) -> Self {
+        let (kind, value) = (kind.into(), value.into());
+        Self::known(&kind, &value).unwrap_or(Self::Unknown { kind, value })
+    }
+
     /// The DNS name, if it is one.
     #[must_use]
     pub const fn dns(&self) -> Option<&DomainName> {
@@ -47,15 +66,16 @@ impl Identifier {
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let object = Object::inner("identifier", value)?;
         let (kind, value) = (object.text("type")?, object.text("value")?);
-        let known = match kind {
+        let unknown = || Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) };
+        Some(Self::known(kind, value).unwrap_or_else(unknown))
+    }
+
+    fn known(kind: &str, value: &str) -> Option<Self> {
+        match kind {
             "dns" => DomainName::parse(value).ok().map(Self::Dns),
             "ip" => value.parse().ok().map(Self::Ip),
             _ => None,
-        };
-        Some(
-            known
-                .unwrap_or_else(|| Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) }),
-        )
+        }
     }
 
     pub(crate) fn to_json(&self) -> Value {

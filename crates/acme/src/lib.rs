@@ -55,7 +55,10 @@ mod account;
 pub use account::{AccountState, AccountStatus, NewAccount};
 
 mod authorization;
-pub use authorization::{AuthorizationState, AuthorizationStatus};
+pub use authorization::{AuthorizationState, AuthorizationStatus, NewAuthorization};
+
+mod caa;
+pub use caa::{CaaAnswer, CaaCheck, CaaForbids, CaaQuestion, CaaRecord};
 
 pub mod call;
 
@@ -99,7 +102,7 @@ mod order;
 pub use order::{NewOrder, OrderState, OrderStatus};
 
 mod problem;
-pub use problem::{Problem, ProblemType};
+pub use problem::{Problem, ProblemType, RateLimit};
 
 mod renewal_info;
 pub use renewal_info::{CertificateId, CertificateIdError};
@@ -108,6 +111,9 @@ pub mod retry_after;
 
 mod session;
 pub use session::{Server, Session};
+
+mod star;
+pub use star::{AutoRenewal, AutoRenewalFault, AutoRenewalPolicy, StarCertificate};
 
 mod text;
 

@@ -1,17 +1,20 @@
 //! Orders (RFC 8555 §7.1.3, §7.4): a request for a certificate and how far it has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_core::Timestamp;
+use perennial_core::{DomainName, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    CertificateId, Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable,
+    AutoRenewal, AutoRenewalFault, CertificateId, Identifier, Meta, Misbehaved, Misuse, Problem, Url,
+    json::Object, open_enum::open_enum, text::printable,
 };
 
 open_enum! {
     /// How far an order has come (RFC 8555 §7.1.6).
     pub enum OrderStatus {
+        /// Its renewals were ended (RFC 8739 §3.1.2).
+        Canceled => "canceled",
         /// It failed for good.
         Invalid => "invalid",
         /// Authorizations are missing.
@@ -47,6 +50,8 @@ pub struct NewOrder {
     not_after: Option<Timestamp>,
     profile: Option<String>,
     replaces: Option<Replaced>,
+    ancestors: BTreeMap<DomainName, DomainName>,
+    auto_renewal: Option<AutoRenewal>,
 }
 
 /// A certificate that a new one takes the place of.
@@ -72,6 +77,8 @@ impl NewOrder {
             not_after: None,
             profile: None,
             replaces: None,
+            ancestors: BTreeMap::new(),
+            auto_renewal: None,
         }
     }
 
@@ -100,6 +107,63 @@ impl NewOrder {
         self.replaces =
             Some(Replaced { certificate_id: certificate_id.clone(), issued_by: issued_by.into() });
         self
+    }
+
+    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with that
+    /// (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
+    ///
+    /// ```
+    /// use perennial_acme::NewOrder;
+    /// use perennial_core::DomainName;
+    ///
+    /// let name: DomainName = "a.b.example.com".parse()?;
+    /// let order = NewOrder::new([&name]).ancestor(&name, "example.com".parse()?);
+    /// assert_eq!(
+    ///     order.to_json(),
+    ///     r#"{"identifiers":[{"ancestorDomain":"example.com","type":"dns","value":"a.b.example.com"}]}"#
+    /// );
+    /// # Ok::<(), perennial_core::DomainNameError>(())
+    /// ```
+    pub fn ancestor(mut self, name: &DomainName, ancestor: DomainName) -> Self {
+        self.ancestors.insert(name.clone(), ancestor);
+        self
+    }
+
+    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has no
+    /// [`validity`](Self::validity). Default: one certificate.
+    pub fn auto_renewal(mut self, renewal: AutoRenewal) -> Self {
+        self.auto_renewal = Some(renewal);
+        self
+    }
+
+    /// That what the order asks for beyond RFC 8555 makes sense, and that the server may have it.
+    pub(crate) fn check_extensions(&self, meta: &Meta) -> Result<(), Misuse> {
+        if !self.ancestors.is_empty() && meta.subdomain_auth_allowed == Some(false) {
+            return Err(Misuse::NotOffered { what: "the authorization of subdomains" });
+        }
+        for (name, ancestor) in &self.ancestors {
+            let above = name != ancestor && name.is_at_or_below(ancestor) && !ancestor.is_wildcard();
+            if !above || !self.identifiers.iter().any(|identifier| identifier.dns() == Some(name)) {
+                let (name, ancestor) = (name.to_string(), ancestor.to_string());
+                return Err(Misuse::NoAncestor { name, ancestor });
+            }
+        }
+        if let Some(renewal) = &self.auto_renewal {
+            if self.not_before.or(self.not_after).is_some() {
+                return Err(AutoRenewalFault::FixedValidity.into());
+            }
+            renewal.check(meta.auto_renewal.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn identifier_to_json(&self, identifier: &Identifier) -> Value {
+        let mut object = identifier.to_json();
+        let ancestor = identifier.dns().and_then(|name| self.ancestors.get(name));
+        if let (Some(ancestor), Some(fields)) = (ancestor, object.as_object_mut()) {
+            fields.insert("ancestorDomain".to_owned(), json!(ancestor.as_str()));
+        }
+        object
     }
 
     /// The names.
@@ -132,12 +196,18 @@ impl NewOrder {
     pub fn to_json(&self) -> String {
         let mut payload = serde_json::Map::new();
         let mut put = |name: &str, value: Value| payload.insert(name.to_owned(), value);
-        put("identifiers", self.identifiers.iter().map(Identifier::to_json).collect());
+        put(
+            "identifiers",
+            self.identifiers.iter().map(|identifier| self.identifier_to_json(identifier)).collect(),
+        );
         if let Some(moment) = self.not_before {
             put("notBefore", json!(moment));
         }
         if let Some(moment) = self.not_after {
             put("notAfter", json!(moment));
+        }
+        if let Some(renewal) = &self.auto_renewal {
+            put("auto-renewal", renewal.to_json());
         }
         if let Some(profile) = &self.profile {
             put("profile", json!(profile));
@@ -171,6 +241,11 @@ pub struct OrderState {
     pub profile: Option<String>,
     /// The certificate that it replaces. Some servers show it in the first answer only.
     pub replaces: Option<String>,
+    /// How the server renews the certificate by itself (RFC 8739), which may be less than was asked for.
+    pub auto_renewal: Option<AutoRenewal>,
+    /// Where the certificate of the moment is (RFC 8739): an order with auto-renewal has it instead of
+    /// `certificate`.
+    pub star_certificate: Option<Url>,
     /// When the server wants to be asked again: `Retry-After`, within a second and an hour.
     pub retry_at: Option<Timestamp>,
 }
@@ -201,6 +276,10 @@ impl OrderState {
             error: Problem::inner(order.value("error")),
             profile: text("profile"),
             replaces: text("replaces"),
+            auto_renewal: order
+                .object("order's auto-renewal", "auto-renewal")
+                .and_then(|renewal| AutoRenewal::read(&renewal)),
+            star_certificate: order.url("star-certificate"),
             retry_at: None,
         })
     }
@@ -272,13 +351,49 @@ mod tests {
     #[test]
     fn a_name_asked_for_twice_is_asked_for_once_and_the_order_of_names_does_not_matter() {
         let names = ["www.example.org", "example.org", "WWW.example.org"]
-            .map(|name| perennial_core::DomainName::parse(name).unwrap());
+            .map(|name| DomainName::parse(name).unwrap());
         let request = NewOrder::new(&names);
         assert_eq!(request.identifiers().len(), 2);
         let order = OrderState::parse(SAMPLE.as_bytes()).unwrap();
         let turned: Vec<_> = request.identifiers().iter().rev().cloned().collect();
         assert!(order.is_for(&turned));
         assert!(!order.is_for(turned.get(..1).unwrap()));
+    }
+
+    #[test]
+    fn rfc9444_4_3_an_ancestor_is_above_its_name_and_the_name_is_in_the_order() {
+        let name = |text: &str| text.parse::<DomainName>().unwrap();
+        let check = |of: &str, ancestor: &str, offered| {
+            let order = NewOrder::new([name("a.b.example.org"), name("*.example.org")]);
+            let meta = Meta { subdomain_auth_allowed: offered, ..Meta::default() };
+            order.ancestor(&name(of), name(ancestor)).check_extensions(&meta)
+        };
+        assert_eq!(check("a.b.example.org", "example.org", Some(true)), Ok(()));
+        assert_eq!(check("a.b.example.org", "b.example.org", None), Ok(()));
+        assert_eq!(check("*.example.org", "example.org", None), Ok(()));
+        for (of, ancestor) in [
+            ("a.b.example.org", "a.b.example.org"),
+            ("a.b.example.org", "c.example.org"),
+            ("a.b.example.org", "ample.org"),
+            ("a.b.example.org", "*.example.org"),
+            ("c.b.example.org", "example.org"),
+        ] {
+            let refused = Misuse::NoAncestor { name: of.to_owned(), ancestor: ancestor.to_owned() };
+            assert_eq!(check(of, ancestor, None), Err(refused));
+        }
+        let what = "the authorization of subdomains";
+        assert_eq!(check("a.b.example.org", "example.org", Some(false)), Err(Misuse::NotOffered { what }));
+    }
+
+    #[test]
+    fn an_echo_with_members_that_were_not_asked_for_is_the_same_order() {
+        let text = SAMPLE.replace(
+            r#""value": "example.org" }"#,
+            r#""value": "example.org", "ancestorDomain": "org", "x": {} }"#,
+        );
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        let names = ["www.example.org", "example.org"].map(|name| DomainName::parse(name).unwrap());
+        assert!(order.is_for(NewOrder::new(&names).identifiers()));
     }
 
     proptest! {
@@ -289,7 +404,7 @@ mod tests {
 
         #[test]
         fn no_field_of_another_kind_panics(
-            field in "status|expires|identifiers|authorizations|finalize|certificate|error",
+            field in "status|expires|identifiers|authorizations|finalize|certificate",
             value in r#"null|7|"x"|\[\]|\{\}|\[1\]|\[\{"type":1\}\]|\{"type":\[\]\}"#,
         ) {
             let text = SAMPLE.replacen(&format!("\"{field}\":"), &format!("\"{field}\":{value},\"was\":"), 1);

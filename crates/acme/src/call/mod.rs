@@ -41,8 +41,9 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, wait_for_order,
+    Created, Download, Settled, answer_challenge, answer_challenge_with, authorization, cancel_order,
+    certificate, deactivate_authorization, directory, finalize, new_account, new_authorization, new_order,
+    order, star_certificate, wait_for_order,
 };
 
 use std::fmt;
@@ -103,6 +104,8 @@ type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Syn
 enum Target {
     Directory,
     Endpoint(fn(&Directory) -> &Url),
+    /// One that a server may lack.
+    Optional(fn(&Directory) -> Option<&Url>),
     Url(Url),
 }
 
@@ -196,19 +199,33 @@ impl<T> Call<T> {
     /// does not offer what is asked for; [`Error::Misbehaved`] when the server sent us to a URL that is not
     /// trusted.
     pub fn request(&mut self, session: &Session, now: Timestamp) -> Result<Outgoing, Error> {
+        let request = self.prepare(session, now);
+        if request.is_err()
+            && let Some(nonce) = self.reserved.take()
+        {
+            // What is not sent spends no nonce.
+            session.server().nonces.put(nonce, now);
+        }
+        request
+    }
+
+    fn prepare(&mut self, session: &Session, now: Timestamp) -> Result<Outgoing, Error> {
         let server = session.server();
         let Some(directory) =
             server.directory(now).filter(|_| !matches!(self.spec.target, Target::Directory))
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => Awaiting::Directory,
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
         let url = match &self.spec.target {
             Target::Directory => server.directory_url().clone(),
             Target::Endpoint(endpoint) => endpoint(&directory).clone(),
+            Target::Optional(endpoint) => {
+                endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?.clone()
+            }
             Target::Url(url) => url.clone(),
         };
         server.check(&url)?;

@@ -12,6 +12,8 @@ pub use authorization::Authorization;
 
 mod batch;
 
+mod caa;
+
 mod certificate;
 
 mod challenge;
@@ -24,6 +26,11 @@ use flight::Flights;
 mod order;
 pub use order::Order;
 
+mod star;
+
+#[cfg(feature = "rcgen")]
+mod tls_alpn01;
+
 mod walk;
 
 use std::{fmt, sync::Arc};
@@ -31,7 +38,7 @@ use std::{fmt, sync::Arc};
 use perennial_core::{Clock, HttpClient};
 
 use crate::{
-    Directory, Error, Misuse, NewAccount, Server, Session, Signer, UrlPolicy,
+    CaaCheck, Directory, Error, Misuse, NewAccount, Server, Session, Signer, UrlPolicy,
     call::{self, Call, Outgoing, Progress},
 };
 
@@ -50,6 +57,7 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     flights: Arc<Flights>,
     parallel: usize,
+    caa: Option<Arc<dyn CaaCheck>>,
 }
 
 impl Client {
@@ -59,6 +67,7 @@ impl Client {
             directory_url: directory_url.into(),
             http: None,
             clock: None,
+            caa: None,
             policy: UrlPolicy::strict(),
             user_agent: concat!("perennial-acme/", env!("CARGO_PKG_VERSION")).to_owned(),
             accept_language: "en".to_owned(),
@@ -159,6 +168,7 @@ pub struct ClientBuilder {
     directory_url: String,
     http: Option<Arc<dyn HttpClient>>,
     clock: Option<Arc<dyn Clock>>,
+    caa: Option<Arc<dyn CaaCheck>>,
     policy: UrlPolicy,
     user_agent: String,
     accept_language: String,
@@ -177,6 +187,13 @@ impl ClientBuilder {
     /// clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is not
+    /// sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
+    pub fn caa_check(mut self, check: Arc<dyn CaaCheck>) -> Self {
+        self.caa = Some(check);
         self
     }
 
@@ -232,7 +249,14 @@ impl ClientBuilder {
             Some(clock) => clock,
             None => defaults::clock()?,
         };
-        Ok(Client { server: Arc::new(server), http, clock, flights: Arc::default(), parallel: self.parallel })
+        Ok(Client {
+            server: Arc::new(server),
+            http,
+            clock,
+            flights: Arc::default(),
+            parallel: self.parallel,
+            caa: self.caa,
+        })
     }
 }
 

@@ -48,7 +48,7 @@ impl Order {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, state: OrderState) -> OrderState {
+    pub(super) fn remember(&self, state: OrderState) -> OrderState {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
         state
     }
@@ -115,7 +115,9 @@ impl Order {
         match state.status {
             OrderStatus::Processing | OrderStatus::Valid => return Ok(state),
             OrderStatus::Invalid => return Err(self.explain(state).await),
-            OrderStatus::Pending => return Err(self.not_ready("finalize", state.status)),
+            OrderStatus::Canceled | OrderStatus::Pending => {
+                return Err(self.not_ready("finalize", state.status));
+            }
             OrderStatus::Ready | OrderStatus::Unknown(_) => {}
         }
         let mut finalization = Finalization::default();
@@ -170,7 +172,7 @@ impl Order {
         Ok(state)
     }
 
-    fn not_ready(&self, verb: &'static str, status: OrderStatus) -> Error {
+    pub(super) fn not_ready(&self, verb: &'static str, status: OrderStatus) -> Error {
         Misuse::NotReady { url: self.url().to_owned(), status, verb }.into()
     }
 

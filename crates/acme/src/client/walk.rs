@@ -2,8 +2,8 @@
 
 use super::{Account, Authorization};
 use crate::{
-    AuthorizationState, Error, Url,
-    flow::{Errand, Event, Step, Walk},
+    Error,
+    flow::{Errand, Event, Offer, Step, Walk},
 };
 
 impl Account {
@@ -25,10 +25,9 @@ impl Account {
         }
     }
 
-    /// The handle of an authorization of which the server's word is known already, as it is in an
-    /// [`Offer`](crate::flow::Offer). Sends nothing.
+    /// The handle of an authorization that a walk offers. Sends nothing: the server's word is known already.
     #[must_use]
-    pub fn authorization(&self, url: Url, state: AuthorizationState) -> Authorization {
-        Authorization::new(self.clone(), url, state)
+    pub fn offered(&self, offer: &Offer) -> Authorization {
+        Authorization::new(self.clone(), offer.url.clone(), offer.state.clone())
     }
 }

@@ -293,7 +293,9 @@ impl Walk {
             }
             Err(error) => return Err(error),
         };
-        if order.status == OrderStatus::Invalid || !order.is_for(self.plan.request.identifiers()) {
+        if matches!(order.status, OrderStatus::Canceled | OrderStatus::Invalid)
+            || !order.is_for(self.plan.request.identifiers())
+        {
             self.start_over();
             return Ok(());
         }
@@ -345,7 +347,7 @@ impl Walk {
     fn proceed(&mut self, order: OrderState) -> Result<(), Error> {
         let finalized = matches!(self.state, State::Finalizing { .. });
         match order.status {
-            OrderStatus::Invalid => self.fail(order),
+            OrderStatus::Canceled | OrderStatus::Invalid => self.fail(order),
             // A server could let an order go round for ever.
             OrderStatus::Pending if finalized => Err(self.backwards(order.status)),
             OrderStatus::Ready if finalized && !self.finalization.may_be_sent() => {

@@ -326,7 +326,7 @@ impl Scene {
     fn present(&self, tasks: &[Task], offers: &[perennial_acme::flow::Offer]) {
         for task in tasks {
             let offer = offers.iter().find(|offer| offer.url == task.authorization).unwrap();
-            let authorization = self.account.authorization(offer.url.clone(), offer.state.clone());
+            let authorization = self.account.offered(offer);
             let challenge = authorization.dns01().unwrap();
             let value = Data::txt(challenge.dns01_value().unwrap());
             let at = challenge.dns01_record_name().unwrap();

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
 mod batch;
+mod caa;
 mod certificate;
 mod chains;
+mod challenges;
 mod finalize;
 mod flow;
 mod issuance;
@@ -12,7 +14,10 @@ mod nonces;
 mod pebble;
 mod pki;
 mod polling;
+mod preauthorization;
 mod replaces;
 mod script;
 mod security;
+mod star;
+mod tls_alpn01;
 mod world;

@@ -87,7 +87,7 @@ impl Walker<'_> {
                     Event::Recorded
                 }
                 Step::Do(Errand::Choose(offers)) => {
-                    let (challenges, chosen) = self.choose(account, offers)?;
+                    let (challenges, chosen) = self.choose(account, &offers)?;
                     proofs = chosen;
                     Event::Chosen(challenges)
                 }
@@ -150,9 +150,9 @@ impl Walker<'_> {
     }
 
     /// One challenge for each authorization: its URL, and the proof that will be presented for it.
-    fn choose(self, account: &Account, offers: Vec<Offer>) -> Result<(Vec<Url>, Vec<Proof>), Error> {
-        let chosen = offers.into_iter().map(|offer| {
-            let chosen = choose(self.issuer, &account.authorization(offer.url, offer.state))?;
+    fn choose(self, account: &Account, offers: &[Offer]) -> Result<(Vec<Url>, Vec<Proof>), Error> {
+        let chosen = offers.iter().map(|offer| {
+            let chosen = choose(self.issuer, &account.offered(offer))?;
             Ok((chosen.challenge.state().url.clone(), chosen.proof))
         });
         chosen.collect()

@@ -4,7 +4,9 @@ mod account;
 pub use account::new_account;
 
 mod authorization;
-pub use authorization::{answer_challenge, authorization, deactivate_authorization};
+pub use authorization::{
+    answer_challenge, answer_challenge_with, authorization, deactivate_authorization, new_authorization,
+};
 
 mod certificate;
 pub use certificate::{Download, certificate};
@@ -14,6 +16,9 @@ pub use directory::directory;
 
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
+
+mod star;
+pub use star::{cancel_order, star_certificate};
 
 use http::{StatusCode, header::LOCATION};
 

@@ -29,7 +29,7 @@ impl Settled {
             OrderStatus::Unknown(_) => true,
             OrderStatus::Pending => matches!(self, Self::Validated),
             OrderStatus::Processing => matches!(self, Self::Issued),
-            OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
+            OrderStatus::Canceled | OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
         }
     }
 }
@@ -106,6 +106,7 @@ fn check_order(request: &NewOrder, directory: &Directory) -> Result<(), Misuse> 
     if request.identifiers().is_empty() {
         return Err(Misuse::NoIdentifiers);
     }
+    request.check_extensions(&directory.meta)?;
     let profiles = &directory.meta.profiles;
     match request.asked_profile() {
         Some(profile) if !profiles.contains_key(profile) => {
@@ -145,7 +146,7 @@ pub fn finalize(url: Url, csr_der: &[u8]) -> Call<OrderState> {
     Call::new(spec("finalize", Target::Url(url), payload, order_state))
 }
 
-fn order_state(answer: &Answer<'_>) -> Result<OrderState, Error> {
+pub(super) fn order_state(answer: &Answer<'_>) -> Result<OrderState, Error> {
     let retry_at = retry_after::read(answer.headers, answer.now, retry_after::POLL_BOUNDS);
     Ok(OrderState { retry_at, ..OrderState::parse(answer.body)? })
 }

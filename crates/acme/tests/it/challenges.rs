@@ -1,0 +1,99 @@
+//! Challenges other than dns-01: what each has to show, and how it is answered.
+
+use perennial_acme::{Account, Authorization, Challenge, ChallengeKind, Error, Misuse};
+use serde_json::{Value, json};
+
+use crate::script::{HOME, Stage, TOKEN, acct, json, order};
+
+/// An account, and the authorization of `example.org`, or of what `change` makes of it, with one challenge of
+/// each kind.
+async fn offered(stage: &Stage, change: impl Fn(&mut Value)) -> (Account, Authorization) {
+    let challenge =
+        |kind: &str| json!({ "type": kind, "url": format!("{HOME}/chall/{kind}"), "token": TOKEN });
+    let kinds = ["dns-01", "dns-account-01", "device-attest-01", "http-01", "tls-alpn-01"];
+    let mut authorization = json!({
+        "identifier": { "type": "dns", "value": "example.org" },
+        "status": "pending",
+        "challenges": kinds.map(challenge),
+    });
+    change(&mut authorization);
+    let account = stage.account().await;
+    stage.on("POST /order/1", json(200, &order("pending", 1))).on("POST /authz/0", json(200, &authorization));
+    let authorizations =
+        account.order(&format!("{HOME}/order/1")).await.unwrap().authorizations().await.unwrap();
+    (account, authorizations.into_iter().next().unwrap())
+}
+
+async fn challenge(stage: &Stage, kind: ChallengeKind) -> Challenge {
+    offered(stage, |_| ()).await.1.challenge(&kind).unwrap()
+}
+
+#[tokio::test]
+async fn http01_serves_the_key_authorization_below_the_token() {
+    let stage = Stage::new();
+    let (account, authorization) = offered(&stage, |_| ()).await;
+    let challenge = authorization.challenge(&ChallengeKind::Http01).unwrap();
+    assert_eq!(challenge.http01_path().unwrap(), format!("/.well-known/acme-challenge/{TOKEN}"));
+    assert_eq!(challenge.http01_body().unwrap(), format!("{TOKEN}.{}", account.thumbprint()));
+    assert!(matches!(
+        challenge.dns_account01_value(),
+        Err(Error::Misuse(Misuse::ChallengeKind { wanted: "dns-account-01", .. }))
+    ));
+}
+
+#[tokio::test]
+async fn dns_account01_has_a_name_of_the_accounts_own_and_the_value_of_dns01() {
+    let stage = Stage::new();
+    let (account, authorization) = offered(&stage, |_| ()).await;
+    let challenge = authorization.challenge(&ChallengeKind::DnsAccount01).unwrap();
+    let label = perennial_acme::challenge::dns_account01::label(&acct(1));
+    assert_eq!(account.url(), acct(1));
+    assert_eq!(
+        challenge.dns_account01_record_name().unwrap().as_str(),
+        format!("{label}._acme-challenge.example.org")
+    );
+    let dns01 = authorization.dns01().unwrap();
+    assert_eq!(challenge.dns_account01_value().unwrap(), dns01.dns01_value().unwrap());
+    assert_ne!(challenge.dns_account01_record_name().unwrap(), dns01.dns01_record_name().unwrap());
+}
+
+#[tokio::test]
+async fn an_address_is_proven_over_http_and_tls_and_not_by_dns() {
+    let stage = Stage::new();
+    let (_, authorization) = offered(&stage, |authorization| {
+        authorization["identifier"] = json!({ "type": "ip", "value": "192.0.2.7" });
+    })
+    .await;
+    assert!(authorization.identifier().ip().is_some());
+    assert!(authorization.challenge(&ChallengeKind::Http01).unwrap().http01_body().is_ok());
+    let tls = authorization.challenge(&ChallengeKind::TlsAlpn01).unwrap();
+    assert!(tls.tls_alpn01_certificate().is_ok());
+    assert!(matches!(
+        authorization.dns01().unwrap().dns01_record_name(),
+        Err(Error::Misuse(Misuse::ChallengeKind { wanted: "for a DNS name", .. }))
+    ));
+}
+
+#[tokio::test]
+async fn a_payload_of_ones_own_is_sent_as_it_is() {
+    let stage = Stage::new();
+    let challenge = challenge(&stage, ChallengeKind::DeviceAttest01).await;
+    let valid = json!({ "type": "device-attest-01", "url": challenge.url(), "status": "processing" });
+    stage.on("POST /chall/device-attest-01", json(200, &valid));
+    let answered = challenge.answer_with(r#"{"attObj": "o2NmbXQ"}"#).await.unwrap();
+    assert_eq!(answered.status().as_str(), "processing");
+    stage.script.requests();
+    assert_eq!(stage.script.seen().last().unwrap().payload, r#"{"attObj": "o2NmbXQ"}"#);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_object_is_never_sent() {
+    let stage = Stage::new();
+    let challenge = challenge(&stage, ChallengeKind::DeviceAttest01).await;
+    let before = stage.script.requests();
+    for payload in ["", "[]", "null", "\"x\"", "{} {}", "{\"attObj\":"] {
+        let error = challenge.answer_with(payload).await.unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::Payload { .. })), "{payload}");
+    }
+    assert_eq!(stage.script.requests(), before);
+}

@@ -5,6 +5,7 @@
 mod certificate;
 mod finalize;
 mod issuance;
+mod keys;
 mod nonces;
 mod pebble;
 mod pki;

@@ -5,8 +5,8 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    AccountStatus, Algorithm, AuthorizationStatus, CertificateFault, ExternalAccountFault, Identifier,
+    KeyError, OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -230,6 +230,20 @@ pub enum Misbehaved {
         /// How often.
         attempts: u32,
     },
+    /// An account was to be deactivated, and the server says that it is not.
+    #[error("the server was told to deactivate account {url} and says that it is {status}")]
+    NotDeactivated {
+        /// The account.
+        url: String,
+        /// What the server says.
+        status: AccountStatus,
+    },
+    /// The pages of a list of orders lead back to one that was read already.
+    #[error("the list of orders comes back to {url}, which was read already")]
+    OrdersLoop {
+        /// The page.
+        url: String,
+    },
     /// A status that is neither what the verb asks for nor an error.
     #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
     Status {
@@ -296,10 +310,12 @@ impl Misbehaved {
             | Self::Field { .. }
             | Self::Header { .. }
             | Self::Nonces { .. }
+            | Self::NotDeactivated { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
             | Self::Identifiers { .. }
+            | Self::OrdersLoop { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
             | Self::Url { .. } => Retry::Never,
@@ -326,6 +342,14 @@ pub enum Misuse {
         found: String,
         /// What it was taken for.
         wanted: &'static str,
+    },
+    /// The texts of an external account cannot be used.
+    #[error("the external account {key_id:?} cannot be bound: {fault}")]
+    ExternalAccount {
+        /// Its key identifier.
+        key_id: String,
+        /// What is wrong.
+        fault: ExternalAccountFault,
     },
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
@@ -392,6 +416,23 @@ pub enum Misuse {
         expected: usize,
         /// What it is.
         found: usize,
+    },
+    /// The CA has no account for the key.
+    #[error(
+        "the CA at {directory} has no account for the key with the thumbprint {thumbprint}: register the key, or \
+         take the one that the account was made with"
+    )]
+    UnknownKey {
+        /// The CA's directory.
+        directory: String,
+        /// The key's thumbprint (RFC 7638).
+        thumbprint: String,
+    },
+    /// Something that not every CA has, and this one has not.
+    #[error("this CA does not support {what}")]
+    Unsupported {
+        /// What, in RFC 8555's word.
+        what: &'static str,
     },
     /// A URL of the caller's that is none, or that is not trusted.
     #[error("the URL {url:?} cannot be used: {fault}")]

@@ -51,7 +51,7 @@
 //! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
 
 mod account;
-pub use account::{AccountState, AccountStatus, NewAccount};
+pub use account::{AccountState, AccountStatus, AccountUpdate, NewAccount, OrdersPage};
 
 mod authorization;
 pub use authorization::{AuthorizationState, AuthorizationStatus};
@@ -72,6 +72,9 @@ pub use directory::{Directory, Meta};
 
 mod error;
 pub use error::{AuthorizationFailure, Deadline, Error, Misbehaved, Misuse, OrderInvalid, Refusal};
+
+mod external_account;
+pub use external_account::{ExternalAccount, ExternalAccountFault, MacAlgorithm};
 
 mod identifier;
 pub use identifier::Identifier;

@@ -41,8 +41,9 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, wait_for_order,
+    Created, Download, Settled, account, answer_challenge, authorization, certificate, deactivate_account,
+    deactivate_authorization, directory, finalize, new_account, new_order, order, orders, update_account,
+    wait_for_order,
 };
 
 use std::fmt;
@@ -114,11 +115,11 @@ enum Credential {
 
 enum Payload {
     Fixed(String),
-    /// Depends on what the server offers, or is refused because of it.
+    /// Depends on the key, or on what the server offers, or is refused because of it.
     For(MakePayload),
 }
 
-type MakePayload = Box<dyn Fn(&Directory) -> Result<String, Error> + Send + Sync>;
+type MakePayload = Box<dyn Fn(&Directory, &Session) -> Result<String, Error> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -182,7 +183,7 @@ impl<T> Call<T> {
         server.check(&url)?;
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
-            Payload::For(make) => make(&directory)?,
+            Payload::For(make) => make(&directory, session)?,
         };
         let kid = match self.spec.credential {
             Credential::Kid => Some(session.account().ok_or(Misuse::NoAccount { verb: self.spec.verb })?),

@@ -71,7 +71,7 @@ impl Challenge {
         let token = self.0.state.token();
         let token = token.map_err(|fault| Misbehaved::Token { url: self.url().to_owned(), fault })?;
         let thumbprint =
-            self.0.account.key_thumbprint().ok_or(Misuse::NoAccount { verb: "key authorization" })?;
+            &self.0.account.key_thumbprint().ok_or(Misuse::NoAccount { verb: "key authorization" })?;
         Ok(KeyAuthorization::new(token, thumbprint))
     }
 

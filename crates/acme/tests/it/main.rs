@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
+mod account;
 mod certificate;
 mod finalize;
 mod issuance;

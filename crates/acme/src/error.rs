@@ -5,8 +5,9 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    AccountStatus, Algorithm, AuthorizationStatus, CertificateFault, ExternalAccountFault, Identifier,
-    KeyError, OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    AccountStatus, Algorithm, AuthorizationStatus, CertificateFault, CredentialsError, ExternalAccountFault,
+    Identifier, KeyError, OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault,
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -354,6 +355,9 @@ pub enum Misuse {
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
     ExternalAccountRequired,
+    /// Account credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A setting that cannot be a header.
     #[error("{value:?} cannot be the header {header}")]
     HeaderValue {
@@ -365,6 +369,18 @@ pub enum Misuse {
     /// The account key could not be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A change of the account's key was begun, and it is not known how it ended.
+    #[error("a change of the key of account {account} is pending: settle it with Client::settle_key_change")]
+    KeyChangePending {
+        /// The account.
+        account: String,
+    },
+    /// The new key of a key change has an account already.
+    #[error("the new key has the account {account} already: change to a fresh one")]
+    KeyTaken {
+        /// The account that it has.
+        account: String,
+    },
     /// The builder lacks a part.
     #[error("the client needs {part}: give it to the builder")]
     Missing {
@@ -380,6 +396,12 @@ pub enum Misuse {
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// A change of the account's key without a new key.
+    #[error("the credentials of account {account} have no pending key: keep them with one first")]
+    NoPendingKey {
+        /// The account.
+        account: String,
+    },
     /// A step that the order is not ready for.
     #[error("order {url} is {status}: {verb} comes later")]
     NotReady {
@@ -396,6 +418,28 @@ pub enum Misuse {
         /// The name.
         name: String,
     },
+    /// The credentials are for another account.
+    #[error("the credentials are for account {credentials}, not for {account}")]
+    OtherAccount {
+        /// The account of the credentials.
+        credentials: String,
+        /// The account at hand.
+        account: String,
+    },
+    /// The credentials are for another CA.
+    #[error("the credentials are for the CA at {credentials}, and this is a client of {client}")]
+    OtherDirectory {
+        /// The directory of the credentials.
+        credentials: String,
+        /// The directory of the client.
+        client: String,
+    },
+    /// The key is not the account's.
+    #[error("account {account} signs with another key: give the one that it was registered or found with")]
+    OtherKey {
+        /// The account.
+        account: String,
+    },
     /// A profile that the server does not offer.
     #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]
     Profile {
@@ -403,6 +447,12 @@ pub enum Misuse {
         profile: String,
         /// Those that there are, with commas between.
         offered: String,
+    },
+    /// The new key of a key change is the old one.
+    #[error("account {account} has that very key: change to a fresh one")]
+    SameKey {
+        /// The account.
+        account: String,
     },
     /// The signer's signature has the wrong size, most often DER where JOSE's form is wanted.
     #[error(

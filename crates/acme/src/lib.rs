@@ -67,6 +67,9 @@ pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
 mod client;
 pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Order};
 
+mod credentials;
+pub use credentials::{AccountCredentials, CredentialsError};
+
 pub mod directory;
 pub use directory::{Directory, Meta};
 

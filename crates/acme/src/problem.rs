@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use perennial_core::{Retry, Timestamp};
 use serde_json::Value;
 
@@ -98,6 +98,8 @@ pub struct Problem {
     pub instance: Option<Url>,
     /// The terms that have to be agreed to (`Link` with relation `terms-of-service`).
     pub terms_of_service: Option<String>,
+    /// The account that the new key of a key change has already: `Location` of a 409 (RFC 8555 §7.3.5).
+    pub location: Option<String>,
     /// The algorithms that the server takes, after `badSignatureAlgorithm` (RFC 8555 §6.2).
     pub algorithms: Vec<String>,
     /// When the request may come again: `Retry-After`, at most a week away.
@@ -119,6 +121,11 @@ impl Problem {
         let mut problem = Self::parse(body).unwrap_or_else(|_| Self::blank());
         problem.status = Some(status.as_u16());
         problem.retry_at = retry_after::read(headers, now, retry_after::REFUSAL_BOUNDS);
+        problem.location = headers
+            .get(LOCATION)
+            .filter(|_| status == StatusCode::CONFLICT)
+            .and_then(|value| value.to_str().ok())
+            .map(|text| printable(text, 300));
         problem.terms_of_service =
             link::references(headers, "terms-of-service").next().map(|text| printable(&text, 300));
         problem
@@ -138,6 +145,7 @@ impl Problem {
             subproblems: Vec::new(),
             instance: None,
             terms_of_service: None,
+            location: None,
             algorithms: Vec::new(),
             retry_at: None,
         }
@@ -162,6 +170,7 @@ impl Problem {
             subproblems,
             instance: object.url("instance"),
             terms_of_service: None,
+            location: None,
             algorithms: list("algorithms")
                 .filter_map(Value::as_str)
                 .map(|text| printable(text, 64))

@@ -41,9 +41,9 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, account, answer_challenge, authorization, certificate, deactivate_account,
-    deactivate_authorization, directory, finalize, new_account, new_order, order, orders, update_account,
-    wait_for_order,
+    Created, Download, KeyChange, Settled, account, answer_challenge, authorization, certificate,
+    deactivate_account, deactivate_authorization, directory, finalize, new_account, new_order, order, orders,
+    update_account, wait_for_order,
 };
 
 use std::fmt;

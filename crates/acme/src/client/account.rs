@@ -168,8 +168,15 @@ impl Account {
         self.session().jwk().map(Jwk::thumbprint)
     }
 
-    fn session(&self) -> Session {
+    /// In whose name the next request is signed.
+    pub(super) fn session(&self) -> Session {
         self.0.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Signs with another key from now on, in all clones.
+    pub(super) fn follow(&self, session: Session) {
+        let session = session.with_account(self.0.url.clone());
+        *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
     pub(super) async fn run<T>(&self, call: Call<T>) -> Result<T, Error> {

@@ -13,6 +13,8 @@ pub use authorization::Authorization;
 mod challenge;
 pub use challenge::Challenge;
 
+mod key_change;
+
 mod order;
 pub use order::Order;
 

@@ -6,6 +6,7 @@ mod account;
 mod certificate;
 mod finalize;
 mod issuance;
+mod key_change;
 mod keys;
 mod nonces;
 mod pebble;

@@ -12,6 +12,9 @@ pub use certificate::{Download, certificate};
 mod directory;
 pub use directory::directory;
 
+mod key_change;
+pub use key_change::KeyChange;
+
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 

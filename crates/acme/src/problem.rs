@@ -225,6 +225,22 @@ impl fmt::Display for Problem {
         if let Some(at) = self.retry_at {
             write!(f, "; not again before {at}")?;
         }
+        if self.kind == ProblemType::UserActionRequired {
+            self.name_the_action(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// Who has to act wants to know where (RFC 8555 §7.3.3).
+    fn name_the_action(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(terms) = &self.terms_of_service {
+            write!(f, "; agree to the terms of service at {terms}")?;
+        }
+        if let Some(page) = &self.instance {
+            write!(f, "; visit {page}")?;
+        }
         Ok(())
     }
 }
@@ -303,6 +319,34 @@ mod tests {
         assert_eq!(problem.kind, ProblemType::Unknown("https://ca.example/quota".into()));
         assert_eq!(problem.detail.as_deref(), Some("[2Jno"));
         assert_eq!(problem.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn rfc8555_7_3_3_an_action_of_the_user_is_named_with_its_links() {
+        let mut headers = HeaderMap::new();
+        let link = r#"<https://example.com/acme/terms/2017-6-02>;rel="terms-of-service""#;
+        headers.insert("link", HeaderValue::from_static(link));
+        let body = br#"{
+  "type": "urn:ietf:params:acme:error:userActionRequired",
+  "detail": "Terms of service have changed",
+  "instance": "https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+}"#;
+        let problem = Problem::from_answer(StatusCode::FORBIDDEN, &headers, body, NOON);
+        assert_eq!(
+            problem.to_string(),
+            "userActionRequired: Terms of service have changed; agree to the terms of service at \
+             https://example.com/acme/terms/2017-6-02; visit \
+             https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+        );
+    }
+
+    #[test]
+    fn only_a_conflict_names_what_is_in_the_way() {
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("https://example.com/acme/acct/7"));
+        let location = |status| Problem::from_answer(status, &headers, b"{}", NOON).location;
+        assert_eq!(location(StatusCode::CONFLICT).as_deref(), Some("https://example.com/acme/acct/7"));
+        assert_eq!(location(StatusCode::FORBIDDEN), None);
     }
 
     #[test]

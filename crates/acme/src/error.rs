@@ -223,6 +223,14 @@ pub enum Misbehaved {
         /// The names of the answer.
         answered: String,
     },
+    /// The server said that it changed the key of an account, and does not know the new one.
+    #[error(
+        "the server says that it changed the key of account {account}, and has no account for the new key"
+    )]
+    KeyNotChanged {
+        /// The account.
+        account: String,
+    },
     /// Every nonce was refused, even those that came with the refusals.
     #[error("{url} refused {attempts} fresh nonces in a row")]
     Nonces {
@@ -310,6 +318,7 @@ impl Misbehaved {
             Self::Body { .. }
             | Self::Field { .. }
             | Self::Header { .. }
+            | Self::KeyNotChanged { .. }
             | Self::Nonces { .. }
             | Self::NotDeactivated { .. }
             | Self::Status { .. }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Account, Client};
 use crate::{
-    AccountCredentials, AccountKey, Error, Misuse, ProblemType, Session, Signer, Url, call::KeyChange,
-    error::Refusal,
+    AccountCredentials, AccountKey, Error, Misbehaved, Misuse, ProblemType, Session, Signer, Url,
+    call::KeyChange, error::Refusal,
 };
 
 impl Account {
@@ -68,14 +68,16 @@ impl Account {
     /// with it from then on. Nothing is sent when they do so already. **The new key must not be lost**, even
     /// when this fails: after a lost answer the server may know the account by either.
     ///
-    /// When the answer does not arrive or makes no sense, the server is asked once which account the new key
-    /// has; so an error that comes back after that means the change was not made, or that this could not be
-    /// found out. Requests of other tasks that are under way meanwhile may be refused, and can be repeated.
+    /// Whatever the answer is, the server is then asked which account the new key has, unless it refused the
+    /// key for certain: there are servers that answer 200 and change nothing, and answers get lost. So an
+    /// error means that the change was not made by then, or that this could not be found out. Requests of
+    /// other tasks that are under way meanwhile may be refused, and can be repeated.
     ///
     /// # Errors
     /// [`Misuse::Unsupported`] when the CA does not change keys; [`Misuse::KeyTaken`] when the new key has an
     /// account already; [`Error::Server`] when the CA does not want the key (`badPublicKey`,
-    /// `badSignatureAlgorithm`); [`Error::Network`].
+    /// `badSignatureAlgorithm`); [`Misbehaved::KeyNotChanged`] when it says that the key was changed and does
+    /// not know it; [`Error::Network`].
     pub async fn change_signer(&self, new_key: Arc<dyn Signer>) -> Result<(), Error> {
         let (client, session) = (self.client(), self.session());
         if session.jwk() == Some(new_key.jwk()) {
@@ -84,22 +86,22 @@ impl Account {
         let follower = Session::with_key(client.server.clone(), new_key.clone())?;
         let change = KeyChange::new(&session, &*client.directory().await?, &*new_key)?;
         let signature = new_key.sign(change.message()).await?;
-        if let Err(error) = client.run(&session, change.seal(&signature)?).await {
-            self.settle(error, new_key).await?;
-        }
+        let answer = client.run(&session, change.seal(&signature)?).await.map_err(explain);
+        self.settle(answer, new_key).await?;
         self.follow(follower);
         Ok(())
     }
 
-    /// Whether the key was changed although we hear that it was not: the server knows best.
-    async fn settle(&self, error: Error, new_key: Arc<dyn Signer>) -> Result<(), Error> {
-        let error = explain(error);
-        if !may_have_changed(&error) {
-            return Err(error);
+    /// Whether the key was changed, whatever we hear: the server's accounts know best.
+    async fn settle(&self, answer: Result<(), Error>, new_key: Arc<dyn Signer>) -> Result<(), Error> {
+        if answer.as_ref().is_err_and(|error| !may_have_changed(error)) {
+            return answer;
         }
-        match self.client().look_for_account(new_key).await {
-            Ok(Some(found)) => same_account(&found, self.url()),
-            Ok(None) | Err(_) => Err(error),
+        match (self.client().look_for_account(new_key).await, answer) {
+            (Ok(Some(found)), _) => same_account(&found, self.url()),
+            (Ok(None) | Err(_), Err(error)) => Err(error),
+            (Ok(None), Ok(())) => Err(Misbehaved::KeyNotChanged { account: self.url().to_owned() }.into()),
+            (Err(error), Ok(())) => Err(error),
         }
     }
 }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use perennial_acme::{
-    Account, AccountKey, AccountStatus, AccountUpdate, Client, Error, ExternalAccount, MacAlgorithm,
-    Misbehaved, Misuse, NewAccount, NewOrder, ProblemType, Signer as _,
+    Account, AccountKey, AccountStatus, AccountUpdate, Algorithm, Client, Error, ExternalAccount,
+    MacAlgorithm, Misbehaved, Misuse, NewAccount, NewOrder, ProblemType, Signer as _,
 };
-use perennial_core::{ReqwestClient, Retry, SecretString};
-use perennial_testkit::{World, ca::Verb};
+use perennial_core::{DomainName, ReqwestClient, Retry, SecretString};
+use perennial_testkit::{
+    World,
+    ca::Verb,
+    real::{self, Pebble, Tool},
+};
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -220,10 +224,8 @@ async fn world() -> World {
 async fn the_life_of_an_account_at_a_ca() {
     let world = world().await;
     let account = register(&world).await;
-    let order = account
-        .new_order(&NewOrder::new(["app.example.com".parse::<perennial_core::DomainName>().unwrap()]))
-        .await
-        .unwrap();
+    let order =
+        account.new_order(&NewOrder::new(["app.example.com".parse::<DomainName>().unwrap()])).await.unwrap();
     assert_eq!(
         account.orders().await.unwrap().iter().map(|url| url.as_str()).collect::<Vec<_>>(),
         [order.url()]
@@ -245,4 +247,84 @@ async fn the_life_of_an_account_at_a_ca() {
         world.ca().requests().iter().filter(|request| request.verb == Some(Verb::NewAccount)).count(),
         1
     );
+}
+
+/// The key that Pebble is told to bind accounts with.
+const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+
+#[tokio::test]
+async fn pebble_binds_finds_changes_and_gives_up_an_account() {
+    let Some(_components) = real::require(&[Tool::Pebble]) else { return };
+    let pebble = Pebble::builder().external_account("kid-1", MAC_KEY).start().await.unwrap();
+    let http = ReqwestClient::builder().root_certificates_pem(pebble.ca_pem()).build().unwrap();
+    let client = Client::builder(pebble.directory_url()).http(Arc::new(http)).build().unwrap();
+    let request = || NewAccount::new().contact("mailto:ops@example.com").agree_to_terms();
+    let error = client.register(request(), key()).await.unwrap_err();
+    assert_eq!(error, Error::Misuse(Misuse::ExternalAccountRequired));
+    for mac_key in ["c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", MAC_KEY] {
+        let customer = ExternalAccount::new("kid-1", &SecretString::new(mac_key)).unwrap();
+        let bound = client.register(request().external_account(customer), key()).await;
+        assert_eq!(bound.is_ok(), mac_key == MAC_KEY, "{bound:?}");
+    }
+
+    let customer = ExternalAccount::new("kid-1", &SecretString::new(MAC_KEY)).unwrap();
+    let old = key();
+    let account = client.register(request().external_account(customer), old.clone()).await.unwrap();
+    let error = client.find_account(key()).await.unwrap_err();
+    assert!(matches!(error, Error::Misuse(Misuse::UnknownKey { .. })), "{error}");
+    assert_eq!(client.find_account(old.clone()).await.unwrap().url(), account.url());
+    let update = AccountUpdate::new().contact("mailto:new@example.com");
+    assert_eq!(account.update(&update).await.unwrap().contact, ["mailto:new@example.com"]);
+    assert_eq!(account.refresh().await.unwrap().contact, ["mailto:new@example.com"]);
+
+    let credentials = account.credentials(old.clone()).unwrap();
+    let new = Arc::new(AccountKey::generate_with(Algorithm::Es384).unwrap());
+    let pending = credentials.with_pending_key(new.clone()).unwrap();
+    let (_, unchanged) = client.settle_key_change(&pending).await.unwrap();
+    assert!(unchanged.pending_key().is_some());
+    account.change_key(&unchanged).await.unwrap();
+    let (account, changed) = client.settle_key_change(&pending).await.unwrap();
+    assert_eq!(changed.key().jwk(), new.jwk());
+    assert!(client.find_account(old).await.is_err());
+
+    let customer = ExternalAccount::new("kid-1", &SecretString::new(MAC_KEY)).unwrap();
+    let other = client.register(request().external_account(customer), key()).await.unwrap();
+    // Pebble answers 200 here, and changes nothing.
+    let error = other.change_signer(new).await.unwrap_err();
+    assert_eq!(error, Error::Misuse(Misuse::KeyTaken { account: account.url().to_owned() }));
+
+    assert_eq!(account.deactivate().await.unwrap().status, AccountStatus::Deactivated);
+    assert!(matches!(account.refresh().await, Err(Error::Server(_))));
+}
+
+#[tokio::test]
+async fn pebble_lists_more_orders_than_fit_a_page() {
+    let Some(_components) = real::require(&[Tool::Pebble]) else { return };
+    let pebble = Pebble::builder().start().await.unwrap();
+    let account = crate::world::register(&pebble.directory_url(), pebble.ca_pem()).await;
+    let mut made = Vec::new();
+    for index in 0..7 {
+        let name: DomainName = format!("a{index}.example.com").parse().unwrap();
+        made.push(account.new_order(&NewOrder::new([name])).await.unwrap().url().to_owned());
+    }
+    let mut listed: Vec<_> = account.orders().await.unwrap().iter().map(ToString::to_string).collect();
+    assert!(account.orders_page(None).await.unwrap().next.is_some(), "Pebble has three on a page");
+    listed.sort();
+    made.sort();
+    assert_eq!(listed, made);
+}
+
+#[tokio::test]
+async fn pebble_takes_rsa_and_p384_keys_and_says_which_it_takes_instead_of_ed25519() {
+    let Some(_components) = real::require(&[Tool::Pebble]) else { return };
+    let pebble = Pebble::builder().start().await.unwrap();
+    let http = ReqwestClient::builder().root_certificates_pem(pebble.ca_pem()).build().unwrap();
+    let client = Client::builder(pebble.directory_url()).http(Arc::new(http)).build().unwrap();
+    let rsa = AccountKey::from_pem(&SecretString::new(include_str!("data/account-rsa-3072.pem"))).unwrap();
+    for key in [rsa, AccountKey::generate_with(Algorithm::Es384).unwrap()] {
+        client.register(NewAccount::new().agree_to_terms(), Arc::new(key)).await.unwrap();
+    }
+    let key = Arc::new(AccountKey::generate_with(Algorithm::EdDsa).unwrap());
+    let error = client.register(NewAccount::new().agree_to_terms(), key).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Never);
 }

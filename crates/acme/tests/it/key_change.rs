@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use perennial_acme::{
-    Account, AccountCredentials, AccountKey, Algorithm, Client, Error, Jwk, Misuse, NewAccount, ProblemType,
-    Signer, SignerError,
+    Account, AccountCredentials, AccountKey, Algorithm, Client, Error, Jwk, Misbehaved, Misuse, NewAccount,
+    ProblemType, Signer, SignerError,
 };
 use perennial_core::{HttpError, ReqwestClient, Retry};
 use perennial_testkit::{
@@ -52,12 +52,13 @@ async fn rfc8555_7_3_5_the_new_key_signs_inside_and_the_old_one_around_it() {
     stage
         .on("POST /key-change", problem(400, "badNonce"))
         .on("POST /key-change", json(200, &valid()))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(1)))
         .on("POST /order/1", json(200, &order("ready", 1)));
     let changed = movable(account.change_key(&credentials)).await.unwrap();
     assert_eq!(changed.key().jwk(), new);
     assert!(changed.pending_key().is_none());
     other.order(&format!("{HOME}/order/1")).await.unwrap();
-    assert_eq!(stage.script.requests(), 3 + 3);
+    assert_eq!(stage.script.requests(), 3 + 4);
 
     let seen = stage.script.seen();
     let outer = &seen[4];
@@ -76,7 +77,7 @@ async fn rfc8555_7_3_5_the_new_key_signs_inside_and_the_old_one_around_it() {
     let public = URL_SAFE_NO_PAD.decode(jwk(new)["x"].as_str().unwrap()).unwrap();
     UnparsedPublicKey::new(&ED25519, public).verify(input.as_bytes(), &part("signature")).unwrap();
     // All handles sign with the new key now, and know its thumbprint.
-    assert_eq!((&seen[5].protected["alg"], &seen[5].protected["kid"]), (&json!("EdDSA"), &json!(acct(1))));
+    assert_eq!((&seen[6].protected["alg"], &seen[6].protected["kid"]), (&json!("EdDSA"), &json!(acct(1))));
     assert_eq!(other.thumbprint(), new.thumbprint().to_string());
     // Once more is nothing.
     assert!(account.change_key(&credentials).await.unwrap().pending_key().is_none());
@@ -116,6 +117,20 @@ async fn a_change_that_was_not_made_leaves_the_handle_with_the_old_key() {
     stage.on("POST /key-change", problem(503, "serverInternal")).on("POST /new-account", lost());
     let error = account.change_key(&credentials).await.unwrap_err();
     assert_eq!(error.problem().unwrap().status, Some(503));
+    assert_eq!(account.thumbprint(), before);
+}
+
+#[tokio::test]
+async fn a_change_that_the_server_only_says_it_made_does_not_cost_the_old_key() {
+    let stage = Stage::new();
+    let (account, credentials) = pending(&stage).await;
+    let before = account.thumbprint();
+    stage.on("POST /key-change", reply(200, "")).on("POST /new-account", problem(400, "accountDoesNotExist"));
+    let error = account.change_key(&credentials).await.unwrap_err();
+    assert_eq!(error, Error::Misbehaved(Misbehaved::KeyNotChanged { account: acct(1) }));
+    stage.on("POST /key-change", reply(200, "")).on("POST /new-account", lost());
+    let error = account.change_key(&credentials).await.unwrap_err();
+    assert!(matches!(error, Error::Network(_)), "{error}");
     assert_eq!(account.thumbprint(), before);
 }
 

@@ -57,8 +57,8 @@ impl NewAccount {
         self
     }
 
-    /// Binds the account to a customer of the CA (RFC 8555 §7.3.4), where
-    /// [`external_account_required`](crate::Meta::external_account_required) says so or the customer wants it.
+    /// Binds the account to a customer of the CA (RFC 8555 §7.3.4), where the directory's
+    /// [`Meta`](crate::Meta) requires it or the customer wants it.
     pub fn external_account(mut self, customer: ExternalAccount) -> Self {
         self.external_account = Some(customer);
         self

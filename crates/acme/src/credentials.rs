@@ -50,8 +50,10 @@ impl AccountCredentials {
         })
     }
 
-    /// All of it as one line of JSON. The keys are PKCS#8 in base64url: characters that JSON never escapes, so
-    /// that no parser has to make a copy of them.
+    /// All of it as one line of JSON.
+    ///
+    /// The keys are PKCS#8 in base64url: characters that JSON never escapes, so that no parser has to make a
+    /// copy of them.
     #[must_use]
     pub fn to_json(&self) -> SecretString {
         let key = write_key(&self.key);

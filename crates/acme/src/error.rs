@@ -478,8 +478,8 @@ pub enum Misuse {
     },
     /// The CA has no account for the key.
     #[error(
-        "the CA at {directory} has no account for the key with the thumbprint {thumbprint}: register the key, or \
-         take the one that the account was made with"
+        "the CA at {directory} has no account for the key with the thumbprint {thumbprint}: register the key, \
+         or take the one that the account was made with"
     )]
     UnknownKey {
         /// The CA's directory.

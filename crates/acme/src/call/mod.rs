@@ -119,7 +119,7 @@ enum Payload {
     For(MakePayload),
 }
 
-type MakePayload = Box<dyn Fn(&Directory, &Session) -> Result<String, Error> + Send + Sync>;
+type MakePayload = Box<dyn Fn(&Session, &Directory) -> Result<String, Error> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -183,7 +183,7 @@ impl<T> Call<T> {
         server.check(&url)?;
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
-            Payload::For(make) => make(&directory, session)?,
+            Payload::For(make) => make(session, &directory)?,
         };
         let kid = match self.spec.credential {
             Credential::Kid => Some(session.account().ok_or(Misuse::NoAccount { verb: self.spec.verb })?),

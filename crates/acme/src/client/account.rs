@@ -179,7 +179,11 @@ impl Account {
         *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
-    pub(super) async fn run<T>(&self, call: Call<T>) -> Result<T, Error> {
+    /// Drives one call in the name of the account, for verbs of one's own choice.
+    ///
+    /// # Errors
+    /// As [`Client::run`].
+    pub async fn run<T>(&self, call: Call<T>) -> Result<T, Error> {
         self.0.client.run(&self.session(), call).await
     }
 

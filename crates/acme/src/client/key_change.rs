@@ -45,8 +45,8 @@ impl Account {
     /// ```
     ///
     /// # Errors
-    /// [`Misuse::NoPendingKey`], [`Misuse::OtherAccount`] or [`Misuse::OtherKey`] when the credentials are not
-    /// for this; otherwise as [`change_signer`](Self::change_signer).
+    /// [`Misuse::NoPendingKey`], [`Misuse::OtherAccount`] or [`Misuse::OtherKey`] when the credentials do not
+    /// fit; otherwise as [`change_signer`](Self::change_signer).
     pub async fn change_key(&self, credentials: &AccountCredentials) -> Result<AccountCredentials, Error> {
         let new_key = credentials.pending_key();
         let new_key = new_key.ok_or_else(|| Misuse::NoPendingKey { account: self.url().to_owned() })?;
@@ -120,9 +120,10 @@ impl Client {
         self.account(credentials.account_url(), credentials.key().clone())
     }
 
-    /// Takes up the account of credentials that were kept, and settles a change of its key that was begun: the
-    /// server is asked which of the two keys has the account, by the new one first (RFC 8555 §7.3.1). Without
-    /// a pending key no request is sent.
+    /// Takes up the account of credentials that were kept, and settles a change of its key that was begun.
+    ///
+    /// The server is asked which of the two keys has the account, by the new one first (RFC 8555 §7.3.1).
+    /// Without a pending key no request is sent.
     ///
     /// Keep the credentials that come back. If they still have the pending key, the change was not made:
     /// [`Account::change_key`] makes it.

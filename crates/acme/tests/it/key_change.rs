@@ -205,7 +205,8 @@ async fn credentials_of_something_else_are_refused_before_anything_is_sent() {
     let error = stage.client.restore(&foreign).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the credentials are for the CA at https://other.test/dir, and this is a client of https://ca.test/dir"
+        "the credentials are for the CA at https://other.test/dir, and this is a client of \
+         https://ca.test/dir"
     );
     let stranger = stage.client.account(&acct(1), key(Algorithm::Es256)).unwrap();
     let error = stranger.change_key(&credentials).await.unwrap_err();

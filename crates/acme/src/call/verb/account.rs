@@ -13,7 +13,7 @@ use crate::{
 /// Makes an account, or finds the one that the key has (RFC 8555 §7.3, §7.3.1).
 pub fn new_account(request: &NewAccount) -> Call<Created<AccountState>> {
     let (request, only_existing) = (request.clone(), request.is_only_existing());
-    let payload = Payload::For(Box::new(move |directory, session| {
+    let payload = Payload::For(Box::new(move |session, directory| {
         let required = directory.meta.external_account_required && !only_existing;
         if required && !request.is_bound() {
             return Err(Misuse::ExternalAccountRequired.into());

@@ -40,7 +40,7 @@ impl Settled {
 pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
     let asked = request.identifiers().to_vec();
     let (text, request) = (request.to_json(), request.clone());
-    let payload = Payload::For(Box::new(move |directory, _| {
+    let payload = Payload::For(Box::new(move |_, directory| {
         check_order(&request, directory)?;
         Ok(text.clone())
     }));

@@ -5,9 +5,9 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault,
-    Identifier, KeyError, OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault,
-    url::shown,
+    AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
+    CertificateFault, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus, Problem,
+    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -266,6 +266,14 @@ pub enum Misbehaved {
         /// The names of the answer.
         answered: String,
     },
+    /// The server said that it changed the key of an account, and does not know the new one.
+    #[error(
+        "the server says that it changed the key of account {account}, and has no account for the new key"
+    )]
+    KeyNotChanged {
+        /// The account.
+        account: String,
+    },
     /// Every nonce was refused, even those that came with the refusals.
     #[error("{url} refused {attempts} fresh nonces in a row")]
     Nonces {
@@ -273,6 +281,20 @@ pub enum Misbehaved {
         url: String,
         /// How often.
         attempts: u32,
+    },
+    /// An account was to be deactivated, and the server says that it is not.
+    #[error("the server was told to deactivate account {url} and says that it is {status}")]
+    NotDeactivated {
+        /// The account.
+        url: String,
+        /// What the server says.
+        status: AccountStatus,
+    },
+    /// The pages of a list of orders lead back to one that was read already.
+    #[error("the list of orders comes back to {url}, which was read already")]
+    OrdersLoop {
+        /// The page.
+        url: String,
     },
     /// A status that is neither what the verb asks for nor an error.
     #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
@@ -348,12 +370,15 @@ impl Misbehaved {
             | Self::Body { .. }
             | Self::Field { .. }
             | Self::Header { .. }
+            | Self::KeyNotChanged { .. }
             | Self::Nonces { .. }
+            | Self::NotDeactivated { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
             | Self::AuthorizationIdentifier { .. }
             | Self::Identifiers { .. }
+            | Self::OrdersLoop { .. }
             | Self::StrangeAuthorization { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
@@ -391,9 +416,20 @@ pub enum Misuse {
         /// The name.
         name: String,
     },
+    /// The texts of an external account cannot be used.
+    #[error("the external account {key_id:?} cannot be bound: {fault}")]
+    ExternalAccount {
+        /// Its key identifier.
+        key_id: String,
+        /// What is wrong.
+        fault: ExternalAccountFault,
+    },
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
     ExternalAccountRequired,
+    /// Account credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A setting that cannot be a header.
     #[error("{value:?} cannot be the header {header}")]
     HeaderValue {
@@ -405,6 +441,18 @@ pub enum Misuse {
     /// The account key could not be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A change of the account's key was begun, and it is not known how it ended.
+    #[error("a change of the key of account {account} is pending: settle it with Client::settle_key_change")]
+    KeyChangePending {
+        /// The account.
+        account: String,
+    },
+    /// The new key of a key change has an account already.
+    #[error("the new key has the account {account} already: change to a fresh one")]
+    KeyTaken {
+        /// The account that it has.
+        account: String,
+    },
     /// The builder lacks a part.
     #[error("the client needs {part}: give it to the builder")]
     Missing {
@@ -428,6 +476,12 @@ pub enum Misuse {
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// A change of the account's key without a new key.
+    #[error("the credentials of account {account} have no pending key: keep them with one first")]
+    NoPendingKey {
+        /// The account.
+        account: String,
+    },
     /// Something that this server has not, and others may have.
     #[error("the CA does not offer {what}")]
     NotOffered {
@@ -449,6 +503,28 @@ pub enum Misuse {
     NoRoom {
         /// The name.
         name: String,
+    },
+    /// The credentials are for another account.
+    #[error("the credentials are for account {credentials}, not for {account}")]
+    OtherAccount {
+        /// The account of the credentials.
+        credentials: String,
+        /// The account at hand.
+        account: String,
+    },
+    /// The credentials are for another CA.
+    #[error("the credentials are for the CA at {credentials}, and this is a client of {client}")]
+    OtherDirectory {
+        /// The directory of the credentials.
+        credentials: String,
+        /// The directory of the client.
+        client: String,
+    },
+    /// The key is not the account's.
+    #[error("account {account} signs with another key: give the one that it was registered or found with")]
+    OtherKey {
+        /// The account.
+        account: String,
     },
     /// A walk was told something that it did not ask for.
     #[error("the walk expects to be told {expected:?} and was told {told:?}: poll it for its next step")]
@@ -472,6 +548,12 @@ pub enum Misuse {
         /// Those that there are, with commas between.
         offered: String,
     },
+    /// The new key of a key change is the old one.
+    #[error("account {account} has that very key: change to a fresh one")]
+    SameKey {
+        /// The account.
+        account: String,
+    },
     /// The signer's signature has the wrong size, most often DER where JOSE's form is wanted.
     #[error(
         "the signer made {found} octets where a signature by {algorithm} has {expected}; if they are DER, \
@@ -492,6 +574,17 @@ pub enum Misuse {
         identifier: String,
         /// The type of the challenge.
         challenge: &'static str,
+    },
+    /// The CA has no account for the key.
+    #[error(
+        "the CA at {directory} has no account for the key with the thumbprint {thumbprint}: register the key, \
+         or take the one that the account was made with"
+    )]
+    UnknownKey {
+        /// The CA's directory.
+        directory: String,
+        /// The key's thumbprint (RFC 7638).
+        thumbprint: String,
     },
     /// A URL of the caller's that is none, or that is not trusted.
     #[error("the URL {url:?} cannot be used: {fault}")]

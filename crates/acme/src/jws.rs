@@ -75,9 +75,13 @@ impl SigningInput {
     /// Joins header and payload. The payload of a POST-as-GET is empty (RFC 8555 §6.3).
     #[must_use]
     pub fn new(header: &Header<'_>, payload: &[u8]) -> Self {
-        let header = header.to_json();
+        Self::join(&header.to_json(), payload)
+    }
+
+    /// Joins a header in JSON and a payload.
+    pub(crate) fn join(header: &str, payload: &[u8]) -> Self {
         let mut text = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 8);
-        URL_SAFE_NO_PAD.encode_string(&header, &mut text);
+        URL_SAFE_NO_PAD.encode_string(header, &mut text);
         let dot = text.len();
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(payload, &mut text);
@@ -88,6 +92,16 @@ impl SigningInput {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
+    }
+
+    /// The JWS with its signature, as a part of another JSON text.
+    pub(crate) fn to_value(&self, signature: &[u8]) -> serde_json::Value {
+        let (protected, payload) = self.text.split_at(self.dot);
+        serde_json::json!({
+            "protected": protected,
+            "payload": payload.trim_start_matches('.'),
+            "signature": URL_SAFE_NO_PAD.encode(signature),
+        })
     }
 
     /// The JWS with its signature, ready to be a request's body.

@@ -52,7 +52,7 @@
 //! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
 
 mod account;
-pub use account::{AccountState, AccountStatus, NewAccount};
+pub use account::{AccountState, AccountStatus, AccountUpdate, NewAccount, OrdersPage};
 
 mod authorization;
 pub use authorization::{AuthorizationState, AuthorizationStatus, NewAuthorization};
@@ -71,11 +71,17 @@ pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
 mod client;
 pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Flight, Order};
 
+mod credentials;
+pub use credentials::{AccountCredentials, CredentialsError};
+
 pub mod directory;
 pub use directory::{Directory, Meta};
 
 mod error;
 pub use error::{AuthorizationFailure, Deadline, Error, Misbehaved, Misuse, OrderInvalid, Refusal};
+
+mod external_account;
+pub use external_account::{ExternalAccount, ExternalAccountFault, MacAlgorithm};
 
 pub mod flow;
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use perennial_core::{Retry, Timestamp};
 use serde_json::Value;
 
@@ -107,6 +107,8 @@ pub struct Problem {
     pub instance: Option<Url>,
     /// The terms that have to be agreed to (`Link` with relation `terms-of-service`).
     pub terms_of_service: Option<String>,
+    /// The account that the new key of a key change has already: `Location` of a 409 (RFC 8555 §7.3.5).
+    pub location: Option<String>,
     /// The algorithms that the server takes, after `badSignatureAlgorithm` (RFC 8555 §6.2).
     pub algorithms: Vec<String>,
     /// When the request may come again: `Retry-After`, at most a week away.
@@ -138,6 +140,11 @@ impl Problem {
         let mut problem = Self::parse(body).unwrap_or_else(|_| Self::blank());
         problem.status = Some(status.as_u16());
         problem.retry_at = retry_after::read(headers, now, retry_after::REFUSAL_BOUNDS);
+        problem.location = headers
+            .get(LOCATION)
+            .filter(|_| status == StatusCode::CONFLICT)
+            .and_then(|value| value.to_str().ok())
+            .map(|text| printable(text, 300));
         problem.terms_of_service =
             link::references(headers, "terms-of-service").next().map(|text| printable(&text, 300));
         problem
@@ -157,6 +164,7 @@ impl Problem {
             subproblems: Vec::new(),
             instance: None,
             terms_of_service: None,
+            location: None,
             algorithms: Vec::new(),
             retry_at: None,
             unpause: None,
@@ -182,6 +190,7 @@ impl Problem {
             subproblems,
             instance: object.url("instance"),
             terms_of_service: None,
+            location: None,
             algorithms: list("algorithms")
                 .filter_map(Value::as_str)
                 .map(|text| printable(text, 64))
@@ -279,6 +288,22 @@ impl fmt::Display for Problem {
         }
         if let Some(at) = self.retry_at {
             write!(f, "; not again before {at}")?;
+        }
+        if self.kind == ProblemType::UserActionRequired {
+            self.name_the_action(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// Who has to act wants to know where (RFC 8555 §7.3.3).
+    fn name_the_action(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(terms) = &self.terms_of_service {
+            write!(f, "; agree to the terms of service at {terms}")?;
+        }
+        if let Some(page) = &self.instance {
+            write!(f, "; visit {page}")?;
         }
         Ok(())
     }
@@ -421,6 +446,34 @@ mod tests {
         assert_eq!(problem.kind, ProblemType::Unknown("https://ca.example/quota".into()));
         assert_eq!(problem.detail.as_deref(), Some("[2Jno"));
         assert_eq!(problem.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn rfc8555_7_3_3_an_action_of_the_user_is_named_with_its_links() {
+        let mut headers = HeaderMap::new();
+        let link = r#"<https://example.com/acme/terms/2017-6-02>;rel="terms-of-service""#;
+        headers.insert("link", HeaderValue::from_static(link));
+        let body = br#"{
+  "type": "urn:ietf:params:acme:error:userActionRequired",
+  "detail": "Terms of service have changed",
+  "instance": "https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+}"#;
+        let problem = Problem::from_answer(StatusCode::FORBIDDEN, &headers, body, NOON);
+        assert_eq!(
+            problem.to_string(),
+            "userActionRequired: Terms of service have changed; agree to the terms of service at \
+             https://example.com/acme/terms/2017-6-02; visit \
+             https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+        );
+    }
+
+    #[test]
+    fn only_a_conflict_names_what_is_in_the_way() {
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("https://example.com/acme/acct/7"));
+        let location = |status| Problem::from_answer(status, &headers, b"{}", NOON).location;
+        assert_eq!(location(StatusCode::CONFLICT).as_deref(), Some("https://example.com/acme/acct/7"));
+        assert_eq!(location(StatusCode::FORBIDDEN), None);
     }
 
     #[test]

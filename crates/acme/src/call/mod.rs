@@ -41,9 +41,10 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, answer_challenge, answer_challenge_with, authorization, cancel_order,
-    certificate, deactivate_authorization, directory, finalize, new_account, new_authorization, new_order,
-    order, star_certificate, wait_for_order,
+    Created, Download, KeyChange, Settled, account, answer_challenge, answer_challenge_with, authorization,
+    cancel_order, certificate, deactivate_account, deactivate_authorization, directory, finalize,
+    new_account, new_authorization, new_order, order, orders, star_certificate, update_account,
+    wait_for_order,
 };
 
 use std::fmt;
@@ -119,7 +120,7 @@ enum Credential {
 
 enum Payload {
     Fixed(String),
-    /// Depends on what the server offers, or is refused because of it.
+    /// Depends on the key, or on what the server offers, or is refused because of it.
     For(MakePayload),
 }
 

@@ -69,7 +69,7 @@ impl Challenge {
     /// [`Misbehaved::Token`] when the challenge has no usable token.
     pub fn key_authorization(&self) -> Result<KeyAuthorization, Error> {
         let thumbprint =
-            self.0.account.key_thumbprint().ok_or(Misuse::NoAccount { verb: "key authorization" })?;
+            &self.0.account.key_thumbprint().ok_or(Misuse::NoAccount { verb: "key authorization" })?;
         Ok(KeyAuthorization::new(self.token()?, thumbprint))
     }
 

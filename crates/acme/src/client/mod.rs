@@ -23,6 +23,8 @@ mod flight;
 pub use flight::Flight;
 use flight::Flights;
 
+mod key_change;
+
 mod order;
 pub use order::Order;
 
@@ -38,7 +40,7 @@ use std::{fmt, sync::Arc};
 use perennial_core::{Clock, HttpClient};
 
 use crate::{
-    CaaCheck, Directory, Error, Misuse, NewAccount, Server, Session, Signer, UrlPolicy,
+    CaaCheck, Directory, Error, Misuse, NewAccount, ProblemType, Server, Session, Signer, UrlPolicy,
     call::{self, Call, Outgoing, Progress},
 };
 
@@ -103,7 +105,27 @@ impl Client {
     pub async fn register(&self, request: NewAccount, signer: Arc<dyn Signer>) -> Result<Account, Error> {
         let session = Session::with_key(self.server.clone(), signer)?;
         let created = self.run(&session, call::new_account(&request)).await?;
-        Ok(Account::new(self.clone(), session.with_account(created.url), Some(created.state)))
+        Ok(Account::new(self.clone(), session, created.url, Some(created.state)))
+    }
+
+    /// Finds the account that a key has at this CA (RFC 8555 §7.3.1), and makes none.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownKey`] when there is none; [`Error::Server`] when the account was deactivated.
+    pub async fn find_account(&self, signer: Arc<dyn Signer>) -> Result<Account, Error> {
+        let unknown = || Misuse::UnknownKey {
+            directory: self.server.directory_url().to_string(),
+            thumbprint: signer.jwk().thumbprint().to_string(),
+        };
+        Ok(self.look_for_account(signer.clone()).await?.ok_or_else(unknown)?)
+    }
+
+    async fn look_for_account(&self, signer: Arc<dyn Signer>) -> Result<Option<Account>, Error> {
+        match self.register(NewAccount::new().only_existing(), signer).await {
+            Ok(account) => Ok(Some(account)),
+            Err(error) if error.is(&ProblemType::AccountDoesNotExist) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes up an account that was made earlier. No request is sent: whether the server still knows it shows
@@ -113,8 +135,8 @@ impl Client {
     /// [`Error::Misuse`] when the URL is not this server's, or the signer's algorithm and key do not match.
     pub fn account(&self, url: &str, signer: Arc<dyn Signer>) -> Result<Account, Error> {
         let url = self.server.readmit(url)?;
-        let session = Session::with_key(self.server.clone(), signer)?.with_account(url);
-        Ok(Account::new(self.clone(), session, None))
+        let session = Session::with_key(self.server.clone(), signer)?;
+        Ok(Account::new(self.clone(), session, url, None))
     }
 
     /// Drives a call to its end, for verbs of one's own choice.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
+mod account;
 mod batch;
 mod caa;
 mod certificate;
@@ -10,6 +11,8 @@ mod challenges;
 mod finalize;
 mod flow;
 mod issuance;
+mod key_change;
+mod keys;
 mod nonces;
 mod pebble;
 mod pki;

@@ -6,7 +6,7 @@ use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
     Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    ProblemType, RenewalInfoFailure, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -31,6 +31,9 @@ pub enum Error {
     /// The order failed: its names were not proven, or the CA gave it up.
     #[error(transparent)]
     OrderInvalid(Box<OrderInvalid>),
+    /// There is no renewal information, which costs nothing but advice.
+    #[error(transparent)]
+    RenewalInfo(Box<RenewalInfoFailure>),
     /// The server refused a request.
     #[error(transparent)]
     Server(Box<Refusal>),
@@ -50,6 +53,7 @@ impl Error {
             Self::Misuse(_) => Retry::Never,
             Self::Network(error) => error.retry(),
             Self::OrderInvalid(order) => order.retry(),
+            Self::RenewalInfo(failure) => failure.retry,
             Self::Server(refusal) => refusal.problem.retry(),
             Self::Signer(error) => error.retry(),
         }
@@ -64,12 +68,19 @@ impl Error {
                 .problem
                 .as_ref()
                 .or_else(|| order.failures.iter().find_map(|failure| failure.problem.as_ref())),
+            Self::RenewalInfo(failure) => failure.cause.problem(),
             _ => None,
         }
     }
 
     pub(crate) fn is(&self, kind: &ProblemType) -> bool {
         matches!(self, Self::Server(refusal) if refusal.problem.kind == *kind)
+    }
+}
+
+impl From<RenewalInfoFailure> for Error {
+    fn from(failure: RenewalInfoFailure) -> Self {
+        Self::RenewalInfo(Box::new(failure))
     }
 }
 
@@ -230,6 +241,14 @@ pub enum Misbehaved {
         /// How often.
         attempts: u32,
     },
+    /// A suggested window that does not end after its start.
+    #[error("the server suggests to renew between {start} and {end}, which is never")]
+    RenewalWindow {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
+    },
     /// A status that is neither what the verb asks for nor an error.
     #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
     Status {
@@ -296,6 +315,7 @@ impl Misbehaved {
             | Self::Field { .. }
             | Self::Header { .. }
             | Self::Nonces { .. }
+            | Self::RenewalWindow { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
@@ -356,6 +376,12 @@ pub enum Misuse {
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// Something that this server has not, and others may have.
+    #[error("the CA does not offer {what}")]
+    NotOffered {
+        /// What, in RFC 8555's word where there is one.
+        what: &'static str,
+    },
     /// A step that the order is not ready for.
     #[error("order {url} is {status}: {verb} comes later")]
     NotReady {

@@ -42,7 +42,7 @@ mod patience;
 mod verb;
 pub use verb::{
     Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, wait_for_order,
+    directory, finalize, new_account, new_order, order, renewal_info, wait_for_order,
 };
 
 use std::fmt;
@@ -99,6 +99,8 @@ struct Spec<T> {
 type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Sync>;
 
 enum Target {
+    /// A resource below one that a server may lack.
+    Below(fn(&Directory) -> Option<&Url>, String),
     Directory,
     Endpoint(fn(&Directory) -> &Url),
     Url(Url),
@@ -170,16 +172,24 @@ impl<T> Call<T> {
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Below(..) | Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
         let url = match &self.spec.target {
             Target::Directory => server.directory_url().clone(),
             Target::Endpoint(endpoint) => endpoint(&directory).clone(),
+            Target::Below(endpoint, segment) => {
+                let url = endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?;
+                url.below(segment).map_err(|fault| Misbehaved::url(url.as_str(), fault))?
+            }
             Target::Url(url) => url.clone(),
         };
         server.check(&url)?;
+        if self.spec.credential == Credential::None {
+            self.awaiting = Awaiting::Answer;
+            return self.plain(session, Method::GET, url);
+        }
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
             Payload::For(make) => make(&directory)?,
@@ -274,7 +284,8 @@ impl<T> Call<T> {
         nonce: Option<Nonce>,
         problem: Problem,
     ) -> Result<Progress<T>, Error> {
-        if problem.kind == ProblemType::BadNonce && self.awaiting == Awaiting::Answer {
+        let signed = self.awaiting == Awaiting::Answer && self.spec.credential != Credential::None;
+        if problem.kind == ProblemType::BadNonce && signed {
             self.refusals += 1;
             session.server().nonces.clear();
             self.reserved = nonce;

@@ -18,6 +18,8 @@ pub use challenge::Challenge;
 mod order;
 pub use order::Order;
 
+mod renewal_info;
+
 use std::{fmt, sync::Arc};
 
 use perennial_core::{Clock, HttpClient};

@@ -10,6 +10,7 @@ mod nonces;
 mod pebble;
 mod pki;
 mod polling;
+mod renewal_info;
 mod script;
 mod security;
 mod world;

@@ -15,6 +15,9 @@ pub use directory::directory;
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 
+mod renewal_info;
+pub use renewal_info::renewal_info;
+
 use http::{StatusCode, header::LOCATION};
 
 use super::{Answer, Credential, Payload, Reading, Spec, Target};

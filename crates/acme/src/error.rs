@@ -361,6 +361,18 @@ pub enum Misuse {
     /// The account key could not be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A certificate that was to be revoked with a key that is not its own.
+    #[error(
+        "the key with the thumbprint {given} is not the certificate's{}: sign with the certificate's own key, or \
+         revoke it in the name of the account",
+        found.as_ref().map(|found| format!(", which has the thumbprint {found}")).unwrap_or_default()
+    )]
+    KeyOfOtherCertificate {
+        /// The thumbprint of the certificate's key (RFC 7638); `None` when it cannot be read.
+        found: Option<String>,
+        /// The thumbprint of the signer's key.
+        given: String,
+    },
     /// The builder lacks a part.
     #[error("the client needs {part}: give it to the builder")]
     Missing {

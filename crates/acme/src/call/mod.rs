@@ -42,7 +42,8 @@ mod patience;
 mod verb;
 pub use verb::{
     Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, renewal_info, wait_for_order,
+    directory, finalize, new_account, new_order, order, renewal_info, revoke_certificate,
+    revoke_certificate_by_key, wait_for_order,
 };
 
 use std::fmt;
@@ -103,6 +104,8 @@ enum Target {
     Below(fn(&Directory) -> Option<&Url>, String),
     Directory,
     Endpoint(fn(&Directory) -> &Url),
+    /// One that a server may lack.
+    Optional(fn(&Directory) -> Option<&Url>),
     Url(Url),
 }
 
@@ -172,7 +175,9 @@ impl<T> Call<T> {
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Below(..) | Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Below(..) | Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => {
+                    Awaiting::Directory
+                }
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
@@ -182,6 +187,9 @@ impl<T> Call<T> {
             Target::Below(endpoint, segment) => {
                 let url = endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?;
                 url.below(segment).map_err(|fault| Misbehaved::url(url.as_str(), fault))?
+            }
+            Target::Optional(endpoint) => {
+                endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?.clone()
             }
             Target::Url(url) => url.clone(),
         };

@@ -20,6 +20,8 @@ pub use order::Order;
 
 mod renewal_info;
 
+mod revocation;
+
 use std::{fmt, sync::Arc};
 
 use perennial_core::{Clock, HttpClient};

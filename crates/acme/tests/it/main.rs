@@ -11,6 +11,7 @@ mod pebble;
 mod pki;
 mod polling;
 mod renewal_info;
+mod revocation;
 mod script;
 mod security;
 mod world;

@@ -18,6 +18,9 @@ pub use order::{Settled, finalize, new_order, order, wait_for_order};
 mod renewal_info;
 pub use renewal_info::renewal_info;
 
+mod revocation;
+pub use revocation::{revoke_certificate, revoke_certificate_by_key};
+
 use http::{StatusCode, header::LOCATION};
 
 use super::{Answer, Credential, Payload, Reading, Spec, Target};

@@ -7,7 +7,7 @@ use perennial_core::{HttpError, Retry, Timestamp};
 use crate::{
     AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
     CertificateFault, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    ProblemType, RenewalInfoFailure, SignerError, UrlFault, challenge::TokenFault, url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -35,6 +35,9 @@ pub enum Error {
     /// The order failed: its names were not proven, or the CA gave it up.
     #[error(transparent)]
     OrderInvalid(Box<OrderInvalid>),
+    /// There is no renewal information, which costs nothing but advice.
+    #[error(transparent)]
+    RenewalInfo(Box<RenewalInfoFailure>),
     /// The server refused a request.
     #[error(transparent)]
     Server(Box<Refusal>),
@@ -54,6 +57,7 @@ impl Error {
             Self::CaaForbids(_) | Self::Misuse(_) => Retry::Never,
             Self::Network(error) => error.retry(),
             Self::OrderInvalid(order) => order.retry(),
+            Self::RenewalInfo(failure) => failure.retry,
             Self::Server(refusal) => refusal.problem.retry(),
             Self::Signer(error) => error.retry(),
         }
@@ -68,12 +72,19 @@ impl Error {
                 .problem
                 .as_ref()
                 .or_else(|| order.failures.iter().find_map(|failure| failure.problem.as_ref())),
+            Self::RenewalInfo(failure) => failure.cause.problem(),
             _ => None,
         }
     }
 
     pub(crate) fn is(&self, kind: &ProblemType) -> bool {
         matches!(self, Self::Server(refusal) if refusal.problem.kind == *kind)
+    }
+}
+
+impl From<RenewalInfoFailure> for Error {
+    fn from(failure: RenewalInfoFailure) -> Self {
+        Self::RenewalInfo(Box::new(failure))
     }
 }
 
@@ -296,6 +307,14 @@ pub enum Misbehaved {
         /// The page.
         url: String,
     },
+    /// A suggested window that does not end after its start.
+    #[error("the server suggests to renew between {start} and {end}, which is never")]
+    RenewalWindow {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
+    },
     /// A status that is neither what the verb asks for nor an error.
     #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
     Status {
@@ -373,6 +392,7 @@ impl Misbehaved {
             | Self::KeyNotChanged { .. }
             | Self::Nonces { .. }
             | Self::NotDeactivated { .. }
+            | Self::RenewalWindow { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
@@ -446,6 +466,18 @@ pub enum Misuse {
     KeyChangePending {
         /// The account.
         account: String,
+    },
+    /// A certificate that was to be revoked with a key that is not its own.
+    #[error(
+        "the key with the thumbprint {given} is not the certificate's{}: sign with the certificate's own key, or \
+         revoke it in the name of the account",
+        found.as_ref().map(|found| format!(", which has the thumbprint {found}")).unwrap_or_default()
+    )]
+    KeyOfOtherCertificate {
+        /// The thumbprint of the certificate's key (RFC 7638); `None` when it cannot be read.
+        found: Option<String>,
+        /// The thumbprint of the signer's key.
+        given: String,
     },
     /// The new key of a key change has an account already.
     #[error("the new key has the account {account} already: change to a fresh one")]

@@ -48,7 +48,9 @@
 //! | [`directory`] | RFC 8555 §7.1.1 |
 //! | [`challenge`] | RFC 8555 §8 |
 //! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
+//! | [`RenewalInfo`] | RFC 9773 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
+//! | [`Revocation`] | RFC 8555 §7.6 |
 //! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
 
 mod account;
@@ -111,9 +113,12 @@ mod problem;
 pub use problem::{Problem, ProblemType, RateLimit};
 
 mod renewal_info;
-pub use renewal_info::{CertificateId, CertificateIdError};
+pub use renewal_info::{CertificateId, CertificateIdError, RenewalInfo, RenewalInfoFailure, RenewalWindow};
 
 pub mod retry_after;
+
+mod revocation;
+pub use revocation::{Revocation, RevocationReason, RevocationReasonError, Revoked};
 
 mod session;
 pub use session::{Server, Session};

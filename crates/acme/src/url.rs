@@ -72,6 +72,18 @@ impl Url {
         Self::parse(&format!("{scheme}://{authority}{reference}"))
     }
 
+    /// A resource below this one, by the segment of its path: with one slash between, whether this URL ends in
+    /// one or not, and before a query if there is one. The segment has to be fit for a path.
+    pub(crate) fn below(&self, segment: &str) -> Result<Self, UrlFault> {
+        let (path, query) =
+            self.0.split_once('?').map_or((&*self.0, None), |(path, query)| (path, Some(query)));
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match query {
+            Some(query) => Self::parse(&format!("{path}/{segment}?{query}")),
+            None => Self::parse(&format!("{path}/{segment}")),
+        }
+    }
+
     /// Scheme, host and port: what RFC 6454 §4 calls the origin.
     fn origin(&self) -> Option<(String, String, u16)> {
         let uri = self.to_uri().ok()?;
@@ -250,6 +262,17 @@ mod tests {
         assert_eq!(here.join("https://ca.example/o").unwrap().as_str(), "https://ca.example/o");
         assert!(here.join("//evil.example/o").is_err());
         assert!(here.join("order/7").is_err());
+    }
+
+    #[test]
+    fn a_resource_below_another_has_one_slash_before_its_name() {
+        let below = |text| url(text).below("aYhb.AIdl").unwrap().to_string();
+        assert_eq!(below("https://ca.example/renewal-info"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/renewal-info/"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example"), "https://ca.example/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/ari?tenant=1"), "https://ca.example/ari/aYhb.AIdl?tenant=1");
+        let long = "a".repeat(MAX_URL);
+        assert_eq!(url("https://ca.example/").below(&long), Err(UrlFault::TooLong { length: 2067 }));
     }
 
     proptest! {

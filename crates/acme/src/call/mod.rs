@@ -43,8 +43,8 @@ mod verb;
 pub use verb::{
     Created, Download, KeyChange, Settled, account, answer_challenge, answer_challenge_with, authorization,
     cancel_order, certificate, deactivate_account, deactivate_authorization, directory, finalize,
-    new_account, new_authorization, new_order, order, orders, star_certificate, update_account,
-    wait_for_order,
+    new_account, new_authorization, new_order, order, orders, renewal_info, revoke_certificate,
+    revoke_certificate_by_key, star_certificate, update_account, wait_for_order,
 };
 
 use std::fmt;
@@ -103,6 +103,8 @@ struct Spec<T> {
 type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Sync>;
 
 enum Target {
+    /// A resource below one that a server may lack.
+    Below(fn(&Directory) -> Option<&Url>, String),
     Directory,
     Endpoint(fn(&Directory) -> &Url),
     /// One that a server may lack.
@@ -181,8 +183,11 @@ impl<T> Call<T> {
         Call { spec, awaiting, reserved, refusals, looks, url }
     }
 
-    /// Sets a nonce of the pool aside for this call; whether it has one now.
+    /// Sets a nonce of the pool aside for this call; whether it has all that it needs now.
     pub(crate) fn reserve(&mut self, server: &Server, now: Timestamp) -> bool {
+        if self.spec.credential == Credential::None {
+            return true;
+        }
         self.reserved = self.reserved.take().or_else(|| server.nonces.take(now));
         self.reserved.is_some()
     }
@@ -217,19 +222,29 @@ impl<T> Call<T> {
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Below(..) | Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => {
+                    Awaiting::Directory
+                }
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
         let url = match &self.spec.target {
             Target::Directory => server.directory_url().clone(),
             Target::Endpoint(endpoint) => endpoint(&directory).clone(),
+            Target::Below(endpoint, segment) => {
+                let url = endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?;
+                url.below(segment).map_err(|fault| Misbehaved::url(url.as_str(), fault))?
+            }
             Target::Optional(endpoint) => {
                 endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?.clone()
             }
             Target::Url(url) => url.clone(),
         };
         server.check(&url)?;
+        if self.spec.credential == Credential::None {
+            self.awaiting = Awaiting::Answer;
+            return self.plain(session, Method::GET, url);
+        }
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
             Payload::For(make) => make(session, &directory)?,
@@ -324,7 +339,8 @@ impl<T> Call<T> {
         nonce: Option<Nonce>,
         problem: Problem,
     ) -> Result<Progress<T>, Error> {
-        if problem.kind == ProblemType::BadNonce && self.awaiting == Awaiting::Answer {
+        let signed = self.awaiting == Awaiting::Answer && self.spec.credential != Credential::None;
+        if problem.kind == ProblemType::BadNonce && signed {
             self.refusals += 1;
             session.server().nonces.clear();
             self.reserved = nonce;

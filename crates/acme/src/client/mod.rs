@@ -28,6 +28,10 @@ mod key_change;
 mod order;
 pub use order::Order;
 
+mod renewal_info;
+
+mod revocation;
+
 mod star;
 
 #[cfg(feature = "rcgen")]

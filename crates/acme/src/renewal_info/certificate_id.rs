@@ -9,7 +9,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use crate::{certificate::authority_key_id, text::printable};
 
-/// What a certificate is called when its CA is asked for renewal information, and when
+/// What a certificate is called when its CA is asked for [renewal information](crate::RenewalInfo), and when
 /// an order says which certificate it replaces: the issuer's key and the serial number.
 ///
 /// It is made from the certificate's own bytes: a serial number that went through an integer loses its sign

@@ -79,6 +79,19 @@ pub(crate) async fn register(directory_url: &str, https_root_pem: &str) -> Accou
     client.register(NewAccount::new().agree_to_terms(), key).await.unwrap()
 }
 
+/// An account, and an order of its for that name that is ready.
+pub(crate) async fn ready_order(world: &World, name: &str) -> (Account, Order) {
+    let account = register(world.ca().directory_url(), world.ca().https_root_pem()).await;
+    let name: DomainName = name.parse().unwrap();
+    let order = account.new_order(&NewOrder::new([name])).await.unwrap();
+    let challenge = order.authorizations().await.unwrap().remove(0).dns01().unwrap();
+    let (at, value) = (challenge.dns01_record_name().unwrap(), challenge.dns01_value().unwrap());
+    world.zone().add(at.as_str(), Data::txt(value)).unwrap();
+    challenge.answer().await.unwrap();
+    order.wait_ready(soon()).await.unwrap();
+    (account, order)
+}
+
 /// Far enough for a machine that is busy with other tests.
 pub(crate) fn soon() -> Timestamp {
     SystemClock::new().now() + Duration::from_secs(120)

@@ -20,6 +20,12 @@ pub use key_change::KeyChange;
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 
+mod renewal_info;
+pub use renewal_info::renewal_info;
+
+mod revocation;
+pub use revocation::{revoke_certificate, revoke_certificate_by_key};
+
 mod star;
 pub use star::{cancel_order, star_certificate};
 

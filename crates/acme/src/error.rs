@@ -6,7 +6,9 @@ use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
     Algorithm, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault, Identifier, KeyError,
-    OrderStatus, Problem, ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    OrderStatus, Problem, ProblemType, SignerError, UrlFault,
+    challenge::{TokenFault, dns_persist01::RecordFault},
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -185,6 +187,19 @@ impl fmt::Display for AuthorizationFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misbehaved {
+    /// A dns-persist-01 challenge names another account than the one that it is for.
+    #[error(
+        "challenge {url} wants a record for the account {found:?} where ours is {account}: it would give the \
+         name away"
+    )]
+    AccountUri {
+        /// The challenge.
+        url: String,
+        /// The account that it names.
+        found: String,
+        /// Ours.
+        account: String,
+    },
     /// An alternate chain is for another certificate.
     #[error("the alternate chain at {url} is for another certificate than the default one")]
     AlternateLeaf {
@@ -232,6 +247,12 @@ pub enum Misbehaved {
         asked: String,
         /// The names of the answer.
         answered: String,
+    },
+    /// A name of the CA that the challenge has and the directory has not, or the other way round.
+    #[error("the CA names itself {name} in its challenge or its directory, and not in the other")]
+    IssuerDomainName {
+        /// The name.
+        name: String,
     },
     /// Every nonce was refused, even those that came with the refusals.
     #[error("{url} refused {attempts} fresh nonces in a row")]
@@ -309,9 +330,11 @@ impl Misbehaved {
             | Self::Nonces { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
-            Self::AlternateLeaf { .. }
+            Self::AccountUri { .. }
+            | Self::AlternateLeaf { .. }
             | Self::AuthorizationIdentifier { .. }
             | Self::Identifiers { .. }
+            | Self::IssuerDomainName { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
             | Self::Url { .. } => Retry::Never,
@@ -342,6 +365,9 @@ pub enum Misuse {
         /// What it was taken for.
         wanted: &'static str,
     },
+    /// An account that no record of dns-persist-01 can hold.
+    #[error("no dns-persist-01 record can be made: {0}")]
+    DnsPersistRecord(RecordFault),
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
     ExternalAccountRequired,

@@ -138,6 +138,10 @@ impl Challenge {
         Ok(self.key_authorization()?.as_str().to_owned())
     }
 
+    pub(super) fn account(&self) -> &Account {
+        &self.0.account
+    }
+
     pub(super) fn dns_name(&self) -> Result<&DomainName, Misuse> {
         self.0.identifier.dns().ok_or_else(|| self.no_dns_name())
     }

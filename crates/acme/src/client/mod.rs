@@ -15,6 +15,8 @@ mod caa;
 mod challenge;
 pub use challenge::Challenge;
 
+mod dns_persist01;
+
 mod order;
 pub use order::Order;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use async_trait::async_trait;
 use perennial_core::DomainName;
 
-use crate::{ChallengeKind, Identifier, Meta, text::printable};
+use crate::{ChallengeKind, Identifier, Meta, challenge::onion_csr01::is_onion, text::printable};
 
 /// Says whether CAA records let a CA issue.
 ///
@@ -121,7 +121,7 @@ pub(crate) fn questions(
     methods: &[ChallengeKind],
 ) -> Vec<CaaQuestion> {
     let names = identifiers.iter().filter_map(Identifier::dns);
-    let names = names.filter(|name| name.labels().next_back() != Some("onion"));
+    let names = names.filter(|name| !is_onion(name));
     names
         .map(|name| CaaQuestion {
             identities: meta.caa_identities.clone(),

@@ -60,6 +60,9 @@ pub struct Meta {
     pub subdomain_auth_allowed: Option<bool>,
     /// How the server renews certificates by itself (STAR, RFC 8739 §3.2); `None` when it does not.
     pub auto_renewal: Option<AutoRenewalPolicy>,
+    /// Whether a request that finalizes an order for an onion service has to bring the service's CAA records
+    /// (RFC 9799 §6.4.1).
+    pub in_band_onion_caa_required: bool,
     /// The names of the CA for records of dns-persist-01 (draft-ietf-acme-dns-persist-02), at most ten.
     pub issuer_domain_names: Vec<DomainName>,
     /// What hashed accounts begin with in records of dns-persist-01 (draft-ietf-acme-dns-persist-02).
@@ -125,6 +128,10 @@ impl Meta {
             auto_renewal: meta
                 .object("directory's auto-renewal", "auto-renewal")
                 .and_then(|policy| AutoRenewalPolicy::read(&policy)),
+            // RFC 9799 has one name for it in §6.4.1, and another in its registry (§7.3).
+            in_band_onion_caa_required: ["inBandOnionCAARequired", "onionCAARequired"]
+                .iter()
+                .any(|field| meta.flag(field).unwrap_or(false)),
             issuer_domain_names: meta
                 .value("issuerDomainNames")
                 .and_then(issuer_domain_names)
@@ -211,6 +218,9 @@ mod tests {
         assert_eq!(full.subdomain_auth_allowed, Some(true));
         assert!(full.auto_renewal.unwrap().allow_certificate_get);
         assert_eq!(full.issuer_domain_names.len(), 1);
+        assert!(!full.in_band_onion_caa_required);
+        assert!(meta(r#""inBandOnionCAARequired": true"#).in_band_onion_caa_required);
+        assert!(meta(r#""onionCAARequired": true"#).in_band_onion_caa_required);
         assert_eq!(full.account_hash_prefix.unwrap().as_str(), "https://ca.example/account-hash/");
         let garbled = meta(
             r#""subdomainAuthAllowed": "yes", "issuerDomainNames": ["CA.example"], "auto-renewal": {},

@@ -7,7 +7,7 @@ use perennial_core::{HttpError, Retry, Timestamp};
 use crate::{
     Algorithm, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault, Identifier, KeyError,
     OrderStatus, Problem, ProblemType, SignerError, UrlFault,
-    challenge::{TokenFault, dns_persist01::RecordFault},
+    challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
     url::shown,
 };
 
@@ -426,6 +426,14 @@ pub enum Misuse {
     NoRoom {
         /// The name.
         name: String,
+    },
+    /// A name that ends in `.onion` and is not one of a service.
+    #[error("{name} is no name of an onion service: {fault}")]
+    OnionName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        fault: OnionFault,
     },
     /// The answer to a challenge is no JSON object.
     #[error("the payload for the challenge is no JSON object: {reason}")]

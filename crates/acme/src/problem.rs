@@ -14,8 +14,8 @@ use crate::{
 open_enum! {
     /// The type of a problem, without the `urn:ietf:params:acme:error:` in front.
     ///
-    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4) and of profiles; the registry is
-    /// open. A type outside
+    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4), of onion services (RFC 9799 §7.2)
+    /// and of profiles; the registry is open. A type outside
     /// that name space is kept whole.
     pub enum ProblemType {
         /// The account does not exist.
@@ -60,6 +60,8 @@ open_enum! {
         InvalidProfile => "invalidProfile",
         /// The request is malformed.
         Malformed => "malformed",
+        /// The CA wants the CAA records of an onion service with the request to finalize.
+        OnionCaaRequired => "onionCAARequired",
         /// An order that is not ready was to be finalized.
         OrderNotReady => "orderNotReady",
         /// Too many requests.

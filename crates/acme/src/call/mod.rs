@@ -42,8 +42,8 @@ mod patience;
 mod verb;
 pub use verb::{
     Created, Download, Settled, answer_challenge, answer_challenge_with, authorization, cancel_order,
-    certificate, deactivate_authorization, directory, finalize, new_account, new_authorization, new_order,
-    order, star_certificate, wait_for_order,
+    certificate, deactivate_authorization, directory, finalize, finalize_onion, new_account,
+    new_authorization, new_order, order, star_certificate, wait_for_order,
 };
 
 use std::fmt;

@@ -4,6 +4,7 @@ pub mod dns01;
 pub mod dns_account01;
 pub mod dns_persist01;
 pub mod http01;
+pub mod onion_csr01;
 pub mod tls_alpn01;
 
 use std::fmt;

@@ -17,6 +17,8 @@ pub use challenge::Challenge;
 
 mod dns_persist01;
 
+mod onion;
+
 mod order;
 pub use order::Order;
 

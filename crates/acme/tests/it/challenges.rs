@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use perennial_acme::{
     Account, AccountKey, Authorization, Challenge, ChallengeKind, Error, Misbehaved, Misuse, NewAccount,
-    challenge::dns_persist01::Draft,
+    OnionCaa, OrderStatus,
+    challenge::{dns_persist01::Draft, onion_csr01},
 };
-use perennial_core::Retry;
+use perennial_core::{DomainName, Retry};
 use serde_json::{Value, json};
 
-use crate::script::{HOME, Stage, TOKEN, acct, directory, json, order, reply};
+use crate::script::{HOME, NOON, Stage, TOKEN, acct, directory, json, order, reply};
 
 /// An account, and the authorization of `example.org`, or of what `change` makes of it, with one challenge of
 /// each kind.
@@ -139,6 +140,44 @@ async fn draft_dns_persist_02_needs_a_prefix_and_an_issuer_that_the_directory_kn
     let (_, challenge) = persistent(&stage, json!({ "caaIdentities": ["other.test"] }), &fields).await;
     let error = challenge.dns_persist01_record(Draft::V02).await.unwrap_err();
     assert_eq!(error, Error::Misbehaved(Misbehaved::IssuerDomainName { name: "ca.test".to_owned() }));
+}
+
+#[tokio::test]
+async fn rfc9799_3_2_an_onion_service_answers_with_a_signing_request() {
+    let stage = Stage::new();
+    let address = "bbcweb3hytmzhn5d532owbu6oqadra5z3ar726vq5kgwwn6aucdccrad.onion";
+    let (_, authorization) = offered(&stage, |authorization| {
+        authorization["identifier"]["value"] = json!(address);
+        authorization["challenges"] = json!([
+            { "type": "onion-csr-01", "url": format!("{HOME}/chall/onion"), "nonce": "bI6/MRqV4gw=" },
+        ]);
+    })
+    .await;
+    let challenge = authorization.challenge(&ChallengeKind::OnionCsr01).unwrap();
+    assert_eq!(onion_csr01::nonce(challenge.state()).unwrap().len(), 8);
+    assert!(onion_csr01::service_key(challenge.identifier().dns().unwrap()).is_ok());
+    let valid = json!({ "type": "onion-csr-01", "url": challenge.url(), "status": "valid" });
+    stage.on("POST /chall/onion", json(200, &valid));
+    challenge.answer_with(&onion_csr01::payload(b"\x30\x03")).await.unwrap();
+    stage.script.requests();
+    assert_eq!(stage.script.seen().last().unwrap().payload, r#"{"csr":"MAM"}"#);
+}
+
+#[tokio::test]
+async fn rfc9799_6_4_an_order_is_finalized_with_the_caa_records_of_its_onion_services() {
+    let stage = Stage::new();
+    let ready = stage.order("ready").await;
+    let address: DomainName =
+        "5anebu2glyc235wbbop3m2ukzlaptpkq333vdtdvcjpigyb7x2i2m2qd.onion".parse().unwrap();
+    let records = OnionCaa::new(address.clone(), None, NOON).signed(&[0; 64]);
+    stage.on("POST /order/1/finalize", json(200, &order("processing", 1)));
+    let state = ready.finalize_onion(b"\x30\x03", std::slice::from_ref(&records)).await.unwrap();
+    assert_eq!(state.status, OrderStatus::Processing);
+    let sent: Value = serde_json::from_str(&stage.script.seen().last().unwrap().payload).unwrap();
+    assert_eq!(sent["csr"], json!("MAM"));
+    assert_eq!(sent["onionCAA"][address.as_str()]["expiry"], json!(NOON.unix()));
+    let again = ready.finalize_onion(b"\x30\x03", &[records]).await.unwrap_err();
+    assert!(matches!(again, Error::Misuse(Misuse::NotReady { .. })), "it is sent once");
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ pub use certificate::{Download, certificate};
 mod directory;
 pub use directory::directory;
 
+mod onion;
+pub use onion::finalize_onion;
+
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 

@@ -55,8 +55,8 @@ pub struct Meta {
     pub external_account_required: bool,
     /// The certificate profiles that an order may ask for, each with its description.
     pub profiles: BTreeMap<String, String>,
-    /// Whether an authorization may count for the names below (RFC 9444 §4.4); `None` when the server does not
-    /// say, which means neither yes nor no.
+    /// Whether an authorization may count for the names below (RFC 9444 §4.4); `None` when the server does
+    /// not say, which means neither yes nor no.
     pub subdomain_auth_allowed: Option<bool>,
     /// How the server renews certificates by itself (STAR, RFC 8739 §3.2); `None` when it does not.
     pub auto_renewal: Option<AutoRenewalPolicy>,

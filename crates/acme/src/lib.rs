@@ -45,7 +45,7 @@
 //! | module | RFC |
 //! |---|---|
 //! | [`directory`] | RFC 8555 §7.1.1 |
-//! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, drafts of dns-account-01 and dns-persist-01 |
+//! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, two drafts |
 //! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
 //! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |

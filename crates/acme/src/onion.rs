@@ -1,7 +1,7 @@
 //! CAA records of onion services, told to the CA by their owner (RFC 9799 §6.4).
 //!
-//! They stand in the service's descriptor. A CA that does not read descriptors wants them with the request that
-//! finalizes the order, signed by the service's key.
+//! They stand in the service's descriptor. A CA that does not read descriptors wants them with the request
+//! that finalizes the order, signed by the service's key.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use perennial_core::{DomainName, Timestamp};
@@ -28,8 +28,8 @@ pub struct OnionCaa {
 }
 
 impl OnionCaa {
-    /// The record set of a name, each record on a line as the descriptor has it, or `None` when there is none;
-    /// and until when the CA may rely on it: eight hours ahead at most, RFC 9799 §6.4 advises.
+    /// The record set of a name, each record on a line as the descriptor has it, or `None` when there is
+    /// none; and until when the CA may rely on it: eight hours ahead at most, RFC 9799 §6.4 advises.
     #[must_use]
     pub const fn new(name: DomainName, caa: Option<String>, expiry: Timestamp) -> Self {
         Self { name, caa, expiry }

@@ -98,8 +98,8 @@ impl NewOrder {
         self
     }
 
-    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with that
-    /// (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
+    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with
+    /// that (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
     ///
     /// ```
     /// use perennial_acme::NewOrder;
@@ -118,8 +118,8 @@ impl NewOrder {
         self
     }
 
-    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has no
-    /// [`validity`](Self::validity). Default: one certificate.
+    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has
+    /// no [`validity`](Self::validity). Default: one certificate.
     pub fn auto_renewal(mut self, renewal: AutoRenewal) -> Self {
         self.auto_renewal = Some(renewal);
         self
@@ -373,8 +373,8 @@ mod tests {
         let error = check("facebookcorewwwi.onion").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "facebookcorewwwi.onion is no name of an onion service: its address has 16 characters, one of version 3 \
-             has 56"
+            "facebookcorewwwi.onion is no name of an onion service: its address has 16 characters, one of \
+             version 3 has 56"
         );
     }
 

@@ -1,12 +1,12 @@
 //! onion-csr-01 (RFC 9799 §3.2): a signing request by the key of an onion service.
 //!
-//! A name that ends in `.onion` holds the public key of its service. The proof is a signing request of one's own
-//! making, signed by that key, with a nonce of the CA and one of the applicant as attributes (Baseline
-//! Requirements, appendix B). It is not the request that finalizes the order, and it goes to the CA as the answer
-//! itself: nothing has to be reachable. There is no token.
+//! A name that ends in `.onion` holds the public key of its service. The proof is a signing request of one's
+//! own making, signed by that key, with a nonce of the CA and one of the applicant as attributes (Baseline
+//! Requirements, appendix B). It is not the request that finalizes the order, and it goes to the CA as the
+//! answer itself: nothing has to be reachable. There is no token.
 //!
-//! This module reads the challenge, writes the attributes and the answer; the signing request is the caller's,
-//! who has the key.
+//! This module reads the challenge, writes the attributes and the answer; the signing request is the
+//! caller's, who has the key.
 //!
 //! ```
 //! use perennial_acme::challenge::onion_csr01;
@@ -35,8 +35,8 @@ use crate::{ChallengeState, Misbehaved};
 /// The object identifier of the attribute with the CA's nonce, `cabf-caSigningNonce`.
 pub const CA_SIGNING_NONCE: &[u64] = &[2, 23, 140, 41];
 
-/// The object identifier of the attribute with the applicant's nonce, `cabf-applicantSigningNonce`: eight random
-/// octets at least, new for each request.
+/// The object identifier of the attribute with the applicant's nonce, `cabf-applicantSigningNonce`: eight
+/// random octets at least, new for each request.
 pub const APPLICANT_SIGNING_NONCE: &[u64] = &[2, 23, 140, 42];
 
 /// The CA's nonce, for the attribute [`CA_SIGNING_NONCE`]: decoded, as RFC 9799 §3.2 wants it there.
@@ -60,8 +60,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The Ed25519 key by which the CA will come to a service that lets in known clients only (RFC 9799 §4); any
-/// challenge for an onion service may have one. Let it in, publish the descriptor, and wait some minutes before
-/// the challenge is answered.
+/// challenge for an onion service may have one. Let it in, publish the descriptor, and wait some minutes
+/// before the challenge is answered.
 #[must_use]
 pub fn auth_key(challenge: &ChallengeState) -> Option<[u8; 32]> {
     let key = challenge.value("authKey")?.as_object()?;
@@ -96,8 +96,8 @@ pub fn payload(csr_der: &[u8]) -> String {
     json!({ "csr": URL_SAFE_NO_PAD.encode(csr_der) }).to_string()
 }
 
-/// The Ed25519 key of the service that a name leads to, and by which the signing request has to be signed. The
-/// name may have labels in front of the service's.
+/// The Ed25519 key of the service that a name leads to, and by which the signing request has to be signed.
+/// The name may have labels in front of the service's.
 ///
 /// # Errors
 /// [`OnionFault`] when it is no name of a version 3 service. The name's checksum is not verified: that takes
@@ -252,7 +252,8 @@ mod tests {
         #[test]
         fn no_name_and_no_challenge_panics(label in "[a-z2-7]{56}|[a-z0-9]{1,60}", text in ".{0,40}") {
             let _ = service_key(&name(&format!("{label}.onion")));
-            let challenge = challenge(&json!({ "nonce": text, "authKey": { "kty": "OKP", "crv": "Ed25519", "x": text } }));
+            let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": text });
+            let challenge = challenge(&json!({ "nonce": text, "authKey": key }));
             let _ = (nonce(&challenge), auth_key(&challenge));
         }
     }

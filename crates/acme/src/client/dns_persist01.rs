@@ -21,15 +21,15 @@ impl Challenge {
         dns_persist01::record_name(name).map_err(|_| Misuse::NoRoom { name: name.to_string() }.into())
     }
 
-    /// The record that lets this account have certificates for the name, in the words of that revision: for the
-    /// first of the CA's names, for the name alone, and without end. Widen or narrow it before it is published.
-    /// Look whether it is there already: it stays from one order to the next.
+    /// The record that lets this account have certificates for the name, in the words of that revision: for
+    /// the first of the CA's names, for the name alone, and without end. Widen or narrow it before it is
+    /// published. Look whether it is there already: it stays from one order to the next.
     ///
     /// # Errors
-    /// [`Misuse::ChallengeKind`] for another kind or a name that is no DNS name; [`Error::Misbehaved`] when the
-    /// challenge does not speak that revision, contradicts the directory, or names another account than ours:
-    /// such a record would give the name away. [`Misuse::NotOffered`] when the revision needs a hash and the
-    /// directory has no prefix for it.
+    /// [`Misuse::ChallengeKind`] for another kind or a name that is no DNS name; [`Error::Misbehaved`] when
+    /// the challenge does not speak that revision, contradicts the directory, or names another account than
+    /// ours: such a record would give the name away. [`Misuse::NotOffered`] when the revision needs a hash
+    /// and the directory has no prefix for it.
     pub async fn dns_persist01_record(&self, draft: Draft) -> Result<Record, Error> {
         self.require(&ChallengeKind::DnsPersist01, "dns-persist-01")?;
         let (name, offer) = (self.dns_name()?, Offer::read(self.state(), draft)?);

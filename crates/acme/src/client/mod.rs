@@ -171,8 +171,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is not
-    /// sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
+    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is
+    /// not sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
     pub fn caa_check(mut self, check: Arc<dyn CaaCheck>) -> Self {
         self.caa = Some(check);
         self

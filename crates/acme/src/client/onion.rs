@@ -4,15 +4,15 @@ use super::Order;
 use crate::{Error, OrderState, OrderStatus, SignedOnionCaa, call};
 
 impl Order {
-    /// Sends the certificate signing request, in DER, and with it the CAA records of the order's onion services,
-    /// to a CA that wants them so ([`Meta`](crate::Meta::in_band_onion_caa_required)). Then
+    /// Sends the certificate signing request, in DER, and with it the CAA records of the order's onion
+    /// services, to a CA that wants them so ([`Meta`](crate::Meta::in_band_onion_caa_required)). Then
     /// [`wait_valid`](Self::wait_valid), which also says why an order failed.
     ///
     /// It is sent once: after a lost answer, [`refresh`](Self::refresh) says what has become of the order.
     ///
     /// # Errors
-    /// [`Error::Misuse`] unless the order is known to be ready, and nothing is sent; [`Error::Server`] when the
-    /// request or the records are refused.
+    /// [`Error::Misuse`] unless the order is known to be ready, and nothing is sent; [`Error::Server`] when
+    /// the request or the records are refused.
     pub async fn finalize_onion(
         &self,
         csr_der: &[u8],

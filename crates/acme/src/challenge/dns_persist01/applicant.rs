@@ -38,8 +38,8 @@ impl Applicant {
         Self { account_url: account_url.into(), hashing: Some(hashing) }
     }
 
-    /// A key that the account had before. Records that were made with it still count: a CA keeps the thumbprints
-    /// of all keys of an account. Records of the revision -01 know no keys.
+    /// A key that the account had before. Records that were made with it still count: a CA keeps the
+    /// thumbprints of all keys of an account. Records of the revision -01 know no keys.
     #[must_use]
     pub fn earlier_key(mut self, thumbprint: Thumbprint) -> Self {
         if let Some(hashing) = &mut self.hashing {
@@ -57,8 +57,8 @@ impl Applicant {
         }
     }
 
-    /// The value of `accounturi` for the record below `name`. That of the revision -02 is good at this name alone,
-    /// so nobody can tell from the DNS which names share an account.
+    /// The value of `accounturi` for the record below `name`. That of the revision -02 is good at this name
+    /// alone, so nobody can tell from the DNS which names share an account.
     ///
     /// ```
     /// use perennial_acme::{Jwk, challenge::dns_persist01::{AccountHashPrefix, Applicant}};

@@ -19,8 +19,8 @@ pub struct Wanted<'a> {
     pub now: Timestamp,
 }
 
-/// Finds a record that proves what is wanted, among the values of the TXT records below `at`: the name itself or
-/// one above it. Records for other CAs may stand beside it.
+/// Finds a record that proves what is wanted, among the values of the TXT records below `at`: the name itself
+/// or one above it. Records for other CAs may stand beside it.
 ///
 /// ```
 /// use perennial_acme::challenge::dns_persist01::{Applicant, NotCovered, Wanted, find};
@@ -29,7 +29,8 @@ pub struct Wanted<'a> {
 /// let name: DomainName = "example.org".parse()?;
 /// let issuers = ["ca2.example".parse()?];
 /// let applicant = Applicant::v01("https://ca2.example/acme/acct/67890");
-/// let wanted = Wanted { name: &name, issuers: &issuers, applicant: &applicant, now: Timestamp::from_unix(0) };
+/// let now = Timestamp::from_unix(1_760_000_000);
+/// let wanted = Wanted { name: &name, issuers: &issuers, applicant: &applicant, now };
 /// let there = [
 ///     "ca1.example; accounturi=https://ca1.example/acme/acct/12345; policy=wildcard",
 ///     "ca2.example; accounturi=https://ca2.example/acme/acct/67890; persistUntil=1767225600",

@@ -1,10 +1,10 @@
 //! dns-persist-01 (draft-ietf-acme-dns-persist): a TXT record that stays.
 //!
-//! The record at `_validation-persist` below a name says which CA may issue for it, and to whom: no token, and
-//! nothing to clean up. Whoever holds the account's key holds the name as long as the record is there.
+//! The record at `_validation-persist` below a name says which CA may issue for it, and to whom: no token,
+//! and nothing to clean up. Whoever holds the account's key holds the name as long as the record is there.
 //!
-//! The draft still moves, and its revisions do not understand each other: see [`Draft`]. **Nothing here is used
-//! unless you call it**, and then for the revision that you name.
+//! The draft still moves, and its revisions do not understand each other: see [`Draft`]. **Nothing here is
+//! used unless you call it**, and then for the revision that you name.
 //!
 //! ```
 //! use perennial_acme::challenge::dns_persist01::{Applicant, Record};
@@ -37,7 +37,8 @@ pub use record::{Record, RecordFault};
 
 use perennial_core::{DomainName, DomainNameError};
 
-/// A revision of the draft. They differ in what `accounturi` holds and in the words of challenge and directory.
+/// A revision of the draft. They differ in what `accounturi` holds and in the words of challenge and
+/// directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Draft {
@@ -47,7 +48,8 @@ pub enum Draft {
     V02,
 }
 
-/// Where the record has to be: `_validation-persist` below the name. A wildcard's record is at the name itself.
+/// Where the record has to be: `_validation-persist` below the name. A wildcard's record is at the name
+/// itself.
 ///
 /// # Errors
 /// [`DomainNameError`] when the name is too long to have a record below it.

@@ -9,8 +9,8 @@ use crate::text::printable;
 
 /// A record that lets one account at one CA have certificates.
 ///
-/// Read, it knows the parameters that the draft has; others are dropped. A `policy` other than `wildcard` is as
-/// good as none.
+/// Read, it knows the parameters that the draft has; others are dropped. A `policy` other than `wildcard` is
+/// as good as none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     issuer: DomainName,
@@ -24,8 +24,8 @@ impl Record {
     /// [`Offer`](super::Offer), the URI is the [`Applicant`](super::Applicant)'s.
     ///
     /// # Errors
-    /// [`RecordFault::AccountUri`] for a URI that a record cannot hold: it is empty, or has a semicolon, white
-    /// space or anything outside of ASCII.
+    /// [`RecordFault::AccountUri`] for a URI that a record cannot hold: it is empty, or has a semicolon,
+    /// white space or anything outside of ASCII.
     pub fn new(issuer: DomainName, account_uri: &str) -> Result<Self, RecordFault> {
         if account_uri.is_empty() || !account_uri.bytes().all(is_value_octet) {
             return Err(RecordFault::AccountUri { text: printable(account_uri, 100) });
@@ -33,8 +33,8 @@ impl Record {
         Ok(Self { issuer, account_uri: account_uri.to_owned(), wildcard: false, persist_until: None })
     }
 
-    /// Lets the record count for `*.` and all names below, too. Think twice: whoever may publish below the name
-    /// had to ask you so far. Default: no.
+    /// Lets the record count for `*.` and all names below, too. Think twice: whoever may publish below the
+    /// name had to ask you so far. Default: no.
     #[must_use]
     pub const fn wildcard(mut self) -> Self {
         self.wildcard = true;
@@ -198,9 +198,10 @@ mod tests {
 
     #[test]
     fn tags_and_policy_are_read_in_any_case_and_what_is_unknown_is_ignored() {
-        let record =
-            Record::parse("AUTHORITY.example;ACCOUNTURI=https://ca.example/acct/123;Policy=WildCard;future=1;PERSISTUNTIL=7")
-                .unwrap();
+        let record = Record::parse(
+            "AUTHORITY.example;ACCOUNTURI=https://ca.example/1;Policy=WildCard;future=1;PERSISTUNTIL=7",
+        )
+        .unwrap();
         assert!(record.is_wildcard());
         assert_eq!((record.issuer(), record.expires()), (&issuer(), Some(Timestamp::from_unix(7))));
         let other = Record::parse("authority.example; accounturi=u; policy=specific-only").unwrap();

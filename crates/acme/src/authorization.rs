@@ -45,14 +45,14 @@ pub struct NewAuthorization {
 }
 
 impl NewAuthorization {
-    /// A request for this name, and none below it. A wildcard is refused when it is sent: only an order can have
-    /// one.
+    /// A request for this name, and none below it. A wildcard is refused when it is sent: only an order can
+    /// have one.
     pub fn new(identifier: impl Into<Identifier>) -> Self {
         Self { identifier: identifier.into(), subdomains: false }
     }
 
-    /// Asks that the authorization counts for all names below, too (RFC 9444 §4.2). The server may grant less:
-    /// see [`AuthorizationState::subdomain_auth_allowed`]. Default: no.
+    /// Asks that the authorization counts for all names below, too (RFC 9444 §4.2). The server may grant
+    /// less: see [`AuthorizationState::subdomain_auth_allowed`]. Default: no.
     pub const fn with_subdomains(mut self) -> Self {
         self.subdomains = true;
         self

@@ -7,18 +7,18 @@ use std::fmt;
 use async_trait::async_trait;
 use perennial_core::DomainName;
 
-use crate::{ChallengeKind, Identifier, Meta, text::printable};
+use crate::{ChallengeKind, Identifier, Meta, challenge::onion_csr01::is_onion, text::printable};
 
 /// Says whether CAA records let a CA issue.
 ///
 /// The contract:
 ///
-/// - It looks for the relevant record set of the name: at the name itself, then at each of its ancestors up to
-///   the top-level domain, as RFC 8659 §3 has it, and evaluates it as the CA would. For a wildcard, `issuewild`
-///   comes before `issue` (§4.3). `accounturi` and `validationmethods` count (RFC 8657).
-/// - It MUST answer [`Forbidden`](CaaAnswer::Forbidden) only when it has seen the records that forbid. A look-up
-///   that failed, timed out or contradicts itself is [`Inconclusive`](CaaAnswer::Inconclusive): the CA decides,
-///   it has better connections.
+/// - It looks for the relevant record set of the name: at the name itself, then at each of its ancestors up
+///   to the top-level domain, as RFC 8659 §3 has it, and evaluates it as the CA would. For a wildcard,
+///   `issuewild` comes before `issue` (§4.3). `accounturi` and `validationmethods` count (RFC 8657).
+/// - It MUST answer [`Forbidden`](CaaAnswer::Forbidden) only when it has seen the records that forbid. A
+///   look-up that failed, timed out or contradicts itself is [`Inconclusive`](CaaAnswer::Inconclusive): the
+///   CA decides, it has better connections.
 /// - No records mean [`Allowed`](CaaAnswer::Allowed). A critical record with a tag that it does not know is
 ///   inconclusive: the CA may know it (§4.1).
 /// - It sets itself a time limit of a few seconds for each question: an order waits for it.
@@ -37,13 +37,13 @@ pub struct CaaQuestion {
     pub name: DomainName,
     /// Whether the certificate is for `*.` and the name.
     pub wildcard: bool,
-    /// By which names a record may allow the CA, from its directory. Empty when the CA does not say: then only
-    /// records that allow nobody forbid it.
+    /// By which names a record may allow the CA, from its directory. Empty when the CA does not say: then
+    /// only records that allow nobody forbid it.
     pub identities: Vec<String>,
     /// The URL of the account, which `accounturi` may name (RFC 8657 §3).
     pub account_url: String,
-    /// The types of challenges that may be solved, which `validationmethods` may name (RFC 8657 §4). Empty when
-    /// that is not decided yet: then `validationmethods` forbids nothing.
+    /// The types of challenges that may be solved, which `validationmethods` may name (RFC 8657 §4). Empty
+    /// when that is not decided yet: then `validationmethods` forbids nothing.
     pub methods: Vec<ChallengeKind>,
 }
 
@@ -103,8 +103,8 @@ impl fmt::Display for CaaForbids {
         match self.identities.first() {
             Some(identity) => write!(
                 f,
-                "; add an issue record for {identity:?} there that allows account {} and the challenge, or use \
-                 another CA",
+                "; add an issue record for {identity:?} there that allows account {} and the challenge, or \
+                 use another CA",
                 self.account_url
             ),
             None => f.write_str("; allow the CA there, or use another one"),
@@ -112,8 +112,8 @@ impl fmt::Display for CaaForbids {
     }
 }
 
-/// The questions of an order: one for each DNS name. Addresses have no CAA records, and those of onion services
-/// are not in the DNS (RFC 9799 §6).
+/// The questions of an order: one for each DNS name. Addresses have no CAA records, and those of onion
+/// services are not in the DNS (RFC 9799 §6).
 pub(crate) fn questions(
     identifiers: &[Identifier],
     meta: &Meta,
@@ -121,7 +121,7 @@ pub(crate) fn questions(
     methods: &[ChallengeKind],
 ) -> Vec<CaaQuestion> {
     let names = identifiers.iter().filter_map(Identifier::dns);
-    let names = names.filter(|name| name.labels().next_back() != Some("onion"));
+    let names = names.filter(|name| !is_onion(name));
     names
         .map(|name| CaaQuestion {
             identities: meta.caa_identities.clone(),
@@ -133,8 +133,8 @@ pub(crate) fn questions(
 }
 
 impl CaaQuestion {
-    /// A question about a name or a wildcard, of a CA without identities and an account without a URL. For the
-    /// tests of a [`CaaCheck`].
+    /// A question about a name or a wildcard, of a CA without identities and an account without a URL. For
+    /// the tests of a [`CaaCheck`].
     #[must_use]
     pub fn new(name: &DomainName) -> Self {
         Self {

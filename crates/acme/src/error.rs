@@ -7,7 +7,9 @@ use perennial_core::{HttpError, Retry, Timestamp};
 use crate::{
     AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
     CertificateFault, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, RenewalInfoFailure, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    ProblemType, RenewalInfoFailure, SignerError, UrlFault,
+    challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -221,6 +223,19 @@ impl fmt::Display for AuthorizationFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misbehaved {
+    /// A dns-persist-01 challenge names another account than the one that it is for.
+    #[error(
+        "challenge {url} wants a record for the account {found:?} where ours is {account}: it would give the \
+         name away"
+    )]
+    AccountUri {
+        /// The challenge.
+        url: String,
+        /// The account that it names.
+        found: String,
+        /// Ours.
+        account: String,
+    },
     /// An alternate chain is for another certificate.
     #[error("the alternate chain at {url} is for another certificate than the default one")]
     AlternateLeaf {
@@ -276,6 +291,12 @@ pub enum Misbehaved {
         asked: String,
         /// The names of the answer.
         answered: String,
+    },
+    /// A name of the CA that the challenge has and the directory has not, or the other way round.
+    #[error("the CA names itself {name} in its challenge or its directory, and not in the other")]
+    IssuerDomainName {
+        /// The name.
+        name: String,
     },
     /// The server said that it changed the key of an account, and does not know the new one.
     #[error(
@@ -395,11 +416,13 @@ impl Misbehaved {
             | Self::RenewalWindow { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
-            Self::AlternateLeaf { .. }
+            Self::AccountUri { .. }
+            | Self::AlternateLeaf { .. }
             | Self::AuthorizationIdentifier { .. }
             | Self::Identifiers { .. }
             | Self::OrdersLoop { .. }
             | Self::StrangeAuthorization { .. }
+            | Self::IssuerDomainName { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
             | Self::Url { .. } => Retry::Never,
@@ -444,6 +467,9 @@ pub enum Misuse {
         /// What is wrong.
         fault: ExternalAccountFault,
     },
+    /// An account that no record of dns-persist-01 can hold.
+    #[error("no dns-persist-01 record can be made: {0}")]
+    DnsPersistRecord(RecordFault),
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
     ExternalAccountRequired,
@@ -565,6 +591,14 @@ pub enum Misuse {
         expected: &'static str,
         /// What it heard.
         told: &'static str,
+    },
+    /// A name that ends in `.onion` and is not one of a service.
+    #[error("{name} is no name of an onion service: {fault}")]
+    OnionName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        fault: OnionFault,
     },
     /// The answer to a challenge is no JSON object.
     #[error("the payload for the challenge is no JSON object: {reason}")]

@@ -46,7 +46,7 @@
 //! | module | RFC |
 //! |---|---|
 //! | [`directory`] | RFC 8555 §7.1.1 |
-//! | [`challenge`] | RFC 8555 §8 |
+//! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, two drafts |
 //! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
 //! | [`RenewalInfo`] | RFC 9773 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
@@ -103,6 +103,9 @@ pub use key::{AccountKey, Algorithm, KeyError, Signer, SignerError, signature_fr
 mod link;
 
 mod nonce;
+
+mod onion;
+pub use onion::{OnionCaa, SignedOnionCaa};
 
 mod open_enum;
 

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use crate::{
     AutoRenewal, AutoRenewalFault, CertificateId, Identifier, Meta, Misbehaved, Misuse, Problem, Url,
-    json::Object, open_enum::open_enum, text::printable,
+    challenge::onion_csr01::{is_onion, service_key},
+    json::Object,
+    open_enum::open_enum,
+    text::printable,
 };
 
 open_enum! {
@@ -109,8 +112,8 @@ impl NewOrder {
         self
     }
 
-    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with that
-    /// (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
+    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with
+    /// that (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
     ///
     /// ```
     /// use perennial_acme::NewOrder;
@@ -129,8 +132,8 @@ impl NewOrder {
         self
     }
 
-    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has no
-    /// [`validity`](Self::validity). Default: one certificate.
+    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has
+    /// no [`validity`](Self::validity). Default: one certificate.
     pub fn auto_renewal(mut self, renewal: AutoRenewal) -> Self {
         self.auto_renewal = Some(renewal);
         self
@@ -147,6 +150,9 @@ impl NewOrder {
                 let (name, ancestor) = (name.to_string(), ancestor.to_string());
                 return Err(Misuse::NoAncestor { name, ancestor });
             }
+        }
+        for name in self.identifiers.iter().filter_map(Identifier::dns).filter(|name| is_onion(name)) {
+            service_key(name).map_err(|fault| Misuse::OnionName { name: name.to_string(), fault })?;
         }
         if let Some(renewal) = &self.auto_renewal {
             if self.not_before.or(self.not_after).is_some() {
@@ -383,6 +389,22 @@ mod tests {
         }
         let what = "the authorization of subdomains";
         assert_eq!(check("a.b.example.org", "example.org", Some(false)), Err(Misuse::NotOffered { what }));
+    }
+
+    #[test]
+    fn rfc9799_2_a_name_that_is_no_onion_service_s_is_not_asked_for() {
+        let check = |text: &str| {
+            NewOrder::new([text.parse::<DomainName>().unwrap()]).check_extensions(&Meta::default())
+        };
+        let address = "bbcweb3hytmzhn5d532owbu6oqadra5z3ar726vq5kgwwn6aucdccrad.onion";
+        assert_eq!(check(&format!("*.{address}")), Ok(()));
+        assert_eq!(check("onion.example.org"), Ok(()));
+        let error = check("facebookcorewwwi.onion").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "facebookcorewwwi.onion is no name of an onion service: its address has 16 characters, one of \
+             version 3 has 56"
+        );
     }
 
     #[test]

@@ -14,9 +14,8 @@ use crate::{
 open_enum! {
     /// The type of a problem, without the `urn:ietf:params:acme:error:` in front.
     ///
-    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4) and of profiles; the registry is
-    /// open. A type outside
-    /// that name space is kept whole.
+    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4), of onion services (RFC 9799
+    /// §7.2) and of profiles; the registry is open. A type outside that name space is kept whole.
     pub enum ProblemType {
         /// The account does not exist.
         AccountDoesNotExist => "accountDoesNotExist",
@@ -60,6 +59,8 @@ open_enum! {
         InvalidProfile => "invalidProfile",
         /// The request is malformed.
         Malformed => "malformed",
+        /// The CA wants the CAA records of an onion service with the request to finalize.
+        OnionCaaRequired => "onionCAARequired",
         /// An order that is not ready was to be finalized.
         OrderNotReady => "orderNotReady",
         /// Too many requests.
@@ -199,9 +200,9 @@ impl Problem {
         }
     }
 
-    /// The limit that the request ran into, whether the CA counts (`rateLimited`, RFC 8555 §6.6, or status 429)
-    /// or its load balancer has enough (status 503 with a `Retry-After`). A [paused](Self::paused) account is
-    /// no such limit: it does not end by itself.
+    /// The limit that the request ran into, whether the CA counts (`rateLimited`, RFC 8555 §6.6, or status
+    /// 429) or its load balancer has enough (status 503 with a `Retry-After`). A [paused](Self::paused)
+    /// account is no such limit: it does not end by itself.
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {
         let counted = self.kind == ProblemType::RateLimited || self.status == Some(429);
@@ -211,9 +212,9 @@ impl Problem {
 
     /// The `https` URL of the self-service page where the account's holder lets a paused name go again.
     ///
-    /// Let's Encrypt pauses a name that fails for weeks. It says so with the type `rateLimited` and the URL at
-    /// the end of `detail`; no time to wait helps. The URL is for a person, and is the server's word: show it,
-    /// do not fetch it.
+    /// Let's Encrypt pauses a name that fails for weeks. It says so with the type `rateLimited` and the URL
+    /// at the end of `detail`; no time to wait helps. The URL is for a person, and is the server's word: show
+    /// it, do not fetch it.
     #[must_use]
     pub const fn paused(&self) -> Option<&Url> {
         self.unpause.as_ref()
@@ -385,8 +386,8 @@ mod tests {
     /// As Boulder writes it.
     fn paused(url: &str) -> Problem {
         let detail = format!(
-            "Your account is temporarily prevented from requesting certificates for a.example.org and possibly \
-             others. Please visit: {url}"
+            "Your account is temporarily prevented from requesting certificates for a.example.org and \
+             possibly others. Please visit: {url}"
         );
         let body = serde_json::json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": detail });
         answer(429, &body.to_string(), Some("60"))

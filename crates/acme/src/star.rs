@@ -1,7 +1,7 @@
 //! Short-term certificates that the CA renews by itself (STAR, RFC 8739).
 //!
-//! One order, one signing request, and then a rolling certificate at one URL until an agreed date, or until the
-//! order is canceled. It is not revoked: it stops.
+//! One order, one signing request, and then a rolling certificate at one URL until an agreed date, or until
+//! the order is canceled. It is not revoked: it stops.
 
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ pub struct AutoRenewal {
     pub end_date: Timestamp,
     /// How long each certificate is valid, in whole seconds, without any adjustment.
     pub lifetime: Duration,
-    /// How far each certificate's beginning is dated back, in whole seconds, for clients whose clocks are slow.
+    /// How far each certificate's beginning is dated back, in whole seconds, for clients whose clocks are
+    /// slow.
     pub lifetime_adjust: Duration,
     /// Whether anybody may fetch the certificate with a plain GET (RFC 8739 §3.4).
     pub allow_certificate_get: bool,
@@ -292,7 +293,9 @@ mod tests {
         #[test]
         fn no_header_and_no_object_panics(text in ".{0,40}", number in any::<u64>()) {
             let _ = moment(&text);
-            let fields = json!({ "end-date": text, "lifetime": number, "min-lifetime": number, "max-duration": number });
+            let fields = json!({
+                "end-date": text, "lifetime": number, "min-lifetime": number, "max-duration": number,
+            });
             let _ = AutoRenewal::read(&object(&fields.to_string()));
             let _ = AutoRenewalPolicy::read(&object(&fields.to_string()));
         }

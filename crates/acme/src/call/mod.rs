@@ -43,8 +43,8 @@ mod verb;
 pub use verb::{
     Created, Download, KeyChange, Settled, account, answer_challenge, answer_challenge_with, authorization,
     cancel_order, certificate, deactivate_account, deactivate_authorization, directory, finalize,
-    new_account, new_authorization, new_order, order, orders, renewal_info, revoke_certificate,
-    revoke_certificate_by_key, star_certificate, update_account, wait_for_order,
+    finalize_onion, new_account, new_authorization, new_order, order, orders, renewal_info,
+    revoke_certificate, revoke_certificate_by_key, star_certificate, update_account, wait_for_order,
 };
 
 use std::fmt;

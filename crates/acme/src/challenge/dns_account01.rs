@@ -1,8 +1,8 @@
 //! dns-account-01 (draft-ietf-acme-dns-account-label-02): a TXT record at a name of the account's own.
 //!
-//! The record holds what a dns-01 record does, and its name depends on the account's URL. So several accounts,
-//! each with its own delegation of that name, can prove one domain without sharing `_acme-challenge`. The URL
-//! outlives the account's key, so the name stays when the key changes.
+//! The record holds what a dns-01 record does, and its name depends on the account's URL. So several
+//! accounts, each with its own delegation of that name, can prove one domain without sharing
+//! `_acme-challenge`. The URL outlives the account's key, so the name stays when the key changes.
 
 use data_encoding::BASE32_NOPAD;
 use perennial_core::{DomainName, DomainNameError};

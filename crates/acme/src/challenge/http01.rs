@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_panics_or_is_served_as_more_than_a_token(path in "(/.well-known/acme-challenge/)?.{0,60}") {
+        fn no_path_panics_or_becomes_more_than_a_token(path in "(/.well-known/acme-challenge/)?.{0,60}") {
             if let Some(served) = answer(&path, &Jwk::ed25519([7; 32]).thumbprint()) {
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
                 prop_assert!(served.as_str().bytes().all(plain));

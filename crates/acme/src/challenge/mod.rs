@@ -2,7 +2,9 @@
 
 pub mod dns01;
 pub mod dns_account01;
+pub mod dns_persist01;
 pub mod http01;
+pub mod onion_csr01;
 pub mod tls_alpn01;
 
 use std::fmt;
@@ -91,6 +93,10 @@ impl ChallengeState {
     /// allows.
     pub fn token(&self) -> Result<&Token, TokenFault> {
         self.token.as_ref().map_err(|fault| *fault)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&serde_json::Value> {
+        self.fields.value(name)
     }
 
     /// Any field as JSON text, also one that this library does not know.

@@ -147,7 +147,8 @@ impl Account {
     ///
     /// # Errors
     /// [`Error::Misuse`] for an order without names or with a profile that the server does not offer;
-    /// [`Error::CaaForbids`] when the client has a CAA check that says so; [`Error::Server`] when it is refused.
+    /// [`Error::CaaForbids`] when the client has a CAA check that says so; [`Error::Server`] when it is
+    /// refused.
     pub async fn new_order(&self, request: &NewOrder) -> Result<Order, Error> {
         self.check_caa_if_set(request).await?;
         let created = self.run(call::new_order(request)).await?;

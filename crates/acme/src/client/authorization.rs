@@ -101,13 +101,13 @@ impl Authorization {
 }
 
 impl Account {
-    /// Authorizes a name ahead of any order, or finds the authorization that there is (RFC 8555 §7.4.1). Prove it
-    /// like one of an order; an order for the name is then born `ready`. Few CAs offer it.
+    /// Authorizes a name ahead of any order, or finds the authorization that there is (RFC 8555 §7.4.1).
+    /// Prove it like one of an order; an order for the name is then born `ready`. Few CAs offer it.
     ///
     /// # Errors
-    /// [`Misuse::NotOffered`](crate::Misuse::NotOffered) when the CA does not, or authorizes no subdomains where
-    /// they are asked for, and [`Misuse::WildcardAuthorization`](crate::Misuse::WildcardAuthorization) for a
-    /// wildcard: nothing is sent then. [`Error::Server`] when it is refused.
+    /// [`Misuse::NotOffered`](crate::Misuse::NotOffered) when the CA does not, or authorizes no subdomains
+    /// where they are asked for, and [`Misuse::WildcardAuthorization`](crate::Misuse::WildcardAuthorization)
+    /// for a wildcard: nothing is sent then. [`Error::Server`] when it is refused.
     pub async fn new_authorization(&self, request: &NewAuthorization) -> Result<Authorization, Error> {
         let created = self.run(call::new_authorization(request)).await?;
         Ok(Authorization::new(self.clone(), created.url, created.state))

@@ -7,9 +7,10 @@ use crate::{
 };
 
 impl Account {
-    /// Asks the client's [`CaaCheck`] about every DNS name of an order, one after the other, without ordering.
-    /// [`new_order`](Self::new_order) does it by itself; here the types of challenges that will be solved can be
-    /// given, for records that allow some only (RFC 8657 §4). None given means that it is not decided.
+    /// Asks the client's [`CaaCheck`] about every DNS name of an order, one after the other, without
+    /// ordering. [`new_order`](Self::new_order) does it by itself; here the types of challenges that will be
+    /// solved can be given, for records that allow some only (RFC 8657 §4). None given means that it is not
+    /// decided.
     ///
     /// # Errors
     /// [`Error::CaaForbids`] with all names that are forbidden; [`Misuse::Missing`] when the client has no

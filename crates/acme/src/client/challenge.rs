@@ -128,14 +128,18 @@ impl Challenge {
         Ok(http01::path(self.token()?))
     }
 
-    /// What is served at [`http01_path`](Self::http01_path): the key authorization, nothing around it. Serve it
-    /// as [`http01::CONTENT_TYPE`].
+    /// What is served at [`http01_path`](Self::http01_path): the key authorization, nothing around it. Serve
+    /// it as [`http01::CONTENT_TYPE`].
     ///
     /// # Errors
     /// [`Misuse::ChallengeKind`] for another kind, [`Misbehaved::Token`] without a usable token.
     pub fn http01_body(&self) -> Result<String, Error> {
         self.require(&ChallengeKind::Http01, "http-01")?;
         Ok(self.key_authorization()?.as_str().to_owned())
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.0.account
     }
 
     pub(super) fn dns_name(&self) -> Result<&DomainName, Misuse> {
@@ -164,8 +168,8 @@ impl Challenge {
         Ok(Self::new(self.0.account.clone(), self.0.identifier.clone(), state))
     }
 
-    /// Answers with a payload of the challenge type's own: a JSON object, as text. For the types whose proof is
-    /// the answer itself, such as `{"attObj": "…"}` of device-attest-01 or `{"csr": "…"}` of onion-csr-01
+    /// Answers with a payload of the challenge type's own: a JSON object, as text. For the types whose proof
+    /// is the answer itself, such as `{"attObj": "…"}` of device-attest-01 or `{"csr": "…"}` of onion-csr-01
     /// ([`onion_csr01::payload`](crate::challenge::onion_csr01::payload)).
     ///
     /// # Errors

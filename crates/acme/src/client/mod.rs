@@ -19,11 +19,15 @@ mod certificate;
 mod challenge;
 pub use challenge::Challenge;
 
+mod dns_persist01;
+
 mod flight;
 pub use flight::Flight;
 use flight::Flights;
 
 mod key_change;
+
+mod onion;
 
 mod order;
 pub use order::Order;
@@ -216,8 +220,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is not
-    /// sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
+    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is
+    /// not sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
     pub fn caa_check(mut self, check: Arc<dyn CaaCheck>) -> Self {
         self.caa = Some(check);
         self

@@ -4,8 +4,9 @@ use super::Order;
 use crate::{Error, Misbehaved, Misuse, OrderState, OrderStatus, StarCertificate, Url, call};
 
 impl Order {
-    /// Fetches the certificate of the moment. Ask again when half of its time has passed: the next one is there
-    /// then, at the same URL. [`verify`](crate::CertificateChain::verify) it before it replaces anything.
+    /// Fetches the certificate of the moment. Ask again when half of its time has passed: the next one is
+    /// there then, at the same URL. [`verify`](crate::CertificateChain::verify) it before it replaces
+    /// anything.
     ///
     /// # Errors
     /// [`Error::Misuse`] while the order is not valid, [`Error::Misbehaved`] when it has no such certificate,
@@ -19,8 +20,8 @@ impl Order {
         self.account().run(call::star_certificate(state.star_certificate.ok_or(missing)?)).await
     }
 
-    /// Ends the renewals. The certificate of the moment stays valid until its end, and so does the next one if
-    /// it is published already; there is no revocation.
+    /// Ends the renewals. The certificate of the moment stays valid until its end, and so does the next one
+    /// if it is published already; there is no revocation.
     ///
     /// # Errors
     /// [`Misuse::NotReady`] while the order is not valid, and nothing is sent; [`Error::Server`] with

@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Challenge {
-    /// Makes the certificate that a tls-alpn-01 challenge wants to see on port 443, with a new key. Present it to
-    /// connections that offer [`PROTOCOL`](crate::challenge::tls_alpn01::PROTOCOL), and to no others.
+    /// Makes the certificate that a tls-alpn-01 challenge wants to see on port 443, with a new key. Present
+    /// it to connections that offer [`PROTOCOL`](crate::challenge::tls_alpn01::PROTOCOL), and to no others.
     ///
     /// # Errors
     /// [`Misuse::ChallengeKind`](crate::Misuse::ChallengeKind) for another kind,

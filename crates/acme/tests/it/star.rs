@@ -48,7 +48,11 @@ async fn rfc8739_3_1_1_the_order_asks_for_renewals_and_the_server_may_adjust_the
     let sent: Value = serde_json::from_str(&stage.script.seen().last().unwrap().payload).unwrap();
     assert_eq!(
         sent["auto-renewal"],
-        json!({ "start-date": "2026-11-21T12:00:00Z", "end-date": "2026-12-21T12:00:00Z", "lifetime": 345_600 })
+        json!({
+            "start-date": "2026-11-21T12:00:00Z",
+            "end-date": "2026-12-21T12:00:00Z",
+            "lifetime": 345_600,
+        })
     );
 }
 

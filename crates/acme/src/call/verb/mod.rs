@@ -17,6 +17,9 @@ pub use directory::directory;
 mod key_change;
 pub use key_change::KeyChange;
 
+mod onion;
+pub use onion::finalize_onion;
+
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
 

@@ -15,8 +15,8 @@ pub fn cancel_order(url: Url) -> Call<OrderState> {
     Call::new(spec("cancellation", Target::Url(url), payload, order_state))
 }
 
-/// Fetches the certificate of the moment from an order's `star-certificate` URL (RFC 8739 §3.3), in the name of
-/// the account, whether or not plain GETs are allowed.
+/// Fetches the certificate of the moment from an order's `star-certificate` URL (RFC 8739 §3.3), in the name
+/// of the account, whether or not plain GETs are allowed.
 pub fn star_certificate(url: Url) -> Call<StarCertificate> {
     Call::new(Spec {
         accept: Some("application/pem-certificate-chain"),

@@ -7,10 +7,10 @@ use rustls_pki_types::CertificateDer;
 use super::{KeyAuthorization, digest_of, server_name};
 use crate::{Identifier, Misuse};
 
-/// A certificate that proves one name to the server, and its key. Good for nothing else: it is self-signed, and
-/// its critical extension makes every other client refuse it. rustls takes it from a `CertifiedKey::new` by a
-/// `ResolvesServerCert` of one's own, which has to look at the protocols on offer anyway; `with_single_cert`
-/// refuses it for the extension.
+/// A certificate that proves one name to the server, and its key. Good for nothing else: it is self-signed,
+/// and its critical extension makes every other client refuse it. rustls takes it from a `CertifiedKey::new`
+/// by a `ResolvesServerCert` of one's own, which has to look at the protocols on offer anyway;
+/// `with_single_cert` refuses it for the extension.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ValidationCertificate {
@@ -20,8 +20,8 @@ pub struct ValidationCertificate {
     pub private_key: SecretBytes,
 }
 
-/// Makes the certificate: exactly one subject alternative name, and the critical `acmeIdentifier` extension. Its
-/// key is new, and never the account's or the ordered certificate's.
+/// Makes the certificate: exactly one subject alternative name, and the critical `acmeIdentifier` extension.
+/// Its key is new, and never the account's or the ordered certificate's.
 ///
 /// # Errors
 /// [`Misuse::Unprovable`] for an identifier that is neither a DNS name nor an address, or for a wildcard;

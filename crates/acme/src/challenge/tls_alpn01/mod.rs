@@ -1,10 +1,10 @@
 //! tls-alpn-01 (RFC 8737): a self-signed certificate on port 443.
 //!
-//! The server opens a TLS connection that offers one application protocol, [`PROTOCOL`], and names the host in
-//! SNI. It wants the certificate that `certificate` makes (feature `rcgen`), and that the same
-//! protocol is chosen. A TLS server therefore picks its certificate by the protocols that are offered, and sends
-//! nothing after the handshake. An IP address (RFC 8738 §6) is proven the same way under its
-//! [`server_name`]; a wildcard cannot be.
+//! The server opens a TLS connection that offers one application protocol, [`PROTOCOL`], and names the host
+//! in SNI. It wants the certificate that `certificate` makes (feature `rcgen`), and that the same protocol is
+//! chosen. A TLS server therefore picks its certificate by the protocols that are offered, and sends nothing
+//! after the handshake. An IP address (RFC 8738 §6) is proven the same way under its [`server_name`]; a
+//! wildcard cannot be.
 
 #[cfg(feature = "rcgen")]
 mod certificate;

@@ -7,6 +7,7 @@ mod certificate;
 mod finalize;
 mod issuance;
 mod key_change;
+mod key_change_faults;
 mod keys;
 mod nonces;
 mod pebble;

@@ -14,7 +14,8 @@ use crate::{
 /// An account at a server, with its key.
 ///
 /// Cheap to clone; clones share what the server last said, and the key, also after it was changed. To take it
-/// up in another process keep its [`url`](Self::url) and its key.
+/// up in another process keep its [`credentials`](Self::credentials), or its [`url`](Self::url) where the key
+/// lives elsewhere.
 #[derive(Clone, Debug)]
 pub struct Account(Arc<Inner>);
 

@@ -109,7 +109,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Server`] when the CA does not want us, for instance `userActionRequired` for terms that were
-    /// not agreed to, or `accountDoesNotExist` after [`NewAccount::only_existing`].
+    /// not agreed to, or `accountDoesNotExist` after [`NewAccount::only_existing`];
+    /// [`Misuse::ExternalAccountRequired`] when the CA wants a binding and the request has none.
     pub async fn register(&self, request: NewAccount, signer: Arc<dyn Signer>) -> Result<Account, Error> {
         let session = Session::with_key(self.server.clone(), signer)?;
         let created = self.run(&session, call::new_account(&request)).await?;

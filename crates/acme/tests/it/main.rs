@@ -12,6 +12,7 @@ mod finalize;
 mod flow;
 mod issuance;
 mod key_change;
+mod key_change_faults;
 mod keys;
 mod nonces;
 mod pebble;

@@ -541,7 +541,7 @@ pub enum Misuse {
         account: String,
     },
     /// Something that this server has not, and others may have.
-    #[error("the CA does not offer {what}")]
+    #[error("this CA does not support {what}")]
     NotOffered {
         /// What, in RFC 8555's word where there is one.
         what: &'static str,

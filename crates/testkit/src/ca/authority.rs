@@ -14,9 +14,9 @@ use perennial_core::{Clock, SystemClock};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{
-    Issued, PlacedOrder, Quirk, Request, Verb,
+    Issued, Misbehaviour, PlacedOrder, Quirk, Request, Verb,
     hierarchy::Hierarchy,
-    https::{Answer, Listener},
+    https::{Answer, Delivery, Listener},
     office::{Office, Profile, Settings},
     request_log::RequestLog,
     validation::dns01,
@@ -165,6 +165,12 @@ impl CertificateAuthority {
         lock(&self.shared.office).quirks.add(quirk);
     }
 
+    /// Does something that no CA should do, beside the quirks that are on: short for
+    /// [`add_quirk`](Self::add_quirk) with [`Quirk::Misbehave`].
+    pub fn misbehave(&self, misbehaviour: Misbehaviour) {
+        self.add_quirk(Quirk::Misbehave(misbehaviour));
+    }
+
     /// Turns all quirks off.
     pub fn clear_quirks(&self) {
         lock(&self.shared.office).quirks.clear();
@@ -219,7 +225,7 @@ impl Drop for CertificateAuthority {
 
 #[async_trait]
 impl Answer for Shared {
-    async fn answer(&self, request: http::Request<Bytes>) -> Option<http::Response<Bytes>> {
+    async fn answer(&self, request: http::Request<Bytes>) -> Delivery {
         let now = self.clock.now();
         let (outcome, validations) = {
             let mut office = lock(&self.office);
@@ -240,7 +246,7 @@ impl Answer for Shared {
         }
         drop(running);
         self.log.record(outcome.record);
-        outcome.response
+        outcome.delivery
     }
 }
 

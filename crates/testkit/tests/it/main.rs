@@ -5,4 +5,5 @@ mod acme_client;
 mod ca;
 mod dns;
 mod dns_client;
+mod misbehaviour;
 mod world;

@@ -188,6 +188,14 @@ pub enum Misbehaved {
         /// The chain.
         url: String,
     },
+    /// An authorization is for a name that the order does not have.
+    #[error("authorization {url} is for {name}, which the order does not have")]
+    AuthorizationName {
+        /// The authorization.
+        url: String,
+        /// The name.
+        name: String,
+    },
     /// A body that is not the JSON object it should be.
     #[error("the server's {resource} is no JSON object: {reason}")]
     Body {
@@ -299,6 +307,7 @@ impl Misbehaved {
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
             Self::AlternateLeaf { .. }
+            | Self::AuthorizationName { .. }
             | Self::Identifiers { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }

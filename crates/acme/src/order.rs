@@ -177,6 +177,15 @@ impl OrderState {
     pub(crate) fn is_for(&self, identifiers: &[Identifier]) -> bool {
         self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
     }
+
+    /// Whether an authorization for `identifier` has a place in the order: it is for one of the names, or for a
+    /// domain that one of them is below (RFC 9444).
+    pub(crate) fn needs(&self, identifier: &Identifier) -> bool {
+        self.identifiers.iter().any(|own| match (own.dns(), identifier.dns()) {
+            (Some(own), Some(name)) => own.base().is_at_or_below(name),
+            _ => own == identifier,
+        })
+    }
 }
 
 /// Public CAs stop at 100 names, or at 250; a thousand leaves room for private ones.
@@ -261,6 +270,16 @@ mod tests {
         let turned: Vec<_> = request.identifiers().iter().rev().cloned().collect();
         assert!(order.is_for(&turned));
         assert!(!order.is_for(turned.get(..1).unwrap()));
+    }
+
+    #[test]
+    fn a_name_that_the_order_does_not_have_needs_no_authorization() {
+        let dns = |name: &str| Identifier::from(perennial_core::DomainName::parse(name).unwrap());
+        let text = SAMPLE.replace("www.example.org", "*.www.example.org");
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        assert!(order.needs(&dns("www.example.org")) && order.needs(&dns("example.org")));
+        assert!(!order.needs(&dns("mail.example.org")) && !order.needs(&dns("a.www.example.org")));
+        assert!(!order.needs(&"192.0.2.7".parse::<std::net::IpAddr>().unwrap().into()));
     }
 
     proptest! {

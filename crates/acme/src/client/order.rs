@@ -67,12 +67,18 @@ impl Order {
     /// before brought. An order that is `ready` does not need it.
     ///
     /// # Errors
-    /// The first request's that fails.
+    /// The first request's that fails; [`Misbehaved::AuthorizationName`] when one is for a name that the order
+    /// does not have: a server must not make us prove anything else.
     pub async fn authorizations(&self) -> Result<Vec<Authorization>, Error> {
-        let urls = self.state().authorizations;
-        let mut authorizations = Vec::with_capacity(urls.len());
-        for url in urls {
+        let order = self.state();
+        let mut authorizations = Vec::with_capacity(order.authorizations.len());
+        for url in &order.authorizations {
             let state = self.0.account.run(call::authorization(url.clone())).await?;
+            if !order.needs(&state.identifier) {
+                let (url, name) = (url.to_string(), state.identifier.to_string());
+                return Err(Misbehaved::AuthorizationName { url, name }.into());
+            }
+            let url = url.clone();
             authorizations.push(Authorization::new(self.0.account.clone(), url, state));
         }
         Ok(authorizations)

@@ -92,7 +92,7 @@ catalogue! {
     /// The certificate was not signed by the one that follows it.
     CertificateBrokenChain: FINALIZE, ALWAYS, Issue(Flaw::BrokenChain);
     /// The chain is cut off in the middle of a certificate, as if it ended there.
-    CertificateCut: CHAIN, ALWAYS, Answer(|answer, _| body::halve(answer));
+    CertificateCut: CHAIN, ALWAYS, Answer(|answer, _| chain::cut(answer));
     /// The certificate is DER, though PEM was asked for.
     CertificateDer: CHAIN, ALWAYS, Answer(|answer, _| chain::leaf_der(answer));
     /// The certificate has ended already.

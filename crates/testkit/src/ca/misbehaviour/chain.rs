@@ -26,6 +26,12 @@ pub(super) fn reverse(answer: &mut Answer) {
     body(answer, blocks.concat());
 }
 
+/// Three quarters of the chain: up to the middle of the last of two certificates.
+pub(super) fn cut(answer: &mut Answer) {
+    let most = answer.body().len() / 4 * 3;
+    answer.body_mut().truncate(most);
+}
+
 /// The whole chain so many times.
 pub(super) fn repeat(answer: &mut Answer, times: usize) {
     body(answer, text(answer).repeat(times));

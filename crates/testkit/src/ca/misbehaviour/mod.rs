@@ -76,7 +76,8 @@ impl Active {
         occasion: &Occasion<'_>,
     ) -> Option<Raw> {
         let strike = self.misbehaviour.strike();
-        if !strike.verbs.contains(&verb) || self.struck >= strike.times {
+        let spoils = !matches!(strike.act, Act::Flaw(_) | Act::RefuseNonce);
+        if !spoils || !strike.verbs.contains(&verb) || self.struck >= strike.times {
             return None;
         }
         let occasion = Occasion { struck: self.struck, ..*occasion };

@@ -54,6 +54,16 @@ fn one_that_strikes_once_leaves_the_next_answer_alone() {
 }
 
 #[test]
+fn twenty_nonces_are_refused_whatever_is_answered_meanwhile() {
+    let mut active = Active::new(Misbehaviour::NoncesRefused);
+    let refused = (0..30).filter(|_| {
+        active.spoil(Verb::NewOrder, &mut order(), &AT);
+        active.refuses_nonce()
+    });
+    assert_eq!(refused.count(), 20);
+}
+
+#[test]
 fn a_field_goes_wrong_in_four_ways() {
     let finalize = |fault| spoiled(Misbehaviour::Field(Field::OrderFinalize, fault), Verb::Order);
     assert_eq!(object(&finalize(FieldFault::WrongType))["finalize"], 7);

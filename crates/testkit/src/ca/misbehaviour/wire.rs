@@ -39,9 +39,10 @@ fn close(bytes: impl Into<Bytes>) -> Raw {
     Raw { pieces: vec![Piece::Bytes(bytes.into())], end: End::Close }
 }
 
-/// Status line and headers, without the empty line that ends them.
+/// Status line and headers, without the empty line that ends them. They say that the connection ends, so that
+/// a client is not surprised by that too.
 fn head(answer: &Answer) -> String {
-    format!("HTTP/1.1 {}\r\n{}", answer.status(), headers(answer.headers()))
+    format!("HTTP/1.1 {}\r\nconnection: close\r\n{}", answer.status(), headers(answer.headers()))
 }
 
 fn headers(headers: &HeaderMap) -> String {

@@ -4,6 +4,7 @@
 
 mod certificate;
 mod finalize;
+mod hostile;
 mod issuance;
 mod nonces;
 mod pebble;

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use perennial_core::{Clock, SystemClock};
+use perennial_core::{Clock, SystemClock, Timestamp};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{
@@ -42,6 +42,8 @@ pub struct CertificateAuthorityBuilder {
     validity: Duration,
     profiles: BTreeMap<String, Profile>,
     reuse_authorizations: bool,
+    external_accounts: BTreeMap<String, Vec<u8>>,
+    renewal_info: bool,
 }
 
 struct Shared {
@@ -87,6 +89,19 @@ impl CertificateAuthorityBuilder {
         self
     }
 
+    /// Requires accounts to be bound to a customer (RFC 8555 §7.3.4), and knows this one by the identifier and
+    /// the MAC key; repeatable. By default nobody has to be known.
+    pub fn external_account(mut self, identifier: &str, mac_key: &[u8]) -> Self {
+        self.external_accounts.insert(identifier.into(), mac_key.to_vec());
+        self
+    }
+
+    /// Says when to renew certificates (RFC 9773), and lets orders replace them. By default it does neither.
+    pub const fn renewal_info(mut self) -> Self {
+        self.renewal_info = true;
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
@@ -98,6 +113,9 @@ impl CertificateAuthorityBuilder {
             profiles: self.profiles,
             validity: self.validity,
             reuse_authorizations: self.reuse_authorizations,
+            external_accounts: self.external_accounts,
+            renewal_info: self.renewal_info,
+            renewal_window: None,
         };
         let hierarchy = Hierarchy::generate()?;
         let (issuer_root_pem, alternate_root_pem) = (hierarchy.root_pem(), hierarchy.alternate_root_pem());
@@ -133,6 +151,8 @@ impl CertificateAuthority {
             validity: Duration::from_secs(90 * 86_400),
             profiles: BTreeMap::new(),
             reuse_authorizations: false,
+            external_accounts: BTreeMap::new(),
+            renewal_info: false,
         }
     }
 
@@ -179,6 +199,12 @@ impl CertificateAuthority {
     /// How long certificates without a profile are valid from now on.
     pub fn set_validity(&self, validity: Duration) {
         lock(&self.shared.office).settings.validity = validity;
+    }
+
+    /// Suggests this window for the renewal of every certificate from now on (RFC 9773 §4.2), however wrong it
+    /// is; without one, the last third of a certificate's life begins with it, as by default.
+    pub fn set_renewal_window(&self, window: Option<(Timestamp, Timestamp)>) {
+        lock(&self.shared.office).settings.renewal_window = window;
     }
 
     /// Where challenges are looked up from now on.

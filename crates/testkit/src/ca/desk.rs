@@ -86,10 +86,12 @@ impl Office {
         }
         match (request.method(), route.verb) {
             (&Method::GET, Verb::Directory) => Ok(self.directory()),
+            (&Method::GET, Verb::RenewalInfo) => self.renewal_info(request.uri().path()),
             (&Method::GET, Verb::Terms) => Ok(typed(StatusCode::OK, "text/plain", TERMS)),
             (&Method::HEAD, Verb::NewNonce) => Ok(Response::new(Bytes::new())),
             (&Method::GET, Verb::NewNonce) => Ok(empty(StatusCode::NO_CONTENT)),
-            (_, Verb::Directory | Verb::Terms | Verb::NewNonce) | (&Method::GET | &Method::HEAD, _) => {
+            (_, Verb::Directory | Verb::RenewalInfo | Verb::Terms | Verb::NewNonce)
+            | (&Method::GET | &Method::HEAD, _) => {
                 let detail = format!("{} is not how to ask for this", request.method());
                 Err(Problem::new("malformed", StatusCode::METHOD_NOT_ALLOWED, detail))
             }
@@ -114,7 +116,9 @@ impl Office {
             Verb::Order => self.order(call),
             Verb::Orders => self.orders_of(call),
             Verb::RevokeCertificate => self.revoke(call),
-            Verb::Directory | Verb::NewNonce | Verb::Terms => Err(Problem::not_found("resource")),
+            Verb::Directory | Verb::NewNonce | Verb::RenewalInfo | Verb::Terms => {
+                Err(Problem::not_found("resource"))
+            }
         }
     }
 
@@ -198,11 +202,14 @@ impl Office {
                 "termsOfService": url(Verb::Terms),
                 "website": "https://testkit.invalid/",
                 "caaIdentities": ["testkit.invalid"],
-                "externalAccountRequired": false,
+                "externalAccountRequired": !self.settings.external_accounts.is_empty(),
             },
             // RFC 8555 §9.7.5 lets the directory grow: a client must not stumble over this.
             "testkit": "https://testkit.invalid/a-field-that-no-client-knows",
         });
+        if self.settings.renewal_info {
+            directory["renewalInfo"] = url(Verb::RenewalInfo).into();
+        }
         if !self.settings.profiles.is_empty() {
             let profiles = self.settings.profiles.iter();
             let profiles: Map<_, _> =
@@ -257,6 +264,9 @@ mod tests {
             profiles: BTreeMap::new(),
             validity: Duration::from_secs(86_400),
             reuse_authorizations: false,
+            external_accounts: BTreeMap::new(),
+            renewal_info: false,
+            renewal_window: None,
         };
         Office::new(settings, Hierarchy::generate().unwrap())
     }

@@ -39,6 +39,8 @@ mod csr;
 
 mod desk;
 
+mod external_account;
+
 mod hierarchy;
 
 mod https;
@@ -61,6 +63,8 @@ mod problem;
 
 mod quirk;
 pub use quirk::{Flaw, Quirk, RetryAfter};
+
+mod renewal_info;
 
 mod request_log;
 pub use request_log::Request;

@@ -37,6 +37,11 @@ pub(super) struct Settings {
     /// Of a certificate without a profile.
     pub(super) validity: Duration,
     pub(super) reuse_authorizations: bool,
+    /// The customers' MAC keys by their identifiers; without any, accounts need no binding.
+    pub(super) external_accounts: BTreeMap<String, Vec<u8>>,
+    pub(super) renewal_info: bool,
+    /// What is suggested for every certificate, instead of what its age suggests.
+    pub(super) renewal_window: Option<(Timestamp, Timestamp)>,
 }
 
 /// A kind of certificate that can be asked for (draft-ietf-acme-profiles).

@@ -99,7 +99,7 @@ catalogue! {
     CertificateExpired: FINALIZE, ALWAYS, Issue(Flaw::Expired);
     /// A certificate that has nothing to do with it follows the chain.
     CertificateExtra: CHAIN, ALWAYS, Answer(|answer, _| chain::add_stranger(answer));
-    /// There is a megabyte of text before the chain.
+    /// There is more text before the chain than any chain has.
     CertificateHuge: CHAIN, ALWAYS, Answer(|answer, _| chain::bury(answer));
     /// What is in the PEM is no certificate.
     CertificateNonsense: CHAIN, ALWAYS, Answer(|answer, _| chain::nonsense(answer));

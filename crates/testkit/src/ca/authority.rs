@@ -19,7 +19,7 @@ use super::{
     https::{Answer, Delivery, Listener},
     office::{Office, Profile, Settings},
     request_log::RequestLog,
-    validation::dns01,
+    validation::validate,
     verb::Route,
 };
 use crate::{Error, sync::lock};
@@ -43,6 +43,8 @@ pub struct CertificateAuthorityBuilder {
     profiles: BTreeMap<String, Profile>,
     reuse_authorizations: bool,
     external_accounts: BTreeMap<String, Vec<u8>>,
+    http: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
     renewal_info: bool,
 }
 
@@ -96,6 +98,20 @@ impl CertificateAuthorityBuilder {
         self
     }
 
+    /// Looks at http-01 challenges (RFC 8555 §8.3) at this address, whatever name they are for: the port that
+    /// is 80 in the world. By default they are offered and never succeed.
+    pub const fn validate_http_at(mut self, address: SocketAddr) -> Self {
+        self.http = Some(address);
+        self
+    }
+
+    /// Offers tls-alpn-01 challenges (RFC 8737) and looks at them at this address, whatever name they are for:
+    /// the port that is 443 in the world. By default they are not offered.
+    pub const fn validate_tls_at(mut self, address: SocketAddr) -> Self {
+        self.tls = Some(address);
+        self
+    }
+
     /// Says when to renew certificates (RFC 9773), and lets orders replace them. By default it does neither.
     pub const fn renewal_info(mut self) -> Self {
         self.renewal_info = true;
@@ -114,6 +130,8 @@ impl CertificateAuthorityBuilder {
             validity: self.validity,
             reuse_authorizations: self.reuse_authorizations,
             external_accounts: self.external_accounts,
+            http: self.http,
+            tls: self.tls,
             renewal_info: self.renewal_info,
             renewal_window: None,
         };
@@ -152,6 +170,8 @@ impl CertificateAuthority {
             profiles: BTreeMap::new(),
             reuse_authorizations: false,
             external_accounts: BTreeMap::new(),
+            http: None,
+            tls: None,
             renewal_info: false,
         }
     }
@@ -263,7 +283,7 @@ impl Answer for Shared {
         for validation in validations {
             let (this, servers) = (self.this.clone(), lock(&self.servers).clone());
             running.spawn(async move {
-                let found = dns01(&servers, &validation).await;
+                let found = validate(&servers, &validation).await;
                 if let Some(this) = this.upgrade() {
                     let now = this.clock.now();
                     lock(&this.office).validated(&validation, found, now);

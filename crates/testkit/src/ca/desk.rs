@@ -265,6 +265,8 @@ mod tests {
             validity: Duration::from_secs(86_400),
             reuse_authorizations: false,
             external_accounts: BTreeMap::new(),
+            http: None,
+            tls: None,
             renewal_info: false,
             renewal_window: None,
         };

@@ -256,7 +256,7 @@ impl Office {
             return *id;
         }
         let id = self.number();
-        self.authorizations.insert(id, Authorization::new(account, name, now));
+        self.authorizations.insert(id, Authorization::new(account, name, self.settings.tls.is_some(), now));
         id
     }
 

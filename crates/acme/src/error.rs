@@ -7,7 +7,7 @@ use perennial_core::{HttpError, Retry, Timestamp};
 use crate::{
     AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
     CertificateFault, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, RenewalInfoFailure, SignerError, UrlFault,
+    ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
     challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
     url::shown,
 };
@@ -250,6 +250,14 @@ pub enum Misbehaved {
         /// The name of the answer.
         answered: String,
     },
+    /// An authorization is for a name that the order does not have.
+    #[error("authorization {url} is for {name}, which the order does not have")]
+    AuthorizationName {
+        /// The authorization.
+        url: String,
+        /// The name.
+        name: String,
+    },
     /// An order that was ready, or finalized, and is so no longer.
     #[error("order {url} went back to {status}: a server must not undo what was reached (RFC 8555 §7.1.6)")]
     Backwards {
@@ -348,14 +356,6 @@ pub enum Misbehaved {
         /// What RFC 8555 requires.
         expected: u16,
     },
-    /// Something is to be proven that was not asked for.
-    #[error("the server wants {identifier} proven ({url}), which the order does not ask for")]
-    StrangeAuthorization {
-        /// The authorization.
-        url: String,
-        /// Its identifier.
-        identifier: String,
-    },
     /// A token that cannot be used.
     #[error("the token of challenge {url} cannot be used: {fault}")]
     Token {
@@ -401,6 +401,10 @@ impl Misbehaved {
         Self::Url { url: shown(text), fault }
     }
 
+    pub(crate) fn authorization_name(url: &Url, state: &AuthorizationState) -> Self {
+        Self::AuthorizationName { url: url.to_string(), name: state.identifier.to_string() }
+    }
+
     /// Whether trying again makes sense: a half-deployed server or a tired proxy mends itself, a wrong URL or
     /// token seldom.
     #[must_use]
@@ -419,9 +423,9 @@ impl Misbehaved {
             Self::AccountUri { .. }
             | Self::AlternateLeaf { .. }
             | Self::AuthorizationIdentifier { .. }
+            | Self::AuthorizationName { .. }
             | Self::Identifiers { .. }
             | Self::OrdersLoop { .. }
-            | Self::StrangeAuthorization { .. }
             | Self::IssuerDomainName { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }

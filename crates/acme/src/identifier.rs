@@ -63,6 +63,15 @@ impl Identifier {
         }
     }
 
+    /// Whether an authorization for `other` counts for this one: it is the same, without the `*.` of a wildcard, or
+    /// a domain that this one is below (RFC 9444).
+    pub(crate) fn is_proven_by(&self, other: &Self) -> bool {
+        match (self.dns(), other.dns()) {
+            (Some(own), Some(name)) => own.base().is_at_or_below(name),
+            _ => self == other,
+        }
+    }
+
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let object = Object::inner("identifier", value)?;
         let (kind, value) = (object.text("type")?, object.text("value")?);
@@ -157,6 +166,18 @@ mod tests {
         assert_eq!(read("2001:DB8:0::1").to_json(), json!({ "type": "ip", "value": "2001:db8::1" }));
         assert_eq!(read("192.0.2.7").to_string(), "192.0.2.7");
         assert_eq!(read("192.0.2.999").to_string(), "ip:192.0.2.999");
+    }
+
+    #[test]
+    fn a_name_is_proven_with_itself_or_an_ancestor_and_with_nothing_else() {
+        let dns = |name: &str| Identifier::Dns(name.parse().unwrap());
+        assert!(dns("*.example.org").is_proven_by(&dns("example.org")));
+        assert!(dns("a.b.example.org").is_proven_by(&dns("example.org")));
+        assert!(!dns("example.org").is_proven_by(&dns("a.example.org")));
+        assert!(!dns("example.org").is_proven_by(&dns("ample.org")));
+        let ip = |text: &str| Identifier::Ip(text.parse().unwrap());
+        assert!(ip("192.0.2.1").is_proven_by(&ip("192.0.2.1")));
+        assert!(!ip("192.0.2.1").is_proven_by(&ip("192.0.2.2")));
     }
 
     #[test]

@@ -260,19 +260,18 @@ impl OrderState {
     /// Reads an order object.
     ///
     /// # Errors
-    /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names or authorizations.
+    /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names, or more than 8
+    /// authorizations for each name.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let order = Object::parse("order", body)?;
         let text = |field| order.text(field).map(|text| printable(text, 300));
-        let urls = order.required_list("authorizations", MAX_NAMES)?.iter();
+        let names = order.required_list("identifiers", MAX_NAMES)?;
+        let most = names.len().max(1) * MAX_AUTHORIZATIONS_A_NAME;
+        let urls = order.required_list("authorizations", most)?.iter();
         Ok(Self {
             status: order.required_text("status")?.into(),
             expires: order.moment("expires"),
-            identifiers: order
-                .required_list("identifiers", MAX_NAMES)?
-                .iter()
-                .filter_map(Identifier::read)
-                .collect(),
+            identifiers: names.iter().filter_map(Identifier::read).collect(),
             authorizations: urls
                 .map(|url| url.as_str().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
                 .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
@@ -294,10 +293,19 @@ impl OrderState {
     pub(crate) fn is_for(&self, identifiers: &[Identifier]) -> bool {
         self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
     }
+
+    /// Whether an authorization for `identifier` has a place in the order: it is for one of the names, or for a
+    /// domain that one of them is below (RFC 9444).
+    pub(crate) fn needs(&self, identifier: &Identifier) -> bool {
+        self.identifiers.iter().any(|own| own.is_proven_by(identifier))
+    }
 }
 
 /// Public CAs stop at 100 names, or at 250; a thousand leaves room for private ones.
 const MAX_NAMES: usize = 1000;
+/// RFC 8555 §7.1.3 allows more authorizations than names, and we fetch each: a server must not choose how many
+/// requests an order of one name costs us. CAs have one for each.
+const MAX_AUTHORIZATIONS_A_NAME: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -352,6 +360,17 @@ mod tests {
         let many = vec![r#""https://example.com/a""#; 1001].join(",");
         let text = SAMPLE.replace(r#""https://example.com/acme/authz/PAniVnsZcis""#, &many);
         assert!(matches!(OrderState::parse(text.as_bytes()), Err(Misbehaved::TooMany { count: 1002, .. })));
+    }
+
+    #[test]
+    fn authorizations_are_no_more_than_the_names_account_for() {
+        let many = |count| vec![r#""https://example.com/a""#; count].join(",");
+        let parse = |count| {
+            let (start, end) = (r#""https://example.com/acme/authz/PAniVnsZcis","#, many(count) + ",");
+            OrderState::parse(SAMPLE.replace(start, &end).as_bytes())
+        };
+        assert_eq!(parse(15).unwrap().authorizations.len(), 16);
+        assert!(matches!(parse(16), Err(Misbehaved::TooMany { count: 17, limit: 16, .. })));
     }
 
     #[test]
@@ -416,6 +435,16 @@ mod tests {
         let order = OrderState::parse(text.as_bytes()).unwrap();
         let names = ["www.example.org", "example.org"].map(|name| DomainName::parse(name).unwrap());
         assert!(order.is_for(NewOrder::new(&names).identifiers()));
+    }
+
+    #[test]
+    fn a_name_that_the_order_does_not_have_needs_no_authorization() {
+        let dns = |name: &str| Identifier::from(DomainName::parse(name).unwrap());
+        let text = SAMPLE.replace("www.example.org", "*.www.example.org");
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        assert!(order.needs(&dns("www.example.org")) && order.needs(&dns("example.org")));
+        assert!(!order.needs(&dns("mail.example.org")) && !order.needs(&dns("a.www.example.org")));
+        assert!(!order.needs(&"192.0.2.7".parse::<std::net::IpAddr>().unwrap().into()));
     }
 
     proptest! {

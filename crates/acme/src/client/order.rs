@@ -6,7 +6,7 @@ use perennial_core::Timestamp;
 
 use super::{Account, Authorization};
 use crate::{
-    AuthorizationStatus, Error, Misuse, OrderState, OrderStatus, Url,
+    AuthorizationState, AuthorizationStatus, Error, Misbehaved, Misuse, OrderState, OrderStatus, Url,
     call::{self, Settled},
     error::{Deadline, OrderInvalid},
     flow::{Finalization, Next},
@@ -67,14 +67,20 @@ impl Order {
     /// [`Account::send`]). An order that is `ready` does not need it.
     ///
     /// # Errors
-    /// The first request's that failed.
+    /// The first request's that failed; [`Misbehaved::AuthorizationName`] when one is for a name that the order
+    /// does not have: a server must not make us prove anything else.
     pub async fn authorizations(&self) -> Result<Vec<Authorization>, Error> {
-        let urls = self.state().authorizations;
-        let calls = urls.iter().cloned().map(call::authorization).collect();
+        let order = self.state();
+        let calls = order.authorizations.iter().cloned().map(call::authorization).collect();
         let states = self.0.account.send(calls).await;
-        let handle =
-            |(url, state): (Url, Result<_, _>)| Ok(Authorization::new(self.0.account.clone(), url, state?));
-        urls.into_iter().zip(states).map(handle).collect()
+        let handle = |(url, state): (&Url, Result<AuthorizationState, Error>)| {
+            let state = state?;
+            if !order.needs(&state.identifier) {
+                return Err(Misbehaved::authorization_name(url, &state).into());
+            }
+            Ok(Authorization::new(self.0.account.clone(), url.clone(), state))
+        };
+        order.authorizations.iter().zip(states).map(handle).collect()
     }
 
     /// Gives up the authorizations that are still pending (RFC 8555 §7.5.2), and with them the order: CAs limit how

@@ -3,7 +3,8 @@
 use super::{Account, Authorization};
 use crate::{
     Error,
-    flow::{Errand, Event, Offer, Step, Walk},
+    call::Call,
+    flow::{Errand, Event, Offer, Reply, Step, Walk},
 };
 
 impl Account {
@@ -17,12 +18,22 @@ impl Account {
         loop {
             match walk.poll() {
                 Step::Do(errand) => return Ok(errand),
-                Step::Send(calls) => {
-                    let answers = self.send(calls).await;
-                    walk.handle(Event::Answered(answers))?;
-                }
+                Step::Send(calls) => self.perform(walk, calls).await?,
             }
         }
+    }
+
+    /// Sends the requests of one step of a walk and tells it how they were answered, for those who want to know of
+    /// each. A [CAA check](crate::ClientBuilder::caa_check), if there is one, comes before an order is placed.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub async fn perform(&self, walk: &mut Walk, calls: Vec<Call<Reply>>) -> Result<(), Error> {
+        if walk.is_ordering() {
+            self.check_caa_if_set(walk.request()).await?;
+        }
+        let answers = self.send(calls).await;
+        walk.handle(Event::Answered(answers))
     }
 
     /// The handle of an authorization that a walk offers. Sends nothing: the server's word is known already.

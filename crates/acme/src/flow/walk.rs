@@ -6,8 +6,8 @@ use perennial_core::Timestamp;
 
 use super::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task};
 use crate::{
-    AuthorizationStatus, ChallengeStatus, Error, Identifier, Misbehaved, Misuse, NewOrder, OrderState,
-    OrderStatus, Problem, Url,
+    AuthorizationStatus, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus,
+    Problem, Url,
     call::{self, Call, Download, Settled},
     error::OrderInvalid,
 };
@@ -87,6 +87,17 @@ impl Walk {
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What is ordered.
+    #[must_use]
+    pub const fn request(&self) -> &NewOrder {
+        &self.plan.request
+    }
+
+    /// Whether an order is placed next.
+    pub(crate) const fn is_ordering(&self) -> bool {
+        matches!(self.next, Position::Place)
     }
 
     /// What is to be done next. It is the same until [`handle`](Self::handle) is told that it is done, so a step
@@ -333,13 +344,10 @@ impl Walk {
     /// somebody else's certificate. RFC 9444 lets a server ask for an ancestor of a name.
     fn check_names(&self) -> Result<(), Misbehaved> {
         let asked = self.plan.request.identifiers();
-        let strange = |offer: &&Offer| !asked.iter().any(|wanted| may_prove(&offer.state.identifier, wanted));
+        let strange = |offer: &&Offer| !asked.iter().any(|own| own.is_proven_by(&offer.state.identifier));
         match self.known.iter().find(strange) {
             None => Ok(()),
-            Some(offer) => {
-                let (url, identifier) = (offer.url.to_string(), offer.state.identifier.to_string());
-                Err(Misbehaved::StrangeAuthorization { url, identifier })
-            }
+            Some(offer) => Err(Misbehaved::authorization_name(&offer.url, &offer.state)),
         }
     }
 
@@ -444,18 +452,10 @@ fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Reply>>) -> V
         .collect()
 }
 
-/// Whether the proof of a name counts for one that is wanted.
-fn may_prove(name: &Identifier, wanted: &Identifier) -> bool {
-    match (name, wanted) {
-        (Identifier::Dns(name), Identifier::Dns(wanted)) => wanted.base().is_at_or_below(name),
-        (name, wanted) => name == wanted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AuthorizationState;
+    use crate::{AuthorizationState, Identifier};
     use proptest::prelude::*;
 
     const BASE: &str = "https://ca.example";
@@ -576,18 +576,6 @@ mod tests {
             walk.handle(Event::CleanedUp).unwrap();
             assert_eq!(*walk.state(), State::Finalizing { order: url("order/1") }, "{status}");
         }
-    }
-
-    #[test]
-    fn an_authorization_may_be_for_an_ancestor_and_for_nobody_else() {
-        let dns = |name: &str| Identifier::Dns(name.parse().unwrap());
-        assert!(may_prove(&dns("example.org"), &dns("*.example.org")));
-        assert!(may_prove(&dns("example.org"), &dns("a.b.example.org")));
-        assert!(!may_prove(&dns("a.example.org"), &dns("example.org")));
-        assert!(!may_prove(&dns("ample.org"), &dns("example.org")));
-        let ip = |text: &str| Identifier::Ip(text.parse().unwrap());
-        assert!(may_prove(&ip("192.0.2.1"), &ip("192.0.2.1")));
-        assert!(!may_prove(&ip("192.0.2.2"), &ip("192.0.2.1")));
     }
 
     fn status() -> impl Strategy<Value = &'static str> {

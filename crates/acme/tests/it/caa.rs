@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use perennial_acme::{
     Account, AccountKey, CaaAnswer, CaaCheck, CaaQuestion, CaaRecord, ChallengeKind, Client, Error, Misuse,
     NewAccount, NewOrder,
+    flow::{Errand, Event, Plan, Walk},
 };
 use perennial_core::{DomainName, Retry};
 use serde_json::json;
 
-use crate::script::{HOME, Stage, acct, directory, json, names, order, reply};
+use crate::script::{HOME, Stage, acct, after, directory, json, names, order, reply};
 
 /// Forbids one name, does not know another, and writes down what it was asked.
 #[derive(Default)]
@@ -100,4 +101,18 @@ async fn a_client_without_a_check_says_so_when_it_is_asked() {
     let stage = Stage::new();
     let error = stage.account().await.check_caa(&NewOrder::new(names(1)), &[]).await.unwrap_err();
     assert_eq!(error, Error::Misuse(Misuse::Missing { part: "a CAA check" }));
+}
+
+#[tokio::test]
+async fn a_walk_asks_before_it_places_its_order_too() {
+    let stage = Stage::new();
+    let zone = Arc::new(Zone { forbidden: names(1).pop(), ..Zone::default() });
+    let account = account(&stage, zone).await;
+    let plan = Plan { request: NewOrder::new(names(1)), csr_der: b"csr".to_vec(), deadline: after(60) };
+    let mut walk = Walk::new(plan);
+    assert!(matches!(account.advance(&mut walk).await.unwrap(), Errand::Record(_)));
+    walk.handle(Event::Recorded).unwrap();
+    let error = account.advance(&mut walk).await.unwrap_err();
+    assert!(matches!(error, Error::CaaForbids(_)), "{error}");
+    assert_eq!(stage.script.requests(), 3);
 }

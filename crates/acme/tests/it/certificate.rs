@@ -234,6 +234,18 @@ fn what_is_no_chain_is_told_what_it_is() {
 }
 
 #[test]
+fn a_chain_that_was_cut_off_is_not_a_shorter_one() {
+    let pki = Pki::new();
+    let whole = pki.leaf() + &pki.intermediate.pem();
+    assert_eq!(pki.verify(&whole), Ok(()));
+    let last = whole.trim_end().rfind('\n').unwrap();
+    for cut in [last, last - 100, whole.len() - 5] {
+        let error = pki.verify(whole.get(..cut).unwrap()).unwrap_err();
+        assert!(matches!(error, CertificateFault::NotPem { .. }), "{cut}: {error}");
+    }
+}
+
+#[test]
 fn size_and_count_have_limits() {
     let pki = Pki::new();
     let eleven = pki.leaf() + &pki.intermediate.pem().repeat(10);

@@ -25,7 +25,9 @@ async fn offered(stage: &Stage, change: impl Fn(&mut Value)) -> (Account, Author
     });
     change(&mut authorization);
     let account = stage.account().await;
-    stage.on("POST /order/1", json(200, &order("pending", 1))).on("POST /authz/0", json(200, &authorization));
+    let mut placed = order("pending", 1);
+    placed["identifiers"] = json!([authorization["identifier"].clone()]);
+    stage.on("POST /order/1", json(200, &placed)).on("POST /authz/0", json(200, &authorization));
     let authorizations =
         account.order(&format!("{HOME}/order/1")).await.unwrap().authorizations().await.unwrap();
     (account, authorizations.into_iter().next().unwrap())

@@ -194,10 +194,8 @@ async fn nothing_is_proven_that_was_not_asked_for() {
     strange["identifier"]["value"] = "victim.example.net".into();
     stage.on("POST /authz/0", json(200, &strange));
     let error = drive(&account, &mut Walk::new(plan(1, b"csr".to_vec(), after(60)))).await.unwrap_err();
-    let Error::Misbehaved(Misbehaved::StrangeAuthorization { identifier, .. }) = error else {
-        panic!("{error}")
-    };
-    assert_eq!(identifier, "victim.example.net");
+    let Error::Misbehaved(Misbehaved::AuthorizationName { name, .. }) = error else { panic!("{error}") };
+    assert_eq!(name, "victim.example.net");
 }
 
 #[tokio::test]

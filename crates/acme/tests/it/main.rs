@@ -10,6 +10,7 @@ mod chains;
 mod challenges;
 mod finalize;
 mod flow;
+mod hostile;
 mod issuance;
 mod key_change;
 mod key_change_faults;

@@ -72,7 +72,7 @@ async fn refused(directory: &Value, request: NewAuthorization) -> Misuse {
 async fn nothing_is_sent_to_a_ca_that_authorizes_nothing_ahead() {
     let misuse = refused(&directory(), NewAuthorization::new(name("example.org"))).await;
     assert_eq!(misuse, Misuse::NotOffered { what: "newAuthz" });
-    assert_eq!(misuse.to_string(), "the CA does not offer newAuthz");
+    assert_eq!(misuse.to_string(), "this CA does not support newAuthz");
 }
 
 #[tokio::test]

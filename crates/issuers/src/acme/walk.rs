@@ -120,8 +120,7 @@ impl Walker<'_> {
         proofs: &[Proof],
     ) -> Result<(), Error> {
         let verb = calls.first().map(Call::verb);
-        let answers = account.send(calls).await;
-        walk.handle(Event::Answered(answers))?;
+        account.perform(walk, calls).await?;
         match verb {
             Some("challenge") => {
                 for proof in proofs {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Verb,
+    Verb, external_account,
     jwk::Jwk,
     jws::{Jws, Signer},
     office::{Call, Office, add_header, json as json_response, typed},
@@ -37,6 +37,7 @@ struct NewAccount {
     terms_of_service_agreed: bool,
     #[serde(default)]
     only_return_existing: bool,
+    external_account_binding: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +73,8 @@ impl Office {
             return Err(Problem::new("userActionRequired", StatusCode::FORBIDDEN, detail));
         }
         check_contacts(&wanted.contact)?;
+        let (binding, url) = (wanted.external_account_binding.as_ref(), self.url(call.route));
+        external_account::check(&self.settings.external_accounts, binding, &call.key, &url)?;
         let id = self.number();
         let account =
             Account { key: call.key.clone(), status: AccountStatus::Valid, contact: wanted.contact };

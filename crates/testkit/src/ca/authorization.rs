@@ -13,7 +13,7 @@ use super::{
     Verb,
     office::{Call, Office, add_header, json as json_response},
     problem::Problem,
-    validation::Validation,
+    validation::{Proof, Validation},
     verb::Route,
 };
 
@@ -50,6 +50,7 @@ struct Challenge {
 enum ChallengeKind {
     Dns01,
     Http01,
+    TlsAlpn01,
     /// RFC 8555 §9.7.8 lets types come: a client must not stumble over one that it does not know.
     Unheard,
 }
@@ -68,12 +69,14 @@ struct Update {
 }
 
 impl Authorization {
-    pub(super) fn new(account: u64, name: &DomainName, now: Timestamp) -> Self {
+    pub(super) fn new(account: u64, name: &DomainName, with_tls: bool, now: Timestamp) -> Self {
         let wildcard = name.is_wildcard();
         // RFC 8555 §8.3: HTTP proves nothing about a wildcard. The one that tests can use comes last, so
         // that a client must look for it.
         let kinds: &[ChallengeKind] = if wildcard {
             &[ChallengeKind::Unheard, ChallengeKind::Dns01]
+        } else if with_tls {
+            &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01, ChallengeKind::Unheard, ChallengeKind::Dns01]
         } else {
             &[ChallengeKind::Http01, ChallengeKind::Unheard, ChallengeKind::Dns01]
         };
@@ -150,25 +153,38 @@ impl Office {
     pub(super) fn challenge(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let (id, part) = (call.route.id, call.route.part);
         let thumbprint = call.key.thumbprint();
+        let (http, tls) = (self.settings.http, self.settings.tls);
         let authorization = self.own_authorization(call)?;
         let pending = authorization.status(call.now) == AuthorizationStatus::Pending;
-        let owner = format!("_acme-challenge.{}", authorization.name);
+        let name = authorization.name.clone();
         let challenge =
             authorization.challenges.get_mut(part).ok_or_else(|| Problem::not_found("challenge"))?;
         let mut validation = None;
         if !call.is_post_as_get() {
             let _: serde_json::Map<String, Value> = call.json()?;
-            let answerable = pending && matches!(challenge.status, ChallengeStatus::Pending);
-            match challenge.kind {
-                ChallengeKind::Dns01 if answerable => {
-                    challenge.status = ChallengeStatus::Processing;
-                    let expected = digest(&format!("{}.{thumbprint}", challenge.token));
-                    validation = Some(Validation { authorization: id, part, owner, expected });
+            let key_authorization = format!("{}.{thumbprint}", challenge.token);
+            let proof = match challenge.kind {
+                ChallengeKind::Dns01 => Some(Proof::Dns {
+                    owner: format!("_acme-challenge.{name}"),
+                    expected: BASE64_URL_SAFE_NO_PAD.encode(digest(&key_authorization)),
+                }),
+                ChallengeKind::Http01 => http.map(|at| Proof::Http {
+                    at,
+                    token: challenge.token.clone(),
+                    expected: key_authorization,
+                }),
+                ChallengeKind::TlsAlpn01 => {
+                    tls.map(|at| Proof::TlsAlpn { at, digest: digest(&key_authorization).as_ref().to_vec() })
                 }
-                ChallengeKind::Dns01 => {} // answered before, or too late: its state says so
-                ChallengeKind::Http01 | ChallengeKind::Unheard => {
-                    return Err(Problem::malformed("this CA looks at dns-01 only"));
-                }
+                ChallengeKind::Unheard => None,
+            };
+            let kind = challenge.kind.text();
+            let unseen = || Problem::malformed(format!("this CA does not look at {kind}"));
+            let proof = proof.ok_or_else(unseen)?;
+            // Answered before, or too late, otherwise: its state says so.
+            if pending && matches!(challenge.status, ChallengeStatus::Pending) {
+                challenge.status = ChallengeStatus::Processing;
+                validation = Some(Validation { authorization: id, part, name, proof });
             }
         }
         self.validations.extend(validation);
@@ -251,6 +267,7 @@ impl ChallengeKind {
         match self {
             Self::Dns01 => "dns-01",
             Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
             Self::Unheard => "unheard-01",
         }
     }
@@ -267,10 +284,9 @@ impl ChallengeStatus {
     }
 }
 
-/// RFC 8555 §8.4: what the TXT record must hold.
-fn digest(key_authorization: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key_authorization.as_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(digest)
+/// RFC 8555 §8.4 and RFC 8737 §3: what the TXT record and the certificate must hold.
+fn digest(key_authorization: &str) -> ring::digest::Digest {
+    ring::digest::digest(&ring::digest::SHA256, key_authorization.as_bytes())
 }
 
 /// Let's Encrypt's usual week.

@@ -20,10 +20,10 @@ use super::{
 
 /// A certificate as the office keeps it.
 pub(super) struct Certificate {
-    account: u64,
-    names: BTreeSet<DomainName>,
+    pub(super) account: u64,
+    pub(super) names: BTreeSet<DomainName>,
     profile: Option<String>,
-    signed: Signed,
+    pub(super) signed: Signed,
     /// The reason code (RFC 5280 §5.3.1), once it is revoked.
     revoked: Option<u8>,
 }

@@ -25,6 +25,8 @@ pub(super) struct Order {
     pub(super) names: BTreeSet<DomainName>,
     authorizations: Vec<u64>,
     profile: Option<String>,
+    /// The certificate that this one replaces (RFC 9773 §5).
+    replaces: Option<String>,
     expires: Timestamp,
     stage: Stage,
 }
@@ -56,6 +58,8 @@ pub struct PlacedOrder {
     pub status: OrderStatus,
     /// The profile that was asked for.
     pub profile: Option<String>,
+    /// The certificate that it replaces, by its identifier (RFC 9773 §4.1).
+    pub replaces: Option<String>,
 }
 
 /// The statuses of an order (RFC 8555 §7.1.6).
@@ -93,6 +97,7 @@ struct NewOrder {
     not_before: Option<Value>,
     not_after: Option<Value>,
     profile: Option<String>,
+    replaces: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +125,11 @@ impl Office {
             return Err(Problem::new("invalidProfile", StatusCode::BAD_REQUEST, detail));
         }
         let names = self.names(&wanted.identifiers)?;
+        // Who does not know the field passes over it.
+        let replaces = wanted.replaces.filter(|_| self.settings.renewal_info);
+        if let Some(replaces) = &replaces {
+            self.check_replaced(replaces, account, &names, call.now)?;
+        }
         let authorizations = names.iter().map(|name| self.authorize(account, name, call.now)).collect();
         let id = self.number();
         let order = Order {
@@ -127,6 +137,7 @@ impl Office {
             names,
             authorizations,
             profile: wanted.profile,
+            replaces,
             expires: call.now + OPEN_FOR,
             stage: Stage::Open,
         };
@@ -182,6 +193,7 @@ impl Office {
             names: order.names.iter().cloned().collect(),
             status: self.order_status(order, now),
             profile: order.profile.clone(),
+            replaces: order.replaces.clone(),
         });
         orders.collect()
     }
@@ -244,8 +256,16 @@ impl Office {
             return *id;
         }
         let id = self.number();
-        self.authorizations.insert(id, Authorization::new(account, name, now));
+        self.authorizations.insert(id, Authorization::new(account, name, self.settings.tls.is_some(), now));
         id
+    }
+
+    /// Whether an order that has not failed replaces the certificate of that identifier.
+    pub(super) fn is_replaced(&self, certificate: &str, now: Timestamp) -> bool {
+        self.orders.values().any(|order| {
+            order.replaces.as_deref() == Some(certificate)
+                && self.order_status(order, now) != OrderStatus::Invalid
+        })
     }
 
     fn own_order(&self, call: &Call) -> Result<&Order, Problem> {
@@ -295,6 +315,9 @@ impl Office {
         });
         if let Some(profile) = &order.profile {
             json["profile"] = profile.as_str().into();
+        }
+        if let Some(replaces) = &order.replaces {
+            json["replaces"] = replaces.as_str().into();
         }
         if let Stage::Valid { certificate } = order.stage {
             json["certificate"] = self.url(Route::of(Verb::Certificate, certificate)).into();

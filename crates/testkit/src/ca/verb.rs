@@ -28,6 +28,8 @@ pub enum Verb {
     Order,
     /// List an account's orders (RFC 8555 §7.1.2.1).
     Orders,
+    /// Ask when to renew a certificate (RFC 9773 §4.1).
+    RenewalInfo,
     /// Revoke a certificate (RFC 8555 §7.6).
     RevokeCertificate,
     /// Read the terms of service, which are a page for people.
@@ -67,6 +69,8 @@ impl Route {
             ["key-change"] => Self::to(Verb::KeyChange),
             ["revoke"] => Self::to(Verb::RevokeCertificate),
             ["terms"] => Self::to(Verb::Terms),
+            // Nobody signs for it, so that the identifier in it may be any text.
+            ["renewal-info", _] => return Some(Self::to(Verb::RenewalInfo)),
             ["account", id] => Self::of(Verb::Account, id.parse().ok()?),
             ["account", id, "orders"] => Self::of(Verb::Orders, id.parse().ok()?),
             ["order", id] => Self::of(Verb::Order, id.parse().ok()?),
@@ -89,6 +93,7 @@ impl Route {
             Verb::NewAccount => "/new-account".into(),
             Verb::NewOrder => "/new-order".into(),
             Verb::KeyChange => "/key-change".into(),
+            Verb::RenewalInfo => "/renewal-info".into(),
             Verb::RevokeCertificate => "/revoke".into(),
             Verb::Terms => "/terms".into(),
             Verb::Account => format!("/account/{id}"),

@@ -88,7 +88,8 @@ async fn take_up(account: &Account, request: &SigningRequest, url: &str) -> Resu
     let state = order.state();
     let asked: BTreeSet<Identifier> = request.names.iter().map(Identifier::from).collect();
     let same = state.identifiers.iter().cloned().collect::<BTreeSet<_>>() == asked;
-    Ok((same && state.status != OrderStatus::Invalid).then_some(order))
+    let alive = !matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid);
+    Ok((same && alive).then_some(order))
 }
 
 /// Proves every name that the CA wants proven: writes down what will be presented, presents all, waits for

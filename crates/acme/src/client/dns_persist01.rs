@@ -2,7 +2,7 @@
 
 use perennial_core::DomainName;
 
-use super::Challenge;
+use super::{Account, Challenge};
 use crate::{
     ChallengeKind, Error, Misbehaved, Misuse,
     challenge::dns_persist01::{self, Applicant, Draft, Offer, Record},
@@ -33,29 +33,41 @@ impl Challenge {
     pub async fn dns_persist01_record(&self, draft: Draft) -> Result<Record, Error> {
         self.require(&ChallengeKind::DnsPersist01, "dns-persist-01")?;
         let (name, offer) = (self.dns_name()?, Offer::read(self.state(), draft)?);
-        let applicant = self.applicant(&offer).await?;
+        self.check_offer(&offer).await?;
+        let applicant = self.account().dns_persist01_applicant(draft).await?;
         let lacking = Misbehaved::Field { resource: "challenge", field: "issuer names", expected: "one" };
         let issuer = offer.issuers.into_iter().next().ok_or(lacking)?;
         Ok(Record::new(issuer, &applicant.uri(name)).map_err(Misuse::DnsPersistRecord)?)
     }
 
-    async fn applicant(&self, offer: &Offer) -> Result<Applicant, Error> {
+    async fn check_offer(&self, offer: &Offer) -> Result<(), Error> {
         let account = self.account();
-        match offer.draft {
-            Draft::V01 => match &offer.account_uri {
-                Some(uri) if uri != account.url() => {
-                    let (url, found) = (self.url().to_owned(), shown(uri));
-                    Err(Misbehaved::AccountUri { url, found, account: account.url().to_owned() }.into())
-                }
-                _ => Ok(Applicant::v01(account.url())),
-            },
+        if let Some(uri) = offer.account_uri.as_ref().filter(|uri| *uri != account.url()) {
+            let (url, found) = (self.url().to_owned(), shown(uri));
+            return Err(Misbehaved::AccountUri { url, found, account: account.url().to_owned() }.into());
+        }
+        if offer.draft == Draft::V02 {
+            offer.check(&account.client().directory().await?.meta)?;
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// This account as records of dns-persist-01 name it: to publish one before there is any order, or to
+    /// [`find`](dns_persist01::find) one.
+    ///
+    /// # Errors
+    /// [`Misuse::NotOffered`] when the revision needs a hash and the directory has no prefix for it, or why the
+    /// directory could not be had.
+    pub async fn dns_persist01_applicant(&self, draft: Draft) -> Result<Applicant, Error> {
+        match draft {
+            Draft::V01 => Ok(Applicant::v01(self.url())),
             Draft::V02 => {
-                let directory = account.client().directory().await?;
-                offer.check(&directory.meta)?;
-                let prefix = directory.meta.account_hash_prefix.clone();
+                let prefix = self.client().directory().await?.meta.account_hash_prefix.clone();
                 let prefix = prefix.ok_or(Misuse::NotOffered { what: "accountHashPrefix" })?;
-                let thumbprint = account.key_thumbprint().ok_or(Misuse::NoAccount { verb: "accounturi" })?;
-                Ok(Applicant::v02(account.url(), thumbprint.clone(), prefix))
+                let thumbprint = self.key_thumbprint().ok_or(Misuse::NoAccount { verb: "accounturi" })?;
+                Ok(Applicant::v02(self.url(), thumbprint.clone(), prefix))
             }
         }
     }

@@ -120,10 +120,8 @@ impl Order {
         }
         match state.status {
             OrderStatus::Processing | OrderStatus::Valid => return Ok(state),
-            OrderStatus::Invalid => return Err(self.explain(state).await),
-            OrderStatus::Canceled | OrderStatus::Pending => {
-                return Err(self.not_ready("finalize", state.status));
-            }
+            OrderStatus::Canceled | OrderStatus::Invalid => return Err(self.explain(state).await),
+            OrderStatus::Pending => return Err(self.not_ready("finalize", state.status)),
             OrderStatus::Ready | OrderStatus::Unknown(_) => {}
         }
         let mut finalization = Finalization::default();
@@ -172,7 +170,7 @@ impl Order {
             state = self.0.account.run(call).await?;
             self.remember(state.clone());
         }
-        if state.status == OrderStatus::Invalid {
+        if matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid) {
             return Err(self.explain(state).await);
         }
         Ok(state)

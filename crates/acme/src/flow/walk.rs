@@ -90,7 +90,6 @@ impl Walk {
     }
 
     /// What is ordered.
-    #[must_use]
     pub const fn request(&self) -> &NewOrder {
         &self.plan.request
     }

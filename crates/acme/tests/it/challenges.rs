@@ -5,7 +5,10 @@ use std::sync::Arc;
 use perennial_acme::{
     Account, AccountKey, Authorization, Challenge, ChallengeKind, Error, Misbehaved, Misuse, NewAccount,
     OnionCaa, OrderStatus,
-    challenge::{dns_persist01::Draft, onion_csr01},
+    challenge::{
+        dns_persist01::{Draft, Wanted, find},
+        onion_csr01,
+    },
 };
 use perennial_core::{DomainName, Retry};
 use serde_json::{Value, json};
@@ -127,6 +130,11 @@ async fn draft_dns_persist_02_the_record_names_the_account_by_a_hash() {
     let record = challenge.dns_persist01_record(Draft::V02).await.unwrap();
     assert!(record.account_uri().starts_with("https://ca.test/hash/sha-256/"));
     assert!(!record.to_string().contains(account.url()));
+    let applicant = account.dns_persist01_applicant(Draft::V02).await.unwrap();
+    let name: DomainName = "example.org".parse().unwrap();
+    let wanted =
+        Wanted { name: &name, issuers: &["ca.test".parse().unwrap()], applicant: &applicant, now: NOON };
+    assert_eq!(find(&name, [record.to_string().as_str()], &wanted), Ok(record));
     let other = challenge.dns_persist01_record(Draft::V01).await.unwrap_err();
     assert!(matches!(other, Error::Misbehaved(Misbehaved::Field { field: "issuer-domain-names", .. })));
 }

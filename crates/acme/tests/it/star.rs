@@ -6,12 +6,12 @@ use perennial_acme::{
     Account, AccountKey, AutoRenewal, AutoRenewalFault, Error, Misuse, NewAccount, NewOrder, OrderStatus,
     ProblemType,
 };
-use perennial_core::Timestamp;
+use perennial_core::{Retry, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
     pki::{Authority, Key},
-    script::{HOME, NOON, Stage, acct, after, directory, json, names, order, problem, reply},
+    script::{HOME, NOON, Stage, acct, after, authorization, directory, json, names, order, problem, reply},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -118,6 +118,23 @@ async fn rfc8739_3_1_2_an_order_is_canceled_once_it_is_valid() {
     assert_eq!(order.state().status, OrderStatus::Canceled, "remembered");
     let late = order.star_certificate().await.unwrap_err();
     assert!(matches!(late, Error::Misuse(Misuse::NotReady { status: OrderStatus::Canceled, .. })));
+}
+
+#[tokio::test]
+async fn an_order_that_the_server_cancels_has_failed_and_a_new_one_can_be_made() {
+    let stage = Stage::new();
+    let account = account(&stage).await;
+    stage.on("POST /order/1", json(200, &star("pending")));
+    let order = account.order(&format!("{HOME}/order/1")).await.unwrap();
+    stage
+        .on("POST /order/1", json(200, &star("canceled")))
+        .on("POST /authz/0", json(200, &authorization(0, "deactivated")));
+    let error = order.wait_ready(after(60)).await.unwrap_err();
+    assert!(matches!(error, Error::OrderInvalid(_)), "{error}");
+    assert_eq!(error.retry(), Retry::Backoff);
+    stage.on("POST /authz/0", json(200, &authorization(0, "deactivated")));
+    assert!(matches!(order.finalize(b"csr").await, Err(Error::OrderInvalid(_))));
+    stage.script.requests();
 }
 
 #[tokio::test]

@@ -45,6 +45,9 @@ pub struct CertificateAuthorityBuilder {
     external_accounts: BTreeMap<String, Vec<u8>>,
     http: Option<SocketAddr>,
     tls: Option<SocketAddr>,
+    addresses: bool,
+    pre_authorization: bool,
+    orders_per_page: usize,
     renewal_info: bool,
 }
 
@@ -112,6 +115,25 @@ impl CertificateAuthorityBuilder {
         self
     }
 
+    /// Certifies IP addresses too (RFC 8738). By default only names.
+    pub const fn certify_addresses(mut self) -> Self {
+        self.addresses = true;
+        self
+    }
+
+    /// Lets names be proved before they are ordered (RFC 8555 §7.4.1). By default the directory has no
+    /// `newAuthz`, as with most CAs.
+    pub const fn pre_authorization(mut self) -> Self {
+        self.pre_authorization = true;
+        self
+    }
+
+    /// The most orders that a page of an account's list has (RFC 8555 §7.1.2.1). By default 100.
+    pub const fn orders_per_page(mut self, count: usize) -> Self {
+        self.orders_per_page = count;
+        self
+    }
+
     /// Says when to renew certificates (RFC 9773), and lets orders replace them. By default it does neither.
     pub const fn renewal_info(mut self) -> Self {
         self.renewal_info = true;
@@ -132,6 +154,9 @@ impl CertificateAuthorityBuilder {
             external_accounts: self.external_accounts,
             http: self.http,
             tls: self.tls,
+            addresses: self.addresses,
+            pre_authorization: self.pre_authorization,
+            orders_per_page: self.orders_per_page,
             renewal_info: self.renewal_info,
             renewal_window: None,
         };
@@ -172,6 +197,9 @@ impl CertificateAuthority {
             external_accounts: BTreeMap::new(),
             http: None,
             tls: None,
+            addresses: false,
+            pre_authorization: false,
+            orders_per_page: 100,
             renewal_info: false,
         }
     }

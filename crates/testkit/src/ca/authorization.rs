@@ -5,13 +5,15 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Verb,
+    identifier::Identifier,
     office::{Call, Office, add_header, json as json_response},
+    order::Wanted,
     problem::Problem,
     validation::{Proof, Validation},
     verb::Route,
@@ -22,9 +24,11 @@ use super::{
 pub(super) struct Authorization {
     pub(super) account: u64,
     /// Without the `*.` of a wildcard.
-    pub(super) name: DomainName,
+    pub(super) name: Identifier,
     pub(super) wildcard: bool,
     pub(super) expires: Timestamp,
+    /// Whether it was asked for before any order (RFC 8555 §7.4.1): then the next order takes it up.
+    pub(super) ahead: bool,
     status: AuthorizationStatus,
     challenges: Vec<Challenge>,
 }
@@ -64,24 +68,29 @@ enum ChallengeStatus {
 }
 
 #[derive(Deserialize)]
+struct NewAuthorization {
+    identifier: Wanted,
+}
+
+#[derive(Deserialize)]
 struct Update {
     status: Option<String>,
 }
 
 impl Authorization {
-    pub(super) fn new(account: u64, name: &DomainName, with_tls: bool, now: Timestamp) -> Self {
+    pub(super) fn new(account: u64, name: &Identifier, with_tls: bool, now: Timestamp) -> Self {
         let wildcard = name.is_wildcard();
         // RFC 8555 §8.3: HTTP proves nothing about a wildcard. The one that tests can use comes last, so
         // that a client must look for it.
-        let kinds: &[ChallengeKind] = if wildcard {
-            &[ChallengeKind::Unheard, ChallengeKind::Dns01]
-        } else if with_tls {
-            &[ChallengeKind::Http01, ChallengeKind::TlsAlpn01, ChallengeKind::Unheard, ChallengeKind::Dns01]
-        } else {
-            &[ChallengeKind::Http01, ChallengeKind::Unheard, ChallengeKind::Dns01]
-        };
-        let challenges = kinds.iter().map(|kind| Challenge {
-            kind: *kind,
+        let kinds = [
+            (ChallengeKind::Http01, !wildcard),
+            (ChallengeKind::TlsAlpn01, !wildcard && with_tls),
+            (ChallengeKind::Unheard, true),
+            // RFC 8738 §7: the DNS proves nothing about an address.
+            (ChallengeKind::Dns01, name.dns().is_some()),
+        ];
+        let challenges = kinds.into_iter().filter(|(_, fits)| *fits).map(|(kind, _)| Challenge {
+            kind,
             // RFC 8555 §8: at least 128 bits of entropy; public CAs give 256.
             token: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()),
             status: ChallengeStatus::Pending,
@@ -91,6 +100,7 @@ impl Authorization {
             name: name.base(),
             wildcard,
             expires: now + PENDING_FOR,
+            ahead: false,
             status: AuthorizationStatus::Pending,
             challenges: challenges.collect(),
         }
@@ -111,6 +121,26 @@ impl Authorization {
 }
 
 impl Office {
+    /// RFC 8555 §7.4.1.
+    pub(super) fn new_authorization(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
+        let account = call.account()?;
+        if !self.settings.pre_authorization {
+            return Err(Problem::not_found("resource"));
+        }
+        let wanted: NewAuthorization = call.json()?;
+        let name = self.name(&wanted.identifier)?;
+        if name.is_wildcard() {
+            return Err(Problem::malformed("a wildcard can only be proved for an order (RFC 8555 §7.4.1)"));
+        }
+        let id = self.authorize(account, &name, call.now);
+        let authorization =
+            self.authorizations.get_mut(&id).ok_or_else(|| Problem::not_found("authorization"))?;
+        authorization.ahead = true;
+        let mut response = self.authorization_response(id, StatusCode::CREATED, call.now)?;
+        add_header(&mut response, header::LOCATION, &self.url(Route::of(Verb::Authorization, id)));
+        Ok(response)
+    }
+
     pub(super) fn authorization(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let id = call.route.id;
         let authorization = self.own_authorization(call)?;
@@ -129,22 +159,31 @@ impl Office {
                 }
             }
         }
+        self.authorization_response(id, StatusCode::OK, call.now)
+    }
+
+    fn authorization_response(
+        &self,
+        id: u64,
+        code: StatusCode,
+        now: Timestamp,
+    ) -> Result<Response<Bytes>, Problem> {
         let authorization =
             self.authorizations.get(&id).ok_or_else(|| Problem::not_found("authorization"))?;
         let mut json = json!({
-            "identifier": {"type": "dns", "value": authorization.name.as_str()},
-            "status": authorization.status(call.now).text(),
+            "identifier": authorization.name.to_json(),
+            "status": authorization.status(now).text(),
             "expires": authorization.expires.to_string(),
             "challenges": self.challenges_json(id, authorization),
         });
         if authorization.wildcard {
             json["wildcard"] = true.into();
         }
-        let mut response = json_response(StatusCode::OK, &json);
+        let mut response = json_response(code, &json);
         if authorization.challenges.iter().any(|challenge| challenge.status.text() == "processing")
             && let Some(retry_after) = self.quirks.retry_after()
         {
-            retry_after.write(response.headers_mut(), call.now);
+            retry_after.write(response.headers_mut(), now);
         }
         Ok(response)
     }

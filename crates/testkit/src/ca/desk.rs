@@ -112,6 +112,7 @@ impl Office {
             Verb::Finalize => self.finalize(call),
             Verb::KeyChange => self.key_change(call),
             Verb::NewAccount => self.new_account(call),
+            Verb::NewAuthorization => self.new_authorization(call),
             Verb::NewOrder => self.new_order(call),
             Verb::Order => self.order(call),
             Verb::Orders => self.orders_of(call),
@@ -207,6 +208,9 @@ impl Office {
             // RFC 8555 §9.7.5 lets the directory grow: a client must not stumble over this.
             "testkit": "https://testkit.invalid/a-field-that-no-client-knows",
         });
+        if self.settings.pre_authorization {
+            directory["newAuthz"] = url(Verb::NewAuthorization).into();
+        }
         if self.settings.renewal_info {
             directory["renewalInfo"] = url(Verb::RenewalInfo).into();
         }
@@ -267,6 +271,9 @@ mod tests {
             external_accounts: BTreeMap::new(),
             http: None,
             tls: None,
+            addresses: false,
+            pre_authorization: false,
+            orders_per_page: 10,
             renewal_info: false,
             renewal_window: None,
         };

@@ -45,6 +45,8 @@ mod hierarchy;
 
 mod https;
 
+mod identifier;
+
 mod jwk;
 
 mod jws;

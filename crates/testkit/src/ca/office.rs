@@ -43,6 +43,12 @@ pub(super) struct Settings {
     pub(super) http: Option<SocketAddr>,
     /// Where tls-alpn-01 challenges are looked at, if they are.
     pub(super) tls: Option<SocketAddr>,
+    /// Whether IP addresses are certified (RFC 8738).
+    pub(super) addresses: bool,
+    /// Whether names can be proved before they are ordered (RFC 8555 §7.4.1).
+    pub(super) pre_authorization: bool,
+    /// The most orders that are listed at once.
+    pub(super) orders_per_page: usize,
     pub(super) renewal_info: bool,
     /// What is suggested for every certificate, instead of what its age suggests.
     pub(super) renewal_window: Option<(Timestamp, Timestamp)>,

@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode, header::RETRY_AFTER};
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use serde_json::json;
 use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
 
 use super::{
     certificate::Certificate,
+    identifier::Identifier,
     office::{Office, add_header, json as json_response},
     problem::Problem,
 };
@@ -32,7 +33,7 @@ impl Office {
         &self,
         identifier: &str,
         account: u64,
-        names: &BTreeSet<DomainName>,
+        names: &BTreeSet<Identifier>,
         now: Timestamp,
     ) -> Result<(), Problem> {
         let certificate = self.identified(identifier)?;

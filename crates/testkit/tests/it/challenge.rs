@@ -1,4 +1,4 @@
-//! http-01 and tls-alpn-01, proved by small servers on loopback.
+//! http-01 and tls-alpn-01, proved by small servers on loopback, and what else a CA may offer.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::acme_client::Client;
+use crate::acme_client::{Client, csr};
 
 /// A place to answer at, with the text that there is to answer.
 async fn place() -> (TcpListener, SocketAddr) {
@@ -54,6 +54,16 @@ async fn judged(client: &Client, challenge: &Value, authorization: &str) -> Valu
     client.get(url).await.json()
 }
 
+/// Answers one request with this text, and tells what the request was.
+async fn serve_file(listener: TcpListener, body: String) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    String::from_utf8(request[..length].to_vec()).unwrap()
+}
+
 #[tokio::test]
 async fn a_file_proves_a_name_and_another_file_does_not() {
     for (right, status) in [(true, "valid"), (false, "invalid")] {
@@ -61,14 +71,7 @@ async fn a_file_proves_a_name_and_another_file_does_not() {
         let (_ca, client, challenge, authorization) = challenged("http-01", at, at).await;
         let token = challenge["token"].as_str().unwrap().to_owned();
         let body = if right { key_authorization(&client, &challenge) + "\n" } else { "no".into() };
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = vec![0; 4096];
-            let length = stream.read(&mut request).await.unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).await.unwrap();
-            String::from_utf8(request[..length].to_vec()).unwrap()
-        });
+        let server = tokio::spawn(serve_file(listener, body));
         let challenge = judged(&client, &challenge, &authorization).await;
         assert_eq!(challenge["status"], status, "{challenge}");
         let request = server.await.unwrap();
@@ -141,4 +144,80 @@ async fn a_certificate_proves_a_name_when_all_of_it_is_right() {
         assert_eq!(challenge["status"] == "valid", kind.is_none(), "{challenge}");
         server.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_address_is_certified_when_a_file_at_it_is_right() {
+    let (listener, at) = place().await;
+    let ca = CertificateAuthority::builder().certify_addresses().validate_http_at(at).start().await.unwrap();
+    let client = Client::registered(&ca).await;
+    let wanted = |value: &str| json!({"identifiers": [{"type": "ip", "value": value}]});
+    for unfit in ["2001:DB8:0::1", "example.com"] {
+        assert_eq!(client.post("newOrder", &wanted(unfit)).await.problem(), (400, "malformed".into()));
+    }
+    let order = client.post("newOrder", &wanted("2001:db8::1")).await;
+    let url = order.json()["authorizations"][0].as_str().unwrap().to_owned();
+    let authorization = client.get(&url).await.json();
+    assert_eq!(authorization["identifier"], json!({"type": "ip", "value": "2001:db8::1"}));
+    let challenges = authorization["challenges"].as_array().unwrap();
+    assert!(challenges.iter().all(|challenge| challenge["type"] != "dns-01"), "{authorization}");
+    let challenge = challenges.iter().find(|challenge| challenge["type"] == "http-01").unwrap();
+    let server = tokio::spawn(serve_file(listener, key_authorization(&client, challenge)));
+    assert_eq!(judged(&client, challenge, &url).await["status"], "valid");
+    assert!(server.await.unwrap().contains("host: [2001:db8::1]\r\n"));
+
+    let other = client.finalize(&order.json(), &csr(&["2001:db8::2"]).0).await;
+    assert_eq!(other.problem(), (400, "badCSR".into()));
+    assert_eq!(client.finalize(&order.json(), &csr(&["2001:db8::1"]).0).await.status, 200);
+    let issued = &ca.certificates()[0];
+    assert_eq!(
+        (issued.addresses.as_slice(), issued.names.len()),
+        (["2001:db8::1".parse().unwrap()].as_slice(), 0)
+    );
+    assert_eq!(ca.orders()[0].addresses, issued.addresses);
+}
+
+#[tokio::test]
+async fn a_name_that_was_proved_ahead_makes_the_next_order_ready() {
+    let (listener, at) = place().await;
+    let ca = CertificateAuthority::builder().pre_authorization().validate_http_at(at).start().await.unwrap();
+    let client = Client::registered(&ca).await;
+    let wanted = |name: &str| json!({"identifier": {"type": "dns", "value": name}});
+    let wildcard = client.post("newAuthz", &wanted("*.example.com")).await;
+    assert_eq!(wildcard.problem(), (400, "malformed".into()));
+    let made = client.post("newAuthz", &wanted("example.com")).await;
+    assert_eq!((made.status, &made.json()["status"]), (201, &json!("pending")));
+    let url = made.header("location").to_owned();
+    // An order meanwhile waits for the same one.
+    assert_eq!(client.order(&["example.com"]).await.json()["authorizations"], json!([url]));
+    let authorization = made.json();
+    let challenges = authorization["challenges"].as_array().unwrap();
+    let challenge = challenges.iter().find(|challenge| challenge["type"] == "http-01").unwrap();
+    let server = tokio::spawn(serve_file(listener, key_authorization(&client, challenge)));
+    judged(&client, challenge, &url).await;
+    server.await.unwrap();
+    assert_eq!(client.order(&["example.com"]).await.json()["status"], "ready");
+    let without = CertificateAuthority::builder().start().await.unwrap();
+    assert_eq!(Client::new(&without).await.directory.get("newAuthz"), None);
+}
+
+#[tokio::test]
+async fn a_long_list_of_orders_comes_in_pages() {
+    let ca = CertificateAuthority::builder().orders_per_page(2).start().await.unwrap();
+    let client = Client::registered(&ca).await;
+    for _ in 0..5 {
+        client.order(&["example.com"]).await;
+    }
+    let account = client.account.clone().unwrap();
+    let (mut url, mut sizes) =
+        (client.get(&account).await.json()["orders"].as_str().unwrap().to_owned(), vec![]);
+    loop {
+        let page = client.get(&url).await;
+        sizes.push(page.json()["orders"].as_array().unwrap().len());
+        let links: Vec<&str> =
+            page.headers.get_all("link").iter().map(|link| link.to_str().unwrap()).collect();
+        let Some(next) = links.iter().find_map(|link| link.strip_suffix(">;rel=\"next\"")) else { break };
+        url = next[1..].to_owned();
+    }
+    assert_eq!(sizes, [2, 2, 1]);
 }

@@ -86,7 +86,7 @@ impl Stage {
         impatient: bool,
     ) -> Self {
         let clock = Arc::new(Hasty(clock));
-        let http = http(&ca, Duration::from_secs(if impatient { 2 } else { 30 })).unwrap();
+        let http = http(&ca, Duration::from_secs(if impatient { 3 } else { 30 })).unwrap();
         let builder = Client::builder(ca.directory_url()).http(Arc::new(http)).clock(clock.clone());
         Self {
             client: builder.build().unwrap(),

@@ -1,26 +1,25 @@
 //! http-01: RFC 8555 §8.3.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use perennial_core::DomainName;
 use tokio::net::TcpStream;
 
 use super::PATIENCE;
-use crate::ca::problem::Problem;
+use crate::ca::{identifier::Identifier, problem::Problem};
 
 /// Fetches the file. DIVERGES: redirects, which RFC 8555 lets a CA follow, are not followed.
 pub(super) async fn look(
     at: SocketAddr,
-    name: &DomainName,
+    name: &Identifier,
     token: &str,
     expected: &str,
 ) -> Result<(), Problem> {
-    let url = format!("http://{name}/.well-known/acme-challenge/{token}");
+    let url = format!("http://{}/.well-known/acme-challenge/{token}", host(name));
     let problem =
         |kind, detail: String| Problem::new(kind, StatusCode::BAD_REQUEST, format!("{url}: {detail}"));
     let fetched = tokio::time::timeout(PATIENCE, fetch(at, name, token)).await;
@@ -36,13 +35,13 @@ pub(super) async fn look(
     Ok(())
 }
 
-async fn fetch(at: SocketAddr, name: &DomainName, token: &str) -> Result<(StatusCode, Bytes), String> {
+async fn fetch(at: SocketAddr, name: &Identifier, token: &str) -> Result<(StatusCode, Bytes), String> {
     let stream = TcpStream::connect(at).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let exchange = async {
         let request = Request::get(format!("/.well-known/acme-challenge/{token}"))
-            .header(header::HOST, name.as_str())
+            .header(header::HOST, host(name))
             .header(header::USER_AGENT, "testkit")
             .body(Empty::<Bytes>::new())
             .map_err(|error| error.to_string())?;
@@ -57,6 +56,14 @@ async fn fetch(at: SocketAddr, name: &DomainName, token: &str) -> Result<(Status
         answer = &mut exchange => answer,
         // The connection may end with the answer, or before it.
         _ = &mut connection => exchange.await,
+    }
+}
+
+/// As it stands in a URL.
+fn host(name: &Identifier) -> String {
+    match name {
+        Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+        name => name.to_string(),
     }
 }
 

@@ -8,16 +8,14 @@ mod tls_alpn01;
 
 use std::net::SocketAddr;
 
-use perennial_core::DomainName;
-
-use super::problem::Problem;
+use super::{identifier::Identifier, problem::Problem};
 
 /// A challenge that was answered and must be looked at.
 #[derive(Clone, Debug)]
 pub(super) struct Validation {
     pub(super) authorization: u64,
     pub(super) part: usize,
-    pub(super) name: DomainName,
+    pub(super) name: Identifier,
     pub(super) proof: Proof,
 }
 

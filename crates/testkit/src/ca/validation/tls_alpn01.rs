@@ -1,9 +1,11 @@
 //! tls-alpn-01: RFC 8737.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::StatusCode;
-use perennial_core::DomainName;
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -15,10 +17,10 @@ use tokio_rustls::TlsConnector;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 use super::PATIENCE;
-use crate::ca::problem::Problem;
+use crate::ca::{identifier::Identifier, problem::Problem};
 
 /// Asks for the certificate of the name by the protocol `acme-tls/1`, and reads it.
-pub(super) async fn look(at: SocketAddr, name: &DomainName, digest: &[u8]) -> Result<(), Problem> {
+pub(super) async fn look(at: SocketAddr, name: &Identifier, digest: &[u8]) -> Result<(), Problem> {
     let problem =
         |kind, detail: String| Problem::new(kind, StatusCode::BAD_REQUEST, format!("{name}: {detail}"));
     let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(at)).await;
@@ -30,7 +32,7 @@ pub(super) async fn look(at: SocketAddr, name: &DomainName, digest: &[u8]) -> Re
     check(&certificate, name, digest).map_err(|fault| problem("incorrectResponse", fault.into()))
 }
 
-async fn certificate(stream: TcpStream, name: &DomainName) -> Result<CertificateDer<'static>, String> {
+async fn certificate(stream: TcpStream, name: &Identifier) -> Result<CertificateDer<'static>, String> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -39,7 +41,7 @@ async fn certificate(stream: TcpStream, name: &DomainName) -> Result<Certificate
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         .with_no_client_auth();
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
-    let name = ServerName::try_from(name.to_string()).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(sni(name)).map_err(|error| error.to_string())?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -54,13 +56,18 @@ async fn certificate(stream: TcpStream, name: &DomainName) -> Result<Certificate
 
 /// RFC 8737 §3: self-signed, for this name alone, with the digest of the key authorization in a critical
 /// extension.
-fn check(der: &[u8], name: &DomainName, digest: &[u8]) -> Result<(), &'static str> {
+fn check(der: &[u8], name: &Identifier, digest: &[u8]) -> Result<(), &'static str> {
     let (_, leaf) = X509Certificate::from_der(der).map_err(|_| "the certificate cannot be read")?;
     leaf.verify_signature(None).map_err(|_| "the certificate is not self-signed")?;
     let names = leaf.subject_alternative_name().ok().flatten().ok_or("the certificate is for no name")?;
-    match names.value.general_names.as_slice() {
-        [GeneralName::DNSName(found)] if found.eq_ignore_ascii_case(name.as_str()) => {}
-        _ => return Err("the certificate is not for this name alone"),
+    let fits = match (names.value.general_names.as_slice(), name) {
+        ([GeneralName::DNSName(found)], Identifier::Dns(name)) => found.eq_ignore_ascii_case(name.as_str()),
+        ([GeneralName::IPAddress(found)], Identifier::Ip(IpAddr::V4(address))) => **found == address.octets(),
+        ([GeneralName::IPAddress(found)], Identifier::Ip(IpAddr::V6(address))) => **found == address.octets(),
+        _ => false,
+    };
+    if !fits {
+        return Err("the certificate is not for this name alone");
     }
     let mut extensions = leaf.extensions().iter();
     let extension = extensions.find(|extension| extension.oid.to_id_string() == ACME_IDENTIFIER);
@@ -73,6 +80,22 @@ fn check(der: &[u8], name: &DomainName, digest: &[u8]) -> Result<(), &'static st
         return Err("the acmeIdentifier is not the digest of the key authorization");
     }
     Ok(())
+}
+
+/// RFC 8738 §6: SNI has no addresses, so theirs is the name of their reverse mapping.
+fn sni(name: &Identifier) -> String {
+    match name {
+        Identifier::Dns(name) => name.to_string(),
+        Identifier::Ip(IpAddr::V4(address)) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        Identifier::Ip(IpAddr::V6(address)) => {
+            let octets = address.octets();
+            let nibbles = octets.iter().rev().map(|octet| format!("{:x}.{:x}.", octet & 15, octet >> 4));
+            nibbles.collect::<String>() + "ip6.arpa"
+        }
+    }
 }
 
 /// Trusts every certificate: what is in it is looked at afterwards. The other side has its key all the same.

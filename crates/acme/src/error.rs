@@ -5,8 +5,9 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, RenewalInfoFailure, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    Algorithm, AuthorizationStatus, CertificateFault, CertificationRequestError, Identifier, KeyError,
+    OrderStatus, Problem, ProblemType, RenewalInfoFailure, SignerError, UrlFault, challenge::TokenFault,
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
@@ -337,6 +338,9 @@ pub enum Misuse {
         /// The algorithm.
         algorithm: Algorithm,
     },
+    /// The signing request is not fit for the order.
+    #[error(transparent)]
+    CertificationRequest(#[from] CertificationRequestError),
     /// The challenge is of another type.
     #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
     ChallengeKind {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where: helpers too.
 
 mod certificate;
+mod certification_request;
 mod chains;
 mod finalize;
 mod issuance;

@@ -41,7 +41,12 @@ fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
 
 impl Authority {
     pub(crate) fn root(name: &str) -> Self {
-        let (key, params) = (KeyPair::generate().unwrap(), ca_params(name, true));
+        Self::root_with(name, KeyPair::generate().unwrap())
+    }
+
+    /// A root with a key of that kind.
+    pub(crate) fn root_with(name: &str, key: KeyPair) -> Self {
+        let params = ca_params(name, true);
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }

@@ -31,6 +31,7 @@ impl CertificateChain {
             return Err(CertificateFault::TooLarge { bytes: pem.len() });
         }
         refuse_other_blocks(pem)?;
+        refuse_cut_block(pem)?;
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate
@@ -72,6 +73,12 @@ impl CertificateChain {
     /// All certificates in DER, leaf first.
     pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
         std::iter::once(&self.leaf).chain(&self.intermediates)
+    }
+
+    /// The whole chain in DER, leaf first, as TLS libraries take it.
+    #[must_use]
+    pub fn to_der(&self) -> Vec<CertificateDer<'static>> {
+        self.certificates().cloned().collect()
     }
 
     /// The whole chain in PEM, leaf first, without any text that the server put between.
@@ -190,6 +197,17 @@ fn refuse_other_blocks(pem: &[u8]) -> Result<(), CertificateFault> {
         }
     }
     Ok(())
+}
+
+/// The PEM parser stops at a block without an end as if there were none: a chain that was cut off would pass
+/// for a shorter one.
+fn refuse_cut_block(pem: &[u8]) -> Result<(), CertificateFault> {
+    let count =
+        |mark: &[u8]| pem.split(|byte| *byte == b'\n').filter(|line| line.trim_ascii() == mark).count();
+    if count(b"-----BEGIN CERTIFICATE-----") == count(b"-----END CERTIFICATE-----") {
+        return Ok(());
+    }
+    Err(CertificateFault::NotPem { reason: "a block has no end".to_owned() })
 }
 
 fn to_pem(der: &[u8]) -> String {

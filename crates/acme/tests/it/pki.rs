@@ -68,6 +68,13 @@ impl Authority {
         self.certified(ca_params(name, false), KeyPair::generate().unwrap())
     }
 
+    /// A CA whose key may sign anything but certificates.
+    pub(crate) fn intermediate_that_may_not_sign(&self, name: &str) -> Self {
+        let mut params = ca_params(name, true);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        self.certified(params, KeyPair::generate().unwrap())
+    }
+
     /// The name and key of another authority, certified by this one.
     pub(crate) fn cross_sign(&self, name: &str, other: &Self) -> String {
         ca_params(name, true).signed_by(other.issuer.key(), &self.issuer).unwrap().pem()

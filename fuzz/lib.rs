@@ -40,7 +40,8 @@ pub fn acme_json(bytes: &[u8]) {
 pub fn certificate_chain(bytes: &[u8]) {
     if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
         let names = [perennial_acme::Identifier::Dns("example.com".parse().expect("a name"))];
-        let expected = perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
+        let expected =
+            perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
         assert!(chain.verify(&expected).is_err(), "verified without its key");
     }
     if let Ok(id) = perennial_acme::CertificateId::from_der(bytes) {

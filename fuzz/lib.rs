@@ -26,19 +26,29 @@ pub fn acme_json(bytes: &[u8]) {
     let _ = perennial_acme::AuthorizationState::parse(bytes);
     let _ = perennial_acme::ChallengeState::parse(bytes);
     let _ = perennial_acme::AccountState::parse(bytes);
+    if let Ok(info) = perennial_acme::RenewalInfo::parse(bytes, Timestamp::from_unix(0)) {
+        let moment = info.window.moment(0.5, Timestamp::MIN);
+        assert!(info.window.start() <= moment && moment < info.window.end(), "{moment} is outside {info:?}");
+    }
     if let Ok(problem) = perennial_acme::Problem::parse(bytes) {
         let shown = problem.to_string();
         assert!(!shown.chars().any(char::is_control), "a control character is shown: {shown:?}");
     }
 }
 
-/// A downloaded chain, and the facts of its leaf.
+/// A downloaded chain, the facts of its leaf and its name at the CA; a request for a certificate.
 pub fn certificate_chain(bytes: &[u8]) {
     if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
         let names = [perennial_acme::Identifier::Dns("example.com".parse().expect("a name"))];
-        let expected = perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
+        let expected =
+            perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
         assert!(chain.verify(&expected).is_err(), "verified without its key");
     }
+    if let Ok(id) = perennial_acme::CertificateId::from_der(bytes) {
+        assert_eq!(id.to_string().parse(), Ok(id), "a certificate identifier does not come back");
+    }
+    let _ = perennial_acme::CertificationRequest::parse(bytes);
+    let _ = perennial_acme::CertificationRequest::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_der(bytes);
 }

@@ -6,8 +6,8 @@ use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
     AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
-    CertificateFault, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
+    CertificateFault, CertificationRequestError, CredentialsError, ExternalAccountFault, Identifier,
+    KeyError, OrderStatus, Problem, ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
     challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
     url::shown,
 };
@@ -447,6 +447,9 @@ pub enum Misuse {
     /// An order for a self-renewing certificate that this server cannot have.
     #[error(transparent)]
     AutoRenewal(#[from] AutoRenewalFault),
+    /// The signing request is not fit for the order.
+    #[error(transparent)]
+    CertificationRequest(#[from] CertificationRequestError),
     /// The challenge is of another type.
     #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
     ChallengeKind {

@@ -11,11 +11,13 @@
 //!
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
-//! use perennial_acme::{Client, Error, AccountKey, Expected, Identifier, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
+//! use perennial_acme::{
+//!     AccountKey, CertificationRequest, Client, Expected, Identifier, KeyAlgorithm, NewAccount, NewOrder, PrivateKey,
+//!     directory::LETS_ENCRYPT_STAGING,
+//! };
 //! use perennial_core::{Clock as _, DomainName, SystemClock};
 //!
 //! # async fn set_txt(name: DomainName, value: String) {}
-//! # fn csr_for(names: &[DomainName]) -> (Vec<u8>, Vec<u8>) { (vec![], vec![]) }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::builder(LETS_ENCRYPT_STAGING).build()?;
 //! let key = Arc::new(AccountKey::generate()?);                       // keep key.to_pkcs8_pem()
@@ -33,11 +35,13 @@
 //! }
 //! order.wait_ready(deadline).await?;
 //!
-//! let (csr_der, public_key) = csr_for(&names);                  // keep the private key first
-//! order.finalize(&csr_der).await?;
+//! let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;     // keep key.to_pem() first
+//! let request = CertificationRequest::new(&key, &identifiers)?;
+//! order.finalize_with(&request).await?;
 //! order.wait_valid(deadline).await?;
 //! let chain = order.certificate().await?;
-//! chain.verify(&Expected { public_key: &public_key, identifiers: &identifiers, now: SystemClock::new().now() })?;
+//! let (public_key, now) = (request.public_key(), SystemClock::new().now());
+//! chain.verify(&Expected { public_key, identifiers: &identifiers, now })?;
 //! println!("{}", chain.to_pem());
 //! # Ok(())
 //! # }
@@ -46,6 +50,7 @@
 //! | module | RFC |
 //! |---|---|
 //! | [`directory`] | RFC 8555 §7.1.1 |
+//! | [`CertificationRequest`] | RFC 2986, RFC 8555 §7.4 |
 //! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, two drafts |
 //! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
 //! | [`RenewalInfo`] | RFC 9773 |
@@ -66,6 +71,9 @@ pub mod call;
 
 mod certificate;
 pub use certificate::{CertificateChain, CertificateFault, ChainSelector, Expected};
+
+mod certification_request;
+pub use certification_request::{CertificationRequest, CertificationRequestError};
 
 pub mod challenge;
 pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
@@ -99,6 +107,9 @@ pub mod jws;
 
 mod key;
 pub use key::{AccountKey, Algorithm, KeyError, Signer, SignerError, signature_from_der};
+
+#[cfg(feature = "keys")]
+pub use perennial_core::{KeyAlgorithm, KeyError as PrivateKeyError, PrivateKey};
 
 mod link;
 

@@ -75,6 +75,12 @@ impl CertificateChain {
         std::iter::once(&self.leaf).chain(&self.intermediates)
     }
 
+    /// The whole chain in DER, leaf first, as TLS libraries take it.
+    #[must_use]
+    pub fn to_der(&self) -> Vec<CertificateDer<'static>> {
+        self.certificates().cloned().collect()
+    }
+
     /// The whole chain in PEM, leaf first, without any text that the server put between.
     #[must_use]
     pub fn to_pem(&self) -> String {

@@ -62,6 +62,11 @@ impl Subjects {
         subjects
     }
 
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.identifiers.extend(other.identifiers);
+        self.others.extend(other.others);
+    }
+
     /// What is asked for and not there, and what is there and not asked for; `None` when nothing is.
     pub(crate) fn difference(&self, asked: &[Identifier]) -> Option<(Vec<String>, Vec<String>)> {
         let asked: BTreeSet<_> = asked.iter().cloned().collect();

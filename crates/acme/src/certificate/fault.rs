@@ -38,8 +38,8 @@ pub enum CertificateFault {
         /// When it was looked at.
         now: Timestamp,
     },
-    /// An issuer that may not issue.
-    #[error("certificate {index} of the chain issues but is not a CA")]
+    /// An issuer that may not issue: by its basicConstraints or its keyUsage (RFC 5280 §4.2.1.3, §4.2.1.9).
+    #[error("certificate {index} of the chain issues but is not a CA that may")]
     IssuerIsNoCa {
         /// Which one; the leaf is 0.
         index: usize,

@@ -9,7 +9,7 @@ pub use chain::CertificateChain;
 pub(crate) use chain::MAX_CHAIN_BYTES;
 
 mod facts;
-pub(crate) use facts::authority_key_id;
+pub(crate) use facts::{Subjects, authority_key_id};
 
 mod fault;
 pub use fault::CertificateFault;

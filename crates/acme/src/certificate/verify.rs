@@ -71,7 +71,7 @@ impl CertificateChain {
         let parsed =
             all.iter().enumerate().map(|(index, der)| read(der, index)).collect::<Result<Vec<_>, _>>()?;
         for (index, (child, parent)) in parsed.iter().zip(parsed.iter().skip(1)).enumerate() {
-            if !parent.is_ca() {
+            if !parent.is_ca() || !may_sign(parent) {
                 return Err(CertificateFault::IssuerIsNoCa { index: index + 1 });
             }
             if child.issuer().as_raw() != parent.subject().as_raw() {
@@ -88,6 +88,11 @@ impl CertificateChain {
         }
         Ok(())
     }
+}
+
+/// RFC 5280 §4.2.1.3: a CA whose keyUsage does not say `keyCertSign` signs no certificate that anybody takes.
+fn may_sign(issuer: &X509Certificate<'_>) -> bool {
+    issuer.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
 }
 
 /// A chain is worth as much as its shortest-lived certificate: clients refuse all of it.

@@ -2,11 +2,25 @@
 
 use super::{Account, Order};
 use crate::{
-    CertificateChain, ChainSelector, Error, Misbehaved, Misuse, OrderStatus, Url,
+    CertificateChain, CertificationRequest, ChainSelector, Error, Misbehaved, Misuse, OrderState,
+    OrderStatus, Url,
     call::{self, Download},
 };
 
 impl Order {
+    /// Sends the certification request as [`finalize`](Self::finalize) does, after a look at what is in it.
+    ///
+    /// # Errors
+    /// [`Misuse::CertificationRequest`] when it is for other names than the order, or for the account's own
+    /// key (RFC 8555 §7.4, §11.1): nothing is sent, and the order stays good for a better one. Otherwise as
+    /// [`finalize`](Self::finalize).
+    pub async fn finalize_with(&self, request: &CertificationRequest) -> Result<OrderState, Error> {
+        let account = self.account().thumbprint().to_string();
+        request.check_identifiers(&self.state().identifiers).map_err(Misuse::from)?;
+        request.check_key(&account).map_err(Misuse::from)?;
+        self.finalize(request.der()).await
+    }
+
     /// Fetches the server's default chain. [`verify`](CertificateChain::verify) it before it replaces
     /// anything.
     ///

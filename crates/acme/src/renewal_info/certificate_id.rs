@@ -51,6 +51,10 @@ impl CertificateId {
         if authority_key_id.is_empty() {
             return Err(CertificateIdError::NoAuthorityKeyId);
         }
+        if serial.is_empty() {
+            let reason = "its serial number is empty".to_owned();
+            return Err(CertificateIdError::Unreadable { reason });
+        }
         let octets = authority_key_id.len().max(serial.len());
         if octets > MAX_PART {
             return Err(CertificateIdError::TooLong { octets });
@@ -207,6 +211,12 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
         assert_eq!(error, CertificateIdError::NoAuthorityKeyId);
         let error = CertificateId::from_der(&leaf(&[1], Some(&[]))).unwrap_err();
         assert_eq!(error, CertificateIdError::NoAuthorityKeyId);
+    }
+
+    #[test]
+    fn a_serial_number_without_octets_is_none() {
+        let error = CertificateId::new(vec![1], vec![]).unwrap_err();
+        assert_eq!(error.to_string(), "the certificate cannot be read: its serial number is empty");
     }
 
     #[test]

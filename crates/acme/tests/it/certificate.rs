@@ -61,6 +61,7 @@ fn facts_and_text_are_those_of_the_leaf() {
     assert_eq!(chain.intermediates().len(), 1);
     assert!(!chain.to_pem().contains("subject"));
     assert_eq!(CertificateChain::parse(chain.to_pem().as_bytes()), Ok(chain.clone()));
+    assert_eq!(CertificateChain::from_der(chain.to_der()), Ok(chain.clone()));
     assert_eq!(CertificateChain::parse(chain.leaf_pem().as_bytes()).unwrap().leaf(), chain.leaf());
     assert!(chain.has_issuer("Root X") && chain.has_issuer("Intermediate 1") && !chain.has_issuer("Root Y"));
 }
@@ -211,6 +212,20 @@ fn an_issuer_that_is_no_ca_is_refused() {
     let impostor = pki.intermediate.impostor("Neighbour");
     let chain = impostor.leaf(&pki.key, &pki.names) + &impostor.pem() + &pki.intermediate.pem();
     assert_eq!(pki.verify(&chain), Err(CertificateFault::IssuerIsNoCa { index: 1 }));
+    let idle = pki.root.intermediate_that_may_not_sign("Intermediate 2");
+    let chain = idle.leaf(&pki.key, &pki.names) + &idle.pem() + &pki.root.pem();
+    assert_eq!(pki.verify(&chain), Err(CertificateFault::IssuerIsNoCa { index: 1 }));
+}
+
+#[test]
+fn a_chain_that_was_cut_off_is_noticed() {
+    let pki = Pki::new();
+    let chain = pki.leaf() + &pki.intermediate.pem();
+    let end = chain.rfind("-----END").unwrap();
+    for cut in [end, end + 12, chain.len() - 400] {
+        let fault = CertificateChain::parse(&chain.as_bytes()[..cut]).unwrap_err();
+        assert_eq!(fault, CertificateFault::NotPem { reason: "a block has no end".to_owned() });
+    }
 }
 
 #[test]

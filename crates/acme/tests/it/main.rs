@@ -6,6 +6,7 @@ mod account;
 mod batch;
 mod caa;
 mod certificate;
+mod certification_request;
 mod chains;
 mod challenges;
 mod finalize;

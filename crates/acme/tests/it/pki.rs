@@ -41,7 +41,12 @@ fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
 
 impl Authority {
     pub(crate) fn root(name: &str) -> Self {
-        let (key, params) = (KeyPair::generate().unwrap(), ca_params(name, true));
+        Self::root_with(name, KeyPair::generate().unwrap())
+    }
+
+    /// A root with a key of that kind.
+    pub(crate) fn root_with(name: &str, key: KeyPair) -> Self {
+        let params = ca_params(name, true);
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }
@@ -61,6 +66,13 @@ impl Authority {
     /// A certificate that issues although it may not.
     pub(crate) fn impostor(&self, name: &str) -> Self {
         self.certified(ca_params(name, false), KeyPair::generate().unwrap())
+    }
+
+    /// A CA whose key may sign anything but certificates.
+    pub(crate) fn intermediate_that_may_not_sign(&self, name: &str) -> Self {
+        let mut params = ca_params(name, true);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        self.certified(params, KeyPair::generate().unwrap())
     }
 
     /// The name and key of another authority, certified by this one.

@@ -9,6 +9,7 @@ mod nonces;
 mod pebble;
 mod pki;
 mod polling;
+mod requests;
 mod script;
 mod security;
 mod world;

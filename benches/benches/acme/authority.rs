@@ -65,7 +65,9 @@ impl Authority {
         let account = json!({ "status": "valid", "contact": [] });
         let answers = Answers {
             account: located(answer(201, &account), "/acme/acct/123456789"),
-            authorizations: names().map(|(index, name)| answer(200, &authorization(index, name))).collect(),
+            authorizations: names()
+                .map(|(index, name)| answer(200, &authorization(index, name, born)))
+                .collect(),
             certificate: with_body(200, "application/pem-certificate-chain", chain_pem),
             challenges: names()
                 .map(|(index, _)| answer(200, &challenge("dns-01", index, "processing")))
@@ -212,11 +214,15 @@ pub(crate) fn order(status: &str, names: &[String]) -> Value {
     order
 }
 
-fn authorization(index: usize, name: &str) -> Value {
-    let challenges = ["http-01", "dns-01", "tls-alpn-01"].map(|kind| challenge(kind, index, "pending"));
+fn authorization(index: usize, name: &str, born: Born) -> Value {
+    let status = match born {
+        Born::Pending => "pending",
+        Born::Ready => "valid",
+    };
+    let challenges = ["http-01", "dns-01", "tls-alpn-01"].map(|kind| challenge(kind, index, status));
     json!({
         "identifier": { "type": "dns", "value": name },
-        "status": "pending",
+        "status": status,
         "expires": "2026-11-28T12:00:00Z",
         "challenges": challenges,
     })

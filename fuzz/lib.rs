@@ -1,7 +1,11 @@
 //! What each fuzz target does with bytes, apart from the fuzzer: a plain test replays the corpora through it.
 //!
-//! `cargo +nightly fuzz run TARGET` hunts (with `RUSTC_BOOTSTRAP=1` a stable toolchain does too);
-//! `cargo test --no-default-features` replays.
+//! `cargo test --no-default-features` replays; README.md tells how to hunt.
+
+mod acme;
+pub use acme::{
+    acme_account, acme_authorization, acme_directory, acme_header, acme_jws, acme_order, acme_problem,
+};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +13,14 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, nat64, wire};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
-    ("acme_json", acme_json),
+pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+    ("acme_account", acme_account),
+    ("acme_authorization", acme_authorization),
+    ("acme_directory", acme_directory),
+    ("acme_header", acme_header),
+    ("acme_jws", acme_jws),
+    ("acme_order", acme_order),
+    ("acme_problem", acme_problem),
     ("certificate_chain", certificate_chain),
     ("dns_answer", dns_answer),
     ("domain_name", domain_name),
@@ -18,23 +28,6 @@ pub const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
 ];
-
-/// What an ACME server answers: each kind of object, from any bytes.
-pub fn acme_json(bytes: &[u8]) {
-    let _ = perennial_acme::Directory::parse(bytes);
-    let _ = perennial_acme::OrderState::parse(bytes);
-    let _ = perennial_acme::AuthorizationState::parse(bytes);
-    let _ = perennial_acme::ChallengeState::parse(bytes);
-    let _ = perennial_acme::AccountState::parse(bytes);
-    if let Ok(info) = perennial_acme::RenewalInfo::parse(bytes, Timestamp::from_unix(0)) {
-        let moment = info.window.moment(0.5, Timestamp::MIN);
-        assert!(info.window.start() <= moment && moment < info.window.end(), "{moment} is outside {info:?}");
-    }
-    if let Ok(problem) = perennial_acme::Problem::parse(bytes) {
-        let shown = problem.to_string();
-        assert!(!shown.chars().any(char::is_control), "a control character is shown: {shown:?}");
-    }
-}
 
 /// A downloaded chain, the facts of its leaf and its name at the CA; a request for a certificate.
 pub fn certificate_chain(bytes: &[u8]) {

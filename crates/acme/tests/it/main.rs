@@ -23,6 +23,7 @@ mod polling;
 mod preauthorization;
 mod renewal_info;
 mod replaces;
+mod requests;
 mod revocation;
 mod script;
 mod security;

@@ -3,21 +3,23 @@
 //!
 //! They are read by the calls that want them, so it is calls that are fed: their parsers stay private.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
     header::{LINK, LOCATION, RETRY_AFTER},
 };
 use perennial_acme::{
-    Algorithm, Curve, Error, Jwk, NewOrder, Server, Session, Signer, SignerError, Url, UrlPolicy,
+    Error, NewOrder, Session, Url,
     call::{self, Call, Progress},
 };
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::DomainName;
 
-use super::assert_quiet;
+use super::{
+    assert_quiet,
+    session::{CHAIN, HOME, NOON, session},
+};
 
 /// The headers as they stand on the wire, one a line, on an answer to each kind of call that reads them.
 pub fn acme_header(bytes: &[u8]) {
@@ -105,50 +107,9 @@ fn answered<T>(
     call.handle(session, NOON, answer)
 }
 
-/// A session whose directory is known, in the name of an account.
-fn session() -> Session {
-    let server = Arc::new(Server::new(&format!("{HOME}/dir"), UrlPolicy::strict()).expect("a URL"));
-    let session = Session::with_key(server, Arc::new(NobodyKey::new())).expect("its own algorithm");
-    let session = session.with_account(format!("{HOME}/acct/1").parse().expect("a URL"));
-    let mut call = call::directory();
-    call.request(&session, NOON).expect("a GET");
-    let directory = Response::new(Bytes::from_static(DIRECTORY.as_bytes()));
-    assert!(matches!(call.handle(&session, NOON, directory), Ok(Progress::Done(_))));
-    session
-}
-
 fn url() -> Url {
     format!("{HOME}/order/1").parse().expect("a URL")
 }
 
-/// A key that nobody has: what it signs is never sent.
-struct NobodyKey(Jwk);
-
-impl NobodyKey {
-    fn new() -> Self {
-        Self(Jwk::ec(Curve::P256, &[0x04; 65]).expect("a point's size"))
-    }
-}
-
-#[async_trait]
-impl Signer for NobodyKey {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::Es256
-    }
-
-    fn jwk(&self) -> &Jwk {
-        &self.0
-    }
-
-    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, SignerError> {
-        Ok(vec![0; 64])
-    }
-}
-
-/// 2026-11-21T12:00:00Z
-const NOON: Timestamp = Timestamp::from_unix(1_795_262_400);
-const HOME: &str = "https://ca.example";
-const DIRECTORY: &str = r#"{"newNonce":"https://ca.example/nonce","newAccount":"https://ca.example/account","newOrder":"https://ca.example/order"}"#;
 const ORDER: &str = r#"{"status":"ready","identifiers":[{"type":"dns","value":"example.org"}],"authorizations":["https://ca.example/authz/1"],"finalize":"https://ca.example/finalize/1"}"#;
 const PROBLEM: &str = r#"{"type":"urn:ietf:params:acme:error:userActionRequired","detail":"new terms"}"#;
-const CHAIN: &str = include_str!("../corpus/certificate_chain/self-signed");

@@ -2,6 +2,7 @@
 
 mod header;
 mod object;
+mod session;
 mod signature;
 
 pub use header::acme_header;

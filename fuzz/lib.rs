@@ -29,14 +29,19 @@ pub const TARGETS: [(&str, fn(&[u8])); 13] = [
     ("nat64_address", nat64_address),
 ];
 
-/// A downloaded chain, and the facts of its leaf.
+/// A downloaded chain, the facts of its leaf and its name at the CA; a request for a certificate.
 pub fn certificate_chain(bytes: &[u8]) {
     if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
-        let names = ["example.com".parse().expect("a name")];
+        let names = [perennial_acme::Identifier::Dns("example.com".parse().expect("a name"))];
         let expected =
-            perennial_acme::Expected { public_key: &[], names: &names, now: Timestamp::from_unix(0) };
+            perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
         assert!(chain.verify(&expected).is_err(), "verified without its key");
     }
+    if let Ok(id) = perennial_acme::CertificateId::from_der(bytes) {
+        assert_eq!(id.to_string().parse(), Ok(id), "a certificate identifier does not come back");
+    }
+    let _ = perennial_acme::CertificationRequest::parse(bytes);
+    let _ = perennial_acme::CertificationRequest::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_der(bytes);
 }

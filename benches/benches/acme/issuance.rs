@@ -16,7 +16,7 @@
 
 use std::{error::Error, hint::black_box, sync::Arc};
 
-use perennial_acme::{AccountKey, CertificateChain, Expected, Signer as _};
+use perennial_acme::{AccountKey, CertificateChain, Expected, Identifier, Signer as _};
 use perennial_benches::{Effort, compare, measure, median, print_comparison};
 use stats_alloc::{Region, Stats};
 use tokio::runtime::Runtime;
@@ -80,7 +80,8 @@ const ORDER: &str = "/acme/order/123456789/987654321";
 /// What a client that means it does with the chain: reads it, and holds it against names, key and clock.
 fn verify_chain() -> Result<(), Box<dyn Error>> {
     let certificate = Certificate::new(1)?;
-    let expected = Expected { public_key: &certificate.public_key, names: &certificate.names, now: NOON };
+    let identifiers: Vec<Identifier> = certificate.names.iter().map(Identifier::from).collect();
+    let expected = Expected { public_key: &certificate.public_key, identifiers: &identifiers, now: NOON };
     let pem = certificate.chain_pem.as_bytes();
     let chain = CertificateChain::parse(pem)?;
     chain.verify(&expected)?;

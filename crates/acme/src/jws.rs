@@ -71,7 +71,11 @@ impl SigningInput {
     /// Joins header and payload. The payload of a POST-as-GET is empty (RFC 8555 §6.3).
     #[must_use]
     pub fn new(header: &Header<'_>, payload: &[u8]) -> Self {
-        let header = header.to_json();
+        Self::join(&header.to_json(), payload)
+    }
+
+    /// Joins a header in JSON and a payload.
+    pub(crate) fn join(header: &str, payload: &[u8]) -> Self {
         let text = (header.len() + payload.len()) * 4 / 3;
         // What comes around the two, and the longest signature of an elliptic curve.
         let mut body = Vec::with_capacity(text + PROTECTED.len() + PAYLOAD.len() + SIGNATURE.len() + 192);
@@ -87,6 +91,18 @@ impl SigningInput {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.body.get(PROTECTED.len()..).unwrap_or_default()
+    }
+
+    /// The JWS with its signature, as a part of another JSON text.
+    pub(crate) fn to_value(&self, signature: &[u8]) -> serde_json::Value {
+        // All base64url and a dot.
+        let input = String::from_utf8_lossy(self.as_bytes());
+        let (protected, payload) = input.split_once('.').unwrap_or_default();
+        serde_json::json!({
+            "protected": protected,
+            "payload": payload,
+            "signature": URL_SAFE_NO_PAD.encode(signature),
+        })
     }
 
     /// The JWS with its signature, ready to be a request's body.

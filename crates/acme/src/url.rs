@@ -4,9 +4,10 @@
 //! (RFC 8555 §6.4). So each is read into a [`Url`] once, and checked against a [`UrlPolicy`] before anything
 //! is sent to it.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use http::Uri;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::text::printable;
 
@@ -83,6 +84,18 @@ impl Url {
         path.and_then(|path| self.0.get(..authority + path)).unwrap_or(&self.0)
     }
 
+    /// A resource below this one, by the segment of its path: with one slash between, whether this URL ends in
+    /// one or not, and before a query if there is one. The segment has to be fit for a path.
+    pub(crate) fn below(&self, segment: &str) -> Result<Self, UrlFault> {
+        let (path, query) =
+            self.0.split_once('?').map_or((&*self.0, None), |(path, query)| (path, Some(query)));
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match query {
+            Some(query) => Self::parse(&format!("{path}/{segment}?{query}")),
+            None => Self::parse(&format!("{path}/{segment}")),
+        }
+    }
+
     /// Scheme, host and port: what RFC 6454 §4 calls the origin.
     fn origin(&self) -> Option<(String, String, u16)> {
         let uri = self.to_uri().ok()?;
@@ -118,6 +131,19 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text)
+    }
+}
+
+impl Serialize for Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|fault| D::Error::custom(format!("{:?}: {fault}", shown(&text))))
     }
 }
 
@@ -262,6 +288,17 @@ mod tests {
         assert_eq!(here.join("https://ca.example/o").unwrap().as_str(), "https://ca.example/o");
         assert!(here.join("//evil.example/o").is_err());
         assert!(here.join("order/7").is_err());
+    }
+
+    #[test]
+    fn a_resource_below_another_has_one_slash_before_its_name() {
+        let below = |text| url(text).below("aYhb.AIdl").unwrap().to_string();
+        assert_eq!(below("https://ca.example/renewal-info"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/renewal-info/"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example"), "https://ca.example/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/ari?tenant=1"), "https://ca.example/ari/aYhb.AIdl?tenant=1");
+        let long = "a".repeat(MAX_URL);
+        assert_eq!(url("https://ca.example/").below(&long), Err(UrlFault::TooLong { length: 2067 }));
     }
 
     proptest! {

@@ -1,43 +1,33 @@
-//! Does the account control the name? RFC 8555 §8.4, asked of several servers at once.
+//! dns-01: RFC 8555 §8.4, asked of several servers at once.
 
 use std::net::SocketAddr;
 
 use http::StatusCode;
 use tokio::task::JoinSet;
 
-use super::problem::Problem;
-use crate::dns::{TextsFault, texts_at};
-
-/// A challenge that was answered and must be looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Validation {
-    pub(super) authorization: u64,
-    pub(super) part: usize,
-    /// Where the TXT record must be.
-    pub(super) owner: String,
-    /// What it must hold.
-    pub(super) expected: String,
-}
+use crate::{
+    ca::problem::Problem,
+    dns::{TextsFault, texts_at},
+};
 
 /// Asks all servers. Every one that answers must show the text, as a CA that looks from several places
 /// wants it; one that is down is passed over, as a CA's resolver does, if another is up.
-pub(super) async fn dns01(servers: &[SocketAddr], validation: &Validation) -> Result<(), Problem> {
+pub(super) async fn look(servers: &[SocketAddr], owner: &str, expected: &str) -> Result<(), Problem> {
     let mut asked = JoinSet::new();
     for server in servers {
-        let (server, owner) = (*server, validation.owner.clone());
+        let (server, owner) = (*server, owner.to_owned());
         asked.spawn(async move { texts_at(server, &owner).await });
     }
     let answers = asked.join_all().await;
-    judge(&answers, validation)
+    judge(&answers, owner, expected)
 }
 
-fn judge(answers: &[Result<Vec<String>, TextsFault>], validation: &Validation) -> Result<(), Problem> {
+fn judge(answers: &[Result<Vec<String>, TextsFault>], owner: &str, expected: &str) -> Result<(), Problem> {
     let problem = |detail: String| Err(Problem::new("dns", StatusCode::BAD_REQUEST, detail));
-    let Validation { owner, expected, .. } = validation;
     let mut seen = false;
     for answer in answers {
         match answer {
-            Ok(texts) if texts.contains(expected) => seen = true,
+            Ok(texts) if texts.iter().any(|text| text == expected) => seen = true,
             Ok(texts) if texts.is_empty() => {
                 return Err(Problem::unauthorized(format!("there is no TXT record at {owner}")));
             }
@@ -61,9 +51,7 @@ mod tests {
     use super::*;
 
     fn kind(answers: &[Result<Vec<String>, TextsFault>]) -> Option<&'static str> {
-        let validation =
-            Validation { authorization: 1, part: 0, owner: "o".into(), expected: "right".into() };
-        judge(answers, &validation).err().map(|problem| problem.kind)
+        judge(answers, "o", "right").err().map(|problem| problem.kind)
     }
 
     #[test]

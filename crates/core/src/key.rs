@@ -1,11 +1,12 @@
 //! Private keys of certificates, and the signing requests made with them (PKCS#8, RFC 5958; PKCS#10, RFC 2986).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
-use perennial_core::{DomainName, SecretString};
 use rcgen::PublicKeyData as _;
 use rsa::pkcs8::EncodePrivateKey as _;
 use serde::{Deserialize, Serialize};
+
+use crate::{DomainName, SecretString};
 
 /// Which kind of key a certificate has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub enum KeyAlgorithm {
     /// RSA with 2048 bits, for clients that know nothing newer.
     #[serde(rename = "rsa2048")]
     Rsa2048,
+    /// RSA with 3072 bits: 128 bits of security, as P-256 has (NIST SP 800-57 part 1).
+    #[serde(rename = "rsa3072")]
+    Rsa3072,
     /// RSA with 4096 bits. Making one takes seconds.
     #[serde(rename = "rsa4096")]
     Rsa4096,
@@ -31,8 +35,8 @@ pub enum KeyAlgorithm {
 
 impl KeyAlgorithm {
     /// All of them, in the order of [`Display`](fmt::Display).
-    pub const ALL: [Self; 5] =
-        [Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519, Self::Rsa2048, Self::Rsa4096];
+    pub const ALL: [Self; 6] =
+        [Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +44,7 @@ impl KeyAlgorithm {
             Self::EcdsaP384 => "ec384",
             Self::Ed25519 => "ed25519",
             Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
             Self::Rsa4096 => "rsa4096",
         }
     }
@@ -47,6 +52,7 @@ impl KeyAlgorithm {
     const fn rsa_bits(self) -> Option<usize> {
         match self {
             Self::Rsa2048 => Some(2048),
+            Self::Rsa3072 => Some(3072),
             Self::Rsa4096 => Some(4096),
             Self::EcdsaP256 | Self::EcdsaP384 | Self::Ed25519 => None,
         }
@@ -57,7 +63,7 @@ impl KeyAlgorithm {
             Self::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             Self::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
             Self::Ed25519 => &rcgen::PKCS_ED25519,
-            Self::Rsa2048 | Self::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
         }
     }
 }
@@ -82,12 +88,12 @@ impl FromStr for KeyAlgorithm {
 /// Neither prints nor serializes by accident: [`to_pem`](Self::to_pem) gives it out as a secret.
 ///
 /// ```
-/// use perennial_lifecycle::{KeyAlgorithm, PrivateKey};
+/// use perennial_core::{KeyAlgorithm, PrivateKey};
 ///
 /// let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
 /// let again = PrivateKey::from_pem(&key.to_pem())?;
 /// assert_eq!(again.public_key_der(), key.public_key_der());
-/// # Ok::<(), perennial_lifecycle::KeyError>(())
+/// # Ok::<(), perennial_core::KeyError>(())
 /// ```
 pub struct PrivateKey {
     pair: rcgen::KeyPair,
@@ -138,16 +144,20 @@ impl PrivateKey {
         self.pair.subject_public_key_info()
     }
 
-    /// A signing request (RFC 2986) for these names in DER: subjectAltName only, since a common name says
-    /// nothing that the names do not and may not exceed 64 characters.
+    /// A signing request (RFC 2986) for these names and addresses (RFC 8738 §3) in DER: subjectAltName only,
+    /// since a common name says nothing that the names do not and may not exceed 64 characters.
     ///
     /// # Errors
     /// [`KeyError::Request`] with the reason.
-    pub fn signing_request(&self, names: &[DomainName]) -> Result<Vec<u8>, KeyError> {
+    pub fn signing_request(&self, names: &[DomainName], addresses: &[IpAddr]) -> Result<Vec<u8>, KeyError> {
         let failed = |error: rcgen::Error| KeyError::Request { reason: error.to_string() };
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = rcgen::CertificateParams::new(names).map_err(failed)?;
+        let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in names {
+            let name = name.as_str().try_into().map_err(failed)?;
+            params.subject_alt_names.push(rcgen::SanType::DnsName(name));
+        }
+        params.subject_alt_names.extend(addresses.iter().copied().map(rcgen::SanType::IpAddress));
         Ok(params.serialize_request(&self.pair).map_err(failed)?.der().to_vec())
     }
 }
@@ -171,7 +181,7 @@ pub enum KeyError {
         reason: String,
     },
     /// Not the name of an algorithm.
-    #[error("{text:?} is no key algorithm: use ec256, ec384, ed25519, rsa2048 or rsa4096")]
+    #[error("{text:?} is no key algorithm: use ec256, ec384, ed25519, rsa2048, rsa3072 or rsa4096")]
     UnknownAlgorithm {
         /// The text.
         text: String,
@@ -187,32 +197,40 @@ pub enum KeyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use x509_parser::prelude::*;
+    use x509_parser::{prelude::*, public_key::PublicKey};
 
     #[test]
-    fn every_algorithm_makes_a_key_that_signs_a_request_for_the_names() {
+    fn every_algorithm_makes_a_key_that_signs_a_request_for_the_names_and_survives_its_own_pem() {
         let names = ["*.example.com".parse().unwrap(), "example.com".parse().unwrap()];
+        let addresses = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         for algorithm in KeyAlgorithm::ALL {
-            let key = PrivateKey::generate(algorithm).unwrap();
-            let request = key.signing_request(&names).unwrap();
+            let made = PrivateKey::generate(algorithm).unwrap();
+            let key = PrivateKey::from_pem(&made.to_pem()).unwrap();
+            assert_eq!(key.public_key_der(), made.public_key_der(), "{algorithm}");
+            let request = key.signing_request(&names, &addresses).unwrap();
             let (_, request) = X509CertificationRequest::from_der(&request).unwrap();
             request.verify_signature().unwrap_or_else(|error| panic!("{algorithm}: {error}"));
             assert_eq!(request.certification_request_info.subject_pki.raw, key.public_key_der());
             assert_eq!(request.certification_request_info.subject.iter().count(), 0);
             let san = request.requested_extensions().unwrap().find_map(|extension| match extension {
-                ParsedExtension::SubjectAlternativeName(san) => Some(san.general_names.len()),
+                ParsedExtension::SubjectAlternativeName(san) => Some(san.general_names.clone()),
                 _ => None,
             });
-            assert_eq!(san, Some(2), "{algorithm}");
+            let expected = [
+                GeneralName::DNSName("*.example.com"),
+                GeneralName::DNSName("example.com"),
+                GeneralName::IPAddress(&[192, 0, 2, 1]),
+                GeneralName::IPAddress(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ];
+            assert_eq!(san.unwrap(), expected, "{algorithm}");
+            assert_eq!(rsa_bits(&request.certification_request_info.subject_pki), algorithm.rsa_bits());
         }
     }
 
-    #[test]
-    fn a_key_survives_its_own_pem() {
-        for algorithm in KeyAlgorithm::ALL {
-            let key = PrivateKey::generate(algorithm).unwrap();
-            let again = PrivateKey::from_pem(&key.to_pem()).unwrap();
-            assert_eq!(again.public_key_der(), key.public_key_der(), "{algorithm}");
+    fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
+        match key.parsed().unwrap() {
+            PublicKey::RSA(rsa) => Some(rsa.key_size()),
+            _ => None,
         }
     }
 

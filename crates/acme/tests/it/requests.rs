@@ -12,8 +12,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use perennial_acme::{Account, AccountKey, Client, NewAccount, NewOrder, OrderStatus};
-use perennial_core::{Clock, HttpClient, HttpError, Timestamp};
+use perennial_acme::{
+    Account, AccountKey, CertificateChain, CertificationRequest, ChallengeKind, Client, Error, NewAccount,
+    NewOrder, OrderStatus,
+    flow::{Errand, Event, Offer, Plan, Walk},
+};
+use perennial_core::{Clock, DomainName, HttpClient, HttpError, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -139,18 +143,56 @@ async fn registered(server: &Arc<Counting>) -> Account {
     client(server).register(NewAccount::new().agree_to_terms(), key).await.unwrap()
 }
 
-async fn obtain(account: &Account, count: usize) {
+/// The two ways from names to a certificate. They cost the same.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Handles,
+    Walk,
+}
+
+const WAYS: [Way; 2] = [Way::Handles, Way::Walk];
+
+async fn obtain(way: Way, account: &Account, count: usize) {
     let names = names(count);
-    let order = account.new_order(&NewOrder::new(&names)).await.unwrap();
+    let csr = Key::new().csr(&names);
+    let chain = match way {
+        Way::Handles => by_handles(account, &names, &csr).await,
+        Way::Walk => by_walk(account, &names, &csr).await,
+    };
+    assert_eq!(chain.unwrap().names().count(), count);
+}
+
+async fn by_handles(account: &Account, names: &[DomainName], csr: &[u8]) -> Result<CertificateChain, Error> {
+    let order = account.new_order(&NewOrder::new(names)).await?;
     if order.state().status != OrderStatus::Ready {
-        for authorization in order.authorizations().await.unwrap() {
-            authorization.dns01().unwrap().answer().await.unwrap();
+        for authorization in order.authorizations().await? {
+            authorization.dns01().unwrap().answer().await?;
         }
     }
-    order.wait_ready(after(600)).await.unwrap();
-    order.finalize(&Key::new().csr(&names)).await.unwrap();
-    order.wait_valid(after(600)).await.unwrap();
-    assert_eq!(order.certificate().await.unwrap().names().count(), count);
+    order.wait_ready(after(600)).await?;
+    order.finalize(csr).await?;
+    order.wait_valid(after(600)).await?;
+    order.certificate().await
+}
+
+async fn by_walk(account: &Account, names: &[DomainName], csr: &[u8]) -> Result<CertificateChain, Error> {
+    let certification_request = CertificationRequest::parse(csr).unwrap();
+    let plan = Plan { request: NewOrder::new(names), certification_request, deadline: after(600) };
+    let mut walk = Walk::new(plan)?;
+    loop {
+        let event = match account.advance(&mut walk).await? {
+            Errand::Record(_) => Event::Recorded,
+            Errand::Choose(offers) => {
+                let dns01 = |offer: &Offer| offer.state.challenge(&ChallengeKind::Dns01).unwrap().url.clone();
+                Event::Chosen(offers.iter().map(dns01).collect())
+            }
+            Errand::Present(_) => Event::Presented,
+            Errand::Wait(_) => Event::Visible,
+            Errand::CleanUp(_) => Event::CleanedUp,
+            Errand::Take(download) => return Ok(download.chain),
+        };
+        walk.handle(event)?;
+    }
 }
 
 /// What every issuance asks for; nothing of it twice, but for the looks after the finalization.
@@ -169,43 +211,45 @@ fn sum(requests: &BTreeMap<String, usize>) -> usize {
     requests.values().sum()
 }
 
-/// Names and looks after the finalization.
-const CASES: [(usize, usize); 5] = [(1, 0), (1, 1), (10, 0), (10, 1), (10, 3)];
+/// Names and looks after the finalization, each way.
+fn cases() -> impl Iterator<Item = (usize, usize, Way)> {
+    [(1, 0), (1, 1), (10, 0), (10, 3)].into_iter().flat_map(|(n, m)| WAYS.map(|way| (n, m, way)))
+}
 
 #[tokio::test]
 async fn a_new_account_in_a_fresh_process_takes_7_2n_m() {
-    for (n, m) in CASES {
+    for (n, m, way) in cases() {
         let server = Counting::new(n, "pending", m);
-        obtain(&registered(&server).await, n).await;
+        obtain(way, &registered(&server).await, n).await;
         let requests = server.requests();
-        assert_eq!(sum(&requests), 7 + 2 * n + m, "{requests:?}");
+        assert_eq!(sum(&requests), 7 + 2 * n + m, "{way:?}: {requests:?}");
         assert_eq!(requests, expected(n, 1 + m, &["dir", "new-nonce", "new-account"]));
     }
 }
 
 #[tokio::test]
 async fn a_known_account_in_a_fresh_process_takes_6_2n_m() {
-    for (n, m) in CASES {
+    for (n, m, way) in cases() {
         let server = Counting::new(n, "pending", m);
         let key = Arc::new(AccountKey::generate().unwrap());
-        obtain(&client(&server).account(&acct(1), key).unwrap(), n).await;
+        obtain(way, &client(&server).account(&acct(1), key).unwrap(), n).await;
         let requests = server.requests();
-        assert_eq!(sum(&requests), 6 + 2 * n + m, "{requests:?}");
+        assert_eq!(sum(&requests), 6 + 2 * n + m, "{way:?}: {requests:?}");
         assert_eq!(requests, expected(n, 1 + m, &["dir", "new-nonce"]));
     }
 }
 
 #[tokio::test]
 async fn a_process_that_has_issued_before_takes_4_2n_m_every_time() {
-    for (n, m) in CASES {
+    for (n, m, way) in cases() {
         let server = Counting::new(n, "pending", m);
         let account = registered(&server).await;
-        obtain(&account, n).await;
+        obtain(way, &account, n).await;
         for _ in 0..3 {
             server.requests();
-            obtain(&account, n).await;
+            obtain(way, &account, n).await;
             let requests = server.requests();
-            assert_eq!(sum(&requests), 4 + 2 * n + m, "{requests:?}");
+            assert_eq!(sum(&requests), 4 + 2 * n + m, "{way:?}: {requests:?}");
             assert_eq!(requests, expected(n, 1 + m, &[]));
         }
     }
@@ -213,13 +257,13 @@ async fn a_process_that_has_issued_before_takes_4_2n_m_every_time() {
 
 #[tokio::test]
 async fn an_order_that_is_born_ready_takes_3_m() {
-    for (n, m) in CASES {
+    for (n, m, way) in cases() {
         let server = Counting::new(n, "ready", m);
         let account = registered(&server).await;
         server.requests();
-        obtain(&account, n).await;
+        obtain(way, &account, n).await;
         let requests = server.requests();
-        assert_eq!(sum(&requests), 3 + m, "{requests:?}");
+        assert_eq!(sum(&requests), 3 + m, "{way:?}: {requests:?}");
         assert_eq!(requests, expected(0, m, &[]));
     }
 }

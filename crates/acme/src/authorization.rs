@@ -106,7 +106,8 @@ impl AuthorizationState {
     /// # Errors
     /// [`Misbehaved`] when a required field is missing, or there are more than 100 challenges.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
-        let authorization = Object::parse("authorization", body)?;
+        let mut authorization = Object::parse("authorization", body)?;
+        let challenges = authorization.take_objects("challenge", "challenges", MAX_CHALLENGES)?;
         Ok(Self {
             identifier: authorization
                 .value("identifier")
@@ -114,11 +115,7 @@ impl AuthorizationState {
                 .ok_or_else(|| authorization.lacks("identifier", "an identifier"))?,
             status: authorization.required_text("status")?.into(),
             expires: authorization.moment("expires"),
-            challenges: authorization
-                .list("challenges", MAX_CHALLENGES)?
-                .iter()
-                .filter_map(|value| ChallengeState::read(&Object::inner("challenge", value)?).ok())
-                .collect(),
+            challenges: challenges.filter_map(|challenge| ChallengeState::read(&challenge).ok()).collect(),
             wildcard: authorization.flag("wildcard").unwrap_or(false),
             subdomain_auth_allowed: authorization.flag("subdomainAuthAllowed").unwrap_or(false),
         })

@@ -6,7 +6,7 @@ use perennial_core::DomainName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
-use crate::{json::Object, text::printable};
+use crate::text::printable;
 
 /// A name that an order asks for or an authorization speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,8 +73,8 @@ impl Identifier {
     }
 
     pub(crate) fn read(value: &Value) -> Option<Self> {
-        let object = Object::inner("identifier", value)?;
-        let (kind, value) = (object.text("type")?, object.text("value")?);
+        let text = |field: &str| value.get(field).and_then(Value::as_str);
+        let (kind, value) = (text("type")?, text("value")?);
         let unknown = || Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) };
         Some(Self::known(kind, value).unwrap_or_else(unknown))
     }

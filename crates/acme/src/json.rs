@@ -85,6 +85,28 @@ impl Object {
         self.list(field, limit)
     }
 
+    /// The objects of an array, taken out of the field: what lives longer than the answer need not be copied.
+    /// What is no object is passed over.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(crate) fn take_objects(
+        &mut self,
+        resource: &'static str,
+        field: &'static str,
+        limit: usize,
+    ) -> Result<impl Iterator<Item = Self> + use<>, Misbehaved> {
+        self.list(field, limit)?;
+        let list = match Arc::make_mut(&mut self.fields).remove(field) {
+            Some(Value::Array(list)) => list,
+            _ => Vec::new(),
+        };
+        Ok(list.into_iter().filter_map(move |value| match value {
+            Value::Object(fields) => Some(Self { resource, fields: Arc::new(fields) }),
+            _ => None,
+        }))
+    }
+
     /// A field, whatever it holds.
     pub(crate) fn value(&self, field: &str) -> Option<&Value> {
         self.fields.get(field)

@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, header};
 use perennial_core::Timestamp;
 
-use crate::{Directory, Jwk, Misbehaved, Misuse, Signer, Url, UrlPolicy, nonce::NoncePool};
+use crate::{Directory, Jwk, Misbehaved, Misuse, Signer, Thumbprint, Url, UrlPolicy, nonce::NoncePool};
 
 /// What is known of one ACME server: its directory, its unused nonces, and which URLs it may name.
 ///
@@ -114,6 +114,8 @@ fn header_value(header: &'static str, text: &str) -> Result<HeaderValue, Misuse>
 pub struct Session {
     server: Arc<Server>,
     signer: Option<Arc<dyn Signer>>,
+    /// Of the signer's key: every proof has it in it.
+    thumbprint: Option<Arc<Thumbprint>>,
     account: Option<Url>,
 }
 
@@ -121,7 +123,7 @@ impl Session {
     /// A session that can fetch what needs no signature: the directory.
     #[must_use]
     pub const fn anonymous(server: Arc<Server>) -> Self {
-        Self { server, signer: None, account: None }
+        Self { server, signer: None, thumbprint: None, account: None }
     }
 
     /// A session with a key that has no account yet, or whose account is not known yet.
@@ -130,7 +132,8 @@ impl Session {
     /// [`Misuse::AlgorithmOfOtherKey`] when the signer's algorithm and key do not match.
     pub fn with_key(server: Arc<Server>, signer: Arc<dyn Signer>) -> Result<Self, Misuse> {
         signer.algorithm().check_key(signer.jwk())?;
-        Ok(Self { server, signer: Some(signer), account: None })
+        let thumbprint = Some(Arc::new(signer.jwk().thumbprint()));
+        Ok(Self { server, signer: Some(signer), thumbprint, account: None })
     }
 
     /// The same session in the name of an account.
@@ -156,6 +159,10 @@ impl Session {
     #[must_use]
     pub const fn account(&self) -> Option<&Url> {
         self.account.as_ref()
+    }
+
+    pub(crate) const fn thumbprint(&self) -> Option<&Arc<Thumbprint>> {
+        self.thumbprint.as_ref()
     }
 
     pub(crate) fn jwk(&self) -> Option<&Jwk> {

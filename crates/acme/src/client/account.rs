@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    AccountState, AccountUpdate, Client, Error, Jwk, Misbehaved, Misuse, NewOrder, Order, OrdersPage,
-    Session, Thumbprint, Url,
+    AccountState, AccountUpdate, Client, Error, Misbehaved, Misuse, NewOrder, Order, OrdersPage, Session,
+    Thumbprint, Url,
     call::{self, Call},
 };
 
@@ -167,8 +167,8 @@ impl Account {
         Ok(Order::new(self.clone(), url, state))
     }
 
-    pub(super) fn key_thumbprint(&self) -> Option<Thumbprint> {
-        self.session().jwk().map(Jwk::thumbprint)
+    pub(super) fn key_thumbprint(&self) -> Option<Arc<Thumbprint>> {
+        self.session().thumbprint().cloned()
     }
 
     /// In whose name the next request is signed.

@@ -4,7 +4,7 @@ use perennial_core::DomainName;
 
 use super::{Account, Challenge};
 use crate::{
-    ChallengeKind, Error, Misbehaved, Misuse,
+    ChallengeKind, Error, Misbehaved, Misuse, Thumbprint,
     challenge::dns_persist01::{self, Applicant, Draft, Offer, Record},
     url::shown,
 };
@@ -67,7 +67,7 @@ impl Account {
                 let prefix = self.client().directory().await?.meta.account_hash_prefix.clone();
                 let prefix = prefix.ok_or(Misuse::NotOffered { what: "accountHashPrefix" })?;
                 let thumbprint = self.key_thumbprint().ok_or(Misuse::NoAccount { verb: "accounturi" })?;
-                Ok(Applicant::v02(self.url(), thumbprint.clone(), prefix))
+                Ok(Applicant::v02(self.url(), Thumbprint::clone(&thumbprint), prefix))
             }
         }
     }

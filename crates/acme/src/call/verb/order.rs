@@ -3,7 +3,6 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use perennial_core::Timestamp;
-use serde_json::json;
 
 use super::{Created, location, post_as_get, spec};
 use crate::{
@@ -142,7 +141,8 @@ pub fn wait_for_order(url: Url, settled: Settled, deadline: Timestamp) -> Call<O
 
 /// Sends the certificate signing request (RFC 8555 §7.4) to the order's `finalize` URL.
 pub fn finalize(url: Url, csr_der: &[u8]) -> Call<OrderState> {
-    let payload = Payload::Fixed(json!({ "csr": URL_SAFE_NO_PAD.encode(csr_der) }).to_string());
+    // Base64url has nothing to escape.
+    let payload = Payload::Fixed(format!(r#"{{"csr":"{}"}}"#, URL_SAFE_NO_PAD.encode(csr_der)));
     Call::new(spec("finalize", Target::Url(url), payload, order_state))
 }
 

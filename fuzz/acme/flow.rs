@@ -8,7 +8,7 @@ use arbitrary::{Result as Fed, Unstructured};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use perennial_acme::{
-    Error, NewOrder, Session,
+    CertificationRequest, Error, NewOrder, Session,
     call::{Call, Outgoing, Progress},
     flow::{Errand, Event, Plan, Reply, State, Step, Task, Walk},
 };
@@ -35,10 +35,12 @@ fn obtain(bytes: &[u8]) -> bool {
         validated: false,
         finalized: false,
     };
-    let mut walk = Walk::new(world.plan());
+    let mut walk = Walk::new(world.plan()).expect("a sound plan");
     for _ in 0..MAX_STEPS {
         match world.step(&mut walk) {
-            Ok(Outcome::Crashed) => walk = Walk::resume(world.plan(), world.durable.clone()),
+            Ok(Outcome::Crashed) => {
+                walk = Walk::resume(world.plan(), world.durable.clone()).expect("a sound plan");
+            }
             Ok(Outcome::Goes) => {}
             Ok(Outcome::Issued) => return true,
             Ok(Outcome::Over) | Err(_) => return false,
@@ -81,7 +83,8 @@ impl World<'_> {
     fn plan(&self) -> Plan {
         let names = NAMES.iter().map(|name| name.parse::<DomainName>().expect("a name"));
         let deadline = NOON + std::time::Duration::from_secs(3600);
-        Plan { request: NewOrder::new(names), csr_der: vec![0x30, 0x00], deadline }
+        let certification_request = CertificationRequest::from_pem(REQUEST).expect("a request");
+        Plan { request: NewOrder::new(names), certification_request, deadline }
     }
 
     /// One in so many, while there are bytes.
@@ -367,6 +370,8 @@ impl World<'_> {
     }
 }
 
+/// For these names.
+const REQUEST: &[u8] = include_bytes!("../corpus/certificate_chain/wildcard-request");
 const NAMES: &[&str] = &["example.org", "*.example.org"];
 
 fn answer(status: u16, body: &Value) -> Response<Bytes> {

@@ -4,6 +4,8 @@
 //! does with each errand. Once they are used up everybody does the right thing. Whatever happens, the promises
 //! of `perennial_acme::flow` are kept: they are asserted here, from outside.
 
+use std::sync::LazyLock;
+
 use arbitrary::{Result as Fed, Unstructured};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
@@ -35,11 +37,11 @@ fn obtain(bytes: &[u8]) -> bool {
         validated: false,
         finalized: false,
     };
-    let mut walk = Walk::new(world.plan()).expect("a sound plan");
+    let mut walk = Walk::new(world.plan()).expect("a plan that fits");
     for _ in 0..MAX_STEPS {
         match world.step(&mut walk) {
             Ok(Outcome::Crashed) => {
-                walk = Walk::resume(world.plan(), world.durable.clone()).expect("a sound plan");
+                walk = Walk::resume(world.plan(), world.durable.clone()).expect("the same plan")
             }
             Ok(Outcome::Goes) => {}
             Ok(Outcome::Issued) => return true,
@@ -48,6 +50,12 @@ fn obtain(bytes: &[u8]) -> bool {
     }
     false
 }
+
+/// For the names of the order; made by OpenSSL, and read once, since its signature is verified then.
+static REQUEST: LazyLock<CertificationRequest> = LazyLock::new(|| {
+    let pem = include_bytes!("certification_request.pem");
+    CertificationRequest::from_pem(pem).expect("a certification request")
+});
 
 /// A server that is asked a hundred times for one certificate has made its point.
 const MAX_STEPS: usize = 100;
@@ -83,7 +91,7 @@ impl World<'_> {
     fn plan(&self) -> Plan {
         let names = NAMES.iter().map(|name| name.parse::<DomainName>().expect("a name"));
         let deadline = NOON + std::time::Duration::from_secs(3600);
-        let certification_request = CertificationRequest::from_pem(REQUEST).expect("a request");
+        let certification_request = REQUEST.clone();
         Plan { request: NewOrder::new(names), certification_request, deadline }
     }
 
@@ -370,8 +378,6 @@ impl World<'_> {
     }
 }
 
-/// For these names.
-const REQUEST: &[u8] = include_bytes!("../corpus/certificate_chain/wildcard-request");
 const NAMES: &[&str] = &["example.org", "*.example.org"];
 
 fn answer(status: u16, body: &Value) -> Response<Bytes> {

@@ -7,9 +7,10 @@ use perennial_core::Timestamp;
 use super::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task};
 use crate::{
     AuthorizationStatus, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus,
-    Problem, Url,
+    Problem, ProblemType, Url,
     call::{self, Call, Download, Settled},
     error::OrderInvalid,
+    url::shown,
 };
 
 /// What a certificate is ordered with.
@@ -291,13 +292,7 @@ impl Walk {
     fn handle_take_up(&mut self, reply: Result<Reply, Error>) -> Result<(), Error> {
         let order = match reply.and_then(Reply::into_order) {
             Ok(order) => order,
-            // 404 and 403 both mean that this account has no such order any more.
-            Err(Error::Server(refusal)) if matches!(refusal.problem.status, Some(403 | 404 | 410)) => {
-                self.start_over();
-                return Ok(());
-            }
-            // The URL is another server's: the directory was changed under the walk.
-            Err(Error::Misbehaved(Misbehaved::Url { .. })) => {
+            Err(error) if self.is_lost(&error) => {
                 self.start_over();
                 return Ok(());
             }
@@ -314,6 +309,24 @@ impl Walk {
             self.enter(State::Ordered { order: url.clone() });
         }
         self.proceed(order)
+    }
+
+    /// Whether nobody will hear of the order again. All else passes, or can be mended, and then the order is there.
+    fn is_lost(&self, error: &Error) -> bool {
+        match error {
+            // 404 and 403 both mean that this account has no such order any more; but 403 may also mean that terms
+            // have changed (RFC 8555 §7.3.3).
+            Error::Server(refusal) => {
+                matches!(refusal.problem.status, Some(403 | 404 | 410))
+                    && refusal.problem.kind != ProblemType::UserActionRequired
+            }
+            // The order's URL is another server's: the directory was changed under the walk. A bad URL within the
+            // order is no reason to place a second one.
+            Error::Misbehaved(Misbehaved::Url { url, .. }) => {
+                self.state.order().is_some_and(|order| shown(order.as_str()) == *url)
+            }
+            _ => false,
+        }
     }
 
     fn start_over(&mut self) {
@@ -454,7 +467,7 @@ fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Reply>>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AuthorizationState, Identifier};
+    use crate::{AuthorizationState, Identifier, UrlFault, error::Refusal};
     use proptest::prelude::*;
 
     const BASE: &str = "https://ca.example";
@@ -574,6 +587,32 @@ mod tests {
             );
             walk.handle(Event::CleanedUp).unwrap();
             assert_eq!(*walk.state(), State::Finalizing { order: url("order/1") }, "{status}");
+        }
+    }
+
+    fn refused(status: u16, kind: &str) -> Error {
+        let body = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","status":{status}}}"#);
+        let (verb, url, problem) =
+            ("order", url("order/1").to_string(), Problem::parse(body.as_bytes()).unwrap());
+        Error::Server(Box::new(Refusal { verb, url, problem }))
+    }
+
+    #[test]
+    fn only_an_order_that_is_lost_is_left_for_a_new_one() {
+        let ours = url("order/1");
+        let bad = |text: &str| Misbehaved::url(text, UrlFault::Insecure).into();
+        for (error, lost) in [
+            (refused(404, "malformed"), true),
+            (refused(403, "unauthorized"), true),
+            (bad(ours.as_str()), true),
+            (refused(403, "userActionRequired"), false),
+            (refused(429, "rateLimited"), false),
+            (bad("http://ca.example/finalize"), false),
+        ] {
+            let mut walk = Walk::resume(plan(), State::Ordered { order: ours.clone() });
+            let heard = walk.handle(Event::Answered(vec![Err(error.clone())]));
+            assert_eq!(heard, if lost { Ok(()) } else { Err(error.clone()) });
+            assert_eq!(walk.state().order().is_none(), lost, "{error}");
         }
     }
 

@@ -41,9 +41,10 @@ impl Finalization {
         self.attempts += 1;
         match answer {
             Ok(state) => Ok(Next::Settled(Box::new(state))),
-            Err(error) if self.may_be_sent() && may_have_arrived(&error) => {
-                self.doubt = Some(error);
-                Ok(Next::Look)
+            Err(error) if may_have_arrived(&error) => {
+                // Also after the last attempt: whoever comes back begins with a look.
+                self.doubt = Some(error.clone());
+                if self.may_be_sent() { Ok(Next::Look) } else { Err(error) }
             }
             Err(error) => Err(error),
         }
@@ -54,15 +55,22 @@ impl Finalization {
         let doubt = self.doubt.take();
         match (look, doubt) {
             // The error that raised the doubt says more than that there was no answer to the question, and more
-            // than that authorizations are missing.
-            (Err(_), Some(error)) => Err(error),
-            (Ok(state), Some(error)) if state.status == OrderStatus::Pending => Err(error),
+            // than that authorizations are missing. The doubt stays: nothing is sent before a look that succeeds.
+            (Err(_), Some(error)) => Err(self.still_in_doubt(error)),
+            (Ok(state), Some(error)) if state.status == OrderStatus::Pending => {
+                Err(self.still_in_doubt(error))
+            }
             (Err(error), None) => Err(error),
             (Ok(state), _) if matches!(state.status, OrderStatus::Ready | OrderStatus::Unknown(_)) => {
                 Ok(Next::Send)
             }
             (Ok(state), _) => Ok(Next::Settled(Box::new(state))),
         }
+    }
+
+    fn still_in_doubt(&mut self, error: Error) -> Error {
+        self.doubt = Some(error.clone());
+        error
     }
 }
 

@@ -240,6 +240,7 @@ impl Walk {
                 Err(self.invalid(None))
             }
             Position::Answer => {
+                self.mark_answered(&replies);
                 for reply in replies {
                     reply?;
                 }
@@ -250,6 +251,18 @@ impl Walk {
                 Some(reply) => self.handle_reply(&here, reply),
                 None => Err(Misuse::OutOfStep { expected: "one answer", told: "none" }.into()),
             },
+        }
+    }
+
+    /// Notes which challenges the CA was told of, so that a second try after a failure leaves them alone. What an
+    /// answer says of the status is no help: the largest CA says `pending` while it looks.
+    fn mark_answered(&mut self, replies: &[Result<Reply, Error>]) {
+        let asked: Vec<Url> = self.unanswered().collect();
+        let told: BTreeSet<&Url> =
+            asked.iter().zip(replies).filter(|(_, reply)| reply.is_ok()).map(|(url, _)| url).collect();
+        let challenges = self.known.iter_mut().flat_map(|offer| &mut offer.state.challenges);
+        for challenge in challenges.filter(|challenge| told.contains(&challenge.url)) {
+            challenge.status = ChallengeStatus::Processing;
         }
     }
 
@@ -468,6 +481,7 @@ fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Reply>>) -> V
 mod tests {
     use super::*;
     use crate::{AuthorizationState, Identifier, UrlFault, error::Refusal};
+    use perennial_core::HttpError;
     use proptest::prelude::*;
 
     const BASE: &str = "https://ca.example";
@@ -587,6 +601,91 @@ mod tests {
             );
             walk.handle(Event::CleanedUp).unwrap();
             assert_eq!(*walk.state(), State::Finalizing { order: url("order/1") }, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_lost_its_proofs_before_a_resumption_is_proven_again() {
+        let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") });
+        walk.handle(answered(Reply::Order(order("pending")))).unwrap();
+        assert_eq!(*walk.state(), State::Ordered { order: url("order/1") });
+        walk.handle(Event::Recorded).unwrap();
+        walk.handle(answered(Reply::Authorization(authorization("pending", "pending")))).unwrap();
+        assert!(matches!(walk.poll(), Step::Do(Errand::Choose(_))));
+    }
+
+    #[test]
+    fn a_pending_order_whose_name_has_failed_is_not_waited_for() {
+        for status in ["invalid", "deactivated", "expired", "revoked", "new-word"] {
+            let mut walk = Walk::resume(plan(), State::Ordered { order: url("order/1") });
+            walk.handle(answered(Reply::Order(order("pending")))).unwrap();
+            let heard = walk.handle(answered(Reply::Authorization(authorization(status, "invalid"))));
+            let Err(Error::OrderInvalid(invalid)) = heard else { panic!("{status}: {heard:?}") };
+            assert_eq!(invalid.failures.len(), 1, "{status}");
+        }
+    }
+
+    fn lost() -> Error {
+        HttpError::Timeout { url: url("chall/2").to_string() }.into()
+    }
+
+    #[test]
+    fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered() {
+        let names = ["example.org", "example.net"];
+        let offer = |name: &str, path: &str| {
+            let body = format!(
+                r#"{{"status":"pending","identifier":{{"type":"dns","value":"{name}"}},
+                    "challenges":[{{"type":"dns-01","url":"{BASE}/{path}"}}]}}"#
+            );
+            AuthorizationState::parse(body.as_bytes()).unwrap()
+        };
+        let (first, second) = (offer(names[0], "chall/1"), offer(names[1], "chall/2"));
+        let request = NewOrder::new(names.map(|name| Identifier::Dns(name.parse().unwrap())));
+        let mut order = order("pending");
+        order.identifiers = request.identifiers().to_vec();
+        order.authorizations = vec![url("authz/1"), url("authz/2")];
+        let mut walk = Walk::resume(Plan { request, ..plan() }, State::Ordered { order: url("order/1") });
+        let reply = Reply::Challenge(second.challenges[0].clone());
+        let authorizations = [first, second].map(|state| Ok(Reply::Authorization(state))).to_vec();
+        for event in [
+            answered(Reply::Order(order)),
+            Event::Answered(authorizations),
+            Event::Chosen(vec![url("chall/1"), url("chall/2")]),
+            Event::Recorded,
+            Event::Presented,
+            Event::Visible,
+            Event::Recorded,
+        ] {
+            walk.handle(event).unwrap();
+        }
+        let silent = |walk: &Walk| walk.unanswered().collect::<Vec<_>>();
+        assert_eq!(silent(&walk), [url("chall/1"), url("chall/2")]);
+        let heard = walk.handle(Event::Answered(vec![Err(lost()), Ok(reply.clone())]));
+        assert_eq!((heard, silent(&walk)), (Err(lost()), vec![url("chall/1")]));
+        walk.handle(answered(reply)).unwrap();
+        assert!(matches!(walk.next, Position::Validate));
+    }
+
+    #[test]
+    fn a_signing_request_that_may_have_arrived_is_not_sent_again_before_a_look_that_succeeds() {
+        let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") });
+        walk.handle(answered(Reply::Order(order("ready")))).unwrap();
+        let verb = |walk: &Walk| match walk.poll() {
+            Step::Send(calls) => calls.first().map(Call::verb),
+            Step::Do(_) => None,
+        };
+        let failed = || Event::Answered(vec![Err(lost())]);
+        // Lost, and so is the look; the look again, and the request once more; lost for the last time.
+        for (event, heard, next) in [
+            (failed(), Ok(()), "order"),
+            (failed(), Err(lost()), "order"),
+            (failed(), Err(lost()), "order"),
+            (answered(Reply::Order(order("ready"))), Ok(()), "finalize"),
+            (failed(), Err(lost()), "order"),
+            (answered(Reply::Order(order("valid"))), Ok(()), "certificate"),
+        ] {
+            assert_eq!(walk.handle(event), heard);
+            assert_eq!(verb(&walk), Some(next));
         }
     }
 

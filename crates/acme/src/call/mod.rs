@@ -314,9 +314,12 @@ impl<T> Call<T> {
         let answer = Answer { session, url: &url, headers: &head.headers, body: &body, now };
         match (self.spec.read)(&answer)? {
             Reading::Done(value) => Ok(Progress::Done(value)),
-            Reading::NotYet { status, retry_at } => self.look_again(now, retry_at, |again_at, deadline| {
-                Error::Deadline(Deadline { url: url.to_string(), status, deadline, again_at })
-            }),
+            Reading::NotYet { status, retry_at } => {
+                self.refusals = 0; // This one was taken: the row ends.
+                self.look_again(now, retry_at, |again_at, deadline| {
+                    Error::Deadline(Deadline { url: url.to_string(), status, deadline, again_at })
+                })
+            }
         }
     }
 

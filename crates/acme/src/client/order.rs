@@ -36,6 +36,10 @@ impl Order {
         self.0.url.as_str()
     }
 
+    pub(super) fn location(&self) -> &Url {
+        &self.0.url
+    }
+
     /// The account whose order it is.
     #[must_use]
     pub fn account(&self) -> &Account {

@@ -138,7 +138,7 @@ impl Order {
             };
             if let Next::Settled(state) = next? {
                 let state = self.remember(*state);
-                return if state.status == OrderStatus::Invalid {
+                return if matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid) {
                     Err(self.explain(state).await)
                 } else {
                     Ok(state)

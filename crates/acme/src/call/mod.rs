@@ -9,6 +9,9 @@
 //! # use perennial_acme::{Error, Session, call::{Call, Outgoing, Progress}};
 //! # use perennial_core::{Clock, HttpClient};
 //! async fn run<T>(mut call: Call<T>, session: &Session, http: &dyn HttpClient, clock: &dyn Clock) -> Result<T, Error> {
+//!     if let Some(moment) = call.not_before() {
+//!         clock.sleep_until(moment).await;
+//!     }
 //!     loop {
 //!         let request = match call.request(session, clock.now())? {
 //!             Outgoing::Plain(request) => request,
@@ -69,6 +72,7 @@ pub struct Call<T> {
     refusals: u32,
     looks: u32,
     url: Option<Url>,
+    not_before: Option<Timestamp>,
 }
 
 /// How far a call has come.
@@ -159,7 +163,29 @@ enum Awaiting {
 
 impl<T> Call<T> {
     const fn new(spec: Spec<T>) -> Self {
-        Self { spec, awaiting: Awaiting::Answer, reserved: None, refusals: 0, looks: 0, url: None }
+        let (refusals, looks) = (0, 0);
+        Self {
+            spec,
+            awaiting: Awaiting::Answer,
+            reserved: None,
+            refusals,
+            looks,
+            url: None,
+            not_before: None,
+        }
+    }
+
+    /// The same, at that moment at the earliest.
+    pub(crate) fn at(mut self, moment: Option<Timestamp>) -> Self {
+        self.not_before = moment;
+        self
+    }
+
+    /// When to ask for its first request, where an earlier answer of the server has named the moment
+    /// (RFC 8555 §7.4). Who asks sooner gets the request, and most often a useless answer.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
     }
 
     /// The same request, whose answer means something else.
@@ -179,8 +205,8 @@ impl<T> Call<T> {
         });
         let spec =
             Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read };
-        let Self { awaiting, reserved, refusals, looks, url, .. } = self;
-        Call { spec, awaiting, reserved, refusals, looks, url }
+        let Self { awaiting, reserved, refusals, looks, url, not_before, .. } = self;
+        Call { spec, awaiting, reserved, refusals, looks, url, not_before }
     }
 
     /// Sets a nonce of the pool aside for this call; whether it has all that it needs now.

@@ -55,7 +55,8 @@ enum Position {
     /// With the order as it was when the CA had looked.
     CleanUp(OrderState),
     Finalize(OrderState),
-    Issue,
+    /// With the moment that the server has named for the first look.
+    Issue(Option<Timestamp>),
     Download(Url),
     Take(Box<Download>),
     /// The order is invalid, and does not say why.
@@ -126,7 +127,7 @@ impl Walk {
             Position::Place => Some(call::new_order(&self.plan.request).map(Reply::Created)),
             Position::TakeUp => order().map(|url| call::order(url).map(Reply::Order)),
             Position::Validate => order().map(|url| self.wait(url, Settled::Validated)),
-            Position::Issue => order().map(|url| self.wait(url, Settled::Issued)),
+            Position::Issue(at) => order().map(|url| self.wait(url, Settled::Issued).at(*at)),
             Position::Finalize(_) if self.finalization.is_in_doubt() => {
                 order().map(|url| call::order(url).map(Reply::Order))
             }
@@ -276,7 +277,7 @@ impl Walk {
                 self.next = Position::TakeUp;
                 self.proceed(created.state)
             }
-            (Position::Validate | Position::Issue, Ok(Reply::Order(order))) => self.proceed(order),
+            (Position::Validate | Position::Issue(_), Ok(Reply::Order(order))) => self.proceed(order),
             (Position::Download(_), Ok(Reply::Certificate(download))) => {
                 self.next = Position::Take(Box::new(download));
                 Ok(())
@@ -416,7 +417,8 @@ impl Walk {
                     return Err(Misbehaved::Field { resource, field, expected: "a URL" }.into());
                 }
             },
-            _ => Position::Issue,
+            // A moment past the deadline is no reason to sleep until then: a look tells whether it stays so.
+            _ => Position::Issue(order.retry_at.filter(|at| *at <= self.plan.deadline)),
         };
         Ok(())
     }

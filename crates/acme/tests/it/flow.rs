@@ -147,6 +147,21 @@ async fn an_order_that_is_born_ready_is_finalized_at_once() {
 }
 
 #[tokio::test]
+async fn the_first_look_for_the_certificate_comes_when_the_server_has_said() {
+    for (named, naps) in [("7", vec![7]), ("61", vec![])] {
+        let (stage, key) = (Stage::new(), Key::new());
+        let account = stage.account().await;
+        created(&stage, "ready", 1);
+        stage
+            .on("POST /order/1/finalize", json(200, &order("processing", 1)).header("retry-after", named))
+            .on("POST /order/1", json(200, &order("valid", 1)))
+            .on("POST /cert/1", reply(200, chain(&key, 1)));
+        drive(&account, &mut Walk::new(plan(1, key.csr(&names(1)), after(60)))).await.unwrap();
+        assert_eq!(stage.clock.naps(), naps, "{named}");
+    }
+}
+
+#[tokio::test]
 async fn a_lost_finalize_answer_leads_to_a_look_at_the_order_and_not_to_a_second_one() {
     let (stage, key) = (Stage::new(), Key::new());
     let account = stage.account().await;

@@ -607,6 +607,18 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_is_placed_but_useless_is_looked_at_and_no_other_is_placed_beside_it() {
+        let mut walk = Walk::new(plan());
+        walk.handle(Event::Recorded).unwrap();
+        let state = OrderState { certificate: None, ..order("valid") };
+        let created = Reply::Created(call::Created { url: url("order/1"), state });
+        assert!(matches!(walk.handle(answered(created)), Err(Error::Misbehaved(Misbehaved::Field { .. }))));
+        walk.handle(Event::Recorded).unwrap();
+        assert!(!walk.is_ordering());
+        assert!(matches!(walk.poll(), Step::Send(calls) if calls.iter().all(|call| call.verb() == "order")));
+    }
+
+    #[test]
     fn an_order_that_lost_its_proofs_before_a_resumption_is_proven_again() {
         let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") });
         walk.handle(answered(Reply::Order(order("pending")))).unwrap();

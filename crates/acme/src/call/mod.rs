@@ -133,7 +133,7 @@ enum Payload {
 type MakePayload = Box<dyn Fn(&Session, &Directory) -> Result<String, Error> + Send + Sync>;
 
 /// The payload of a second try, when the refusal may be due to a part of the first that can be spared.
-type Fallback = Box<dyn Fn(&Problem) -> Option<Payload> + Send + Sync>;
+type Fallback = Box<dyn Fn(&Problem, &Server, Timestamp) -> Option<Payload> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -382,7 +382,8 @@ impl<T> Call<T> {
             session.server().nonces.put(nonce, now);
         }
         if self.awaiting == Awaiting::Answer
-            && let Some(payload) = self.spec.fallback.take().and_then(|fallback| fallback(&problem))
+            && let Some(fallback) = self.spec.fallback.take()
+            && let Some(payload) = fallback(&problem, session.server(), now)
         {
             self.spec.payload = payload;
             return Ok(Progress::Again(self));

@@ -94,5 +94,10 @@ async fn it_stays_here_when_the_certificate_is_another_ca_s_or_the_server_has_no
         stage.on("POST /new-order", created(&order("pending", 1)));
         account.new_order(&request).await.unwrap();
         assert_eq!(replaced(&stage), [None]);
+
+        // Then it cannot be the reason for a refusal, and the order is not asked for twice.
+        stage.on("POST /new-order", problem(400, "malformed"));
+        account.new_order(&request).await.unwrap_err();
+        assert_eq!(replaced(&stage), [None, None]);
     }
 }

@@ -79,6 +79,18 @@ async fn a_key_without_account_is_named_and_none_is_made() {
 }
 
 #[tokio::test]
+async fn an_account_is_found_without_a_binding_where_new_ones_need_it() {
+    let stage = Stage::new();
+    let mut binding = directory();
+    binding["meta"]["externalAccountRequired"] = json!(true);
+    stage
+        .on("GET /dir", json(200, &binding))
+        .on("HEAD /new-nonce", reply(200, ""))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(7)));
+    assert_eq!(stage.client.find_account(key()).await.unwrap().url(), acct(7));
+}
+
+#[tokio::test]
 async fn an_account_that_is_made_where_one_was_looked_for_is_noticed() {
     let stage = Stage::new();
     stage

@@ -7,7 +7,6 @@ use perennial_acme::{
 };
 use perennial_core::{Clock as _, DomainName, SystemClock, Timestamp};
 use perennial_testkit::{
-    World,
     ca::{Quirk, Verb},
     dns::Data,
 };
@@ -18,7 +17,7 @@ use crate::{
         HOME, NOON, Stage, after, authorization, challenge, identifiers, json, lost, names, order, problem,
         reply,
     },
-    world::{register, soon},
+    world::{Scene, soon},
 };
 
 /// What an errand is called, for the order in which they come.
@@ -316,22 +315,8 @@ async fn the_same_names_are_ordered_one_after_the_other() {
     drop(waiting.await.unwrap());
 }
 
-/// A world whose CA and DNS are real, in which a walk dies and is taken up again.
-struct Scene {
-    world: World,
-    account: Account,
-    key: Key,
-    names: Vec<DomainName>,
-}
-
+/// In a world whose CA and DNS are real, a walk dies and is taken up again.
 impl Scene {
-    async fn new() -> Self {
-        let world = World::builder().zone("example.com").build().await.unwrap();
-        let account = register(world.ca().directory_url(), world.ca().https_root_pem()).await;
-        let names = ["app.example.com", "*.app.example.com"].map(|name| name.parse().unwrap()).to_vec();
-        Self { world, account, key: Key::new(), names }
-    }
-
     fn plan(&self) -> Plan {
         Plan { request: NewOrder::new(&self.names), csr_der: self.key.csr(&self.names), deadline: soon() }
     }
@@ -377,7 +362,7 @@ impl Scene {
 #[tokio::test]
 async fn a_walk_that_dies_after_any_errand_goes_on_with_the_same_order() {
     for dies_after in 0..10 {
-        let scene = Scene::new().await;
+        let scene = Scene::new(&["app.example.com", "*.app.example.com"]).await;
         let (recorded, chain) = scene.walk(None, dies_after).await;
         let chain = match chain {
             Some(chain) => chain,
@@ -405,7 +390,7 @@ async fn a_lost_answer_at_any_verb_costs_no_second_order_but_at_new_order() {
         (Verb::Finalize, 1),
         (Verb::Certificate, 1),
     ] {
-        let scene = Scene::new().await;
+        let scene = Scene::new(&["app.example.com", "*.app.example.com"]).await;
         scene.world.ca().add_quirk(Quirk::LoseAnswer { verb, times: 1 });
         let mut state = None;
         let mut chain = None;

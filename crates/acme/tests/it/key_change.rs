@@ -80,6 +80,28 @@ fn who_drives_a_change_alone_is_kept_from_the_same_mistakes() {
 }
 
 #[tokio::test]
+async fn a_server_that_failed_in_the_midst_of_the_change_is_asked_what_it_did() {
+    let stage = Stage::new();
+    let (account, credentials) = pending(&stage).await;
+    stage
+        .on("POST /key-change", problem(500, "serverInternal"))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(1)));
+    assert!(account.change_key(&credentials).await.unwrap().pending_key().is_none());
+    stage.script.requests();
+}
+
+#[tokio::test]
+async fn an_old_key_that_has_another_account_settles_nothing() {
+    let stage = Stage::new();
+    let (_, credentials) = pending(&stage).await;
+    stage
+        .on("POST /new-account", problem(400, "accountDoesNotExist"))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(9)));
+    let error = stage.client.settle_key_change(&credentials).await.unwrap_err();
+    assert_eq!(error, Error::Misuse(Misuse::OtherAccount { credentials: acct(1), account: acct(9) }));
+}
+
+#[tokio::test]
 async fn rfc8555_7_3_5_the_new_key_signs_inside_and_the_old_one_around_it() {
     let stage = Stage::new();
     let (account, credentials) = pending(&stage).await;

@@ -176,17 +176,18 @@ pub struct AccountState {
 
 impl AccountState {
     /// Reads an account object. DIVERGES: a server that says nothing of the status means `valid`, and `orders`
-    /// may be absent, as it is with the largest CA.
+    /// may be absent, as it is with the largest CA. Of its contacts the first 100 are kept.
     ///
     /// # Errors
-    /// [`Misbehaved`] when it is no JSON object, or has more than 100 contacts.
+    /// [`Misbehaved`] when it is no JSON object.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let account = Object::parse("account", body)?;
         Ok(Self {
             status: account.text("status").map_or(AccountStatus::Valid, AccountStatus::from),
             contact: account
-                .list("contact", MAX_CONTACTS)?
+                .list("contact", usize::MAX)?
                 .iter()
+                .take(MAX_CONTACTS)
                 .filter_map(Value::as_str)
                 .map(|contact| printable(contact, 300))
                 .collect(),
@@ -250,6 +251,13 @@ mod tests {
         assert_eq!(account.contact.len(), 2);
         assert_eq!(account.terms_agreed, Some(true));
         assert_eq!(account.orders.unwrap().as_str(), "https://example.com/acme/orders/rzGoeA");
+    }
+
+    #[test]
+    fn too_many_contacts_are_no_reason_to_refuse_the_account() {
+        let contacts = vec![r#""mailto:a@example.org""#; 101].join(",");
+        let account = AccountState::parse(format!(r#"{{"contact":[{contacts}]}}"#).as_bytes()).unwrap();
+        assert_eq!(account.contact.len(), 100);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     text::printable,
 };
 
-/// The URLs of Let's Encrypt's production directory.
+/// The URL of Let's Encrypt's production directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// The URL of Let's Encrypt's staging directory: the same without trust, and with generous limits. Try there
 /// first.

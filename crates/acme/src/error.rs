@@ -723,6 +723,29 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_among_the_subproblems_is_one_too() {
+        let compound = problem(
+            r#"{"type":"urn:ietf:params:acme:error:compound","subproblems":[
+                {"type":"urn:ietf:params:acme:error:dns"},{"type":"urn:ietf:params:acme:error:caa"}]}"#,
+        );
+        assert_eq!(invalid(compound.clone(), None).retry(), Retry::Never);
+        assert_eq!(invalid(None, compound).retry(), Retry::Never);
+    }
+
+    #[test]
+    fn names_that_have_not_failed_are_no_reasons() {
+        let states = ["valid", "pending", "invalid", "new-word"].map(|status| {
+            let body = format!(
+                r#"{{"status":"{status}","identifier":{{"type":"dns","value":"example.org"}},"challenges":[]}}"#
+            );
+            AuthorizationState::parse(body.as_bytes()).unwrap()
+        });
+        let failures = OrderInvalid::explained(String::new(), None, &states).failures;
+        let words: Vec<_> = failures.iter().map(|failure| failure.status.as_str()).collect();
+        assert_eq!(words, ["invalid", "new-word"]);
+    }
+
+    #[test]
     fn an_empty_list_of_profiles_reads_well() {
         let error = Misuse::Profile { profile: "short".into(), offered: String::new() };
         assert_eq!(error.to_string(), "the CA has no profile \"short\"; it offers: none");

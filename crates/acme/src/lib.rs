@@ -1,10 +1,12 @@
 //! The ACME protocol (RFC 8555): how a program obtains X.509 certificates from a CA.
 //!
-//! Two layers, each usable alone:
+//! Three layers, each usable without those above it:
 //!
 //! - [`Client`] and its handles: one async function a verb, over any [`HttpClient`](perennial_core::HttpClient)
 //!   and [`Clock`](perennial_core::Clock).
-//! - [`call`]: the same verbs as state machines without I/O, for programs that carry their own requests.
+//! - [`flow`]: the way from names to a certificate as a state machine without I/O, which says what to write down
+//!   before what, and goes on with the same order after a crash.
+//! - [`call`]: each verb as a state machine without I/O, for programs that carry their own requests.
 //!
 //! The protocol alone: this crate does not know how a DNS record is set, when a certificate is due or where
 //! it is kept.
@@ -47,16 +49,50 @@
 //! # }
 //! ```
 //!
-//! | module | RFC |
+//! A program that must not lose an order when it dies in the midst of it lets a [`flow::Walk`] lead the way; there
+//! is an example of its whole loop at [`flow`].
+//!
+//! ```
+//! use perennial_acme::{CertificationRequest, Identifier, KeyAlgorithm, NewOrder, PrivateKey};
+//! use perennial_acme::flow::{Plan, State, Walk};
+//! use perennial_core::Timestamp;
+//!
+//! # fn example(kept: Option<State>) -> Result<Walk, Box<dyn std::error::Error>> {
+//! let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;          // keep key.to_pem() first
+//! let names = [Identifier::Dns("example.com".parse()?)];
+//! let csr_der = CertificationRequest::new(&key, &names)?.der().to_vec();
+//! let deadline: Timestamp = "2026-11-21T12:05:00Z".parse()?;
+//! let plan = Plan { request: NewOrder::new(&names), csr_der, deadline };
+//! let walk = match kept {
+//!     Some(state) => Walk::resume(plan, state),
+//!     None => Walk::new(plan),
+//! };
+//! # Ok(walk)
+//! # }
+//! # let walk = example(None)?;
+//! assert_eq!(*walk.state(), State::Ordering);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | part | RFC |
 //! |---|---|
-//! | [`directory`] | RFC 8555 §7.1.1 |
+//! | [`Account`], [`NewAccount`], [`AccountUpdate`], [`AccountCredentials`] | RFC 8555 §7.3 |
+//! | [`AutoRenewal`], [`StarCertificate`] | RFC 8739 |
+//! | [`CaaCheck`] | RFC 8659, RFC 8657 |
+//! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
+//! | [`CertificateChain`], [`ChainSelector`] | RFC 8555 §7.4.2, §9.1 |
 //! | [`CertificationRequest`] | RFC 2986, RFC 8555 §7.4 |
 //! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, two drafts |
-//! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
-//! | [`RenewalInfo`] | RFC 9773 |
+//! | [`directory`] | RFC 8555 §7.1.1, one draft ([profiles](Meta::profiles)) |
+//! | [`ExternalAccount`] | RFC 8555 §7.3.4 |
+//! | [`flow`], [`NewOrder`], [`Order`] | RFC 8555 §7.1.3, §7.1.6, §7.4 |
+//! | [`jws`], [`Jwk`], [`Signer`], [`AccountKey`] | RFC 7515, RFC 7517, RFC 7518, RFC 7638, RFC 8555 §6.2 |
+//! | [`NewAuthorization`] | RFC 8555 §7.4.1, RFC 9444 |
+//! | [`OnionCaa`] | RFC 9799 §6.4 |
+//! | [`Problem`] | RFC 7807, RFC 8555 §6.7 |
+//! | [`RenewalInfo`], [`CertificateId`] | RFC 9773 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
-//! | [`Revocation`] | RFC 8555 §7.6 |
-//! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
+//! | [`Revocation`] | RFC 8555 §7.6, RFC 5280 §5.3.1 |
 
 mod account;
 pub use account::{AccountState, AccountStatus, AccountUpdate, NewAccount, OrdersPage};

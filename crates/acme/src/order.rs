@@ -261,15 +261,22 @@ impl OrderState {
     ///
     /// # Errors
     /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names, or more than 8
-    /// authorizations for each name.
+    /// authorizations for each name, or the certificate of a valid order is at a URL that is none.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let order = Object::parse("order", body)?;
         let text = |field| order.text(field).map(|text| printable(text, 300));
         let names = order.required_list("identifiers", MAX_NAMES)?;
         let most = names.len().max(1) * MAX_AUTHORIZATIONS_A_NAME;
         let urls = order.required_list("authorizations", most)?.iter();
+        let status = OrderStatus::from(order.required_text("status")?);
+        // Before the certificate is there, a garbled URL of it is as good as none.
+        let due = |field| match order.text(field) {
+            Some(text) if status == OrderStatus::Valid => {
+                Url::parse(text).map(Some).map_err(|fault| Misbehaved::url(text, fault))
+            }
+            _ => Ok(order.url(field)),
+        };
         Ok(Self {
-            status: order.required_text("status")?.into(),
             expires: order.moment("expires"),
             identifiers: names.iter().filter_map(Identifier::read).collect(),
             authorizations: urls
@@ -277,14 +284,15 @@ impl OrderState {
                 .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
                 .collect::<Result<_, _>>()?,
             finalize: order.required_url("finalize")?,
-            certificate: order.url("certificate"),
+            certificate: due("certificate")?,
             error: Problem::inner(order.value("error")),
             profile: text("profile"),
             replaces: text("replaces"),
             auto_renewal: order
                 .object("order's auto-renewal", "auto-renewal")
                 .and_then(|renewal| AutoRenewal::read(&renewal)),
-            star_certificate: order.url("star-certificate"),
+            star_certificate: due("star-certificate")?,
+            status,
             retry_at: None,
         })
     }
@@ -353,6 +361,18 @@ mod tests {
         let text = SAMPLE.replace("\"status\"", "\"state\"");
         let error = OrderState::parse(text.as_bytes()).unwrap_err();
         assert_eq!(error, Misbehaved::Field { resource: "order", field: "status", expected: "a text" });
+    }
+
+    #[test]
+    fn a_bad_url_of_the_certificate_is_told_as_such_once_the_certificate_is_there() {
+        for field in ["certificate", "star-certificate"] {
+            let text = SAMPLE.replace("\"certificate\": \"https", &format!("\"{field}\": \"gopher"));
+            let pending = OrderState::parse(text.replace("valid", "pending").as_bytes()).unwrap();
+            assert_eq!((pending.certificate, pending.star_certificate), (None, None));
+            let url = "gopher://example.com/acme/cert/mAt3xBGaobw";
+            let bad = Misbehaved::url(url, crate::UrlFault::Malformed);
+            assert_eq!(OrderState::parse(text.as_bytes()), Err(bad));
+        }
     }
 
     #[test]

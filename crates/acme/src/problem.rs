@@ -401,6 +401,11 @@ mod tests {
         assert_eq!(problem.paused().unwrap().as_str(), url);
         assert_eq!(problem.rate_limit(), None);
         assert_eq!(problem.retry(), Retry::Never);
+
+        // Whoever fails for another reason is not paused, whatever is written there.
+        let body =
+            r#"{"type":"urn:ietf:params:acme:error:malformed","detail":"visit https://ca.example/unpause"}"#;
+        assert_eq!(answer(400, body, None).paused(), None);
     }
 
     #[test]

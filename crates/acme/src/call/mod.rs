@@ -9,6 +9,9 @@
 //! # use perennial_acme::{Error, Session, call::{Call, Outgoing, Progress}};
 //! # use perennial_core::{Clock, HttpClient};
 //! async fn run<T>(mut call: Call<T>, session: &Session, http: &dyn HttpClient, clock: &dyn Clock) -> Result<T, Error> {
+//!     if let Some(moment) = call.not_before() {
+//!         clock.sleep_until(moment).await;
+//!     }
 //!     loop {
 //!         let request = match call.request(session, clock.now())? {
 //!             Outgoing::Plain(request) => request,
@@ -69,6 +72,7 @@ pub struct Call<T> {
     refusals: u32,
     looks: u32,
     url: Option<Url>,
+    not_before: Option<Timestamp>,
 }
 
 /// How far a call has come.
@@ -129,7 +133,7 @@ enum Payload {
 type MakePayload = Box<dyn Fn(&Session, &Directory) -> Result<String, Error> + Send + Sync>;
 
 /// The payload of a second try, when the refusal may be due to a part of the first that can be spared.
-type Fallback = Box<dyn Fn(&Problem) -> Option<Payload> + Send + Sync>;
+type Fallback = Box<dyn Fn(&Problem, &Server, Timestamp) -> Option<Payload> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -159,7 +163,29 @@ enum Awaiting {
 
 impl<T> Call<T> {
     const fn new(spec: Spec<T>) -> Self {
-        Self { spec, awaiting: Awaiting::Answer, reserved: None, refusals: 0, looks: 0, url: None }
+        let (refusals, looks) = (0, 0);
+        Self {
+            spec,
+            awaiting: Awaiting::Answer,
+            reserved: None,
+            refusals,
+            looks,
+            url: None,
+            not_before: None,
+        }
+    }
+
+    /// The same, at that moment at the earliest.
+    pub(crate) fn at(mut self, moment: Option<Timestamp>) -> Self {
+        self.not_before = moment;
+        self
+    }
+
+    /// When to ask for its first request, where an earlier answer of the server has named the moment
+    /// (RFC 8555 §7.4). Who asks sooner gets the request, and most often a useless answer.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
     }
 
     /// The same request, whose answer means something else.
@@ -179,8 +205,8 @@ impl<T> Call<T> {
         });
         let spec =
             Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read };
-        let Self { awaiting, reserved, refusals, looks, url, .. } = self;
-        Call { spec, awaiting, reserved, refusals, looks, url }
+        let Self { awaiting, reserved, refusals, looks, url, not_before, .. } = self;
+        Call { spec, awaiting, reserved, refusals, looks, url, not_before }
     }
 
     /// Sets a nonce of the pool aside for this call; whether it has all that it needs now.
@@ -314,9 +340,12 @@ impl<T> Call<T> {
         let answer = Answer { session, url: &url, headers: &head.headers, body: &body, now };
         match (self.spec.read)(&answer)? {
             Reading::Done(value) => Ok(Progress::Done(value)),
-            Reading::NotYet { status, retry_at } => self.look_again(now, retry_at, |again_at, deadline| {
-                Error::Deadline(Deadline { url: url.to_string(), status, deadline, again_at })
-            }),
+            Reading::NotYet { status, retry_at } => {
+                self.refusals = 0; // This one was taken: the row ends.
+                self.look_again(now, retry_at, |again_at, deadline| {
+                    Error::Deadline(Deadline { url: url.to_string(), status, deadline, again_at })
+                })
+            }
         }
     }
 
@@ -353,7 +382,8 @@ impl<T> Call<T> {
             session.server().nonces.put(nonce, now);
         }
         if self.awaiting == Awaiting::Answer
-            && let Some(payload) = self.spec.fallback.take().and_then(|fallback| fallback(&problem))
+            && let Some(fallback) = self.spec.fallback.take()
+            && let Some(payload) = fallback(&problem, session.server(), now)
         {
             self.spec.payload = payload;
             return Ok(Progress::Again(self));

@@ -15,9 +15,8 @@ impl Order {
     /// key (RFC 8555 §7.4, §11.1): nothing is sent, and the order stays good for a better one. Otherwise as
     /// [`finalize`](Self::finalize).
     pub async fn finalize_with(&self, request: &CertificationRequest) -> Result<OrderState, Error> {
-        let account = self.account().thumbprint().to_string();
         request.check_identifiers(&self.state().identifiers).map_err(Misuse::from)?;
-        request.check_key(&account).map_err(Misuse::from)?;
+        request.check_key(&self.account().thumbprint()).map_err(Misuse::from)?;
         self.finalize(request.der()).await
     }
 
@@ -45,8 +44,7 @@ impl Order {
     async fn download(&self) -> Result<Download, Error> {
         let state = self.state();
         if state.status != OrderStatus::Valid {
-            let (url, status) = (self.url().to_owned(), state.status);
-            return Err(Misuse::NotReady { url, status, verb: "the certificate" }.into());
+            return Err(self.not_ready("the certificate", state.status));
         }
         let missing = Misbehaved::Field { resource: "order", field: "certificate", expected: "a URL" };
         self.account().run(call::certificate(state.certificate.ok_or(missing)?)).await

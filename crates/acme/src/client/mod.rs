@@ -57,9 +57,9 @@ use crate::{
 /// It caches the directory for a day and shares one pool of nonces among all accounts, orders and tasks;
 /// make one per server and clone it.
 ///
-/// It never sleeps on its own account: only the two waits of [`Order`] do, and they stop at the deadline that
-/// they are given. A server that is busy is an error with the moment to come back
-/// ([`Error::retry`]).
+/// It never sleeps on its own account: only who waits for an order does, by the two waits of [`Order`] or by a
+/// [`Walk`](crate::flow::Walk), and they stop at the deadline that they are given. A server that is busy is an
+/// error with the moment to come back ([`Error::retry`]).
 #[derive(Clone)]
 pub struct Client {
     server: Arc<Server>,
@@ -153,6 +153,9 @@ impl Client {
     /// # Errors
     /// What the call answers, [`Error::Network`], or [`Error::Signer`].
     pub async fn run<T>(&self, session: &Session, mut call: Call<T>) -> Result<T, Error> {
+        if let Some(moment) = call.not_before() {
+            self.clock.sleep_until(moment).await;
+        }
         loop {
             let verb = call.verb();
             let request = match call.request(session, self.clock.now())? {

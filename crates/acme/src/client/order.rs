@@ -36,6 +36,10 @@ impl Order {
         self.0.url.as_str()
     }
 
+    pub(super) fn location(&self) -> &Url {
+        &self.0.url
+    }
+
     /// The account whose order it is.
     #[must_use]
     pub fn account(&self) -> &Account {
@@ -134,7 +138,7 @@ impl Order {
             };
             if let Next::Settled(state) = next? {
                 let state = self.remember(*state);
-                return if state.status == OrderStatus::Invalid {
+                return if matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid) {
                     Err(self.explain(state).await)
                 } else {
                     Ok(state)

@@ -1,7 +1,7 @@
 //! Orders whose certificate the CA renews by itself (RFC 8739), by their handle.
 
 use super::Order;
-use crate::{Error, Misbehaved, Misuse, OrderState, OrderStatus, StarCertificate, Url, call};
+use crate::{Error, Misbehaved, OrderState, OrderStatus, StarCertificate, call};
 
 impl Order {
     /// Fetches the certificate of the moment. Ask again when half of its time has passed: the next one is
@@ -24,15 +24,14 @@ impl Order {
     /// if it is published already; there is no revocation.
     ///
     /// # Errors
-    /// [`Misuse::NotReady`] while the order is not valid, and nothing is sent; [`Error::Server`] with
+    /// [`Misuse::NotReady`](crate::Misuse::NotReady) while the order is not valid, and nothing is sent; [`Error::Server`] with
     /// `autoRenewalCancellationInvalid` when the server sees it so.
     pub async fn cancel_renewal(&self) -> Result<OrderState, Error> {
         let status = self.state().status;
         if status != OrderStatus::Valid {
             return Err(self.not_ready("the cancellation", status));
         }
-        let url = Url::parse(self.url()).map_err(|fault| Misuse::url(self.url(), fault))?;
-        let state = self.account().run(call::cancel_order(url)).await?;
+        let state = self.account().run(call::cancel_order(self.location().clone())).await?;
         Ok(self.remember(state))
     }
 }

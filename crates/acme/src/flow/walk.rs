@@ -7,9 +7,10 @@ use perennial_core::Timestamp;
 use super::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task};
 use crate::{
     AuthorizationStatus, CertificationRequest, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder,
-    OrderState, OrderStatus, Problem, Url,
+    OrderState, OrderStatus, Problem, ProblemType, Url,
     call::{self, Call, Download, Settled},
     error::OrderInvalid,
+    url::shown,
 };
 
 /// What a certificate is ordered with.
@@ -54,7 +55,8 @@ enum Position {
     /// With the order as it was when the CA had looked.
     CleanUp(OrderState),
     Finalize(OrderState),
-    Issue,
+    /// With the moment that the server has named for the first look.
+    Issue(Option<Timestamp>),
     Download(Url),
     Take(Box<Download>),
     /// The order is invalid, and does not say why.
@@ -140,7 +142,7 @@ impl Walk {
             Position::Place => Some(call::new_order(&self.plan.request).map(Reply::Created)),
             Position::TakeUp => order().map(|url| call::order(url).map(Reply::Order)),
             Position::Validate => order().map(|url| self.wait(url, Settled::Validated)),
-            Position::Issue => order().map(|url| self.wait(url, Settled::Issued)),
+            Position::Issue(at) => order().map(|url| self.wait(url, Settled::Issued).at(*at)),
             Position::Finalize(_) if self.finalization.is_in_doubt() => {
                 order().map(|url| call::order(url).map(Reply::Order))
             }
@@ -255,6 +257,7 @@ impl Walk {
                 Err(self.invalid(None))
             }
             Position::Answer => {
+                self.mark_answered(&replies);
                 for reply in replies {
                     reply?;
                 }
@@ -268,6 +271,18 @@ impl Walk {
         }
     }
 
+    /// Notes which challenges the CA was told of, so that a second try after a failure leaves them alone. What an
+    /// answer says of the status is no help: the largest CA says `pending` while it looks.
+    fn mark_answered(&mut self, replies: &[Result<Reply, Error>]) {
+        let asked: Vec<Url> = self.unanswered().collect();
+        let told: BTreeSet<&Url> =
+            asked.iter().zip(replies).filter(|(_, reply)| reply.is_ok()).map(|(url, _)| url).collect();
+        let challenges = self.known.iter_mut().flat_map(|offer| &mut offer.state.challenges);
+        for challenge in challenges.filter(|challenge| told.contains(&challenge.url)) {
+            challenge.status = ChallengeStatus::Processing;
+        }
+    }
+
     fn handle_reply(&mut self, here: &Position, reply: Result<Reply, Error>) -> Result<(), Error> {
         match (here, reply) {
             (Position::TakeUp, reply) => self.handle_take_up(reply),
@@ -278,7 +293,7 @@ impl Walk {
                 self.next = Position::TakeUp;
                 self.proceed(created.state)
             }
-            (Position::Validate | Position::Issue, Ok(Reply::Order(order))) => self.proceed(order),
+            (Position::Validate | Position::Issue(_), Ok(Reply::Order(order))) => self.proceed(order),
             (Position::Download(_), Ok(Reply::Certificate(download))) => {
                 self.next = Position::Take(Box::new(download));
                 Ok(())
@@ -307,13 +322,7 @@ impl Walk {
     fn handle_take_up(&mut self, reply: Result<Reply, Error>) -> Result<(), Error> {
         let order = match reply.and_then(Reply::into_order) {
             Ok(order) => order,
-            // 404 and 403 both mean that this account has no such order any more.
-            Err(Error::Server(refusal)) if matches!(refusal.problem.status, Some(403 | 404 | 410)) => {
-                self.start_over();
-                return Ok(());
-            }
-            // The URL is another server's: the directory was changed under the walk.
-            Err(Error::Misbehaved(Misbehaved::Url { .. })) => {
+            Err(error) if self.is_lost(&error) => {
                 self.start_over();
                 return Ok(());
             }
@@ -330,6 +339,24 @@ impl Walk {
             self.enter(State::Ordered { order: url.clone() });
         }
         self.proceed(order)
+    }
+
+    /// Whether nobody will hear of the order again. All else passes, or can be mended, and then the order is there.
+    fn is_lost(&self, error: &Error) -> bool {
+        match error {
+            // 404 and 403 both mean that this account has no such order any more; but 403 may also mean that terms
+            // have changed (RFC 8555 §7.3.3).
+            Error::Server(refusal) => {
+                matches!(refusal.problem.status, Some(403 | 404 | 410))
+                    && refusal.problem.kind != ProblemType::UserActionRequired
+            }
+            // The order's URL is another server's: the directory was changed under the walk. A bad URL within the
+            // order is no reason to place a second one.
+            Error::Misbehaved(Misbehaved::Url { url, .. }) => {
+                self.state.order().is_some_and(|order| shown(order.as_str()) == *url)
+            }
+            _ => false,
+        }
     }
 
     fn start_over(&mut self) {
@@ -406,7 +433,8 @@ impl Walk {
                     return Err(Misbehaved::Field { resource, field, expected: "a URL" }.into());
                 }
             },
-            _ => Position::Issue,
+            // A moment past the deadline is no reason to sleep until then: a look tells whether it stays so.
+            _ => Position::Issue(order.retry_at.filter(|at| *at <= self.plan.deadline)),
         };
         Ok(())
     }
@@ -472,7 +500,8 @@ mod tests {
     use super::*;
     use std::sync::LazyLock;
 
-    use crate::{AuthorizationState, Identifier};
+    use crate::{AuthorizationState, Identifier, UrlFault, error::Refusal};
+    use perennial_core::HttpError;
     use proptest::prelude::*;
 
     const BASE: &str = "https://ca.example";
@@ -498,20 +527,21 @@ mod tests {
         AuthorizationState::parse(body.as_bytes()).unwrap()
     }
 
-    /// Made once: a signature for each of a thousand walks would be most of the work.
-    fn certification_request() -> CertificationRequest {
-        static MADE: LazyLock<CertificationRequest> = LazyLock::new(|| {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let mut params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
-            params.distinguished_name = rcgen::DistinguishedName::new();
-            CertificationRequest::parse(params.serialize_request(&key).unwrap().der()).unwrap()
-        });
-        MADE.clone()
+    fn certification_request(names: &[&str]) -> CertificationRequest {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let key = rcgen::KeyPair::generate().unwrap();
+        CertificationRequest::parse(params.serialize_request(&key).unwrap().der()).unwrap()
     }
+
+    /// Made once: a signature for each of a thousand walks would be most of the work.
+    static REQUEST: LazyLock<CertificationRequest> =
+        LazyLock::new(|| certification_request(&["example.org"]));
 
     fn plan() -> Plan {
         let name: perennial_core::DomainName = "example.org".parse().unwrap();
-        let certification_request = certification_request();
+        let certification_request = REQUEST.clone();
         Plan {
             request: NewOrder::new([name]),
             certification_request,
@@ -604,6 +634,131 @@ mod tests {
             );
             walk.handle(Event::CleanedUp).unwrap();
             assert_eq!(*walk.state(), State::Finalizing { order: url("order/1") }, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_placed_but_useless_is_looked_at_and_no_other_is_placed_beside_it() {
+        let mut walk = Walk::new(plan()).unwrap();
+        walk.handle(Event::Recorded).unwrap();
+        let state = OrderState { certificate: None, ..order("valid") };
+        let created = Reply::Created(call::Created { url: url("order/1"), state });
+        assert!(matches!(walk.handle(answered(created)), Err(Error::Misbehaved(Misbehaved::Field { .. }))));
+        walk.handle(Event::Recorded).unwrap();
+        assert!(!walk.is_ordering());
+        assert!(matches!(walk.poll(), Step::Send(calls) if calls.iter().all(|call| call.verb() == "order")));
+    }
+
+    #[test]
+    fn an_order_that_lost_its_proofs_before_a_resumption_is_proven_again() {
+        let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") }).unwrap();
+        walk.handle(answered(Reply::Order(order("pending")))).unwrap();
+        assert_eq!(*walk.state(), State::Ordered { order: url("order/1") });
+        walk.handle(Event::Recorded).unwrap();
+        walk.handle(answered(Reply::Authorization(authorization("pending", "pending")))).unwrap();
+        assert!(matches!(walk.poll(), Step::Do(Errand::Choose(_))));
+    }
+
+    #[test]
+    fn a_pending_order_whose_name_has_failed_is_not_waited_for() {
+        for status in ["invalid", "deactivated", "expired", "revoked", "new-word"] {
+            let mut walk = Walk::resume(plan(), State::Ordered { order: url("order/1") }).unwrap();
+            walk.handle(answered(Reply::Order(order("pending")))).unwrap();
+            let heard = walk.handle(answered(Reply::Authorization(authorization(status, "invalid"))));
+            let Err(Error::OrderInvalid(invalid)) = heard else { panic!("{status}: {heard:?}") };
+            assert_eq!(invalid.failures.len(), 1, "{status}");
+        }
+    }
+
+    fn lost() -> Error {
+        HttpError::Timeout { url: url("chall/2").to_string() }.into()
+    }
+
+    #[test]
+    fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered() {
+        let names = ["example.org", "example.net"];
+        let offer = |name: &str, path: &str| {
+            let body = format!(
+                r#"{{"status":"pending","identifier":{{"type":"dns","value":"{name}"}},
+                    "challenges":[{{"type":"dns-01","url":"{BASE}/{path}"}}]}}"#
+            );
+            AuthorizationState::parse(body.as_bytes()).unwrap()
+        };
+        let (first, second) = (offer(names[0], "chall/1"), offer(names[1], "chall/2"));
+        let request = NewOrder::new(names.map(|name| Identifier::Dns(name.parse().unwrap())));
+        let mut order = order("pending");
+        order.identifiers = request.identifiers().to_vec();
+        order.authorizations = vec![url("authz/1"), url("authz/2")];
+        let certification_request = certification_request(&names);
+        let plan = Plan { request, certification_request, ..plan() };
+        let mut walk = Walk::resume(plan, State::Ordered { order: url("order/1") }).unwrap();
+        let reply = Reply::Challenge(second.challenges[0].clone());
+        let authorizations = [first, second].map(|state| Ok(Reply::Authorization(state))).to_vec();
+        for event in [
+            answered(Reply::Order(order)),
+            Event::Answered(authorizations),
+            Event::Chosen(vec![url("chall/1"), url("chall/2")]),
+            Event::Recorded,
+            Event::Presented,
+            Event::Visible,
+            Event::Recorded,
+        ] {
+            walk.handle(event).unwrap();
+        }
+        let silent = |walk: &Walk| walk.unanswered().collect::<Vec<_>>();
+        assert_eq!(silent(&walk), [url("chall/1"), url("chall/2")]);
+        let heard = walk.handle(Event::Answered(vec![Err(lost()), Ok(reply.clone())]));
+        assert_eq!((heard, silent(&walk)), (Err(lost()), vec![url("chall/1")]));
+        walk.handle(answered(reply)).unwrap();
+        assert!(matches!(walk.next, Position::Validate));
+    }
+
+    #[test]
+    fn a_signing_request_that_may_have_arrived_is_not_sent_again_before_a_look_that_succeeds() {
+        let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") }).unwrap();
+        walk.handle(answered(Reply::Order(order("ready")))).unwrap();
+        let verb = |walk: &Walk| match walk.poll() {
+            Step::Send(calls) => calls.first().map(Call::verb),
+            Step::Do(_) => None,
+        };
+        let failed = || Event::Answered(vec![Err(lost())]);
+        // Lost, and so is the look; the look again, and the request once more; lost for the last time.
+        for (event, heard, next) in [
+            (failed(), Ok(()), "order"),
+            (failed(), Err(lost()), "order"),
+            (failed(), Err(lost()), "order"),
+            (answered(Reply::Order(order("ready"))), Ok(()), "finalize"),
+            (failed(), Err(lost()), "order"),
+            (answered(Reply::Order(order("valid"))), Ok(()), "certificate"),
+        ] {
+            assert_eq!(walk.handle(event), heard);
+            assert_eq!(verb(&walk), Some(next));
+        }
+    }
+
+    fn refused(status: u16, kind: &str) -> Error {
+        let body = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","status":{status}}}"#);
+        let (verb, url, problem) =
+            ("order", url("order/1").to_string(), Problem::parse(body.as_bytes()).unwrap());
+        Error::Server(Box::new(Refusal { verb, url, problem }))
+    }
+
+    #[test]
+    fn only_an_order_that_is_lost_is_left_for_a_new_one() {
+        let ours = url("order/1");
+        let bad = |text: &str| Misbehaved::url(text, UrlFault::Insecure).into();
+        for (error, lost) in [
+            (refused(404, "malformed"), true),
+            (refused(403, "unauthorized"), true),
+            (bad(ours.as_str()), true),
+            (refused(403, "userActionRequired"), false),
+            (refused(429, "rateLimited"), false),
+            (bad("http://ca.example/finalize"), false),
+        ] {
+            let mut walk = Walk::resume(plan(), State::Ordered { order: ours.clone() }).unwrap();
+            let heard = walk.handle(Event::Answered(vec![Err(error.clone())]));
+            assert_eq!(heard, if lost { Ok(()) } else { Err(error.clone()) });
+            assert_eq!(walk.state().order().is_none(), lost, "{error}");
         }
     }
 

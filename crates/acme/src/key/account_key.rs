@@ -148,7 +148,7 @@ pub enum KeyError {
         algorithm: Algorithm,
     },
     /// The operating system gave no random numbers.
-    #[error("the operating system gave no random numbers to make an account key from")]
+    #[error("the operating system gave no random numbers to make a key from")]
     NoRandomness,
     /// No private key in the PEM.
     #[error("the account key is not PEM: a PRIVATE KEY block that is not encrypted is expected")]
@@ -173,7 +173,10 @@ pub enum KeyError {
 /// What to do about a key that cannot be made.
 const fn remedy(algorithm: Algorithm) -> &'static str {
     match algorithm {
-        Algorithm::Rs256 => "make one with `openssl genrsa 3072` and read it with AccountKey::from_pem",
+        Algorithm::Rs256 => {
+            "make one with PrivateKey::generate (feature `keys`) or `openssl genrsa 3072`, and read it with \
+             AccountKey::from_pem"
+        }
         _ => "implement Signer for it",
     }
 }

@@ -214,6 +214,12 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
     }
 
     #[test]
+    fn a_certificate_that_something_follows_is_none() {
+        let error = CertificateId::from_der(&[&*leaf(&[1], Some(&[1])), &[0]].concat()).unwrap_err();
+        assert_eq!(error.to_string(), "the certificate cannot be read: something follows it");
+    }
+
+    #[test]
     fn a_serial_number_without_octets_is_none() {
         let error = CertificateId::new(vec![1], vec![]).unwrap_err();
         assert_eq!(error.to_string(), "the certificate cannot be read: its serial number is empty");

@@ -79,6 +79,31 @@ async fn a_key_without_account_is_named_and_none_is_made() {
 }
 
 #[tokio::test]
+async fn an_account_is_found_without_a_binding_where_new_ones_need_it() {
+    let stage = Stage::new();
+    let mut binding = directory();
+    binding["meta"]["externalAccountRequired"] = json!(true);
+    stage
+        .on("GET /dir", json(200, &binding))
+        .on("HEAD /new-nonce", reply(200, ""))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(7)));
+    assert_eq!(stage.client.find_account(key()).await.unwrap().url(), acct(7));
+}
+
+#[tokio::test]
+async fn a_list_of_orders_that_the_first_answer_kept_back_is_asked_for() {
+    let stage = Stage::new();
+    let account = stage.account().await;
+    assert_eq!(account.state().unwrap().orders, None);
+    let mut whole = valid();
+    whole["orders"] = json!(format!("{HOME}/orders/1"));
+    stage
+        .on("POST /acct/1", json(200, &whole))
+        .on("POST /orders/1", json(200, &json!({ "orders": [format!("{HOME}/order/7")] })));
+    assert_eq!(account.orders().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_account_that_is_made_where_one_was_looked_for_is_noticed() {
     let stage = Stage::new();
     stage

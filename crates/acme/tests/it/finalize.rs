@@ -2,7 +2,7 @@
 
 use perennial_acme::{Error, Misuse, OrderStatus, ProblemType};
 
-use crate::script::{HOME, Stage, after, json, lost, order, problem, reply};
+use crate::script::{HOME, Stage, after, authorization, json, lost, order, problem, reply};
 
 #[tokio::test]
 async fn an_order_that_took_the_lost_request_is_not_sent_another() {
@@ -51,6 +51,20 @@ async fn order_not_ready_is_held_against_the_order_itself() {
         .on("POST /order/1", json(200, &order("pending", 1)));
     let error = finalizing.finalize(b"csr").await.unwrap_err();
     assert_eq!(error.problem().unwrap().kind, ProblemType::OrderNotReady);
+}
+
+#[tokio::test]
+async fn an_order_that_ends_with_the_request_is_an_error_with_its_reasons() {
+    for status in ["invalid", "canceled"] {
+        let stage = Stage::new();
+        let finalizing = stage.order("ready").await;
+        stage
+            .on("POST /order/1/finalize", json(200, &order(status, 1)))
+            .on("POST /authz/0", json(200, &authorization(0, "revoked")));
+        let Err(Error::OrderInvalid(invalid)) = finalizing.finalize(b"csr").await else { panic!("{status}") };
+        assert_eq!(invalid.failures.len(), 1, "{status}");
+        stage.script.requests();
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use perennial_acme::{
 };
 use perennial_core::{Clock as _, DomainName, SystemClock, Timestamp};
 use perennial_testkit::{
-    World,
     ca::{Quirk, Verb},
     dns::Data,
 };
@@ -21,7 +20,7 @@ use crate::{
         HOME, NOON, Stage, acct, after, authorization, challenge, identifiers, json, lost, names, order,
         problem, reply,
     },
-    world::{register, soon},
+    world::{Scene, soon},
 };
 
 /// What an errand is called, for the order in which they come.
@@ -152,6 +151,21 @@ async fn an_order_that_is_born_ready_is_finalized_at_once() {
         .chain
         .verify(&Expected { public_key: &public_key, identifiers: &identifiers(&names(1)), now: NOON })
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_first_look_for_the_certificate_comes_when_the_server_has_said() {
+    for (named, naps) in [("7", vec![7]), ("61", vec![])] {
+        let (stage, key) = (Stage::new(), Key::new());
+        let account = stage.account().await;
+        created(&stage, "ready", 1);
+        stage
+            .on("POST /order/1/finalize", json(200, &order("processing", 1)).header("retry-after", named))
+            .on("POST /order/1", json(200, &order("valid", 1)))
+            .on("POST /cert/1", reply(200, chain(&key, 1)));
+        drive(&account, &mut Walk::new(plan(1, &key, after(60))).unwrap()).await.unwrap();
+        assert_eq!(stage.clock.naps(), naps, "{named}");
+    }
 }
 
 #[tokio::test]
@@ -329,22 +343,8 @@ async fn the_same_names_are_ordered_one_after_the_other() {
     drop(waiting.await.unwrap());
 }
 
-/// A world whose CA and DNS are real, in which a walk dies and is taken up again.
-struct Scene {
-    world: World,
-    account: Account,
-    key: Key,
-    names: Vec<DomainName>,
-}
-
+/// In a world whose CA and DNS are real, a walk dies and is taken up again.
 impl Scene {
-    async fn new() -> Self {
-        let world = World::builder().zone("example.com").build().await.unwrap();
-        let account = register(world.ca().directory_url(), world.ca().https_root_pem()).await;
-        let names = ["app.example.com", "*.app.example.com"].map(|name| name.parse().unwrap()).to_vec();
-        Self { world, account, key: Key::new(), names }
-    }
-
     fn plan(&self) -> Plan {
         plan_for(&self.names, &self.key, soon())
     }
@@ -390,7 +390,7 @@ impl Scene {
 #[tokio::test]
 async fn a_walk_that_dies_after_any_errand_goes_on_with_the_same_order() {
     for dies_after in 0..10 {
-        let scene = Scene::new().await;
+        let scene = Scene::new(&["app.example.com", "*.app.example.com"]).await;
         let (recorded, chain) = scene.walk(None, dies_after).await;
         let chain = match chain {
             Some(chain) => chain,
@@ -418,7 +418,7 @@ async fn a_lost_answer_at_any_verb_costs_no_second_order_but_at_new_order() {
         (Verb::Finalize, 1),
         (Verb::Certificate, 1),
     ] {
-        let scene = Scene::new().await;
+        let scene = Scene::new(&["app.example.com", "*.app.example.com"]).await;
         scene.world.ca().add_quirk(Quirk::LoseAnswer { verb, times: 1 });
         let mut state = None;
         let mut chain = None;

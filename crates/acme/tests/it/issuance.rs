@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use perennial_acme::{
-    Account, AccountKey, Expected, NewAccount, NewOrder, OrderStatus, ProblemType, Signer as _,
+    Account, AccountKey, Expected, Misbehaved, NewAccount, NewOrder, OrderStatus, ProblemType, Signer as _,
 };
 use perennial_core::{Retry, SecretString};
 use serde_json::json;
@@ -60,6 +60,37 @@ async fn obtain(account: &Account, key: &Key, count: usize) {
     chain
         .verify(&Expected { public_key: &key.spki(), identifiers: &identifiers(&names), now: NOON })
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_order_that_is_given_up_leaves_no_authorization_pending_and_touches_no_other() {
+    let stage = Stage::new();
+    let account = stage.account().await;
+    let made = json(201, &order("pending", 3)).header("location", format!("{HOME}/order/1"));
+    stage
+        .on("POST /new-order", made)
+        .on("POST /authz/0", json(200, &authorization(0, "valid")))
+        .on("POST /authz/1", json(200, &authorization(1, "pending")))
+        .on("POST /authz/2", json(200, &authorization(2, "pending")))
+        .on("POST /authz/1", problem(500, "serverInternal"))
+        .on("POST /authz/2", json(200, &authorization(2, "deactivated")));
+    let left = account.new_order(&NewOrder::new(names(3))).await.unwrap();
+    let error = left.give_up().await.unwrap_err();
+    assert_eq!(error.problem().unwrap().kind, ProblemType::ServerInternal);
+    let seen = stage.script.seen();
+    let given_up = seen.iter().filter(|seen| seen.payload == r#"{"status":"deactivated"}"#);
+    assert_eq!(given_up.map(|seen| &*seen.line).collect::<Vec<_>>(), ["POST /authz/1", "POST /authz/2"]);
+    stage.script.requests();
+}
+
+#[tokio::test]
+async fn a_handle_shows_no_authorization_for_a_name_that_was_not_ordered() {
+    let stage = Stage::new();
+    let ordered = stage.order("pending").await;
+    stage.on("POST /authz/0", json(200, &authorization(1, "pending")));
+    let error = ordered.authorizations().await.unwrap_err();
+    let (url, name) = (format!("{HOME}/authz/0"), "a1.example.org".to_owned());
+    assert_eq!(error, Misbehaved::AuthorizationName { url, name }.into());
 }
 
 #[tokio::test]

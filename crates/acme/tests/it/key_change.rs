@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use perennial_acme::{
-    Account, AccountCredentials, AccountKey, Algorithm, Client, Error, Jwk, Misbehaved, Misuse, NewAccount,
-    ProblemType, Signer, SignerError,
+    Account, AccountCredentials, AccountKey, Algorithm, Client, Directory, Error, Jwk, Misbehaved, Misuse,
+    NewAccount, ProblemType, Server, Session, Signer, SignerError, UrlPolicy, call::KeyChange,
 };
 use perennial_core::{HttpError, ReqwestClient, Retry};
 use perennial_testkit::{
@@ -41,6 +41,64 @@ async fn pending(stage: &Stage) -> (Account, AccountCredentials) {
 
 fn movable<F: Future + Send>(future: F) -> F {
     future
+}
+
+/// A signer whose algorithm is not its key's.
+struct Mismatched(Arc<AccountKey>);
+
+#[async_trait::async_trait]
+impl Signer for Mismatched {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Es384
+    }
+
+    fn jwk(&self) -> &Jwk {
+        self.0.jwk()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.0.sign(message).await
+    }
+}
+
+#[test]
+fn who_drives_a_change_alone_is_kept_from_the_same_mistakes() {
+    let server = Arc::new(Server::new(&format!("{HOME}/dir"), UrlPolicy::strict()).unwrap());
+    let old = key(Algorithm::Es256);
+    let session = Session::with_key(server, old.clone()).unwrap().with_account(acct(1).parse().unwrap());
+    let mut changing = directory();
+    changing["keyChange"] = json!(format!("{HOME}/key-change"));
+    let directory = Directory::parse(changing.to_string().as_bytes()).unwrap();
+    let change = |new: &dyn Signer| KeyChange::new(&session, &directory, new);
+
+    assert_eq!(change(&*old).unwrap_err(), Misuse::SameKey { account: acct(1) });
+    let algorithm = Algorithm::Es384;
+    let mismatched = Mismatched(key(Algorithm::Es256));
+    assert_eq!(change(&mismatched).unwrap_err(), Misuse::AlgorithmOfOtherKey { algorithm });
+    let sealed = change(&*key(algorithm)).unwrap().seal(&[0; 64]);
+    assert_eq!(sealed.unwrap_err(), Misuse::SignatureSize { algorithm, expected: 96, found: 64 });
+}
+
+#[tokio::test]
+async fn a_server_that_failed_in_the_midst_of_the_change_is_asked_what_it_did() {
+    let stage = Stage::new();
+    let (account, credentials) = pending(&stage).await;
+    stage
+        .on("POST /key-change", problem(500, "serverInternal"))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(1)));
+    assert!(account.change_key(&credentials).await.unwrap().pending_key().is_none());
+    stage.script.requests();
+}
+
+#[tokio::test]
+async fn an_old_key_that_has_another_account_settles_nothing() {
+    let stage = Stage::new();
+    let (_, credentials) = pending(&stage).await;
+    stage
+        .on("POST /new-account", problem(400, "accountDoesNotExist"))
+        .on("POST /new-account", json(200, &valid()).header("location", acct(9)));
+    let error = stage.client.settle_key_change(&credentials).await.unwrap_err();
+    assert_eq!(error, Error::Misuse(Misuse::OtherAccount { credentials: acct(1), account: acct(9) }));
 }
 
 #[tokio::test]

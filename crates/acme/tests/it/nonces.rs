@@ -48,6 +48,19 @@ async fn a_server_that_refuses_every_nonce_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_long_wait_does_not_add_up_the_refusals_of_its_looks() {
+    let stage = Stage::new();
+    let waiting = stage.order("pending").await;
+    for status in ["pending", "ready"] {
+        for _ in 0..60 {
+            stage.on("POST /order/1", problem(400, "badNonce"));
+        }
+        stage.on("POST /order/1", json(200, &order(status, 1)));
+    }
+    waiting.wait_ready(crate::script::after(60)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refusal_without_a_new_nonce_costs_one_request_for_it() {
     let stage = Stage::new();
     let account = stage.account().await;

@@ -82,6 +82,17 @@ async fn the_retry_after_of_the_finalize_answer_is_kept() {
 }
 
 #[tokio::test]
+async fn a_retry_after_of_the_finalize_answer_beyond_the_deadline_ends_the_wait_without_a_look() {
+    let stage = Stage::new();
+    let waiting = stage.order("ready").await;
+    stage.on("POST /order/1/finalize", json(200, &order("processing", 1)).header("retry-after", "120"));
+    waiting.finalize(b"csr").await.unwrap();
+    let error = waiting.wait_valid(after(60)).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::At(after(120)));
+    assert!(stage.clock.naps().is_empty());
+}
+
+#[tokio::test]
 async fn passing_troubles_do_not_end_the_wait() {
     let stage = Stage::new();
     let waiting = stage.order("pending").await;

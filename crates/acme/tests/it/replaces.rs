@@ -87,6 +87,18 @@ async fn it_is_dropped_once_and_for_no_other_reason() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_something_else_is_not_due_to_it() {
+    let (stage, account) = stage(&with_renewal_info()).await;
+    stage
+        .on("POST /order/1", json(200, &order("pending", 1)).without_nonce())
+        .on("HEAD /new-nonce", problem(403, "unauthorized").without_nonce());
+    account.order(&format!("{HOME}/order/1")).await.unwrap();
+    let error = account.new_order(&renewal()).await.unwrap_err();
+    assert!(error.to_string().starts_with("newNonce at"), "{error}");
+    assert_eq!(replaced(&stage).len(), 0);
+}
+
+#[tokio::test]
 async fn it_stays_here_when_the_certificate_is_another_ca_s_or_the_server_has_no_renewal_information() {
     let elsewhere = NewOrder::new(names(1)).replaces(&OLD.parse().unwrap(), "https://other.test/dir");
     for (directory, request) in [(with_renewal_info(), elsewhere), (directory(), renewal())] {
@@ -94,5 +106,10 @@ async fn it_stays_here_when_the_certificate_is_another_ca_s_or_the_server_has_no
         stage.on("POST /new-order", created(&order("pending", 1)));
         account.new_order(&request).await.unwrap();
         assert_eq!(replaced(&stage), [None]);
+
+        // Then it cannot be the reason for a refusal, and the order is not asked for twice.
+        stage.on("POST /new-order", problem(400, "malformed"));
+        account.new_order(&request).await.unwrap_err();
+        assert_eq!(replaced(&stage), [None, None]);
     }
 }

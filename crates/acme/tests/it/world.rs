@@ -15,15 +15,16 @@ use perennial_testkit::{
 
 use crate::{pki::Key, script::identifiers};
 
-struct Scene {
-    world: World,
-    account: Account,
-    key: Key,
-    names: Vec<DomainName>,
+/// A CA with its DNS, an account there, and what it wants certified.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) account: Account,
+    pub(crate) key: Key,
+    pub(crate) names: Vec<DomainName>,
 }
 
 impl Scene {
-    async fn new(names: &[&str]) -> Self {
+    pub(crate) async fn new(names: &[&str]) -> Self {
         Self::with_quirks(names, &[]).await
     }
 

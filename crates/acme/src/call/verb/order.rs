@@ -6,7 +6,8 @@ use perennial_core::Timestamp;
 
 use super::{Created, location, post_as_get, spec};
 use crate::{
-    Directory, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus, Problem, ProblemType, Url,
+    Directory, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus, Problem, ProblemType, Server,
+    Url,
     call::{Answer, Call, Fallback, Payload, Reading, Spec, Target},
     retry_after,
 };
@@ -41,8 +42,16 @@ impl Settled {
 /// a reason that may lie in it, the order is asked for once more without. A renewal never fails for it.
 pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
     let (asked, bare) = (request.clone(), request.without_replaces());
+    let named = request.clone();
+    let is_named = move |server: &Server, now| {
+        server.directory(now).is_some_and(|directory| names_replaced(&named, server, &directory))
+    };
+    let told = is_named.clone();
     let fallback = request.replaced().map(|_| -> Fallback {
-        Box::new(move |problem| may_be_due_to_replaces(problem).then(|| order_payload(bare.clone())))
+        Box::new(move |problem, server, now| {
+            let spared = is_named(server, now) && may_be_due_to_replaces(problem);
+            spared.then(|| order_payload(bare.clone()))
+        })
     });
     Call::new(Spec {
         expected: &[StatusCode::CREATED],
@@ -54,6 +63,9 @@ pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
             move |answer| {
                 let state = order_state(answer)?;
                 check_echo(&asked, &state)?;
+                if told(answer.session.server(), answer.now) {
+                    warn_of_missing_echo(&asked, &state);
+                }
                 Ok(Created { url: location(answer)?, state })
             },
         )
@@ -63,12 +75,15 @@ pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
 fn order_payload(request: NewOrder) -> Payload {
     Payload::For(Box::new(move |session, directory| {
         check_order(&request, directory)?;
-        // RFC 9773 §5: only for a server that offers renewal information; and an identifier of another CA's
-        // certificate means nothing to this one.
-        let known =
-            directory.renewal_info.is_some() && request.replaces_one_of(session.server().directory_url());
-        Ok(if known { request.to_json() } else { request.without_replaces().to_json() })
+        let named = names_replaced(&request, session.server(), directory);
+        Ok(if named { request.to_json() } else { request.without_replaces().to_json() })
     }))
+}
+
+/// Whether the server is told what the order replaces. RFC 9773 §5: only one that offers renewal information; and
+/// an identifier of another CA's certificate means nothing to this one.
+fn names_replaced(request: &NewOrder, server: &Server, directory: &Directory) -> bool {
+    directory.renewal_info.is_some() && request.replaces_one_of(server.directory_url())
 }
 
 /// Whether a refusal may lie in the certificate that the order replaces. RFC 9773 §5 names one problem type;
@@ -88,6 +103,11 @@ fn check_echo(request: &NewOrder, state: &OrderState) -> Result<(), Misbehaved> 
         let (asked, answered) = (list(request.identifiers()), list(&state.identifiers));
         return Err(Misbehaved::Identifiers { asked, answered });
     }
+    Ok(())
+}
+
+/// A server that has heard what the order replaces says so in its answer (RFC 9773 §5), or counts the order.
+fn warn_of_missing_echo(request: &NewOrder, state: &OrderState) {
     if let Some(replaced) = request.replaced().map(ToString::to_string)
         && state.replaces.as_ref() != Some(&replaced)
     {
@@ -97,7 +117,6 @@ fn check_echo(request: &NewOrder, state: &OrderState) -> Result<(), Misbehaved> 
             "the server does not confirm which certificate the order replaces: rate limits may count"
         );
     }
-    Ok(())
 }
 
 /// That an order has names, and a profile that the server offers.

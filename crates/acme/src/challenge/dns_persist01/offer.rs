@@ -128,6 +128,7 @@ mod tests {
             json!(["ca.example", 7]),
             json!(["bücher.example"]),
             json!(["*.example"]),
+            json!(["_ca.example"]),
             json!("ca.example"),
             json!(null),
         ] {

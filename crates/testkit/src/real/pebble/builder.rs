@@ -17,11 +17,14 @@ use crate::{
 /// Describes a Pebble; see [`Pebble::builder`].
 #[derive(Clone, Debug)]
 pub struct PebbleBuilder {
+    tool: Tool,
+    strict: bool,
     dns_server: Option<SocketAddr>,
     rejected_nonces: u8,
     reused_authorizations: u8,
     retry_after: Duration,
     blocked: Vec<String>,
+    caa_identities: Vec<String>,
     profiles: Vec<(String, Duration)>,
     external_accounts: Vec<(String, String)>,
     environment: Vec<(String, String)>,
@@ -30,15 +33,36 @@ pub struct PebbleBuilder {
 impl PebbleBuilder {
     pub(super) const fn new() -> Self {
         Self {
+            tool: Tool::Pebble,
+            strict: false,
             dns_server: None,
             rejected_nonces: 0,
             reused_authorizations: 0,
             retry_after: Duration::from_secs(1),
             blocked: Vec::new(),
+            caa_identities: Vec::new(),
             profiles: Vec::new(),
             external_accounts: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Starts Pebble 2.4 instead, which speaks as CAs did before renewal information, profiles, `Retry-After`
+    /// on orders and subproblems: [`Tool::PebbleOld`]. It knows three challenge types, issues under RSA keys
+    /// (and takes a second to make them), and asks its [resolver](Self::dns_server) over UDP, where the newer
+    /// one asks over TCP. Of the settings it passes over what it does not know; of [`profile`](Self::profile)
+    /// it takes the validity of the first.
+    #[must_use]
+    pub const fn older_dialect(mut self) -> Self {
+        self.tool = Tool::PebbleOld;
+        self
+    }
+
+    /// Makes it refuse what clients should no longer send, such as a challenge's answer that is not `{}`.
+    #[must_use]
+    pub const fn strict(mut self) -> Self {
+        self.strict = true;
+        self
     }
 
     /// The resolver that it validates through. Without one it asks the machine's own.
@@ -81,6 +105,14 @@ impl PebbleBuilder {
         self
     }
 
+    /// A name of its own that CAA records may have (RFC 8659): `caaIdentities` of the directory, and what
+    /// dns-persist-01 records begin with. Without one it has `pebble.letsencrypt.org`.
+    #[must_use]
+    pub fn caa_identity(mut self, domain: impl Into<String>) -> Self {
+        self.caa_identities.push(domain.into());
+        self
+    }
+
     /// A profile and how long its certificates are valid. Without one it has `default` with 90 days alone: of
     /// several, Pebble draws one at random for an order that names none.
     #[must_use]
@@ -97,8 +129,26 @@ impl PebbleBuilder {
         self
     }
 
-    /// One more variable in its environment: `PEBBLE_ALTERNATE_ROOTS`, `PEBBLE_CHAIN_LENGTH`,
-    /// `PEBBLE_WFE_ORDERS_PER_PAGE`, …
+    /// How many other roots its intermediates chain up to, each an alternate chain (RFC 8555 §7.4.2); none by
+    /// default.
+    #[must_use]
+    pub fn alternate_roots(self, count: usize) -> Self {
+        self.environment("PEBBLE_ALTERNATE_ROOTS", count.to_string())
+    }
+
+    /// How many intermediates a chain has; one by default.
+    #[must_use]
+    pub fn chain_length(self, intermediates: usize) -> Self {
+        self.environment("PEBBLE_CHAIN_LENGTH", intermediates.to_string())
+    }
+
+    /// How many orders it lists on a page (RFC 8555 §7.1.2.1); three by default.
+    #[must_use]
+    pub fn orders_per_page(self, count: usize) -> Self {
+        self.environment("PEBBLE_WFE_ORDERS_PER_PAGE", count.to_string())
+    }
+
+    /// One more variable in its environment: `PEBBLE_VA_ALWAYS_VALID`, `PEBBLE_VA_SLEEPTIME`, …
     #[must_use]
     pub fn environment(mut self, variable: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((variable.into(), value.into()));
@@ -128,7 +178,7 @@ impl PebbleBuilder {
     }
 
     fn spawn(&self, components: &Components) -> Result<Pebble, Error> {
-        let component = components.find(Tool::Pebble)?;
+        let component = components.find(self.tool)?;
         let free = || Port::free(Ipv4Addr::LOCALHOST.into());
         let ports = Ports { acme: free()?, management: free()?, http: free()?, tls: free()? };
         let directory = launch::directory()?;
@@ -137,6 +187,9 @@ impl PebbleBuilder {
         launch::write(&home.join("pebble.json"), &self.configuration(home, &ports).to_string())?;
         let mut command = component.command();
         command.arg("-config").arg(home.join("pebble.json"));
+        if self.strict {
+            command.arg("-strict");
+        }
         if let Some(resolver) = self.dns_server {
             command.arg("-dnsserver").arg(resolver.to_string());
         }
@@ -153,6 +206,7 @@ impl PebbleBuilder {
         let address = |port: &Port| format!("127.0.0.1:{}", port.number());
         let usual = [("default".to_owned(), Duration::from_secs(90 * 24 * 3600))];
         let profiles = if self.profiles.is_empty() { usual.as_slice() } else { self.profiles.as_slice() };
+        let validity = profiles.first();
         let profiles: serde_json::Map<_, _> = profiles
             .iter()
             .map(|(name, validity)| {
@@ -177,6 +231,9 @@ impl PebbleBuilder {
             "retryAfter": { "authz": self.retry_after.as_secs(), "order": self.retry_after.as_secs() },
             "keyAlgorithm": "ecdsa",
             "profiles": profiles,
+            "caaIdentities": self.caa_identities,
+            // The older dialect's word for all certificates; the newer one passes over it.
+            "certificateValidityPeriod": validity.map(|(_, validity)| validity.as_secs()),
         } })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -40,16 +40,26 @@ impl Identity {
     }
 
     pub(super) async fn get(&self, port: u16, path: &str) -> Result<Bytes, Error> {
-        let unanswered = |reason: Failure| Error::Answer {
-            server: (Ipv4Addr::LOCALHOST, port).into(),
-            question: path.to_owned(),
-            reason: reason.to_string(),
-        };
-        let answer = tokio::time::timeout(Duration::from_secs(5), self.fetch(port, path)).await;
-        answer.map_err(Failure::from).and_then(|answer| answer).map_err(unanswered)
+        self.ask(port, http::Request::get(path).body(Full::default())).await
     }
 
-    async fn fetch(&self, port: u16, path: &str) -> Result<Bytes, Failure> {
+    pub(super) async fn post(&self, port: u16, path: &str, body: Bytes) -> Result<Bytes, Error> {
+        self.ask(port, http::Request::post(path).body(Full::new(body))).await
+    }
+
+    async fn ask(
+        &self,
+        port: u16,
+        request: Result<http::Request<Full<Bytes>>, http::Error>,
+    ) -> Result<Bytes, Error> {
+        let path = request.as_ref().map_or_else(|_| String::new(), |request| request.uri().to_string());
+        let answer = async { self.fetch(port, request?).await };
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+        let answer = answer.map_err(Failure::from).and_then(|answer| answer);
+        answer.map_err(|reason| super::unanswered(port, &path, reason))
+    }
+
+    async fn fetch(&self, port: u16, mut request: http::Request<Full<Bytes>>) -> Result<Bytes, Failure> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.clone())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,11 +71,10 @@ impl Identity {
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
-        let request = http::Request::get(path)
-            .header(http::header::HOST, format!("127.0.0.1:{port}"))
-            // Required of ACME clients (RFC 8555 §6.1), and Pebble insists.
-            .header(http::header::USER_AGENT, "perennial-testkit")
-            .body(Empty::<Bytes>::new())?;
+        let headers = request.headers_mut();
+        headers.insert(http::header::HOST, format!("127.0.0.1:{port}").parse()?);
+        // Required of ACME clients (RFC 8555 §6.1), and Pebble insists.
+        headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("perennial-testkit"));
         let answer = async {
             let response = sender.send_request(request).await?;
             if response.status() != http::StatusCode::OK {

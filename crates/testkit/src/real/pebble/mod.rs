@@ -11,12 +11,15 @@ pub use builder::PebbleBuilder;
 mod identity;
 use identity::Identity;
 
+mod management;
+pub use management::CertificateStatus;
+
 /// A running Pebble on 127.0.0.1; stopped when dropped.
 ///
 /// It really validates: over DNS at the server that [`dns_server`](PebbleBuilder::dns_server) names, over HTTP
 /// and TLS-ALPN at the ports that [`http_port`](Self::http_port) and [`tls_port`](Self::tls_port) name. Two
 /// things that it does by chance are off: it does not wait before it validates, and it does not reuse
-/// authorizations; and it rejects good nonces only if told to.
+/// authorizations (of a hundred it still reuses one); and it rejects good nonces only if told to.
 #[derive(Debug)]
 pub struct Pebble {
     guard: ChildGuard,
@@ -58,15 +61,6 @@ impl Pebble {
         &self.identity.root_pem
     }
 
-    /// The root certificate, in PEM, under which it issues: another one every time that it starts.
-    ///
-    /// # Errors
-    /// [`Error::Answer`] when the management interface does not say.
-    pub async fn issuer_root_pem(&self) -> Result<String, Error> {
-        let pem = self.identity.get(self.ports.management.number(), "/roots/0").await?;
-        Ok(String::from_utf8_lossy(&pem).into_owned())
-    }
-
     /// Where it looks for an http-01 challenge instead of port 80 (RFC 8555 §8.3).
     #[must_use]
     pub const fn http_port(&self) -> u16 {
@@ -83,6 +77,15 @@ impl Pebble {
     #[must_use]
     pub fn log(&self) -> String {
         self.guard.log_tail()
+    }
+}
+
+/// The management interface, or the directory, did not say what it should.
+fn unanswered(port: u16, path: &str, reason: impl std::fmt::Display) -> Error {
+    Error::Answer {
+        server: (std::net::Ipv4Addr::LOCALHOST, port).into(),
+        question: path.to_owned(),
+        reason: reason.to_string(),
     }
 }
 
@@ -114,5 +117,38 @@ mod tests {
         let (one, other) = (one.unwrap(), other.unwrap());
         let error = one.identity.get(other.ports.acme.number(), "/dir").await.unwrap_err();
         assert!(error.to_string().contains("certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_shows_a_root_for_every_chain_and_no_more() {
+        let Some(_) = require(&[Tool::Pebble]) else { return };
+        let pebble = Pebble::builder().alternate_roots(2).chain_length(2).strict().start().await.unwrap();
+        let mut roots = std::collections::BTreeSet::new();
+        for number in 0..3 {
+            roots.insert(pebble.root_pem(number).await.unwrap());
+            assert!(pebble.intermediate_pem(number).await.unwrap().contains("BEGIN CERTIFICATE"));
+        }
+        assert_eq!(roots.len(), 3);
+        assert!(pebble.root_pem(3).await.unwrap_err().to_string().contains("404"));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_it_did_not_issue_has_no_status_and_no_renewal_info() {
+        let Some(_) = require(&[Tool::Pebble]) else { return };
+        let pebble = Pebble::builder().start().await.unwrap();
+        assert!(pebble.certificate_status("00ff").await.unwrap_err().to_string().contains("404"));
+        let error = pebble.set_renewal_info(pebble.ca_pem(), "{}").await.unwrap_err();
+        assert!(error.to_string().contains("/set-renewal-info/: 404"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_older_dialect_knows_neither_renewal_info_nor_profiles() {
+        let Some(_) = require(&[Tool::PebbleOld]) else { return };
+        let pebble = Pebble::builder().older_dialect().start().await.unwrap();
+        let directory = pebble.identity.get(pebble.ports.acme.number(), "/dir").await.unwrap();
+        let directory: Value = serde_json::from_slice(&directory).unwrap();
+        assert!(directory["newOrder"].is_string(), "{directory}");
+        assert!(directory["renewalInfo"].is_null() && directory["meta"]["profiles"].is_null(), "{directory}");
+        assert!(pebble.root_pem(0).await.unwrap().contains("BEGIN CERTIFICATE"));
     }
 }

@@ -84,7 +84,15 @@ impl Site<'_> {
 
     /// A new account.
     pub(super) async fn account(&self) -> Result<Account, String> {
-        self.register(Arc::new(text(AccountKey::generate())?)).await
+        self.recorded_account().await.map(|(account, _)| account)
+    }
+
+    /// A new account, and what notes its requests.
+    pub(super) async fn recorded_account(&self) -> Result<(Account, Arc<Recorder>), String> {
+        let (client, recorder) = self.client()?;
+        let key = Arc::new(text(AccountKey::generate())?);
+        let account = client.register(NewAccount::new().agree_to_terms(), key).await;
+        Ok((text(account)?, recorder))
     }
 
     /// The account of that key, made if there is none.
@@ -132,6 +140,13 @@ impl Leaf {
         params.distinguished_name = rcgen::DistinguishedName::new();
         Ok(text(params.serialize_request(&self.0))?.der().to_vec())
     }
+
+    /// Whether that is a certificate for this key and these names.
+    pub(super) fn verify(&self, chain: &CertificateChain, identifiers: &[Identifier]) -> Result<(), String> {
+        let names: Vec<DomainName> = identifiers.iter().filter_map(|it| it.dns().cloned()).collect();
+        let public_key = self.0.subject_public_key_info();
+        text(chain.verify(&Expected { public_key: &public_key, names: &names, now: now() }))
+    }
 }
 
 /// A certificate and what it was made from.
@@ -148,9 +163,7 @@ impl Issued {
         text(order.finalize(&leaf.request(&identifiers)?).await)?;
         text(order.wait_valid(soon()).await)?;
         let chain = text(order.certificate().await)?;
-        let names: Vec<DomainName> = identifiers.iter().filter_map(|it| it.dns().cloned()).collect();
-        let public_key = leaf.0.subject_public_key_info();
-        text(chain.verify(&Expected { public_key: &public_key, names: &names, now: now() }))?;
+        leaf.verify(&chain, &identifiers)?;
         Ok(Self { order, leaf, chain })
     }
 }

@@ -10,7 +10,10 @@
 //! Every case starts what it needs; several run at a time, for most of them wait: a second is the least that
 //! `Retry-After` can say.
 
+mod certificate;
+mod challenge;
 mod lab;
+mod older;
 mod order;
 mod proof;
 mod recorder;
@@ -43,7 +46,14 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
             Ok(lab) => lab,
             Err(reason) => return report.case("lab", Err(reason)),
         };
-        let cases = [requests::cases(&lab), order::cases(&lab)].into_iter().flatten();
+        let cases = [
+            requests::cases(&lab),
+            order::cases(&lab),
+            challenge::cases(&lab),
+            certificate::cases(&lab),
+            older::cases(&lab),
+        ];
+        let cases = cases.into_iter().flatten();
         let wanted: Vec<Case<'_>> = cases.filter(|(name, _)| report.wants_any(&[name])).collect();
         let outcomes = futures_util::stream::iter(wanted).map(|(name, story)| async move {
             let outcome = tokio::time::timeout(LONGEST_CASE, story).await;

@@ -1,72 +1,119 @@
 //! Orders (RFC 8555 §7.4): nonces that are refused, answers that are lost, orders taken up again.
 
-use perennial_acme::{NewOrder, OrderStatus};
-use perennial_testkit::real::Pebble;
+use perennial_acme::{Error, Misbehaved, NewOrder, OrderStatus};
+use perennial_core::Retry;
+use perennial_testkit::real::{Pebble, PebbleBuilder};
 
 use super::{
     Case, Outcome, check,
-    lab::{Issued, Lab, Leaf},
+    lab::{Issued, Lab, Leaf, soon},
     proof::Proof,
     text,
 };
 
 pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
+    let pebble = Pebble::builder;
     vec![
-        ("nonces_refused_0", Box::pin(refused_nonces(lab, 0))),
-        ("nonces_refused_50", Box::pin(refused_nonces(lab, 50))),
-        ("nonces_refused_90", Box::pin(refused_nonces(lab, 90))),
-        ("strict", Box::pin(strict(lab))),
-        ("wildcard", Box::pin(wildcard(lab))),
-        ("resumed_by_url", Box::pin(resumed_by_url(lab))),
+        ("nonces_refused_0", Box::pin(issued(lab, pebble()))),
+        ("nonces_refused_50", Box::pin(issued(lab, pebble().rejected_nonces(50)))),
+        ("nonces_refused_90", Box::pin(most_nonces_refused(lab))),
+        ("strict", Box::pin(issued(lab, pebble().strict()))),
+        ("wildcard", Box::pin(wildcard(lab, pebble()))),
+        ("authorizations_reused", Box::pin(reused_authorizations(lab))),
+        ("resumed_by_url", Box::pin(resumed_by_url(lab, pebble()))),
         ("lost_answer_finalize", Box::pin(lost_finalize_answer(lab))),
     ]
 }
 
-async fn refused_nonces(lab: &Lab, percent: u8) -> Outcome {
-    let site = lab.site(Pebble::builder().rejected_nonces(percent)).await?;
+pub(super) async fn issued(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
+    let site = lab.site(pebble).await?;
     let account = site.account().await?;
     site.issue(&account, &NewOrder::new([lab.name()?])).await?;
     Ok(String::new())
 }
 
-async fn strict(lab: &Lab) -> Outcome {
-    let site = lab.site(Pebble::builder().strict()).await?;
-    let account = site.account().await?;
-    site.issue(&account, &NewOrder::new([lab.name()?])).await?;
+/// Nine of ten nonces are refused: more in a row than a client takes quietly. It says so and advises to come
+/// back, and who does gets a certificate.
+async fn most_nonces_refused(lab: &Lab) -> Outcome {
+    let site = lab.site(Pebble::builder().rejected_nonces(90)).await?;
+    let (client, _) = site.client()?;
+    let key = std::sync::Arc::new(text(perennial_acme::AccountKey::generate())?);
+    let terms = perennial_acme::NewAccount::new().agree_to_terms();
+    let account = patiently(async || client.register(terms.clone(), key.clone()).await).await?;
+    let request = NewOrder::new([lab.name()?]);
+    let order = patiently(async || account.new_order(&request).await).await?;
+    for authorization in patiently(async || order.authorizations().await).await? {
+        let challenge = Proof::Dns01.present(&site, &authorization)?;
+        patiently(async || challenge.answer().await).await?;
+    }
+    patiently(async || order.wait_ready(soon()).await).await?;
+    let leaf = Leaf::new()?;
+    let csr = leaf.request(&order.state().identifiers)?;
+    patiently(async || order.finalize(&csr).await).await?;
+    patiently(async || order.wait_valid(soon()).await).await?;
+    let chain = patiently(async || order.certificate().await).await?;
+    leaf.verify(&chain, &order.state().identifiers)?;
     Ok(String::new())
+}
+
+/// Again and again while nothing but nonces is in the way.
+async fn patiently<T>(mut verb: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, String> {
+    for _ in 0..100 {
+        match verb().await {
+            Err(error @ Error::Misbehaved(Misbehaved::Nonces { .. })) => {
+                check(error.retry() == Retry::Backoff, || format!("no advice to come back: {error}"))?;
+            }
+            done => return text(done),
+        }
+    }
+    Err("refused a hundred times".to_owned())
 }
 
 /// Both share one record name, and need two values there.
-async fn wildcard(lab: &Lab) -> Outcome {
-    let site = lab.usual_site().await?;
+pub(super) async fn wildcard(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
+    let site = lab.site(pebble).await?;
     let name = lab.name()?;
     let names = [text(format!("*.{name}").parse())?, name];
     site.issue(&site.account().await?, &NewOrder::new(&names)).await?;
-    Ok(format!("{} and {}", names[0], names[1]))
+    let [wildcard, name] = names;
+    Ok(format!("{wildcard} and {name}"))
+}
+
+/// The second order is born ready, and nothing is proven for it.
+async fn reused_authorizations(lab: &Lab) -> Outcome {
+    let site = lab.site(Pebble::builder().reused_authorizations(100)).await?;
+    let account = site.account().await?;
+    let request = NewOrder::new([lab.name()?]);
+    site.issue(&account, &request).await?;
+    let order = text(account.new_order(&request).await)?;
+    check(order.state().status == OrderStatus::Ready, || format!("it is {}", order.state().status))?;
+    Issued::finish(order, Leaf::new()?).await?;
+    Ok(String::new())
 }
 
 /// Another process has nothing but the account and the order's URL, at each stage.
-async fn resumed_by_url(lab: &Lab) -> Outcome {
-    let site = lab.usual_site().await?;
-    let account = site.account().await?;
+pub(super) async fn resumed_by_url(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
+    let site = lab.site(pebble).await?;
+    let key = std::sync::Arc::new(text(perennial_acme::AccountKey::generate())?);
+    let account = site.register(key.clone()).await?;
     let order = text(account.new_order(&NewOrder::new([lab.name()?])).await)?;
-    let url = order.url().to_owned();
-    site.prove(&text(account.order(&url).await)?, Proof::Dns01).await?;
-    let ready = text(account.order(&url).await)?;
+    let (account_url, url) = (account.url().to_owned(), order.url().to_owned());
+    let again = async || {
+        let account = text(site.client()?.0.account(&account_url, key.clone()))?;
+        text(account.order(&url).await)
+    };
+    site.prove(&again().await?, Proof::Dns01).await?;
+    let ready = again().await?;
     check(ready.state().status == OrderStatus::Ready, || format!("it is {}", ready.state().status))?;
     let leaf = Leaf::new()?;
     text(ready.finalize(&leaf.request(&ready.state().identifiers)?).await)?;
-    // Pebble names no order in the answer of finalize: its URL is what newOrder said.
-    Issued::finish(text(account.order(&url).await)?, leaf).await?;
+    Issued::finish(again().await?, leaf).await?;
     Ok(String::new())
 }
 
 async fn lost_finalize_answer(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
-    let (client, recorder) = site.client()?;
-    let key = std::sync::Arc::new(text(perennial_acme::AccountKey::generate())?);
-    let terms = perennial_acme::NewAccount::new().agree_to_terms();
-    let account = text(client.register(terms, key).await)?;
+    let (account, recorder) = site.recorded_account().await?;
     let order = text(account.new_order(&NewOrder::new([lab.name()?])).await)?;
     site.prove(&order, Proof::Dns01).await?;
     recorder.lose_answer_of("/finalize-order/");

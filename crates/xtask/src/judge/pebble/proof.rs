@@ -40,6 +40,14 @@ impl Proof {
         Ok(challenge)
     }
 
+    /// Where the TXT record has to be.
+    pub(super) fn record_name(self, challenge: &Challenge) -> Result<String, String> {
+        match self {
+            Self::Dns01 => text(challenge.dns01_record_name()).map(|name| name.to_string()),
+            Self::Http01 => Err(format!("{} has no record", self.kind())),
+        }
+    }
+
     fn kind(self) -> ChallengeKind {
         match self {
             Self::Dns01 => ChallengeKind::Dns01,

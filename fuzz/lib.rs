@@ -1,7 +1,11 @@
 //! What each fuzz target does with bytes, apart from the fuzzer: a plain test replays the corpora through it.
 //!
-//! `cargo +nightly fuzz run TARGET` hunts (with `RUSTC_BOOTSTRAP=1` a stable toolchain does too);
-//! `cargo test --no-default-features` replays.
+//! `cargo test --no-default-features` replays; README.md tells how to hunt.
+
+mod acme;
+pub use acme::{
+    acme_account, acme_authorization, acme_directory, acme_header, acme_jws, acme_order, acme_problem,
+};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +13,14 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, nat64, wire};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
-    ("acme_json", acme_json),
+pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+    ("acme_account", acme_account),
+    ("acme_authorization", acme_authorization),
+    ("acme_directory", acme_directory),
+    ("acme_header", acme_header),
+    ("acme_jws", acme_jws),
+    ("acme_order", acme_order),
+    ("acme_problem", acme_problem),
     ("certificate_chain", certificate_chain),
     ("dns_answer", dns_answer),
     ("domain_name", domain_name),
@@ -19,26 +29,19 @@ pub const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("nat64_address", nat64_address),
 ];
 
-/// What an ACME server answers: each kind of object, from any bytes.
-pub fn acme_json(bytes: &[u8]) {
-    let _ = perennial_acme::Directory::parse(bytes);
-    let _ = perennial_acme::OrderState::parse(bytes);
-    let _ = perennial_acme::AuthorizationState::parse(bytes);
-    let _ = perennial_acme::ChallengeState::parse(bytes);
-    let _ = perennial_acme::AccountState::parse(bytes);
-    if let Ok(problem) = perennial_acme::Problem::parse(bytes) {
-        let shown = problem.to_string();
-        assert!(!shown.chars().any(char::is_control), "a control character is shown: {shown:?}");
-    }
-}
-
-/// A downloaded chain, and the facts of its leaf.
+/// A downloaded chain, the facts of its leaf and its name at the CA; a request for a certificate.
 pub fn certificate_chain(bytes: &[u8]) {
     if let Ok(chain) = perennial_acme::CertificateChain::parse(bytes) {
-        let names = ["example.com".parse().expect("a name")];
-        let expected = perennial_acme::Expected { public_key: &[], names: &names, now: Timestamp::from_unix(0) };
+        let names = [perennial_acme::Identifier::Dns("example.com".parse().expect("a name"))];
+        let expected =
+            perennial_acme::Expected { public_key: &[], identifiers: &names, now: Timestamp::from_unix(0) };
         assert!(chain.verify(&expected).is_err(), "verified without its key");
     }
+    if let Ok(id) = perennial_acme::CertificateId::from_der(bytes) {
+        assert_eq!(id.to_string().parse(), Ok(id), "a certificate identifier does not come back");
+    }
+    let _ = perennial_acme::CertificationRequest::parse(bytes);
+    let _ = perennial_acme::CertificationRequest::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_der(bytes);
 }

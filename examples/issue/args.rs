@@ -64,7 +64,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 53)]
     pub(crate) authoritative_port: u16,
 
-    /// The kind of key: ec256, ec384, rsa2048, rsa4096 or ed25519
+    /// The kind of key: ec256, ec384, rsa2048, rsa3072, rsa4096 or ed25519
     #[arg(long, value_name = "KIND", default_value = "ec256")]
     pub(crate) key: KeyAlgorithm,
 

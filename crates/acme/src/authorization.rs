@@ -1,6 +1,7 @@
 //! Authorizations (RFC 8555 §7.1.4): what a server wants proven for one name.
 
 use perennial_core::Timestamp;
+use serde_json::json;
 
 use crate::{ChallengeKind, ChallengeState, Identifier, Misbehaved, json::Object, open_enum::open_enum};
 
@@ -22,6 +23,63 @@ open_enum! {
     }
 }
 
+/// A request to authorize a name ahead of any order (RFC 8555 §7.4.1).
+///
+/// ```
+/// use perennial_acme::{Identifier, NewAuthorization};
+/// use perennial_core::DomainName;
+///
+/// let name: DomainName = "example.org".parse()?;
+/// let request = NewAuthorization::new(name).with_subdomains();
+/// assert_eq!(
+///     request.to_json(),
+///     r#"{"identifier":{"subdomainAuthAllowed":true,"type":"dns","value":"example.org"}}"#
+/// );
+/// # Ok::<(), perennial_core::DomainNameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct NewAuthorization {
+    identifier: Identifier,
+    subdomains: bool,
+}
+
+impl NewAuthorization {
+    /// A request for this name, and none below it. A wildcard is refused when it is sent: only an order can
+    /// have one.
+    pub fn new(identifier: impl Into<Identifier>) -> Self {
+        Self { identifier: identifier.into(), subdomains: false }
+    }
+
+    /// Asks that the authorization counts for all names below, too (RFC 9444 §4.2). The server may grant
+    /// less: see [`AuthorizationState::subdomain_auth_allowed`]. Default: no.
+    pub const fn with_subdomains(mut self) -> Self {
+        self.subdomains = true;
+        self
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn identifier(&self) -> &Identifier {
+        &self.identifier
+    }
+
+    /// Whether the names below are asked for.
+    pub(crate) const fn asks_for_subdomains(&self) -> bool {
+        self.subdomains
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut identifier = self.identifier.to_json();
+        if let Some(identifier) = identifier.as_object_mut().filter(|_| self.subdomains) {
+            identifier.insert("subdomainAuthAllowed".to_owned(), json!(true));
+        }
+        json!({ "identifier": identifier }).to_string()
+    }
+}
+
 /// What a server says about an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +94,8 @@ pub struct AuthorizationState {
     pub challenges: Vec<ChallengeState>,
     /// Whether it is for `*.` and the name.
     pub wildcard: bool,
+    /// Whether it counts for all names below, too (RFC 9444 §4.1).
+    pub subdomain_auth_allowed: bool,
 }
 
 impl AuthorizationState {
@@ -60,6 +120,7 @@ impl AuthorizationState {
                 .filter_map(|value| ChallengeState::read(&Object::inner("challenge", value)?).ok())
                 .collect(),
             wildcard: authorization.flag("wildcard").unwrap_or(false),
+            subdomain_auth_allowed: authorization.flag("subdomainAuthAllowed").unwrap_or(false),
         })
     }
 
@@ -105,10 +166,16 @@ mod tests {
         let authorization = AuthorizationState::parse(SAMPLE.as_bytes()).unwrap();
         assert_eq!(authorization.identifier.to_string(), "www.example.org");
         assert_eq!(authorization.status, AuthorizationStatus::Valid);
-        assert!(!authorization.wildcard);
+        assert!(!authorization.wildcard && !authorization.subdomain_auth_allowed);
         let challenge = authorization.challenge(&ChallengeKind::Http01).unwrap();
         assert_eq!(challenge.token().unwrap().as_str(), "DGyRejmCefe7v4NfDGDKfA");
         assert_eq!(challenge.validated.unwrap().to_string(), "2014-12-01T12:05:58Z");
+    }
+
+    #[test]
+    fn rfc9444_4_1_an_authorization_for_subdomains() {
+        let text = SAMPLE.replace(r#""wildcard": false"#, r#""subdomainAuthAllowed": true"#);
+        assert!(AuthorizationState::parse(text.as_bytes()).unwrap().subdomain_auth_allowed);
     }
 
     #[test]
@@ -117,14 +184,14 @@ mod tests {
             r#""challenges": ["#,
             r#""challenges": [
                 7, {}, {"type": "broken-01"},
-                {"type": "dns-persist-01", "url": "https://example.com/acme/chall/p", "status": "pending",
-                 "issuerDomainNames": ["ca.example"]},"#,
+                {"type": "telepathy-01", "url": "https://example.com/acme/chall/p", "status": "pending",
+                 "mediums": ["ca.example"]},"#,
         );
         let authorization = AuthorizationState::parse(text.as_bytes()).unwrap();
         assert_eq!(authorization.challenges.len(), 2);
-        let kind = ChallengeKind::Unknown("dns-persist-01".into());
+        let kind = ChallengeKind::Unknown("telepathy-01".into());
         let challenge = authorization.challenge(&kind).unwrap();
-        assert_eq!(challenge.field("issuerDomainNames").as_deref(), Some(r#"["ca.example"]"#));
+        assert_eq!(challenge.field("mediums").as_deref(), Some(r#"["ca.example"]"#));
     }
 
     proptest! {

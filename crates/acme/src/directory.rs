@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use perennial_core::DomainName;
 use serde_json::Value;
 
-use crate::{Misbehaved, Url, json::Object, text::printable};
+use crate::{
+    AutoRenewalPolicy, Misbehaved, Url,
+    challenge::dns_persist01::{AccountHashPrefix, issuer_domain_names},
+    json::Object,
+    text::printable,
+};
 
 /// The URLs of Let's Encrypt's production directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -49,6 +55,18 @@ pub struct Meta {
     pub external_account_required: bool,
     /// The certificate profiles that an order may ask for, each with its description.
     pub profiles: BTreeMap<String, String>,
+    /// Whether an authorization may count for the names below (RFC 9444 §4.4); `None` when the server does
+    /// not say, which means neither yes nor no.
+    pub subdomain_auth_allowed: Option<bool>,
+    /// How the server renews certificates by itself (STAR, RFC 8739 §3.2); `None` when it does not.
+    pub auto_renewal: Option<AutoRenewalPolicy>,
+    /// Whether a request that finalizes an order for an onion service has to bring the service's CAA records
+    /// (RFC 9799 §6.4.1).
+    pub in_band_onion_caa_required: bool,
+    /// The names of the CA for records of dns-persist-01 (draft-ietf-acme-dns-persist-02), at most ten.
+    pub issuer_domain_names: Vec<DomainName>,
+    /// What hashed accounts begin with in records of dns-persist-01 (draft-ietf-acme-dns-persist-02).
+    pub account_hash_prefix: Option<AccountHashPrefix>,
 }
 
 impl Directory {
@@ -106,6 +124,19 @@ impl Meta {
                 .map(|name| printable(name, 253))
                 .collect(),
             external_account_required: meta.flag("externalAccountRequired").unwrap_or(false),
+            subdomain_auth_allowed: meta.flag("subdomainAuthAllowed"),
+            auto_renewal: meta
+                .object("directory's auto-renewal", "auto-renewal")
+                .and_then(|policy| AutoRenewalPolicy::read(&policy)),
+            // RFC 9799 has one name for it in §6.4.1, and another in its registry (§7.3).
+            in_band_onion_caa_required: ["inBandOnionCAARequired", "onionCAARequired"]
+                .iter()
+                .any(|field| meta.flag(field).unwrap_or(false)),
+            issuer_domain_names: meta
+                .value("issuerDomainNames")
+                .and_then(issuer_domain_names)
+                .unwrap_or_default(),
+            account_hash_prefix: meta.text("accountHashPrefix").and_then(AccountHashPrefix::parse),
             profiles: profiles
                 .map(|(name, value)| (name.to_owned(), printable(value.as_str().unwrap_or_default(), 300)))
                 .collect(),
@@ -171,6 +202,31 @@ mod tests {
         assert_eq!(directory.field("newBlockchain").as_deref(), Some(r#"{"x":1}"#));
         assert_eq!(directory.meta.website, None);
         assert_eq!(directory.meta.profiles.get("short").map(String::as_str), Some("6 d"));
+    }
+
+    #[test]
+    fn what_extensions_say_of_the_server_is_read_and_garbled_it_is_as_good_as_absent() {
+        let meta = |text: &str| {
+            let text = SAMPLE.replace(r#""externalAccountRequired": false"#, text);
+            Directory::parse(text.as_bytes()).unwrap().meta
+        };
+        let full = meta(
+            r#""subdomainAuthAllowed": true, "issuerDomainNames": ["authority.example"],
+               "auto-renewal": {"min-lifetime": 86400, "max-duration": 31536000, "allow-certificate-get": true},
+               "accountHashPrefix": "https://ca.example/account-hash/""#,
+        );
+        assert_eq!(full.subdomain_auth_allowed, Some(true));
+        assert!(full.auto_renewal.unwrap().allow_certificate_get);
+        assert_eq!(full.issuer_domain_names.len(), 1);
+        assert!(!full.in_band_onion_caa_required);
+        assert!(meta(r#""inBandOnionCAARequired": true"#).in_band_onion_caa_required);
+        assert!(meta(r#""onionCAARequired": true"#).in_band_onion_caa_required);
+        assert_eq!(full.account_hash_prefix.unwrap().as_str(), "https://ca.example/account-hash/");
+        let garbled = meta(
+            r#""subdomainAuthAllowed": "yes", "issuerDomainNames": ["CA.example"], "auto-renewal": {},
+               "accountHashPrefix": "ca;""#,
+        );
+        assert_eq!(garbled, Meta { external_account_required: false, ..meta(r#""x": 1"#) });
     }
 
     proptest! {

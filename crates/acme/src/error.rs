@@ -5,14 +5,20 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    Algorithm, AuthorizationStatus, CertificateFault, Identifier, KeyError, OrderStatus, Problem,
-    ProblemType, SignerError, UrlFault, challenge::TokenFault, url::shown,
+    AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
+    CertificateFault, CertificationRequestError, CredentialsError, ExternalAccountFault, Identifier,
+    KeyError, OrderStatus, Problem, ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
+    challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
+    url::shown,
 };
 
 /// Why an ACME request or a walk of several did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// CAA records forbid this CA to issue. Nothing was sent.
+    #[error(transparent)]
+    CaaForbids(Box<CaaForbids>),
     /// The issued certificate is not what was ordered.
     #[error("the certificate is not what was ordered: {0}")]
     Certificate(#[from] CertificateFault),
@@ -31,6 +37,9 @@ pub enum Error {
     /// The order failed: its names were not proven, or the CA gave it up.
     #[error(transparent)]
     OrderInvalid(Box<OrderInvalid>),
+    /// There is no renewal information, which costs nothing but advice.
+    #[error(transparent)]
+    RenewalInfo(Box<RenewalInfoFailure>),
     /// The server refused a request.
     #[error(transparent)]
     Server(Box<Refusal>),
@@ -47,9 +56,10 @@ impl Error {
             Self::Certificate(fault) => fault.retry(),
             Self::Deadline(deadline) => Retry::At(deadline.again_at),
             Self::Misbehaved(fault) => fault.retry(),
-            Self::Misuse(_) => Retry::Never,
+            Self::CaaForbids(_) | Self::Misuse(_) => Retry::Never,
             Self::Network(error) => error.retry(),
             Self::OrderInvalid(order) => order.retry(),
+            Self::RenewalInfo(failure) => failure.retry,
             Self::Server(refusal) => refusal.problem.retry(),
             Self::Signer(error) => error.retry(),
         }
@@ -64,12 +74,19 @@ impl Error {
                 .problem
                 .as_ref()
                 .or_else(|| order.failures.iter().find_map(|failure| failure.problem.as_ref())),
+            Self::RenewalInfo(failure) => failure.cause.problem(),
             _ => None,
         }
     }
 
     pub(crate) fn is(&self, kind: &ProblemType) -> bool {
         matches!(self, Self::Server(refusal) if refusal.problem.kind == *kind)
+    }
+}
+
+impl From<RenewalInfoFailure> for Error {
+    fn from(failure: RenewalInfoFailure) -> Self {
+        Self::RenewalInfo(Box::new(failure))
     }
 }
 
@@ -117,6 +134,24 @@ pub struct OrderInvalid {
 }
 
 impl OrderInvalid {
+    /// With the order's own reason, and those of its authorizations that failed.
+    pub(crate) fn explained<'a>(
+        url: String,
+        problem: Option<Problem>,
+        authorizations: impl IntoIterator<Item = &'a AuthorizationState>,
+    ) -> Self {
+        let failed = |state: &&AuthorizationState| {
+            !matches!(state.status, AuthorizationStatus::Valid | AuthorizationStatus::Pending)
+        };
+        let explain = |state: &AuthorizationState| AuthorizationFailure {
+            identifier: state.identifier.clone(),
+            status: state.status.clone(),
+            problem: state.challenges.iter().find_map(|challenge| challenge.error.clone()),
+        };
+        let failures = authorizations.into_iter().filter(failed).map(explain).collect();
+        Self { url, problem, failures }
+    }
+
     /// A new order can succeed, unless one of the reasons is a matter of policy.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -137,6 +172,12 @@ impl OrderInvalid {
 }
 
 impl std::error::Error for OrderInvalid {}
+
+impl From<OrderInvalid> for Error {
+    fn from(order: OrderInvalid) -> Self {
+        Self::OrderInvalid(Box::new(order))
+    }
+}
 
 impl fmt::Display for OrderInvalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,11 +223,48 @@ impl fmt::Display for AuthorizationFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misbehaved {
+    /// A dns-persist-01 challenge names another account than the one that it is for.
+    #[error(
+        "challenge {url} wants a record for the account {found:?} where ours is {account}: it would give the \
+         name away"
+    )]
+    AccountUri {
+        /// The challenge.
+        url: String,
+        /// The account that it names.
+        found: String,
+        /// Ours.
+        account: String,
+    },
     /// An alternate chain is for another certificate.
     #[error("the alternate chain at {url} is for another certificate than the default one")]
     AlternateLeaf {
         /// The chain.
         url: String,
+    },
+    /// An authorization is for another name than was asked for.
+    #[error("the server made an authorization for {answered} where {asked} was asked for")]
+    AuthorizationIdentifier {
+        /// The name of the request.
+        asked: String,
+        /// The name of the answer.
+        answered: String,
+    },
+    /// An authorization is for a name that the order does not have.
+    #[error("authorization {url} is for {name}, which the order does not have")]
+    AuthorizationName {
+        /// The authorization.
+        url: String,
+        /// The name.
+        name: String,
+    },
+    /// An order that was ready, or finalized, and is so no longer.
+    #[error("order {url} went back to {status}: a server must not undo what was reached (RFC 8555 §7.1.6)")]
+    Backwards {
+        /// The order.
+        url: String,
+        /// What it is now.
+        status: OrderStatus,
     },
     /// A body that is not the JSON object it should be.
     #[error("the server's {resource} is no JSON object: {reason}")]
@@ -222,6 +300,20 @@ pub enum Misbehaved {
         /// The names of the answer.
         answered: String,
     },
+    /// A name of the CA that the challenge has and the directory has not, or the other way round.
+    #[error("the CA names itself {name} in its challenge or its directory, and not in the other")]
+    IssuerDomainName {
+        /// The name.
+        name: String,
+    },
+    /// The server said that it changed the key of an account, and does not know the new one.
+    #[error(
+        "the server says that it changed the key of account {account}, and has no account for the new key"
+    )]
+    KeyNotChanged {
+        /// The account.
+        account: String,
+    },
     /// Every nonce was refused, even those that came with the refusals.
     #[error("{url} refused {attempts} fresh nonces in a row")]
     Nonces {
@@ -229,6 +321,28 @@ pub enum Misbehaved {
         url: String,
         /// How often.
         attempts: u32,
+    },
+    /// An account was to be deactivated, and the server says that it is not.
+    #[error("the server was told to deactivate account {url} and says that it is {status}")]
+    NotDeactivated {
+        /// The account.
+        url: String,
+        /// What the server says.
+        status: AccountStatus,
+    },
+    /// The pages of a list of orders lead back to one that was read already.
+    #[error("the list of orders comes back to {url}, which was read already")]
+    OrdersLoop {
+        /// The page.
+        url: String,
+    },
+    /// A suggested window that does not end after its start.
+    #[error("the server suggests to renew between {start} and {end}, which is never")]
+    RenewalWindow {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
     },
     /// A status that is neither what the verb asks for nor an error.
     #[error("{verb} at {url} was answered with status {status}, where {expected} is required")]
@@ -287,19 +401,32 @@ impl Misbehaved {
         Self::Url { url: shown(text), fault }
     }
 
+    pub(crate) fn authorization_name(url: &Url, state: &AuthorizationState) -> Self {
+        Self::AuthorizationName { url: url.to_string(), name: state.identifier.to_string() }
+    }
+
     /// Whether trying again makes sense: a half-deployed server or a tired proxy mends itself, a wrong URL or
     /// token seldom.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Body { .. }
+            Self::Backwards { .. }
+            | Self::Body { .. }
             | Self::Field { .. }
             | Self::Header { .. }
+            | Self::KeyNotChanged { .. }
             | Self::Nonces { .. }
+            | Self::NotDeactivated { .. }
+            | Self::RenewalWindow { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. } => Retry::Backoff,
-            Self::AlternateLeaf { .. }
+            Self::AccountUri { .. }
+            | Self::AlternateLeaf { .. }
+            | Self::AuthorizationIdentifier { .. }
+            | Self::AuthorizationName { .. }
             | Self::Identifiers { .. }
+            | Self::OrdersLoop { .. }
+            | Self::IssuerDomainName { .. }
             | Self::Token { .. }
             | Self::TooMany { .. }
             | Self::Url { .. } => Retry::Never,
@@ -317,6 +444,12 @@ pub enum Misuse {
         /// The algorithm.
         algorithm: Algorithm,
     },
+    /// An order for a self-renewing certificate that this server cannot have.
+    #[error(transparent)]
+    AutoRenewal(#[from] AutoRenewalFault),
+    /// The signing request is not fit for the order.
+    #[error(transparent)]
+    CertificationRequest(#[from] CertificationRequestError),
     /// The challenge is of another type.
     #[error("challenge {url} is {found}, not {wanted}: choose among the authorization's challenges")]
     ChallengeKind {
@@ -327,9 +460,29 @@ pub enum Misuse {
         /// What it was taken for.
         wanted: &'static str,
     },
+    /// No challenge, or more than one, was chosen for a name.
+    #[error("{name} needs exactly one of the challenges that its authorization offers")]
+    Choice {
+        /// The name.
+        name: String,
+    },
+    /// The texts of an external account cannot be used.
+    #[error("the external account {key_id:?} cannot be bound: {fault}")]
+    ExternalAccount {
+        /// Its key identifier.
+        key_id: String,
+        /// What is wrong.
+        fault: ExternalAccountFault,
+    },
+    /// An account that no record of dns-persist-01 can hold.
+    #[error("no dns-persist-01 record can be made: {0}")]
+    DnsPersistRecord(RecordFault),
     /// The server wants an external account binding.
     #[error("this CA binds accounts to customers: register with an external account binding")]
     ExternalAccountRequired,
+    /// Account credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A setting that cannot be a header.
     #[error("{value:?} cannot be the header {header}")]
     HeaderValue {
@@ -341,6 +494,30 @@ pub enum Misuse {
     /// The account key could not be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A change of the account's key was begun, and it is not known how it ended.
+    #[error("a change of the key of account {account} is pending: settle it with Client::settle_key_change")]
+    KeyChangePending {
+        /// The account.
+        account: String,
+    },
+    /// A certificate that was to be revoked with a key that is not its own.
+    #[error(
+        "the key with the thumbprint {given} is not the certificate's{}: sign with the certificate's own key, or \
+         revoke it in the name of the account",
+        found.as_ref().map(|found| format!(", which has the thumbprint {found}")).unwrap_or_default()
+    )]
+    KeyOfOtherCertificate {
+        /// The thumbprint of the certificate's key (RFC 7638); `None` when it cannot be read.
+        found: Option<String>,
+        /// The thumbprint of the signer's key.
+        given: String,
+    },
+    /// The new key of a key change has an account already.
+    #[error("the new key has the account {account} already: change to a fresh one")]
+    KeyTaken {
+        /// The account that it has.
+        account: String,
+    },
     /// The builder lacks a part.
     #[error("the client needs {part}: give it to the builder")]
     Missing {
@@ -353,9 +530,29 @@ pub enum Misuse {
         /// What was asked for.
         verb: &'static str,
     },
+    /// A name whose ancestor is none of it, or that is not in the order.
+    #[error("{ancestor} is no ancestor of a name {name} in the order: name one above it (RFC 9444 §4.3)")]
+    NoAncestor {
+        /// The name.
+        name: String,
+        /// What was called its ancestor.
+        ancestor: String,
+    },
     /// An order without names.
     #[error("the order has no names")]
     NoIdentifiers,
+    /// A change of the account's key without a new key.
+    #[error("the credentials of account {account} have no pending key: keep them with one first")]
+    NoPendingKey {
+        /// The account.
+        account: String,
+    },
+    /// Something that this server has not, and others may have.
+    #[error("this CA does not support {what}")]
+    NotOffered {
+        /// What, in RFC 8555's word where there is one.
+        what: &'static str,
+    },
     /// A step that the order is not ready for.
     #[error("order {url} is {status}: {verb} comes later")]
     NotReady {
@@ -372,6 +569,50 @@ pub enum Misuse {
         /// The name.
         name: String,
     },
+    /// The credentials are for another account.
+    #[error("the credentials are for account {credentials}, not for {account}")]
+    OtherAccount {
+        /// The account of the credentials.
+        credentials: String,
+        /// The account at hand.
+        account: String,
+    },
+    /// The credentials are for another CA.
+    #[error("the credentials are for the CA at {credentials}, and this is a client of {client}")]
+    OtherDirectory {
+        /// The directory of the credentials.
+        credentials: String,
+        /// The directory of the client.
+        client: String,
+    },
+    /// The key is not the account's.
+    #[error("account {account} signs with another key: give the one that it was registered or found with")]
+    OtherKey {
+        /// The account.
+        account: String,
+    },
+    /// A walk was told something that it did not ask for.
+    #[error("the walk expects to be told {expected:?} and was told {told:?}: poll it for its next step")]
+    OutOfStep {
+        /// What it waits for.
+        expected: &'static str,
+        /// What it heard.
+        told: &'static str,
+    },
+    /// A name that ends in `.onion` and is not one of a service.
+    #[error("{name} is no name of an onion service: {fault}")]
+    OnionName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        fault: OnionFault,
+    },
+    /// The answer to a challenge is no JSON object.
+    #[error("the payload for the challenge is no JSON object: {reason}")]
+    Payload {
+        /// What the parser says.
+        reason: String,
+    },
     /// A profile that the server does not offer.
     #[error("the CA has no profile {profile:?}; it offers: {}", if offered.is_empty() { "none" } else { offered })]
     Profile {
@@ -379,6 +620,12 @@ pub enum Misuse {
         profile: String,
         /// Those that there are, with commas between.
         offered: String,
+    },
+    /// The new key of a key change is the old one.
+    #[error("account {account} has that very key: change to a fresh one")]
+    SameKey {
+        /// The account.
+        account: String,
     },
     /// The signer's signature has the wrong size, most often DER where JOSE's form is wanted.
     #[error(
@@ -393,6 +640,25 @@ pub enum Misuse {
         /// What it is.
         found: usize,
     },
+    /// An identifier that a challenge type cannot prove.
+    #[error("{identifier} cannot be proven by {challenge}: choose another challenge")]
+    Unprovable {
+        /// The identifier.
+        identifier: String,
+        /// The type of the challenge.
+        challenge: &'static str,
+    },
+    /// The CA has no account for the key.
+    #[error(
+        "the CA at {directory} has no account for the key with the thumbprint {thumbprint}: register the key, \
+         or take the one that the account was made with"
+    )]
+    UnknownKey {
+        /// The CA's directory.
+        directory: String,
+        /// The key's thumbprint (RFC 7638).
+        thumbprint: String,
+    },
     /// A URL of the caller's that is none, or that is not trusted.
     #[error("the URL {url:?} cannot be used: {fault}")]
     Url {
@@ -400,6 +666,12 @@ pub enum Misuse {
         url: String,
         /// What is wrong with it.
         fault: UrlFault,
+    },
+    /// A wildcard that was to be authorized ahead of an order.
+    #[error("{name} cannot be authorized ahead of an order (RFC 8555 §7.4.1): order it")]
+    WildcardAuthorization {
+        /// The name.
+        name: String,
     },
 }
 

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use perennial_core::DomainName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 use crate::{json::Object, text::printable};
@@ -25,6 +26,25 @@ pub enum Identifier {
 }
 
 impl Identifier {
+    /// An identifier of a type that this library does not know, such as `permanent-identifier`
+    /// (draft-ietf-acme-device-attest) or `email` (RFC 8823). It is sent as it is given.
+    ///
+    /// One of type `dns` or `ip` whose value is a name or an address becomes [`Dns`](Self::Dns) or
+    /// [`Ip`](Self::Ip), so that an identifier has one form only.
+    ///
+    /// ```
+    /// use perennial_acme::Identifier;
+    ///
+    /// let device = Identifier::other("permanent-identifier", "C02ABC");
+    /// assert_eq!(device.to_string(), "permanent-identifier:C02ABC");
+    /// assert!(Identifier::other("dns", "example.org").dns().is_some());
+    /// ```
+    #[must_use]
+    pub fn other(kind: impl Into<String>, value: impl Into<String>) -> Self {
+        let (kind, value) = (kind.into(), value.into());
+        Self::known(&kind, &value).unwrap_or(Self::Unknown { kind, value })
+    }
+
     /// The DNS name, if it is one.
     #[must_use]
     pub const fn dns(&self) -> Option<&DomainName> {
@@ -43,18 +63,28 @@ impl Identifier {
         }
     }
 
+    /// Whether an authorization for `other` counts for this one: it is the same, without the `*.` of a wildcard, or
+    /// a domain that this one is below (RFC 9444).
+    pub(crate) fn is_proven_by(&self, other: &Self) -> bool {
+        match (self.dns(), other.dns()) {
+            (Some(own), Some(name)) => own.base().is_at_or_below(name),
+            _ => self == other,
+        }
+    }
+
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let object = Object::inner("identifier", value)?;
         let (kind, value) = (object.text("type")?, object.text("value")?);
-        let known = match kind {
+        let unknown = || Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) };
+        Some(Self::known(kind, value).unwrap_or_else(unknown))
+    }
+
+    fn known(kind: &str, value: &str) -> Option<Self> {
+        match kind {
             "dns" => DomainName::parse(value).ok().map(Self::Dns),
             "ip" => value.parse().ok().map(Self::Ip),
             _ => None,
-        };
-        Some(
-            known
-                .unwrap_or_else(|| Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) }),
-        )
+        }
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -78,8 +108,8 @@ impl From<&DomainName> for Identifier {
     }
 }
 
-impl From<&Identifier> for Identifier {
-    fn from(identifier: &Identifier) -> Self {
+impl From<&Self> for Identifier {
+    fn from(identifier: &Self) -> Self {
         identifier.clone()
     }
 }
@@ -87,6 +117,20 @@ impl From<&Identifier> for Identifier {
 impl From<IpAddr> for Identifier {
     fn from(address: IpAddr) -> Self {
         Self::Ip(address)
+    }
+}
+
+/// As on the wire: an object of `type` and `value`.
+impl Serialize for Identifier {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Identifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::read(&value).ok_or_else(|| D::Error::custom("an identifier is an object of `type` and `value`"))
     }
 }
 
@@ -122,6 +166,18 @@ mod tests {
         assert_eq!(read("2001:DB8:0::1").to_json(), json!({ "type": "ip", "value": "2001:db8::1" }));
         assert_eq!(read("192.0.2.7").to_string(), "192.0.2.7");
         assert_eq!(read("192.0.2.999").to_string(), "ip:192.0.2.999");
+    }
+
+    #[test]
+    fn a_name_is_proven_with_itself_or_an_ancestor_and_with_nothing_else() {
+        let dns = |name: &str| Identifier::Dns(name.parse().unwrap());
+        assert!(dns("*.example.org").is_proven_by(&dns("example.org")));
+        assert!(dns("a.b.example.org").is_proven_by(&dns("example.org")));
+        assert!(!dns("example.org").is_proven_by(&dns("a.example.org")));
+        assert!(!dns("example.org").is_proven_by(&dns("ample.org")));
+        let ip = |text: &str| Identifier::Ip(text.parse().unwrap());
+        assert!(ip("192.0.2.1").is_proven_by(&ip("192.0.2.1")));
+        assert!(!ip("192.0.2.1").is_proven_by(&ip("192.0.2.2")));
     }
 
     #[test]

@@ -59,15 +59,11 @@ impl Header<'_> {
     }
 }
 
-fn push_text(json: &mut String, text: &str) {
-    // URLs, nonces and algorithm names hold nothing to escape but in a server's dreams; this is for those.
-    json.push_str(&serde_json::Value::from(text).to_string());
-}
-
 /// What is signed: `base64url(header) . base64url(payload)` (RFC 7515 §5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningInput {
-    text: String,
+    /// The body up to the signature, but for the one dot in it where the object has its next name.
+    body: Vec<u8>,
     dot: usize,
 }
 
@@ -75,37 +71,77 @@ impl SigningInput {
     /// Joins header and payload. The payload of a POST-as-GET is empty (RFC 8555 §6.3).
     #[must_use]
     pub fn new(header: &Header<'_>, payload: &[u8]) -> Self {
-        let header = header.to_json();
-        let mut text = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 8);
-        URL_SAFE_NO_PAD.encode_string(&header, &mut text);
-        let dot = text.len();
-        text.push('.');
-        URL_SAFE_NO_PAD.encode_string(payload, &mut text);
-        Self { text, dot }
+        Self::join(&header.to_json(), payload)
+    }
+
+    /// Joins a header in JSON and a payload.
+    pub(crate) fn join(header: &str, payload: &[u8]) -> Self {
+        let text = (header.len() + payload.len()) * 4 / 3;
+        // What comes around the two, and the longest signature of an elliptic curve.
+        let mut body = Vec::with_capacity(text + PROTECTED.len() + PAYLOAD.len() + SIGNATURE.len() + 192);
+        body.extend_from_slice(PROTECTED);
+        push_base64(&mut body, header.as_bytes());
+        let dot = body.len();
+        body.push(b'.');
+        push_base64(&mut body, payload);
+        Self { body, dot }
     }
 
     /// The octets to sign.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.text.as_bytes()
+        self.body.get(PROTECTED.len()..).unwrap_or_default()
+    }
+
+    /// The JWS with its signature, as a part of another JSON text.
+    pub(crate) fn to_value(&self, signature: &[u8]) -> serde_json::Value {
+        // All base64url and a dot.
+        let input = String::from_utf8_lossy(self.as_bytes());
+        let (protected, payload) = input.split_once('.').unwrap_or_default();
+        serde_json::json!({
+            "protected": protected,
+            "payload": payload,
+            "signature": URL_SAFE_NO_PAD.encode(signature),
+        })
     }
 
     /// The JWS with its signature, ready to be a request's body.
     #[must_use]
-    pub fn seal(&self, signature: &[u8]) -> Bytes {
-        let (protected, payload) = self.text.split_at(self.dot);
-        let payload = payload.trim_start_matches('.');
-        let mut body = String::with_capacity(self.text.len() + signature.len() * 4 / 3 + 48);
+    pub fn seal(self, signature: &[u8]) -> Bytes {
+        let Self { mut body, dot } = self;
         // All three are base64url: there is nothing to escape.
-        body.push_str(r#"{"protected":""#);
-        body.push_str(protected);
-        body.push_str(r#"","payload":""#);
-        body.push_str(payload);
-        body.push_str(r#"","signature":""#);
-        URL_SAFE_NO_PAD.encode_string(signature, &mut body);
-        body.push_str(r#""}"#);
+        body.splice(dot..=dot, PAYLOAD.iter().copied());
+        body.extend_from_slice(SIGNATURE);
+        push_base64(&mut body, signature);
+        body.extend_from_slice(br#""}"#);
         body.into()
     }
+}
+
+const PROTECTED: &[u8] = br#"{"protected":""#;
+const PAYLOAD: &[u8] = br#"","payload":""#;
+const SIGNATURE: &[u8] = br#"","signature":""#;
+
+fn push_base64(body: &mut Vec<u8>, octets: &[u8]) {
+    let start = body.len();
+    body.resize(start + octets.len().div_ceil(3) * 4, 0);
+    let room = body.get_mut(start..).unwrap_or_default();
+    // There is room for all of them and their padding, which is left out.
+    let written = URL_SAFE_NO_PAD.encode_slice(octets, room).unwrap_or_default();
+    body.truncate(start + written);
+}
+
+/// URLs, nonces and algorithm names hold nothing to escape but in a server's dreams.
+fn push_text(json: &mut String, text: &str) {
+    // Without a way out at the first, so that the compiler can look at many at once.
+    let escapes = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(false, |any, byte| any | escapes(byte)) {
+        json.push_str(&serde_json::Value::from(text).to_string());
+        return;
+    }
+    json.push('"');
+    json.push_str(text);
+    json.push('"');
 }
 
 #[cfg(test)]
@@ -130,7 +166,8 @@ mod tests {
         let signature =
             "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
         let text = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-        let input = SigningInput { text: text.to_owned(), dot: text.find('.').unwrap() };
+        let body = [PROTECTED, text.as_bytes()].concat();
+        let input = SigningInput { body, dot: PROTECTED.len() + text.find('.').unwrap() };
         let point = [&[0x04][..], &x, &y].concat();
         assert!(Jwk::ec(Curve::P256, &point).is_some());
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)

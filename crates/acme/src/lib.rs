@@ -11,18 +11,21 @@
 //!
 //! ```no_run
 //! use std::{sync::Arc, time::Duration};
-//! use perennial_acme::{Client, Error, AccountKey, Expected, NewAccount, NewOrder, directory::LETS_ENCRYPT_STAGING};
+//! use perennial_acme::{
+//!     AccountKey, CertificationRequest, Client, Expected, Identifier, KeyAlgorithm, NewAccount, NewOrder, PrivateKey,
+//!     directory::LETS_ENCRYPT_STAGING,
+//! };
 //! use perennial_core::{Clock as _, DomainName, SystemClock};
 //!
 //! # async fn set_txt(name: DomainName, value: String) {}
-//! # fn csr_for(names: &[DomainName]) -> (Vec<u8>, Vec<u8>) { (vec![], vec![]) }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::builder(LETS_ENCRYPT_STAGING).build()?;
 //! let key = Arc::new(AccountKey::generate()?);                       // keep key.to_pkcs8_pem()
 //! let account = client.register(NewAccount::new().agree_to_terms(), key).await?;
 //!
 //! let names: Vec<DomainName> = vec!["example.com".parse()?, "*.example.com".parse()?];
-//! let order = account.new_order(&NewOrder::new(&names)).await?; // keep order.url()
+//! let identifiers: Vec<Identifier> = names.iter().map(Identifier::from).collect();
+//! let order = account.new_order(&NewOrder::new(&identifiers)).await?; // keep order.url()
 //! let deadline = SystemClock::new().now() + Duration::from_secs(300);
 //!
 //! for authorization in order.authorizations().await? {
@@ -32,11 +35,13 @@
 //! }
 //! order.wait_ready(deadline).await?;
 //!
-//! let (csr_der, public_key) = csr_for(&names);                  // keep the private key first
-//! order.finalize(&csr_der).await?;
+//! let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;     // keep key.to_pem() first
+//! let request = CertificationRequest::new(&key, &identifiers)?;
+//! order.finalize_with(&request).await?;
 //! order.wait_valid(deadline).await?;
 //! let chain = order.certificate().await?;
-//! chain.verify(&Expected { public_key: &public_key, names: &names, now: SystemClock::new().now() })?;
+//! let (public_key, now) = (request.public_key(), SystemClock::new().now());
+//! chain.verify(&Expected { public_key, identifiers: &identifiers, now })?;
 //! println!("{}", chain.to_pem());
 //! # Ok(())
 //! # }
@@ -45,33 +50,50 @@
 //! | module | RFC |
 //! |---|---|
 //! | [`directory`] | RFC 8555 §7.1.1 |
-//! | [`challenge`] | RFC 8555 §8 |
+//! | [`CertificationRequest`] | RFC 2986, RFC 8555 §7.4 |
+//! | [`challenge`] | RFC 8555 §8, RFC 8737, RFC 8738, RFC 9799 §3, two drafts |
 //! | [`jws`] | RFC 7515, RFC 8555 §6.2 |
+//! | [`RenewalInfo`] | RFC 9773 |
 //! | [`retry_after`] | RFC 9110 §10.2.3 |
+//! | [`Revocation`] | RFC 8555 §7.6 |
 //! | [`call`] | RFC 8555 §6.3 to §6.7, §7 |
 
 mod account;
-pub use account::{AccountState, AccountStatus, NewAccount};
+pub use account::{AccountState, AccountStatus, AccountUpdate, NewAccount, OrdersPage};
 
 mod authorization;
-pub use authorization::{AuthorizationState, AuthorizationStatus};
+pub use authorization::{AuthorizationState, AuthorizationStatus, NewAuthorization};
+
+mod caa;
+pub use caa::{CaaAnswer, CaaCheck, CaaForbids, CaaQuestion, CaaRecord};
 
 pub mod call;
 
 mod certificate;
-pub use certificate::{CertificateChain, CertificateFault, Expected};
+pub use certificate::{CertificateChain, CertificateFault, ChainSelector, Expected};
+
+mod certification_request;
+pub use certification_request::{CertificationRequest, CertificationRequestError};
 
 pub mod challenge;
 pub use challenge::{ChallengeKind, ChallengeState, ChallengeStatus};
 
 mod client;
-pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Order};
+pub use client::{Account, Authorization, Challenge, Client, ClientBuilder, Flight, Order};
+
+mod credentials;
+pub use credentials::{AccountCredentials, CredentialsError};
 
 pub mod directory;
 pub use directory::{Directory, Meta};
 
 mod error;
 pub use error::{AuthorizationFailure, Deadline, Error, Misbehaved, Misuse, OrderInvalid, Refusal};
+
+mod external_account;
+pub use external_account::{ExternalAccount, ExternalAccountFault, MacAlgorithm};
+
+pub mod flow;
 
 mod identifier;
 pub use identifier::Identifier;
@@ -86,9 +108,15 @@ pub mod jws;
 mod key;
 pub use key::{AccountKey, Algorithm, KeyError, Signer, SignerError, signature_from_der};
 
+#[cfg(feature = "keys")]
+pub use perennial_core::{KeyAlgorithm, KeyError as PrivateKeyError, PrivateKey};
+
 mod link;
 
 mod nonce;
+
+mod onion;
+pub use onion::{OnionCaa, SignedOnionCaa};
 
 mod open_enum;
 
@@ -96,12 +124,21 @@ mod order;
 pub use order::{NewOrder, OrderState, OrderStatus};
 
 mod problem;
-pub use problem::{Problem, ProblemType};
+pub use problem::{Problem, ProblemType, RateLimit};
+
+mod renewal_info;
+pub use renewal_info::{CertificateId, CertificateIdError, RenewalInfo, RenewalInfoFailure, RenewalWindow};
 
 pub mod retry_after;
 
+mod revocation;
+pub use revocation::{Revocation, RevocationReason, RevocationReasonError, Revoked};
+
 mod session;
 pub use session::{Server, Session};
+
+mod star;
+pub use star::{AutoRenewal, AutoRenewalFault, AutoRenewalPolicy, StarCertificate};
 
 mod text;
 

@@ -1,15 +1,23 @@
 //! Orders (RFC 8555 §7.1.3, §7.4): a request for a certificate and how far it has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_core::Timestamp;
+use perennial_core::{DomainName, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Identifier, Misbehaved, Problem, Url, json::Object, open_enum::open_enum, text::printable};
+use crate::{
+    AutoRenewal, AutoRenewalFault, CertificateId, Identifier, Meta, Misbehaved, Misuse, Problem, Url,
+    challenge::onion_csr01::{is_onion, service_key},
+    json::Object,
+    open_enum::open_enum,
+    text::printable,
+};
 
 open_enum! {
     /// How far an order has come (RFC 8555 §7.1.6).
     pub enum OrderStatus {
+        /// Its renewals were ended (RFC 8739 §3.1.2).
+        Canceled => "canceled",
         /// It failed for good.
         Invalid => "invalid",
         /// Authorizations are missing.
@@ -44,7 +52,17 @@ pub struct NewOrder {
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
     profile: Option<String>,
-    replaces: Option<String>,
+    replaces: Option<Replaced>,
+    ancestors: BTreeMap<DomainName, DomainName>,
+    auto_renewal: Option<AutoRenewal>,
+}
+
+/// A certificate that a new one takes the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Replaced {
+    certificate_id: CertificateId,
+    /// The URL of a directory.
+    issued_by: String,
 }
 
 impl NewOrder {
@@ -62,6 +80,8 @@ impl NewOrder {
             not_after: None,
             profile: None,
             replaces: None,
+            ancestors: BTreeMap::new(),
+            auto_renewal: None,
         }
     }
 
@@ -80,16 +100,97 @@ impl NewOrder {
         self
     }
 
-    /// The certificate that this one will replace, by its ARI identifier (RFC 9773 §4.1, §5).
-    pub fn replaces(mut self, certificate_id: impl Into<String>) -> Self {
-        self.replaces = Some(certificate_id.into());
+    /// The certificate that this one will replace, by its ARI identifier (RFC 9773 §4.1, §5), and the URL of the
+    /// directory of the CA that issued it.
+    ///
+    /// CAs exempt such a renewal from their rate limits. It is a hint: it goes only to the CA that issued the
+    /// certificate, and only if that offers renewal information, and an order that is refused because of it is
+    /// asked for again without. So it can always be given.
+    pub fn replaces(mut self, certificate_id: &CertificateId, issued_by: impl Into<String>) -> Self {
+        self.replaces =
+            Some(Replaced { certificate_id: certificate_id.clone(), issued_by: issued_by.into() });
         self
+    }
+
+    /// Says that `ancestor`, which is above `name`, can be proven, too, so that the CA may be content with
+    /// that (RFC 9444 §4.3); repeatable. Default: each name is proven itself.
+    ///
+    /// ```
+    /// use perennial_acme::NewOrder;
+    /// use perennial_core::DomainName;
+    ///
+    /// let name: DomainName = "a.b.example.com".parse()?;
+    /// let order = NewOrder::new([&name]).ancestor(&name, "example.com".parse()?);
+    /// assert_eq!(
+    ///     order.to_json(),
+    ///     r#"{"identifiers":[{"ancestorDomain":"example.com","type":"dns","value":"a.b.example.com"}]}"#
+    /// );
+    /// # Ok::<(), perennial_core::DomainNameError>(())
+    /// ```
+    pub fn ancestor(mut self, name: &DomainName, ancestor: DomainName) -> Self {
+        self.ancestors.insert(name.clone(), ancestor);
+        self
+    }
+
+    /// Asks for short-term certificates that the CA renews by itself (STAR, RFC 8739). An order with it has
+    /// no [`validity`](Self::validity). Default: one certificate.
+    pub fn auto_renewal(mut self, renewal: AutoRenewal) -> Self {
+        self.auto_renewal = Some(renewal);
+        self
+    }
+
+    /// That what the order asks for beyond RFC 8555 makes sense, and that the server may have it.
+    pub(crate) fn check_extensions(&self, meta: &Meta) -> Result<(), Misuse> {
+        if !self.ancestors.is_empty() && meta.subdomain_auth_allowed == Some(false) {
+            return Err(Misuse::NotOffered { what: "the authorization of subdomains" });
+        }
+        for (name, ancestor) in &self.ancestors {
+            let above = name != ancestor && name.is_at_or_below(ancestor) && !ancestor.is_wildcard();
+            if !above || !self.identifiers.iter().any(|identifier| identifier.dns() == Some(name)) {
+                let (name, ancestor) = (name.to_string(), ancestor.to_string());
+                return Err(Misuse::NoAncestor { name, ancestor });
+            }
+        }
+        for name in self.identifiers.iter().filter_map(Identifier::dns).filter(|name| is_onion(name)) {
+            service_key(name).map_err(|fault| Misuse::OnionName { name: name.to_string(), fault })?;
+        }
+        if let Some(renewal) = &self.auto_renewal {
+            if self.not_before.or(self.not_after).is_some() {
+                return Err(AutoRenewalFault::FixedValidity.into());
+            }
+            renewal.check(meta.auto_renewal.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn identifier_to_json(&self, identifier: &Identifier) -> Value {
+        let mut object = identifier.to_json();
+        let ancestor = identifier.dns().and_then(|name| self.ancestors.get(name));
+        if let (Some(ancestor), Some(fields)) = (ancestor, object.as_object_mut()) {
+            fields.insert("ancestorDomain".to_owned(), json!(ancestor.as_str()));
+        }
+        object
     }
 
     /// The names.
     #[must_use]
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers
+    }
+
+    /// The identifier of the certificate that it replaces.
+    pub(crate) fn replaced(&self) -> Option<&CertificateId> {
+        self.replaces.as_ref().map(|replaced| &replaced.certificate_id)
+    }
+
+    /// Whether the certificate that it replaces is of the CA with that directory.
+    pub(crate) fn replaces_one_of(&self, directory: &Url) -> bool {
+        self.replaces.as_ref().is_some_and(|replaced| replaced.issued_by == directory.as_str())
+    }
+
+    /// The same, as if it replaced nothing.
+    pub(crate) fn without_replaces(&self) -> Self {
+        Self { replaces: None, ..self.clone() }
     }
 
     pub(crate) fn asked_profile(&self) -> Option<&str> {
@@ -101,18 +202,24 @@ impl NewOrder {
     pub fn to_json(&self) -> String {
         let mut payload = serde_json::Map::new();
         let mut put = |name: &str, value: Value| payload.insert(name.to_owned(), value);
-        put("identifiers", self.identifiers.iter().map(Identifier::to_json).collect());
+        put(
+            "identifiers",
+            self.identifiers.iter().map(|identifier| self.identifier_to_json(identifier)).collect(),
+        );
         if let Some(moment) = self.not_before {
             put("notBefore", json!(moment));
         }
         if let Some(moment) = self.not_after {
             put("notAfter", json!(moment));
         }
+        if let Some(renewal) = &self.auto_renewal {
+            put("auto-renewal", renewal.to_json());
+        }
         if let Some(profile) = &self.profile {
             put("profile", json!(profile));
         }
-        if let Some(certificate) = &self.replaces {
-            put("replaces", json!(certificate));
+        if let Some(replaced) = &self.replaces {
+            put("replaces", json!(replaced.certificate_id.to_string()));
         }
         Value::Object(payload).to_string()
     }
@@ -140,6 +247,11 @@ pub struct OrderState {
     pub profile: Option<String>,
     /// The certificate that it replaces. Some servers show it in the first answer only.
     pub replaces: Option<String>,
+    /// How the server renews the certificate by itself (RFC 8739), which may be less than was asked for.
+    pub auto_renewal: Option<AutoRenewal>,
+    /// Where the certificate of the moment is (RFC 8739): an order with auto-renewal has it instead of
+    /// `certificate`.
+    pub star_certificate: Option<Url>,
     /// When the server wants to be asked again: `Retry-After`, within a second and an hour.
     pub retry_at: Option<Timestamp>,
 }
@@ -148,19 +260,18 @@ impl OrderState {
     /// Reads an order object.
     ///
     /// # Errors
-    /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names or authorizations.
+    /// [`Misbehaved`] when a required field is missing, or there are more than 1000 names, or more than 8
+    /// authorizations for each name.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let order = Object::parse("order", body)?;
         let text = |field| order.text(field).map(|text| printable(text, 300));
-        let urls = order.required_list("authorizations", MAX_NAMES)?.iter();
+        let names = order.required_list("identifiers", MAX_NAMES)?;
+        let most = names.len().max(1) * MAX_AUTHORIZATIONS_A_NAME;
+        let urls = order.required_list("authorizations", most)?.iter();
         Ok(Self {
             status: order.required_text("status")?.into(),
             expires: order.moment("expires"),
-            identifiers: order
-                .required_list("identifiers", MAX_NAMES)?
-                .iter()
-                .filter_map(Identifier::read)
-                .collect(),
+            identifiers: names.iter().filter_map(Identifier::read).collect(),
             authorizations: urls
                 .map(|url| url.as_str().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
                 .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
@@ -170,6 +281,10 @@ impl OrderState {
             error: Problem::inner(order.value("error")),
             profile: text("profile"),
             replaces: text("replaces"),
+            auto_renewal: order
+                .object("order's auto-renewal", "auto-renewal")
+                .and_then(|renewal| AutoRenewal::read(&renewal)),
+            star_certificate: order.url("star-certificate"),
             retry_at: None,
         })
     }
@@ -178,10 +293,19 @@ impl OrderState {
     pub(crate) fn is_for(&self, identifiers: &[Identifier]) -> bool {
         self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
     }
+
+    /// Whether an authorization for `identifier` has a place in the order: it is for one of the names, or for a
+    /// domain that one of them is below (RFC 9444).
+    pub(crate) fn needs(&self, identifier: &Identifier) -> bool {
+        self.identifiers.iter().any(|own| own.is_proven_by(identifier))
+    }
 }
 
 /// Public CAs stop at 100 names, or at 250; a thousand leaves room for private ones.
 const MAX_NAMES: usize = 1000;
+/// RFC 8555 §7.1.3 allows more authorizations than names, and we fetch each: a server must not choose how many
+/// requests an order of one name costs us. CAs have one for each.
+const MAX_AUTHORIZATIONS_A_NAME: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -239,15 +363,88 @@ mod tests {
     }
 
     #[test]
+    fn authorizations_are_no_more_than_the_names_account_for() {
+        let many = |count| vec![r#""https://example.com/a""#; count].join(",");
+        let parse = |count| {
+            let (start, end) = (r#""https://example.com/acme/authz/PAniVnsZcis","#, many(count) + ",");
+            OrderState::parse(SAMPLE.replace(start, &end).as_bytes())
+        };
+        assert_eq!(parse(15).unwrap().authorizations.len(), 16);
+        assert!(matches!(parse(16), Err(Misbehaved::TooMany { count: 17, limit: 16, .. })));
+    }
+
+    #[test]
     fn a_name_asked_for_twice_is_asked_for_once_and_the_order_of_names_does_not_matter() {
         let names = ["www.example.org", "example.org", "WWW.example.org"]
-            .map(|name| perennial_core::DomainName::parse(name).unwrap());
+            .map(|name| DomainName::parse(name).unwrap());
         let request = NewOrder::new(&names);
         assert_eq!(request.identifiers().len(), 2);
         let order = OrderState::parse(SAMPLE.as_bytes()).unwrap();
         let turned: Vec<_> = request.identifiers().iter().rev().cloned().collect();
         assert!(order.is_for(&turned));
         assert!(!order.is_for(turned.get(..1).unwrap()));
+    }
+
+    #[test]
+    fn rfc9444_4_3_an_ancestor_is_above_its_name_and_the_name_is_in_the_order() {
+        let name = |text: &str| text.parse::<DomainName>().unwrap();
+        let check = |of: &str, ancestor: &str, offered| {
+            let order = NewOrder::new([name("a.b.example.org"), name("*.example.org")]);
+            let meta = Meta { subdomain_auth_allowed: offered, ..Meta::default() };
+            order.ancestor(&name(of), name(ancestor)).check_extensions(&meta)
+        };
+        assert_eq!(check("a.b.example.org", "example.org", Some(true)), Ok(()));
+        assert_eq!(check("a.b.example.org", "b.example.org", None), Ok(()));
+        assert_eq!(check("*.example.org", "example.org", None), Ok(()));
+        for (of, ancestor) in [
+            ("a.b.example.org", "a.b.example.org"),
+            ("a.b.example.org", "c.example.org"),
+            ("a.b.example.org", "ample.org"),
+            ("a.b.example.org", "*.example.org"),
+            ("c.b.example.org", "example.org"),
+        ] {
+            let refused = Misuse::NoAncestor { name: of.to_owned(), ancestor: ancestor.to_owned() };
+            assert_eq!(check(of, ancestor, None), Err(refused));
+        }
+        let what = "the authorization of subdomains";
+        assert_eq!(check("a.b.example.org", "example.org", Some(false)), Err(Misuse::NotOffered { what }));
+    }
+
+    #[test]
+    fn rfc9799_2_a_name_that_is_no_onion_service_s_is_not_asked_for() {
+        let check = |text: &str| {
+            NewOrder::new([text.parse::<DomainName>().unwrap()]).check_extensions(&Meta::default())
+        };
+        let address = "bbcweb3hytmzhn5d532owbu6oqadra5z3ar726vq5kgwwn6aucdccrad.onion";
+        assert_eq!(check(&format!("*.{address}")), Ok(()));
+        assert_eq!(check("onion.example.org"), Ok(()));
+        let error = check("facebookcorewwwi.onion").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "facebookcorewwwi.onion is no name of an onion service: its address has 16 characters, one of \
+             version 3 has 56"
+        );
+    }
+
+    #[test]
+    fn an_echo_with_members_that_were_not_asked_for_is_the_same_order() {
+        let text = SAMPLE.replace(
+            r#""value": "example.org" }"#,
+            r#""value": "example.org", "ancestorDomain": "org", "x": {} }"#,
+        );
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        let names = ["www.example.org", "example.org"].map(|name| DomainName::parse(name).unwrap());
+        assert!(order.is_for(NewOrder::new(&names).identifiers()));
+    }
+
+    #[test]
+    fn a_name_that_the_order_does_not_have_needs_no_authorization() {
+        let dns = |name: &str| Identifier::from(DomainName::parse(name).unwrap());
+        let text = SAMPLE.replace("www.example.org", "*.www.example.org");
+        let order = OrderState::parse(text.as_bytes()).unwrap();
+        assert!(order.needs(&dns("www.example.org")) && order.needs(&dns("example.org")));
+        assert!(!order.needs(&dns("mail.example.org")) && !order.needs(&dns("a.www.example.org")));
+        assert!(!order.needs(&"192.0.2.7".parse::<std::net::IpAddr>().unwrap().into()));
     }
 
     proptest! {
@@ -258,7 +455,7 @@ mod tests {
 
         #[test]
         fn no_field_of_another_kind_panics(
-            field in "status|expires|identifiers|authorizations|finalize|certificate|error",
+            field in "status|expires|identifiers|authorizations|finalize|certificate",
             value in r#"null|7|"x"|\[\]|\{\}|\[1\]|\[\{"type":1\}\]|\{"type":\[\]\}"#,
         ) {
             let text = SAMPLE.replacen(&format!("\"{field}\":"), &format!("\"{field}\":{value},\"was\":"), 1);

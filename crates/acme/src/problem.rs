@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use perennial_core::{Retry, Timestamp};
 use serde_json::Value;
 
@@ -14,8 +14,8 @@ use crate::{
 open_enum! {
     /// The type of a problem, without the `urn:ietf:params:acme:error:` in front.
     ///
-    /// Those of RFC 8555 §6.7, of ARI (RFC 9773 §7.4) and of profiles; the registry is open. A type outside
-    /// that name space is kept whole.
+    /// Those of RFC 8555 §6.7, of STAR (RFC 8739 §6.3), of ARI (RFC 9773 §7.4), of onion services (RFC 9799
+    /// §7.2) and of profiles; the registry is open. A type outside that name space is kept whole.
     pub enum ProblemType {
         /// The account does not exist.
         AccountDoesNotExist => "accountDoesNotExist",
@@ -23,6 +23,14 @@ open_enum! {
         AlreadyReplaced => "alreadyReplaced",
         /// The certificate has been revoked already.
         AlreadyRevoked => "alreadyRevoked",
+        /// An order that is not `valid` was to be canceled.
+        AutoRenewalCancellationInvalid => "autoRenewalCancellationInvalid",
+        /// There are no more certificates: the order was canceled.
+        AutoRenewalCanceled => "autoRenewalCanceled",
+        /// There are no more certificates: the order's end has come.
+        AutoRenewalExpired => "autoRenewalExpired",
+        /// A certificate that renews itself is canceled, not revoked.
+        AutoRenewalRevocationNotSupported => "autoRenewalRevocationNotSupported",
         /// The certificate signing request is unacceptable.
         BadCsr => "badCSR",
         /// The nonce is unknown or was used.
@@ -51,6 +59,8 @@ open_enum! {
         InvalidProfile => "invalidProfile",
         /// The request is malformed.
         Malformed => "malformed",
+        /// The CA wants the CAA records of an onion service with the request to finalize.
+        OnionCaaRequired => "onionCAARequired",
         /// An order that is not ready was to be finalized.
         OrderNotReady => "orderNotReady",
         /// Too many requests.
@@ -98,9 +108,21 @@ pub struct Problem {
     pub instance: Option<Url>,
     /// The terms that have to be agreed to (`Link` with relation `terms-of-service`).
     pub terms_of_service: Option<String>,
+    /// The account that the new key of a key change has already: `Location` of a 409 (RFC 8555 §7.3.5).
+    pub location: Option<String>,
     /// The algorithms that the server takes, after `badSignatureAlgorithm` (RFC 8555 §6.2).
     pub algorithms: Vec<String>,
     /// When the request may come again: `Retry-After`, at most a week away.
+    pub retry_at: Option<Timestamp>,
+    /// Where a paused account is let go again, read before `detail` was cut.
+    unpause: Option<Url>,
+}
+
+/// A limit that a request ran into: the request may come again, unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// When it may come again, at most a week away; `None` when the server does not say.
     pub retry_at: Option<Timestamp>,
 }
 
@@ -119,6 +141,11 @@ impl Problem {
         let mut problem = Self::parse(body).unwrap_or_else(|_| Self::blank());
         problem.status = Some(status.as_u16());
         problem.retry_at = retry_after::read(headers, now, retry_after::REFUSAL_BOUNDS);
+        problem.location = headers
+            .get(LOCATION)
+            .filter(|_| status == StatusCode::CONFLICT)
+            .and_then(|value| value.to_str().ok())
+            .map(|text| printable(text, 300));
         problem.terms_of_service =
             link::references(headers, "terms-of-service").next().map(|text| printable(&text, 300));
         problem
@@ -138,8 +165,10 @@ impl Problem {
             subproblems: Vec::new(),
             instance: None,
             terms_of_service: None,
+            location: None,
             algorithms: Vec::new(),
             retry_at: None,
+            unpause: None,
         }
     }
 
@@ -151,17 +180,18 @@ impl Problem {
         } else {
             Vec::new() // RFC 8555 §6.7.1 knows one level; a server could write a hundred.
         };
+        let detail = object.text("detail").or_else(|| object.text("title"));
+        let kind = ProblemType::read(object.text("type").unwrap_or("about:blank"));
         Self {
-            kind: ProblemType::read(object.text("type").unwrap_or("about:blank")),
-            detail: object
-                .text("detail")
-                .or_else(|| object.text("title"))
-                .map(|text| printable(text, MAX_DETAIL)),
+            unpause: detail.filter(|_| kind == ProblemType::RateLimited).and_then(unpause_url),
+            kind,
+            detail: detail.map(|text| printable(text, MAX_DETAIL)),
             status: object.number("status").and_then(|status| u16::try_from(status).ok()),
             identifier: object.value("identifier").and_then(Identifier::read),
             subproblems,
             instance: object.url("instance"),
             terms_of_service: None,
+            location: None,
             algorithms: list("algorithms")
                 .filter_map(Value::as_str)
                 .map(|text| printable(text, 64))
@@ -170,9 +200,42 @@ impl Problem {
         }
     }
 
+    /// The limit that the request ran into, whether the CA counts (`rateLimited`, RFC 8555 §6.6, or status
+    /// 429) or its load balancer has enough (status 503 with a `Retry-After`). A [paused](Self::paused)
+    /// account is no such limit: it does not end by itself.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        let counted = self.kind == ProblemType::RateLimited || self.status == Some(429);
+        let busy = self.status == Some(503) && self.retry_at.is_some();
+        ((counted || busy) && self.unpause.is_none()).then_some(RateLimit { retry_at: self.retry_at })
+    }
+
+    /// The `https` URL of the self-service page where the account's holder lets a paused name go again.
+    ///
+    /// Let's Encrypt pauses a name that fails for weeks. It says so with the type `rateLimited` and the URL
+    /// at the end of `detail`; no time to wait helps. The URL is for a person, and is the server's word: show
+    /// it, do not fetch it.
+    #[must_use]
+    pub const fn paused(&self) -> Option<&Url> {
+        self.unpause.as_ref()
+    }
+
+    /// The `https` URL that a person has to visit before the request can succeed (`userActionRequired`,
+    /// RFC 8555 §7.3.3): the problem's `instance`, else the terms of service. Show it, do not fetch it.
+    #[must_use]
+    pub fn user_action(&self) -> Option<&str> {
+        let instance = self.instance.as_ref().map(Url::as_str);
+        let links = [instance, self.terms_of_service.as_deref()];
+        let mut secure = links.into_iter().flatten().filter(|url| url.starts_with("https://"));
+        secure.next().filter(|_| self.kind == ProblemType::UserActionRequired)
+    }
+
     /// Whether the request that it answers can succeed later, unchanged.
     #[must_use]
     pub fn retry(&self) -> Retry {
+        if self.unpause.is_some() {
+            return Retry::Never;
+        }
         if let Some(at) = self.retry_at {
             return Retry::At(at);
         }
@@ -183,6 +246,17 @@ impl Problem {
             _ => Retry::Never,
         }
     }
+}
+
+/// The URL in the explanation that a paused account gets from Boulder: the last word, of a page named
+/// `unpause`.
+fn unpause_url(detail: &str) -> Option<Url> {
+    let word = detail.split_ascii_whitespace().rev().find(|word| word.starts_with("https://"))?;
+    let path = word.split('?').next()?;
+    if !path.ends_with("/unpause") {
+        return None;
+    }
+    Url::parse(word).ok()
 }
 
 /// As much as fits a terminal's screen; the longest that CAs write lists a hundred names.
@@ -215,6 +289,22 @@ impl fmt::Display for Problem {
         }
         if let Some(at) = self.retry_at {
             write!(f, "; not again before {at}")?;
+        }
+        if self.kind == ProblemType::UserActionRequired {
+            self.name_the_action(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// Who has to act wants to know where (RFC 8555 §7.3.3).
+    fn name_the_action(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(terms) = &self.terms_of_service {
+            write!(f, "; agree to the terms of service at {terms}")?;
+        }
+        if let Some(page) = &self.instance {
+            write!(f, "; visit {page}")?;
         }
         Ok(())
     }
@@ -282,6 +372,69 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_a_limit_whoever_sets_it() {
+        let limited = r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#;
+        let wait = |problem: Problem| problem.rate_limit().map(|limit| limit.retry_at.is_some());
+        assert_eq!(wait(answer(429, limited, Some("60"))), Some(true));
+        assert_eq!(wait(answer(429, limited, None)), Some(false));
+        assert_eq!(wait(answer(429, "<html>", Some("60"))), Some(true));
+        assert_eq!(wait(answer(503, "<html>", Some("60"))), Some(true));
+        assert_eq!(wait(answer(503, "<html>", None)), None);
+        assert_eq!(wait(answer(403, r#"{"type":"urn:ietf:params:acme:error:dns"}"#, Some("60"))), None);
+    }
+
+    /// As Boulder writes it.
+    fn paused(url: &str) -> Problem {
+        let detail = format!(
+            "Your account is temporarily prevented from requesting certificates for a.example.org and \
+             possibly others. Please visit: {url}"
+        );
+        let body = serde_json::json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": detail });
+        answer(429, &body.to_string(), Some("60"))
+    }
+
+    #[test]
+    fn a_paused_account_is_told_where_it_is_let_go_and_not_to_wait() {
+        let jwt = "a".repeat(1500); // longer than what is kept of the detail
+        let url = format!("https://portal.letsencrypt.org/sfe/v1/unpause?jwt={jwt}");
+        let problem = paused(&url);
+        assert_eq!(problem.paused().unwrap().as_str(), url);
+        assert_eq!(problem.rate_limit(), None);
+        assert_eq!(problem.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn a_limit_s_own_page_and_a_link_that_is_not_https_pause_nothing() {
+        for url in [
+            "http://portal.example/sfe/v1/unpause?jwt=x",
+            "https://letsencrypt.org/docs/rate-limits/",
+            "javascript:alert(1)/unpause",
+            "https://u:p@portal.example/unpause",
+        ] {
+            assert_eq!(paused(url).paused(), None, "{url}");
+            assert!(paused(url).rate_limit().is_some());
+        }
+    }
+
+    #[test]
+    fn rfc8555_7_3_3_somebody_has_to_visit_a_page() {
+        let ask = |kind: &str, instance: &str| {
+            let kind = format!("urn:ietf:params:acme:error:{kind}");
+            let body = serde_json::json!({ "type": kind, "instance": instance }).to_string();
+            let mut headers = HeaderMap::new();
+            let terms = r#"<https://example.com/acme/terms/2017-6-02>;rel="terms-of-service""#;
+            headers.insert("link", HeaderValue::from_static(terms));
+            Problem::from_answer(StatusCode::FORBIDDEN, &headers, body.as_bytes(), NOON)
+        };
+        let page = "https://example.com/acme/agreement/?token=W8Ih3PswD-8";
+        assert_eq!(ask("userActionRequired", page).user_action(), Some(page));
+        let terms = Some("https://example.com/acme/terms/2017-6-02");
+        assert_eq!(ask("userActionRequired", "").user_action(), terms);
+        assert_eq!(ask("userActionRequired", "http://example.com/agreement").user_action(), terms);
+        assert_eq!(ask("malformed", page).user_action(), None);
+    }
+
+    #[test]
     fn a_load_balancers_page_is_not_reflected() {
         let problem = answer(502, "<script>alert(1)</script>", None);
         assert_eq!(problem.to_string(), "HTTP 502 Bad Gateway");
@@ -294,6 +447,34 @@ mod tests {
         assert_eq!(problem.kind, ProblemType::Unknown("https://ca.example/quota".into()));
         assert_eq!(problem.detail.as_deref(), Some("[2Jno"));
         assert_eq!(problem.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn rfc8555_7_3_3_an_action_of_the_user_is_named_with_its_links() {
+        let mut headers = HeaderMap::new();
+        let link = r#"<https://example.com/acme/terms/2017-6-02>;rel="terms-of-service""#;
+        headers.insert("link", HeaderValue::from_static(link));
+        let body = br#"{
+  "type": "urn:ietf:params:acme:error:userActionRequired",
+  "detail": "Terms of service have changed",
+  "instance": "https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+}"#;
+        let problem = Problem::from_answer(StatusCode::FORBIDDEN, &headers, body, NOON);
+        assert_eq!(
+            problem.to_string(),
+            "userActionRequired: Terms of service have changed; agree to the terms of service at \
+             https://example.com/acme/terms/2017-6-02; visit \
+             https://example.com/acme/agreement/?token=W8Ih3PswD-8"
+        );
+    }
+
+    #[test]
+    fn only_a_conflict_names_what_is_in_the_way() {
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("https://example.com/acme/acct/7"));
+        let location = |status| Problem::from_answer(status, &headers, b"{}", NOON).location;
+        assert_eq!(location(StatusCode::CONFLICT).as_deref(), Some("https://example.com/acme/acct/7"));
+        assert_eq!(location(StatusCode::FORBIDDEN), None);
     }
 
     #[test]

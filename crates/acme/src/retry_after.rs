@@ -54,7 +54,8 @@ pub fn parse(text: &str, now: Timestamp, bounds: RangeInclusive<Duration>) -> Op
     Some(now + wait.clamp(*bounds.start(), *bounds.end()))
 }
 
-fn from_http_date(text: &str) -> Option<Timestamp> {
+/// The moment of an HTTP-date (RFC 9110 §5.6.7).
+pub(crate) fn from_http_date(text: &str) -> Option<Timestamp> {
     let moment = httpdate::parse_http_date(text).ok()?;
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_unix(i64::try_from(since.as_secs()).ok()?))

@@ -6,6 +6,9 @@
 /// The text without control and direction characters, white space folded to single spaces, at most `limit`
 /// characters long; a cut is marked with `…`.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
+    if text.len() <= limit && is_plain(text) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len().min(limit));
     for (count, character) in folded(text).enumerate() {
         if count == limit {
@@ -19,6 +22,16 @@ pub(crate) fn printable(text: &str, limit: usize) -> String {
         shown.pop();
     }
     shown
+}
+
+/// Whether it can stay as it is; nearly all that servers write can.
+fn is_plain(text: &str) -> bool {
+    let mut after_space = true;
+    let plain = text.bytes().all(|byte| {
+        let space = byte == b' ';
+        !(std::mem::replace(&mut after_space, space) && space) && (space || byte.is_ascii_graphic())
+    });
+    plain && (text.is_empty() || !after_space)
 }
 
 fn folded(text: &str) -> impl Iterator<Item = char> {
@@ -62,6 +75,12 @@ mod tests {
             let shown = printable(&text, limit);
             prop_assert!(shown.chars().count() <= limit);
             prop_assert!(!shown.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn what_is_plain_is_what_comes_through_unchanged(text in "[ab ]{0,8}|[ -~]{0,12}|.{0,8}") {
+            let folded: String = folded(&text).collect();
+            prop_assert!(!is_plain(&text) || folded == text && !text.ends_with(' '));
         }
     }
 }

@@ -4,9 +4,10 @@
 //! (RFC 8555 §6.4). So each is read into a [`Url`] once, and checked against a [`UrlPolicy`] before anything
 //! is sent to it.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use http::Uri;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::text::printable;
 
@@ -40,11 +41,18 @@ impl Url {
         }
         let uri: Uri = text.parse().map_err(|_| UrlFault::Malformed)?;
         let authority = uri.authority().ok_or(UrlFault::Malformed)?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if !matches!(scheme, "http" | "https") || authority.host().is_empty() {
             return Err(UrlFault::Malformed);
         }
         if authority.as_str().contains('@') {
             return Err(UrlFault::Credentials);
+        }
+        // Nearly all come as they would be written again: the scheme in lower case, and a path.
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let site = scheme.len() + "://".len() + authority.as_str().len();
+        if text.starts_with(scheme) && path.starts_with('/') && site + path.len() == text.len() {
+            return Ok(Self(text.into()));
         }
         Ok(Self(uri.to_string().into()))
     }
@@ -66,9 +74,26 @@ impl Url {
         if !reference.starts_with('/') || reference.starts_with("//") {
             return Self::parse(reference);
         }
-        let (scheme, rest) = self.0.split_once("://").ok_or(UrlFault::Malformed)?;
-        let authority = rest.split('/').next().unwrap_or(rest);
-        Self::parse(&format!("{scheme}://{authority}{reference}"))
+        Self::parse(&format!("{}{reference}", self.site()))
+    }
+
+    /// The part before the path, as the server wrote it.
+    fn site(&self) -> &str {
+        let authority = self.0.find("://").map_or(0, |colon| colon + "://".len());
+        let path = self.0.get(authority..).and_then(|rest| rest.find('/'));
+        path.and_then(|path| self.0.get(..authority + path)).unwrap_or(&self.0)
+    }
+
+    /// A resource below this one, by the segment of its path: with one slash between, whether this URL ends in
+    /// one or not, and before a query if there is one. The segment has to be fit for a path.
+    pub(crate) fn below(&self, segment: &str) -> Result<Self, UrlFault> {
+        let (path, query) =
+            self.0.split_once('?').map_or((&*self.0, None), |(path, query)| (path, Some(query)));
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match query {
+            Some(query) => Self::parse(&format!("{path}/{segment}?{query}")),
+            None => Self::parse(&format!("{path}/{segment}")),
+        }
     }
 
     /// Scheme, host and port: what RFC 6454 §4 calls the origin.
@@ -106,6 +131,19 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text)
+    }
+}
+
+impl Serialize for Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|fault| D::Error::custom(format!("{:?}: {fault}", shown(&text))))
     }
 }
 
@@ -149,7 +187,9 @@ impl UrlPolicy {
         if !self.insecure && !url.as_str().starts_with("https://") {
             return Err(UrlFault::Insecure);
         }
-        if !self.any_origin && url.origin() != home.origin() {
+        // What is written alike is alike; reading both costs more than all the rest of a request's checks.
+        let same_site = || url.site() == home.site() || url.origin() == home.origin();
+        if !self.any_origin && !same_site() {
             return Err(UrlFault::OtherOrigin { home: home.to_string() });
         }
         Ok(())
@@ -212,6 +252,18 @@ mod tests {
     }
 
     #[test]
+    fn a_url_has_one_form_however_it_was_written() {
+        for (text, form) in [
+            ("HTTPS://ca.example/x", "https://ca.example/x"),
+            ("https://ca.example", "https://ca.example/"),
+            ("https://ca.example?x=1", "https://ca.example/?x=1"),
+            ("https://ca.example/x?y=/z", "https://ca.example/x?y=/z"),
+        ] {
+            assert_eq!(url(text).as_str(), form);
+        }
+    }
+
+    #[test]
     fn the_default_port_is_the_same_origin_and_another_port_is_not() {
         let home = url("https://ca.example/dir");
         let policy = UrlPolicy::strict();
@@ -238,6 +290,17 @@ mod tests {
         assert!(here.join("order/7").is_err());
     }
 
+    #[test]
+    fn a_resource_below_another_has_one_slash_before_its_name() {
+        let below = |text| url(text).below("aYhb.AIdl").unwrap().to_string();
+        assert_eq!(below("https://ca.example/renewal-info"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/renewal-info/"), "https://ca.example/renewal-info/aYhb.AIdl");
+        assert_eq!(below("https://ca.example"), "https://ca.example/aYhb.AIdl");
+        assert_eq!(below("https://ca.example/ari?tenant=1"), "https://ca.example/ari/aYhb.AIdl?tenant=1");
+        let long = "a".repeat(MAX_URL);
+        assert_eq!(url("https://ca.example/").below(&long), Err(UrlFault::TooLong { length: 2067 }));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics_and_what_parses_is_stable(
@@ -246,6 +309,7 @@ mod tests {
         ) {
             if let Ok(url) = Url::parse(&text) {
                 prop_assert_eq!(Url::parse(url.as_str()), Ok(url.clone()));
+                prop_assert_eq!(url.as_str(), text.parse::<Uri>().unwrap().to_string());
                 prop_assert!(url.to_uri().is_ok());
                 if let Ok(joined) = url.join(&reference) {
                     prop_assert!(!reference.starts_with('/') || joined.origin() == url.origin());

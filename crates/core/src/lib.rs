@@ -10,6 +10,7 @@
 //! | [`Clock`] | who knows the time and can wait; a test holds it still |
 //! | [`Retry`] | what an error says about trying again |
 //! | [`SecretString`], [`SecretBytes`] | values that never print and are wiped when dropped |
+//! | `PrivateKey` | a certificate's key and the requests that it signs (feature `keys`) |
 //! | [`HttpClient`] | one request out, one response back; [`Request`](::http::Request) and [`Response`](::http::Response) over [`Bytes`](bytes::Bytes) |
 
 mod clock;
@@ -24,6 +25,11 @@ pub mod http;
 #[cfg(feature = "reqwest")]
 pub use self::http::ReqwestClient;
 pub use self::http::{HttpClient, HttpError};
+
+#[cfg(feature = "keys")]
+mod key;
+#[cfg(feature = "keys")]
+pub use key::{KeyAlgorithm, KeyError, PrivateKey};
 
 mod retry;
 pub use retry::Retry;

@@ -66,7 +66,7 @@ impl SigningRequest {
         names: Vec<DomainName>,
         key: &crate::PrivateKey,
     ) -> Result<Self, crate::KeyError> {
-        let csr_der = key.signing_request(&names)?;
+        let csr_der = key.signing_request(&names, &[])?;
         Ok(Self { certificate, names, csr_der, public_key_der: key.public_key_der(), profile: None })
     }
 

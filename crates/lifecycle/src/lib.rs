@@ -48,8 +48,7 @@ pub use journal::{Journal, Progress};
 mod keeper;
 pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome};
 
-mod key;
-pub use key::{KeyAlgorithm, KeyError, PrivateKey};
+pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
 pub mod ladder;
 

@@ -16,7 +16,7 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("check", check::everything),
         ("tests", || tests(Judges::Required)),
         ("example", example),
-        ("benches", || bench::smoke(&["jws", "nat64"])),
+        ("benches", || bench::smoke(&["acme", "nat64"])),
         // As a process of its own: the tests may just have put a new build of this program in its place.
         ("judge issue", || {
             shell::run(shell::cargo(["run", "--quiet", "--package", "xtask", "--", "judge", "issue"]))

@@ -41,8 +41,10 @@ mod patience;
 
 mod verb;
 pub use verb::{
-    Created, Download, Settled, answer_challenge, authorization, certificate, deactivate_authorization,
-    directory, finalize, new_account, new_order, order, wait_for_order,
+    Created, Download, KeyChange, Settled, account, answer_challenge, answer_challenge_with, authorization,
+    cancel_order, certificate, deactivate_account, deactivate_authorization, directory, finalize,
+    finalize_onion, new_account, new_authorization, new_order, order, orders, renewal_info,
+    revoke_certificate, revoke_certificate_by_key, star_certificate, update_account, wait_for_order,
 };
 
 use std::fmt;
@@ -52,7 +54,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use perennial_core::{HttpError, Timestamp};
 
 use crate::{
-    Directory, Error, Misbehaved, Misuse, OrderStatus, Problem, ProblemType, Session, Url,
+    Directory, Error, Misbehaved, Misuse, OrderStatus, Problem, ProblemType, Server, Session, Url,
     error::{Deadline, Refusal},
     nonce::Nonce,
 };
@@ -93,14 +95,20 @@ struct Spec<T> {
     limit: usize,
     /// Until when to look again, for the one verb that waits.
     patience: Option<Timestamp>,
+    /// What to ask for instead after a refusal, once.
+    fallback: Option<Fallback>,
     read: Read<T>,
 }
 
 type Read<T> = Box<dyn Fn(&Answer<'_>) -> Result<Reading<T>, Error> + Send + Sync>;
 
 enum Target {
+    /// A resource below one that a server may lack.
+    Below(fn(&Directory) -> Option<&Url>, String),
     Directory,
     Endpoint(fn(&Directory) -> &Url),
+    /// One that a server may lack.
+    Optional(fn(&Directory) -> Option<&Url>),
     Url(Url),
 }
 
@@ -114,11 +122,14 @@ enum Credential {
 
 enum Payload {
     Fixed(String),
-    /// Depends on what the server offers, or is refused because of it.
+    /// Depends on the key, or on what the server offers, or is refused because of it.
     For(MakePayload),
 }
 
-type MakePayload = Box<dyn Fn(&Directory) -> Result<String, Error> + Send + Sync>;
+type MakePayload = Box<dyn Fn(&Session, &Directory) -> Result<String, Error> + Send + Sync>;
+
+/// The payload of a second try, when the refusal may be due to a part of the first that can be spared.
+type Fallback = Box<dyn Fn(&Problem) -> Option<Payload> + Send + Sync>;
 
 /// An answer with the expected status, for a verb to read.
 struct Answer<'a> {
@@ -151,6 +162,36 @@ impl<T> Call<T> {
         Self { spec, awaiting: Awaiting::Answer, reserved: None, refusals: 0, looks: 0, url: None }
     }
 
+    /// The same request, whose answer means something else.
+    ///
+    /// For those who keep calls of several verbs in one list, as the walk of an order does.
+    pub fn map<U>(self, meaning: impl Fn(T) -> U + Send + Sync + 'static) -> Call<U>
+    where
+        T: 'static,
+    {
+        let Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read } =
+            self.spec;
+        let read: Read<U> = Box::new(move |answer| {
+            Ok(match read(answer)? {
+                Reading::Done(value) => Reading::Done(meaning(value)),
+                Reading::NotYet { status, retry_at } => Reading::NotYet { status, retry_at },
+            })
+        });
+        let spec =
+            Spec { verb, target, credential, payload, accept, expected, limit, patience, fallback, read };
+        let Self { awaiting, reserved, refusals, looks, url, .. } = self;
+        Call { spec, awaiting, reserved, refusals, looks, url }
+    }
+
+    /// Sets a nonce of the pool aside for this call; whether it has all that it needs now.
+    pub(crate) fn reserve(&mut self, server: &Server, now: Timestamp) -> bool {
+        if self.spec.credential == Credential::None {
+            return true;
+        }
+        self.reserved = self.reserved.take().or_else(|| server.nonces.take(now));
+        self.reserved.is_some()
+    }
+
     /// RFC 8555's word for what is asked for, such as `newOrder`.
     #[must_use]
     pub const fn verb(&self) -> &'static str {
@@ -164,25 +205,49 @@ impl<T> Call<T> {
     /// does not offer what is asked for; [`Error::Misbehaved`] when the server sent us to a URL that is not
     /// trusted.
     pub fn request(&mut self, session: &Session, now: Timestamp) -> Result<Outgoing, Error> {
+        let request = self.prepare(session, now);
+        if request.is_err()
+            && let Some(nonce) = self.reserved.take()
+        {
+            // What is not sent spends no nonce.
+            session.server().nonces.put(nonce, now);
+        }
+        request
+    }
+
+    fn prepare(&mut self, session: &Session, now: Timestamp) -> Result<Outgoing, Error> {
         let server = session.server();
         let Some(directory) =
             server.directory(now).filter(|_| !matches!(self.spec.target, Target::Directory))
         else {
             self.awaiting = match self.spec.target {
                 Target::Directory => Awaiting::Answer,
-                Target::Endpoint(_) | Target::Url(_) => Awaiting::Directory,
+                Target::Below(..) | Target::Endpoint(_) | Target::Optional(_) | Target::Url(_) => {
+                    Awaiting::Directory
+                }
             };
             return self.plain(session, Method::GET, server.directory_url().clone());
         };
         let url = match &self.spec.target {
             Target::Directory => server.directory_url().clone(),
             Target::Endpoint(endpoint) => endpoint(&directory).clone(),
+            Target::Below(endpoint, segment) => {
+                let url = endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?;
+                url.below(segment).map_err(|fault| Misbehaved::url(url.as_str(), fault))?
+            }
+            Target::Optional(endpoint) => {
+                endpoint(&directory).ok_or(Misuse::NotOffered { what: self.spec.verb })?.clone()
+            }
             Target::Url(url) => url.clone(),
         };
         server.check(&url)?;
+        if self.spec.credential == Credential::None {
+            self.awaiting = Awaiting::Answer;
+            return self.plain(session, Method::GET, url);
+        }
         let payload = match &self.spec.payload {
             Payload::Fixed(text) => text.clone(),
-            Payload::For(make) => make(&directory)?,
+            Payload::For(make) => make(session, &directory)?,
         };
         let kid = match self.spec.credential {
             Credential::Kid => Some(session.account().ok_or(Misuse::NoAccount { verb: self.spec.verb })?),
@@ -274,7 +339,8 @@ impl<T> Call<T> {
         nonce: Option<Nonce>,
         problem: Problem,
     ) -> Result<Progress<T>, Error> {
-        if problem.kind == ProblemType::BadNonce && self.awaiting == Awaiting::Answer {
+        let signed = self.awaiting == Awaiting::Answer && self.spec.credential != Credential::None;
+        if problem.kind == ProblemType::BadNonce && signed {
             self.refusals += 1;
             session.server().nonces.clear();
             self.reserved = nonce;
@@ -285,6 +351,12 @@ impl<T> Call<T> {
         }
         if let Some(nonce) = nonce {
             session.server().nonces.put(nonce, now);
+        }
+        if self.awaiting == Awaiting::Answer
+            && let Some(payload) = self.spec.fallback.take().and_then(|fallback| fallback(&problem))
+        {
+            self.spec.payload = payload;
+            return Ok(Progress::Again(self));
         }
         let verb = match self.awaiting {
             Awaiting::Directory => "directory",
@@ -334,9 +406,11 @@ impl<T> Call<T> {
     }
 }
 
-/// How many nonces in a row may be refused. Each new one is the newest there is, so several refusals mean a
-/// server that shares no state behind its load balancer, or one that was told to be difficult.
-const MAX_REFUSALS: u32 = 10;
+/// How many nonces in a row may be refused. Each new one is the newest there is, and each try takes a round
+/// trip, so the server sets the pace. A server that refuses nine of ten, as Pebble can be told to, lets a request
+/// through within a hundred tries but once in forty thousand; one that refuses more shares no state behind its
+/// load balancer, and never will.
+const MAX_REFUSALS: u32 = 100;
 
 impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,11 @@
 //! Challenges (RFC 8555 §7.1.5, §8): the ways to prove control of a name.
 
 pub mod dns01;
+pub mod dns_account01;
+pub mod dns_persist01;
+pub mod http01;
+pub mod onion_csr01;
+pub mod tls_alpn01;
 
 use std::fmt;
 
@@ -11,10 +16,18 @@ use crate::{Misbehaved, Problem, Thumbprint, Url, json::Object, open_enum::open_
 open_enum! {
     /// The type of a challenge. The registry is open (RFC 8555 §9.7.8).
     pub enum ChallengeKind {
+        /// A statement of a device's maker about a key (draft-ietf-acme-device-attest).
+        DeviceAttest01 => "device-attest-01",
         /// A TXT record below `_acme-challenge` (RFC 8555 §8.4).
         Dns01 => "dns-01",
+        /// A TXT record below a label of the account's own (draft-ietf-acme-dns-account-label).
+        DnsAccount01 => "dns-account-01",
+        /// A TXT record that stays (draft-ietf-acme-dns-persist).
+        DnsPersist01 => "dns-persist-01",
         /// A file on port 80 (RFC 8555 §8.3).
         Http01 => "http-01",
+        /// A signing request by the key of an onion service (RFC 9799 §3.2).
+        OnionCsr01 => "onion-csr-01",
         /// A self-signed certificate on port 443 (RFC 8737).
         TlsAlpn01 => "tls-alpn-01",
     }
@@ -80,6 +93,10 @@ impl ChallengeState {
     /// allows.
     pub fn token(&self) -> Result<&Token, TokenFault> {
         self.token.as_ref().map_err(|fault| *fault)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&serde_json::Value> {
+        self.fields.value(name)
     }
 
     /// Any field as JSON text, also one that this library does not know.

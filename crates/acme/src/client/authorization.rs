@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{Account, Challenge};
-use crate::{AuthorizationState, AuthorizationStatus, ChallengeKind, Error, Identifier, Url, call};
+use crate::{
+    AuthorizationState, AuthorizationStatus, ChallengeKind, Error, Identifier, NewAuthorization, Url, call,
+};
 
 /// What a server wanted proven for one name when it was last asked. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +33,10 @@ impl Authorization {
     #[must_use]
     pub fn url(&self) -> &str {
         self.0.url.as_str()
+    }
+
+    pub(super) fn location(&self) -> &Url {
+        &self.0.url
     }
 
     /// The name; of a wildcard, the part after the `*.`.
@@ -91,5 +97,30 @@ impl Authorization {
     pub async fn deactivate(&self) -> Result<Self, Error> {
         let state = self.0.account.run(call::deactivate_authorization(self.0.url.clone())).await?;
         Ok(Self::new(self.0.account.clone(), self.0.url.clone(), state))
+    }
+}
+
+impl Account {
+    /// Authorizes a name ahead of any order, or finds the authorization that there is (RFC 8555 §7.4.1).
+    /// Prove it like one of an order; an order for the name is then born `ready`. Few CAs offer it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotOffered`](crate::Misuse::NotOffered) when the CA does not, or authorizes no subdomains
+    /// where they are asked for, and [`Misuse::WildcardAuthorization`](crate::Misuse::WildcardAuthorization)
+    /// for a wildcard: nothing is sent then. [`Error::Server`] when it is refused.
+    pub async fn new_authorization(&self, request: &NewAuthorization) -> Result<Authorization, Error> {
+        let created = self.run(call::new_authorization(request)).await?;
+        Ok(Authorization::new(self.clone(), created.url, created.state))
+    }
+
+    /// Takes an authorization up again by its URL: looks at it once.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] when the URL is not this server's, [`Error::Server`] when it does not know the
+    /// authorization any more.
+    pub async fn authorization(&self, url: &str) -> Result<Authorization, Error> {
+        let url = self.client().server.readmit(url)?;
+        let state = self.run(call::authorization(url.clone())).await?;
+        Ok(Authorization::new(self.clone(), url, state))
     }
 }

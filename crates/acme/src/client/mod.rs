@@ -10,18 +10,45 @@ pub use account::Account;
 mod authorization;
 pub use authorization::Authorization;
 
+mod batch;
+
+mod caa;
+
+mod certificate;
+
 mod challenge;
 pub use challenge::Challenge;
 
+mod dns_persist01;
+
+mod flight;
+pub use flight::Flight;
+use flight::Flights;
+
+mod key_change;
+
+mod onion;
+
 mod order;
 pub use order::Order;
+
+mod renewal_info;
+
+mod revocation;
+
+mod star;
+
+#[cfg(feature = "rcgen")]
+mod tls_alpn01;
+
+mod walk;
 
 use std::{fmt, sync::Arc};
 
 use perennial_core::{Clock, HttpClient};
 
 use crate::{
-    Directory, Error, Misuse, NewAccount, Server, Session, Signer, UrlPolicy,
+    CaaCheck, Directory, Error, Misuse, NewAccount, ProblemType, Server, Session, Signer, UrlPolicy,
     call::{self, Call, Outgoing, Progress},
 };
 
@@ -38,6 +65,9 @@ pub struct Client {
     server: Arc<Server>,
     http: Arc<dyn HttpClient>,
     clock: Arc<dyn Clock>,
+    flights: Arc<Flights>,
+    parallel: usize,
+    caa: Option<Arc<dyn CaaCheck>>,
 }
 
 impl Client {
@@ -47,10 +77,21 @@ impl Client {
             directory_url: directory_url.into(),
             http: None,
             clock: None,
+            caa: None,
             policy: UrlPolicy::strict(),
             user_agent: concat!("perennial-acme/", env!("CARGO_PKG_VERSION")).to_owned(),
             accept_language: "en".to_owned(),
+            parallel: 1,
         }
+    }
+
+    pub(crate) const fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// How many calls of a batch are under way in any case.
+    const fn parallel(&self) -> usize {
+        self.parallel
     }
 
     /// The directory: fetched once a day, otherwise from memory.
@@ -68,11 +109,32 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Server`] when the CA does not want us, for instance `userActionRequired` for terms that were
-    /// not agreed to, or `accountDoesNotExist` after [`NewAccount::only_existing`].
+    /// not agreed to, or `accountDoesNotExist` after [`NewAccount::only_existing`];
+    /// [`Misuse::ExternalAccountRequired`] when the CA wants a binding and the request has none.
     pub async fn register(&self, request: NewAccount, signer: Arc<dyn Signer>) -> Result<Account, Error> {
         let session = Session::with_key(self.server.clone(), signer)?;
         let created = self.run(&session, call::new_account(&request)).await?;
-        Ok(Account::new(self.clone(), session.with_account(created.url), Some(created.state)))
+        Ok(Account::new(self.clone(), session, created.url, Some(created.state)))
+    }
+
+    /// Finds the account that a key has at this CA (RFC 8555 §7.3.1), and makes none.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownKey`] when there is none; [`Error::Server`] when the account was deactivated.
+    pub async fn find_account(&self, signer: Arc<dyn Signer>) -> Result<Account, Error> {
+        let unknown = || Misuse::UnknownKey {
+            directory: self.server.directory_url().to_string(),
+            thumbprint: signer.jwk().thumbprint().to_string(),
+        };
+        Ok(self.look_for_account(signer.clone()).await?.ok_or_else(unknown)?)
+    }
+
+    async fn look_for_account(&self, signer: Arc<dyn Signer>) -> Result<Option<Account>, Error> {
+        match self.register(NewAccount::new().only_existing(), signer).await {
+            Ok(account) => Ok(Some(account)),
+            Err(error) if error.is(&ProblemType::AccountDoesNotExist) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes up an account that was made earlier. No request is sent: whether the server still knows it shows
@@ -82,8 +144,8 @@ impl Client {
     /// [`Error::Misuse`] when the URL is not this server's, or the signer's algorithm and key do not match.
     pub fn account(&self, url: &str, signer: Arc<dyn Signer>) -> Result<Account, Error> {
         let url = self.server.readmit(url)?;
-        let session = Session::with_key(self.server.clone(), signer)?.with_account(url);
-        Ok(Account::new(self.clone(), session, None))
+        let session = Session::with_key(self.server.clone(), signer)?;
+        Ok(Account::new(self.clone(), session, url, None))
     }
 
     /// Drives a call to its end, for verbs of one's own choice.
@@ -137,9 +199,11 @@ pub struct ClientBuilder {
     directory_url: String,
     http: Option<Arc<dyn HttpClient>>,
     clock: Option<Arc<dyn Clock>>,
+    caa: Option<Arc<dyn CaaCheck>>,
     policy: UrlPolicy,
     user_agent: String,
     accept_language: String,
+    parallel: usize,
 }
 
 impl ClientBuilder {
@@ -154,6 +218,13 @@ impl ClientBuilder {
     /// clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Who looks at CAA records before an order is sent: an order for a name that they forbid to this CA is
+    /// not sent then. Default: nobody; the CA looks itself, and its refusal costs an order.
+    pub fn caa_check(mut self, check: Arc<dyn CaaCheck>) -> Self {
+        self.caa = Some(check);
         self
     }
 
@@ -183,6 +254,15 @@ impl ClientBuilder {
         self
     }
 
+    /// How many requests of a batch, such as for the authorizations of an order, are under way at once even if a
+    /// nonce has to be fetched for each. Default: 1, which costs the fewest requests; nonces that are there are used
+    /// in any case. With 10, an order of ten names takes two round trips for its authorizations instead of ten, and
+    /// up to nine requests for nonces, which CAs limit more strictly than others.
+    pub const fn parallel(mut self, requests: usize) -> Self {
+        self.parallel = requests;
+        self
+    }
+
     /// Makes the client. Sends nothing.
     ///
     /// # Errors
@@ -200,7 +280,14 @@ impl ClientBuilder {
             Some(clock) => clock,
             None => defaults::clock()?,
         };
-        Ok(Client { server: Arc::new(server), http, clock })
+        Ok(Client {
+            server: Arc::new(server),
+            http,
+            clock,
+            flights: Arc::default(),
+            parallel: self.parallel,
+            caa: self.caa,
+        })
     }
 }
 

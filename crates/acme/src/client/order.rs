@@ -6,10 +6,10 @@ use perennial_core::Timestamp;
 
 use super::{Account, Authorization};
 use crate::{
-    AuthorizationStatus, CertificateChain, Error, Misbehaved, Misuse, OrderState, OrderStatus, ProblemType,
-    Url,
-    call::{self, Download, Settled},
-    error::{AuthorizationFailure, Deadline, OrderInvalid},
+    AuthorizationState, AuthorizationStatus, Error, Misbehaved, Misuse, OrderState, OrderStatus, Url,
+    call::{self, Settled},
+    error::{Deadline, OrderInvalid},
+    flow::{Finalization, Next},
 };
 
 /// An order at a server.
@@ -48,7 +48,7 @@ impl Order {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, state: OrderState) -> OrderState {
+    pub(super) fn remember(&self, state: OrderState) -> OrderState {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
         state
     }
@@ -63,19 +63,36 @@ impl Order {
         Ok(self.remember(state))
     }
 
-    /// Fetches all authorizations, one request each, one after the other: each uses the nonce that the one
-    /// before brought. An order that is `ready` does not need it.
+    /// Fetches all authorizations, one request each, at once as far as there are nonces for them (see
+    /// [`Account::send`]). An order that is `ready` does not need it.
     ///
     /// # Errors
-    /// The first request's that fails.
+    /// The first request's that failed; [`Misbehaved::AuthorizationName`] when one is for a name that the order
+    /// does not have: a server must not make us prove anything else.
     pub async fn authorizations(&self) -> Result<Vec<Authorization>, Error> {
-        let urls = self.state().authorizations;
-        let mut authorizations = Vec::with_capacity(urls.len());
-        for url in urls {
-            let state = self.0.account.run(call::authorization(url.clone())).await?;
-            authorizations.push(Authorization::new(self.0.account.clone(), url, state));
-        }
-        Ok(authorizations)
+        let order = self.state();
+        let calls = order.authorizations.iter().cloned().map(call::authorization).collect();
+        let states = self.0.account.send(calls).await;
+        let handle = |(url, state): (&Url, Result<AuthorizationState, Error>)| {
+            let state = state?;
+            if !order.needs(&state.identifier) {
+                return Err(Misbehaved::authorization_name(url, &state).into());
+            }
+            Ok(Authorization::new(self.0.account.clone(), url.clone(), state))
+        };
+        order.authorizations.iter().zip(states).map(handle).collect()
+    }
+
+    /// Gives up the authorizations that are still pending (RFC 8555 §7.5.2), and with them the order: CAs limit how
+    /// many an account may have. For orders that will not be finalized; what a CA cannot give up stays.
+    ///
+    /// # Errors
+    /// The first request's that failed, after all were sent.
+    pub async fn give_up(&self) -> Result<(), Error> {
+        let pending = self.authorizations().await?.into_iter();
+        let pending = pending.filter(|it| *it.status() == AuthorizationStatus::Pending);
+        let calls = pending.map(|it| call::deactivate_authorization(it.location().clone())).collect();
+        self.0.account.send(calls).await.into_iter().try_for_each(|outcome| outcome.map(drop))
     }
 
     /// Waits until the order is ready to be finalized, at the server's pace. Looks at once, unless the server
@@ -101,37 +118,28 @@ impl Order {
         if matches!(state.status, OrderStatus::Pending) {
             state = self.refresh().await?;
         }
-        let mut attempts = 0;
+        match state.status {
+            OrderStatus::Processing | OrderStatus::Valid => return Ok(state),
+            OrderStatus::Canceled | OrderStatus::Invalid => return Err(self.explain(state).await),
+            OrderStatus::Pending => return Err(self.not_ready("finalize", state.status)),
+            OrderStatus::Ready | OrderStatus::Unknown(_) => {}
+        }
+        let mut finalization = Finalization::default();
         loop {
-            match state.status {
-                OrderStatus::Processing | OrderStatus::Valid => return Ok(state),
-                OrderStatus::Invalid => return Err(self.explain(state).await),
-                OrderStatus::Pending => return Err(self.not_ready("finalize", state.status)),
-                OrderStatus::Ready | OrderStatus::Unknown(_) => {}
-            }
-            attempts += 1;
-            let call = call::finalize(state.finalize.clone(), csr_der);
-            let error = match self.0.account.run(call).await {
-                Ok(answer) => {
-                    state = self.remember(answer);
-                    if state.status == OrderStatus::Invalid {
-                        return Err(self.explain(state).await);
-                    }
-                    return Ok(state);
-                }
-                Err(error) => error,
+            let next = if finalization.is_in_doubt() {
+                finalization.handle_look(self.refresh().await)
+            } else {
+                let call = call::finalize(self.state().finalize, csr_der);
+                finalization.handle_answer(self.0.account.run(call).await)
             };
-            if attempts == MAX_FINALIZATIONS || !may_have_arrived(&error) {
-                return Err(error);
+            if let Next::Settled(state) = next? {
+                let state = self.remember(*state);
+                return if state.status == OrderStatus::Invalid {
+                    Err(self.explain(state).await)
+                } else {
+                    Ok(state)
+                };
             }
-            // The order itself knows best what has become of it.
-            let Ok(current) = self.refresh().await else {
-                return Err(error);
-            };
-            if current.status == OrderStatus::Pending {
-                return Err(error);
-            }
-            state = current;
         }
     }
 
@@ -162,90 +170,24 @@ impl Order {
             state = self.0.account.run(call).await?;
             self.remember(state.clone());
         }
-        if state.status == OrderStatus::Invalid {
+        if matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid) {
             return Err(self.explain(state).await);
         }
         Ok(state)
     }
 
-    /// Fetches the server's default chain. [`verify`](CertificateChain::verify) it before it replaces
-    /// anything.
-    ///
-    /// # Errors
-    /// [`Error::Misuse`] while the order is not valid; [`Error::Certificate`] when what comes is no chain.
-    pub async fn certificate(&self) -> Result<CertificateChain, Error> {
-        Ok(self.download().await?.chain)
-    }
-
-    /// Fetches the first chain with an issuer of that common name, such as `ISRG Root X1`; the server's
-    /// default chain when there is none. Alternates are fetched only until one fits.
-    ///
-    /// # Errors
-    /// As [`certificate`](Self::certificate); [`Misbehaved::AlternateLeaf`] when an alternate is for another
-    /// certificate.
-    pub async fn certificate_by_issuer(&self, common_name: &str) -> Result<CertificateChain, Error> {
-        let default = self.download().await?;
-        if default.chain.has_issuer(common_name) {
-            return Ok(default.chain);
-        }
-        for url in default.alternates {
-            let alternate = self.0.account.run(call::certificate(url.clone())).await?.chain;
-            if alternate.leaf() != default.chain.leaf() {
-                return Err(Misbehaved::AlternateLeaf { url: url.to_string() }.into());
-            }
-            if alternate.has_issuer(common_name) {
-                return Ok(alternate);
-            }
-        }
-        Ok(default.chain)
-    }
-
-    async fn download(&self) -> Result<Download, Error> {
-        let state = self.state();
-        if state.status != OrderStatus::Valid {
-            return Err(self.not_ready("the certificate", state.status));
-        }
-        let missing = Misbehaved::Field { resource: "order", field: "certificate", expected: "a URL" };
-        self.0.account.run(call::certificate(state.certificate.ok_or(missing)?)).await
-    }
-
-    fn not_ready(&self, verb: &'static str, status: OrderStatus) -> Error {
+    pub(super) fn not_ready(&self, verb: &'static str, status: OrderStatus) -> Error {
         Misuse::NotReady { url: self.url().to_owned(), status, verb }.into()
     }
 
     /// Why the order is invalid. If it does not say so itself, its authorizations do; a request each is worth
     /// it now.
     async fn explain(&self, state: OrderState) -> Error {
-        let mut failures = Vec::new();
-        if state.error.is_none() {
-            for authorization in self.authorizations().await.unwrap_or_default() {
-                let status = authorization.status().clone();
-                if matches!(status, AuthorizationStatus::Valid | AuthorizationStatus::Pending) {
-                    continue;
-                }
-                let problem = authorization.challenges().iter().find_map(|challenge| challenge.error());
-                let (identifier, problem) = (authorization.identifier().clone(), problem.cloned());
-                failures.push(AuthorizationFailure { identifier, status, problem });
-            }
-        }
-        let url = self.url().to_owned();
-        Error::OrderInvalid(Box::new(OrderInvalid { url, problem: state.error, failures }))
+        let authorizations = match state.error {
+            None => self.authorizations().await.unwrap_or_default(),
+            Some(_) => Vec::new(),
+        };
+        let states = authorizations.iter().map(Authorization::state);
+        OrderInvalid::explained(self.url().to_owned(), state.error, states).into()
     }
 }
-
-/// Whether the server may have taken the request although we hear that it failed, or was not ready a moment
-/// ago: then the order is asked, not the error.
-fn may_have_arrived(error: &Error) -> bool {
-    match error {
-        Error::Network(error) => error.retry().is_worthwhile(),
-        Error::Misbehaved(_) => true,
-        Error::Server(refusal) => {
-            error.is(&ProblemType::OrderNotReady)
-                || refusal.problem.status.is_some_and(|status| status >= 500)
-        }
-        _ => false,
-    }
-}
-
-/// Once more after a lost request is fair; a server that loses it twice has another trouble.
-const MAX_FINALIZATIONS: u32 = 2;

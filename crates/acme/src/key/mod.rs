@@ -3,6 +3,10 @@
 mod account_key;
 pub use account_key::{AccountKey, KeyError};
 
+mod pair;
+
+mod pkcs8;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -19,6 +23,46 @@ use crate::{Jwk, Misuse, jwk::Curve};
 ///   other: one key, one algorithm. They are asked for each request and SHOULD be cheap.
 /// - The message MUST NOT be kept. It may be called from any number of tasks at once; dropping the future
 ///   abandons the signature.
+/// - It SHOULD NOT keep the executor's thread busy for longer than a fraction of a millisecond: a slow
+///   signature belongs on a thread that may block, as [`AccountKey`] does with P-384 and RSA.
+///
+/// A key in an HSM or a cloud's key service is a signer that asks for the signature over PKCS#11 or HTTP, and
+/// turns it from DER with [`signature_from_der`]. A signer may also wrap another, to count, to log or to
+/// limit what is signed:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use perennial_acme::{AccountKey, Algorithm, Jwk, Signer, SignerError};
+///
+/// struct Counting<S> {
+///     inner: S,
+///     signatures: AtomicU64,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl<S: Signer> Signer for Counting<S> {
+///     fn algorithm(&self) -> Algorithm {
+///         self.inner.algorithm()
+///     }
+///
+///     fn jwk(&self) -> &Jwk {
+///         self.inner.jwk()
+///     }
+///
+///     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+///         self.signatures.fetch_add(1, Ordering::Relaxed);
+///         self.inner.sign(message).await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let signer = Counting { inner: AccountKey::generate()?, signatures: AtomicU64::new(0) };
+/// assert_eq!(signer.sign(b"message").await?.len(), 64);
+/// assert_eq!(signer.signatures.load(Ordering::Relaxed), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Signer: Send + Sync {
     /// The algorithm of every signature.

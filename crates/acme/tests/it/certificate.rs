@@ -1,12 +1,15 @@
 //! Is it the certificate that was ordered?
 
-use perennial_acme::{CertificateChain, CertificateFault, Expected};
+use std::net::IpAddr;
+
+use perennial_acme::{CertificateChain, CertificateFault, Expected, Identifier};
 use perennial_core::{DomainName, Timestamp};
 use proptest::prelude::*;
+use rcgen::ExtendedKeyUsagePurpose;
 
 use crate::{
     pki::{Authority, Key, leaf_params},
-    script::{NOON, names},
+    script::{NOON, identifiers, names},
 };
 
 struct Pki {
@@ -33,7 +36,7 @@ impl Pki {
 
     fn verify_at(&self, pem: &str, now: Timestamp) -> Result<(), CertificateFault> {
         let chain = CertificateChain::parse(pem.as_bytes())?;
-        chain.verify(&Expected { public_key: &self.key.spki(), names: &self.names, now })
+        chain.verify(&Expected { public_key: &self.key.spki(), identifiers: &identifiers(&self.names), now })
     }
 }
 
@@ -58,6 +61,7 @@ fn facts_and_text_are_those_of_the_leaf() {
     assert_eq!(chain.intermediates().len(), 1);
     assert!(!chain.to_pem().contains("subject"));
     assert_eq!(CertificateChain::parse(chain.to_pem().as_bytes()), Ok(chain.clone()));
+    assert_eq!(CertificateChain::from_der(chain.to_der()), Ok(chain.clone()));
     assert_eq!(CertificateChain::parse(chain.leaf_pem().as_bytes()).unwrap().leaf(), chain.leaf());
     assert!(chain.has_issuer("Root X") && chain.has_issuer("Intermediate 1") && !chain.has_issuer("Root Y"));
 }
@@ -79,15 +83,35 @@ fn missing_and_surplus_names_are_named() {
 }
 
 #[test]
-fn an_address_among_the_names_is_surplus() {
+fn rfc8738_addresses_are_compared_as_addresses_and_other_kinds_are_surplus() {
     let pki = Pki::new();
+    let addresses: [IpAddr; 2] = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
     let mut params = leaf_params(&pki.names);
-    params.subject_alt_names.push(rcgen::SanType::IpAddress("192.0.2.1".parse().unwrap()));
-    let fault = pki.verify(&pki.intermediate.sign(&pki.key, params)).unwrap_err();
-    assert!(
-        matches!(fault, CertificateFault::OtherNames { ref surplus, .. } if surplus.len() == 1),
-        "{fault}"
-    );
+    params.subject_alt_names.extend(addresses.map(rcgen::SanType::IpAddress));
+    let chain = |params: rcgen::CertificateParams| {
+        CertificateChain::parse(pki.intermediate.sign(&pki.key, params).as_bytes()).unwrap()
+    };
+    let (public_key, now) = (pki.key.spki(), NOON);
+    let verify = |chain: &CertificateChain, identifiers: &[Identifier]| {
+        chain.verify(&Expected { public_key: &public_key, identifiers, now })
+    };
+    let mut asked = identifiers(&pki.names);
+    let with_addresses = chain(params.clone());
+    assert_eq!(with_addresses.addresses().collect::<Vec<_>>(), addresses);
+    assert_eq!(with_addresses.names().count(), 2);
+    let surplus = vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()];
+    let fault = CertificateFault::OtherNames { missing: vec![], surplus };
+    assert_eq!(verify(&with_addresses, &asked), Err(fault));
+    asked.extend(addresses.map(Identifier::from));
+    assert_eq!(verify(&with_addresses, &asked), Ok(()));
+    let missing = vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()];
+    let fault = CertificateFault::OtherNames { missing, surplus: vec![] };
+    assert_eq!(verify(&chain(leaf_params(&pki.names)), &asked), Err(fault));
+
+    params.subject_alt_names.push(rcgen::SanType::URI("https://evil.example".try_into().unwrap()));
+    let fault = verify(&chain(params), &asked).unwrap_err();
+    let CertificateFault::OtherNames { missing, surplus } = fault else { panic!("{fault}") };
+    assert!(missing.is_empty() && surplus.len() == 1 && surplus[0].contains("evil.example"), "{surplus:?}");
 }
 
 #[test]
@@ -107,6 +131,42 @@ fn a_leaf_that_ends_before_it_begins_is_refused() {
     params.not_after = rcgen::date_time_ymd(2026, 10, 1);
     let fault = pki.verify(&pki.intermediate.sign(&pki.key, params)).unwrap_err();
     assert!(matches!(fault, CertificateFault::NeverValid { .. }), "{fault}");
+}
+
+#[test]
+fn an_intermediate_outside_its_validity_is_named() {
+    let mut pki = Pki::new();
+    let mut verify = |from, to| {
+        pki.intermediate = pki.root.intermediate_between("Intermediate 1", from, to);
+        pki.verify(&(pki.leaf() + &pki.intermediate.pem() + &pki.root.pem()))
+    };
+    assert_eq!(verify(2025, 2027), Ok(()));
+    let not_after = "2026-11-01T00:00:00Z".parse().unwrap();
+    assert_eq!(verify(2025, 2026), Err(CertificateFault::IssuerExpired { index: 1, not_after, now: NOON }));
+    let not_before = "2027-11-01T00:00:00Z".parse().unwrap();
+    assert_eq!(
+        verify(2027, 2028),
+        Err(CertificateFault::IssuerNotYetValid { index: 1, not_before, now: NOON })
+    );
+}
+
+#[test]
+fn what_a_leaf_may_be_used_for_is_told_and_no_fault() {
+    let pki = Pki::new();
+    for (usages, allowed) in [
+        (vec![], true),
+        (vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth], true),
+        (vec![ExtendedKeyUsagePurpose::Any], true),
+        (vec![ExtendedKeyUsagePurpose::ClientAuth], false),
+    ] {
+        let mut params = leaf_params(&pki.names);
+        params.extended_key_usages = usages.clone();
+        let pem = pki.intermediate.sign(&pki.key, params);
+        assert_eq!(pki.verify(&pem), Ok(()));
+        let chain = CertificateChain::parse(pem.as_bytes()).unwrap();
+        assert_eq!(chain.allows_server_auth(), allowed, "{usages:?}");
+        assert_eq!(chain.public_key(), pki.key.spki());
+    }
 }
 
 #[test]
@@ -139,9 +199,9 @@ fn each_link_has_to_hold() {
 fn a_signature_that_cannot_be_checked_is_told_from_a_wrong_one() {
     let chain = CertificateChain::parse(include_bytes!("data/p521_root.pem")).unwrap();
     let (_, leaf) = x509_parser::parse_x509_certificate(chain.leaf()).unwrap();
-    let names = names(1);
+    let identifiers = identifiers(&names(1));
     let (public_key, now) = (leaf.public_key().raw, chain.not_before());
-    let fault = chain.verify(&Expected { public_key, names: &names, now }).unwrap_err();
+    let fault = chain.verify(&Expected { public_key, identifiers: &identifiers, now }).unwrap_err();
     let algorithm = "1.2.840.10045.4.3.4".to_owned(); // ecdsa-with-SHA512
     assert_eq!(fault, CertificateFault::UnknownSignature { index: 0, algorithm });
 }
@@ -152,6 +212,20 @@ fn an_issuer_that_is_no_ca_is_refused() {
     let impostor = pki.intermediate.impostor("Neighbour");
     let chain = impostor.leaf(&pki.key, &pki.names) + &impostor.pem() + &pki.intermediate.pem();
     assert_eq!(pki.verify(&chain), Err(CertificateFault::IssuerIsNoCa { index: 1 }));
+    let idle = pki.root.intermediate_that_may_not_sign("Intermediate 2");
+    let chain = idle.leaf(&pki.key, &pki.names) + &idle.pem() + &pki.root.pem();
+    assert_eq!(pki.verify(&chain), Err(CertificateFault::IssuerIsNoCa { index: 1 }));
+}
+
+#[test]
+fn a_chain_that_was_cut_off_is_noticed() {
+    let pki = Pki::new();
+    let chain = pki.leaf() + &pki.intermediate.pem();
+    let end = chain.rfind("-----END").unwrap();
+    for cut in [end, end + 12, chain.len() - 400] {
+        let fault = CertificateChain::parse(&chain.as_bytes()[..cut]).unwrap_err();
+        assert_eq!(fault, CertificateFault::NotPem { reason: "a block has no end".to_owned() });
+    }
 }
 
 #[test]
@@ -172,6 +246,18 @@ fn what_is_no_chain_is_told_what_it_is() {
     assert!(matches!(parse("-----BEGIN CERTIFICATE-----\nMAA="), CertificateFault::NotPem { .. }));
     let empty = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
     assert!(matches!(parse(empty), CertificateFault::Unreadable { index: 0, .. }));
+}
+
+#[test]
+fn a_chain_that_was_cut_off_is_not_a_shorter_one() {
+    let pki = Pki::new();
+    let whole = pki.leaf() + &pki.intermediate.pem();
+    assert_eq!(pki.verify(&whole), Ok(()));
+    let last = whole.trim_end().rfind('\n').unwrap();
+    for cut in [last, last - 100, whole.len() - 5] {
+        let error = pki.verify(whole.get(..cut).unwrap()).unwrap_err();
+        assert!(matches!(error, CertificateFault::NotPem { .. }), "{cut}: {error}");
+    }
 }
 
 #[test]
@@ -200,7 +286,9 @@ proptest! {
         let position = position % der.len();
         der[position] ^= 1 << bit;
         if let Ok(chain) = CertificateChain::from_der(vec![der.into()]) {
-            let _ = chain.verify(&Expected { public_key: &pki.key.spki(), names: &pki.names, now: NOON });
+            let (public_key, identifiers) = (pki.key.spki(), identifiers(&pki.names));
+            let expected = Expected { public_key: &public_key, identifiers: &identifiers, now: NOON };
+            let _ = chain.verify(&expected);
         }
     }
 }

@@ -37,14 +37,14 @@ async fn a_refused_nonce_is_replaced_by_the_one_that_came_with_the_refusal() {
 async fn a_server_that_refuses_every_nonce_is_given_up() {
     let stage = Stage::new();
     let account = stage.account().await;
-    for _ in 0..10 {
+    for _ in 0..100 {
         stage.on("POST /order/1", problem(400, "badNonce"));
     }
     let error = account.order(&format!("{HOME}/order/1")).await.unwrap_err();
     let url = format!("{HOME}/order/1");
-    assert_eq!(error, Error::Misbehaved(Misbehaved::Nonces { url, attempts: 10 }));
+    assert_eq!(error, Error::Misbehaved(Misbehaved::Nonces { url, attempts: 100 }));
     assert_eq!(error.retry(), Retry::Backoff);
-    assert_eq!(stage.script.requests(), 3 + 10);
+    assert_eq!(stage.script.requests(), 3 + 100);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use perennial_testkit::{
 
 use crate::{
     pki::Key,
+    script::identifiers,
     world::{register, soon},
 };
 
@@ -38,7 +39,7 @@ async fn obtain(pebble: &Pebble, world: &World, rounds: usize) {
         order.wait_valid(soon()).await.unwrap();
         let chain = order.certificate().await.unwrap();
         let (public_key, now) = (key.spki(), SystemClock::new().now());
-        chain.verify(&Expected { public_key: &public_key, names: &names, now }).unwrap();
+        chain.verify(&Expected { public_key: &public_key, identifiers: &identifiers(&names), now }).unwrap();
     }
 }
 

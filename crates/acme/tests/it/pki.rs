@@ -32,6 +32,7 @@ pub(crate) struct Authority {
 fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
+    params.use_authority_key_identifier_extension = true;
     if is_ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
@@ -40,7 +41,12 @@ fn ca_params(name: &str, is_ca: bool) -> CertificateParams {
 
 impl Authority {
     pub(crate) fn root(name: &str) -> Self {
-        let (key, params) = (KeyPair::generate().unwrap(), ca_params(name, true));
+        Self::root_with(name, KeyPair::generate().unwrap())
+    }
+
+    /// A root with a key of that kind.
+    pub(crate) fn root_with(name: &str, key: KeyPair) -> Self {
+        let params = ca_params(name, true);
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }
@@ -49,9 +55,24 @@ impl Authority {
         self.certified(ca_params(name, true), KeyPair::generate().unwrap())
     }
 
+    /// An intermediate from one first of November to the other.
+    pub(crate) fn intermediate_between(&self, name: &str, from: i32, to: i32) -> Self {
+        let mut params = ca_params(name, true);
+        params.not_before = date_time_ymd(from, 11, 1);
+        params.not_after = date_time_ymd(to, 11, 1);
+        self.certified(params, KeyPair::generate().unwrap())
+    }
+
     /// A certificate that issues although it may not.
     pub(crate) fn impostor(&self, name: &str) -> Self {
         self.certified(ca_params(name, false), KeyPair::generate().unwrap())
+    }
+
+    /// A CA whose key may sign anything but certificates.
+    pub(crate) fn intermediate_that_may_not_sign(&self, name: &str) -> Self {
+        let mut params = ca_params(name, true);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        self.certified(params, KeyPair::generate().unwrap())
     }
 
     /// The name and key of another authority, certified by this one.
@@ -73,7 +94,8 @@ impl Authority {
         self.sign(key, leaf_params(names))
     }
 
-    pub(crate) fn sign(&self, key: &Key, params: CertificateParams) -> String {
+    pub(crate) fn sign(&self, key: &Key, mut params: CertificateParams) -> String {
+        params.use_authority_key_identifier_extension = true;
         params.signed_by(&key.0, &self.issuer).unwrap().pem()
     }
 }

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use perennial_acme::{Account, AccountKey, Client, NewAccount, NewOrder, Order};
+use perennial_acme::{Account, AccountKey, Client, Identifier, NewAccount, NewOrder, Order};
 use perennial_core::{Clock, DomainName, HttpClient, HttpError, Timestamp};
 use serde_json::{Value, json};
 
@@ -114,9 +114,14 @@ impl Script {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(body[name].as_str().unwrap()).unwrap();
         let protected: Value = serde_json::from_slice(&part("protected")).unwrap();
         assert_eq!(protected["url"], request.uri().to_string());
-        assert_eq!(protected["alg"], "ES256");
         assert_ne!(protected.get("kid").is_some(), protected.get("jwk").is_some());
-        assert_eq!(part("signature").len(), 64);
+        let size = match protected["alg"].as_str() {
+            Some("ES256" | "EdDSA") => 64,
+            Some("ES384") => 96,
+            Some("RS256") => 256, // A key of 2048 bits: that of RFC 7515.
+            other => panic!("no account key signs with {other:?}"),
+        };
+        assert_eq!(part("signature").len(), size);
         let nonce = protected["nonce"].as_str().unwrap();
         assert!(self.nonces.lock().unwrap().1.remove(nonce), "nonce {nonce} is unknown or used");
         (protected, String::from_utf8(part("payload")).unwrap())
@@ -231,6 +236,10 @@ pub(crate) fn directory() -> Value {
         "newOrder": format!("{HOME}/new-order"),
         "meta": { "profiles": { "classic": "as always", "short": "six days" } },
     })
+}
+
+pub(crate) fn identifiers(names: &[DomainName]) -> Vec<Identifier> {
+    names.iter().map(Identifier::from).collect()
 }
 
 /// `example.org`, `a1.example.org`, …

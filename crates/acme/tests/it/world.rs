@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use perennial_acme::{
-    Account, AccountKey, Authorization, CertificateChain, CertificateFault, Client, Error, Expected,
-    NewAccount, NewOrder, Order, OrderStatus,
+    Account, AccountKey, Authorization, CertificateChain, CertificateFault, ChainSelector, Client, Error,
+    Expected, NewAccount, NewOrder, Order, OrderStatus,
 };
 use perennial_core::{Clock as _, DomainName, ReqwestClient, Retry, SystemClock, Timestamp};
 use perennial_testkit::{
@@ -13,7 +13,7 @@ use perennial_testkit::{
     dns::Data,
 };
 
-use crate::pki::Key;
+use crate::{pki::Key, script::identifiers};
 
 struct Scene {
     world: World,
@@ -64,7 +64,7 @@ impl Scene {
 
     fn verify(&self, chain: &CertificateChain) -> Result<(), CertificateFault> {
         let (public_key, now) = (self.key.spki(), SystemClock::new().now());
-        chain.verify(&Expected { public_key: &public_key, names: &self.names, now })
+        chain.verify(&Expected { public_key: &public_key, identifiers: &identifiers(&self.names), now })
     }
 
     fn asked(&self, verb: Verb) -> usize {
@@ -77,6 +77,19 @@ pub(crate) async fn register(directory_url: &str, https_root_pem: &str) -> Accou
     let client = Client::builder(directory_url).http(Arc::new(http)).build().unwrap();
     let key = Arc::new(AccountKey::generate().unwrap());
     client.register(NewAccount::new().agree_to_terms(), key).await.unwrap()
+}
+
+/// An account, and an order of its for that name that is ready.
+pub(crate) async fn ready_order(world: &World, name: &str) -> (Account, Order) {
+    let account = register(world.ca().directory_url(), world.ca().https_root_pem()).await;
+    let name: DomainName = name.parse().unwrap();
+    let order = account.new_order(&NewOrder::new([name])).await.unwrap();
+    let challenge = order.authorizations().await.unwrap().remove(0).dns01().unwrap();
+    let (at, value) = (challenge.dns01_record_name().unwrap(), challenge.dns01_value().unwrap());
+    world.zone().add(at.as_str(), Data::txt(value)).unwrap();
+    challenge.answer().await.unwrap();
+    order.wait_ready(soon()).await.unwrap();
+    (account, order)
 }
 
 /// Far enough for a machine that is busy with other tests.
@@ -179,7 +192,7 @@ async fn the_alternate_chain_is_found_by_its_root() {
     order.finalize(&scene.key.csr(&scene.names)).await.unwrap();
     order.wait_valid(soon()).await.unwrap();
     for root in ["Testkit Root X1", "Testkit Root X2"] {
-        let chain = order.certificate_by_issuer(root).await.unwrap();
+        let chain = order.certificate_with(&ChainSelector::issuer(root)).await.unwrap();
         assert!(chain.has_issuer(root), "{root}");
         assert_eq!(scene.verify(&chain), Ok(()));
     }

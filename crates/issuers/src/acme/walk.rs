@@ -3,24 +3,19 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, AuthorizationStatus, CertificateChain, CertificateFault, Challenge,
-    ChallengeStatus, Error as AcmeError, Expected, Identifier, NewOrder, Order, OrderStatus, ProblemType,
+    Account, Authorization, CertificateChain, CertificateFault, ChainSelector, Challenge, Error as AcmeError,
+    Expected, Identifier, NewOrder, ProblemType, Url,
+    call::{Call, Download},
+    flow::{Errand, Event, Offer, Plan, Reply, State, Step, Walk},
 };
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     AcmeIssuer,
     deadline::{Deadline, within},
 };
 use crate::{Error, Proof, Task};
-
-/// How far a walk came: what the journal keeps.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Walked {
-    /// The order under way. Its URL is the only way back to it.
-    order_url: String,
-}
 
 pub(super) async fn issue(
     issuer: &AcmeIssuer,
@@ -29,116 +24,179 @@ pub(super) async fn issue(
     deadline: Deadline,
 ) -> Result<IssuedChain, Error> {
     let account = issuer.account.account(&issuer.client, journal).await?;
-    journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
-    let order = match order(&account, request, journal).await {
+    let walker = Walker { issuer, request, journal, deadline };
+    match walker.walk(&account).await {
         Err(error) if is_account_gone(&error) => {
             let account = issuer.account.replacement(&account, &issuer.client, journal).await?;
-            journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
-            order(&account, request, journal).await?
+            walker.walk(&account).await
         }
-        order => order?,
-    };
-    if order.state().status == OrderStatus::Pending {
-        validate(issuer, &order, journal, deadline).await?;
-        journal.tell(Stage::Validated).await;
+        walked => walked,
     }
-    // Also when a crash left the order ahead of the clean-up. What cannot be removed stays on record and was
-    // told; it does not fail the issuance.
-    let _ = issuer.clean_up(journal).await;
-    finish(issuer, &order, request, journal, deadline).await
 }
 
 fn is_account_gone(error: &Error) -> bool {
     matches!(error, Error::Acme(error) if error.problem().is_some_and(|problem| problem.kind == ProblemType::AccountDoesNotExist))
 }
 
-/// The order under way if it can still succeed, else a new one; its URL is on record before anything else
-/// happens.
-async fn order(account: &Account, request: &SigningRequest, journal: &Journal) -> Result<Order, Error> {
-    if let Some(walked) = journal.progress().await.and_then(|progress| progress.decode::<Walked>())
-        && let Some(order) = take_up(account, request, &walked.order_url).await?
-    {
-        journal.tell(Stage::OrderCreated { url: walked.order_url }).await;
-        return Ok(order);
-    }
-    let wanted = NewOrder::new(request.names.iter().map(Identifier::from));
-    let wanted = match &request.profile {
-        Some(profile) => wanted.profile(profile.as_str()),
-        None => wanted,
-    };
-    let order = account.new_order(&wanted).await?;
-    let order_url = order.url().to_string();
-    journal.record(encode(&Walked { order_url: order_url.clone() })?).await?;
-    journal.tell(Stage::OrderCreated { url: order_url }).await;
-    Ok(order)
-}
-
-/// The order on record, unless the CA has given it up, forgotten it, or it is for other names.
-async fn take_up(account: &Account, request: &SigningRequest, url: &str) -> Result<Option<Order>, Error> {
-    let order = match account.order(url).await {
-        Ok(order) => order,
-        // 404 and 403 both mean that this account has no such order any more.
-        Err(AcmeError::Server(refusal)) if matches!(refusal.problem.status, Some(403 | 404 | 410)) => {
-            return Ok(None);
-        }
-        // The URL is another CA's: the issuer's directory was changed under the attempt.
-        Err(AcmeError::Misuse(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let state = order.state();
-    let asked: BTreeSet<Identifier> = request.names.iter().map(Identifier::from).collect();
-    let same = state.identifiers.iter().cloned().collect::<BTreeSet<_>>() == asked;
-    Ok((same && state.status != OrderStatus::Invalid).then_some(order))
-}
-
-/// Proves every name that the CA wants proven: writes down what will be presented, presents all, waits for
-/// all, answers all.
-async fn validate(
-    issuer: &AcmeIssuer,
-    order: &Order,
-    journal: &Journal,
+/// Who drives a [`Walk`]: the requests go to the CA, the states to the journal, the proofs to the solvers.
+#[derive(Clone, Copy)]
+struct Walker<'a> {
+    issuer: &'a AcmeIssuer,
+    request: &'a SigningRequest,
+    journal: &'a Journal,
     deadline: Deadline,
-) -> Result<(), Error> {
-    let authorizations = order.authorizations().await?;
-    let chosen = authorizations
-        .iter()
-        .filter(|authorization| *authorization.status() == AuthorizationStatus::Pending)
-        .map(|authorization| choose(issuer, authorization))
-        .collect::<Result<Vec<_>, _>>()?;
-    let proofs: Vec<Proof> = chosen.iter().map(|chosen| chosen.proof.clone()).collect();
-    journal.owe(&debts(&proofs)?).await?;
-    show(issuer, &proofs, journal, deadline).await?;
-    for chosen in &chosen {
-        // A crash after the answer: the CA is looking already, and must not be told twice.
-        if *chosen.challenge.status() == ChallengeStatus::Pending {
-            chosen.challenge.answer().await?;
-        }
-        journal.tell(Stage::ChallengeAnswered { name: chosen.proof.name.clone() }).await;
-    }
-    order.wait_ready(deadline.moment).await?;
-    Ok(())
 }
 
-/// Presents all proofs, then waits until the CA will see all.
-async fn show(
-    issuer: &AcmeIssuer,
-    proofs: &[Proof],
-    journal: &Journal,
-    deadline: Deadline,
-) -> Result<(), Error> {
-    for (solver, own) in issuer.by_solver(proofs) {
-        within(deadline.left(), "presenting the proofs", solver.present(&own)).await?;
-        for proof in own {
-            journal.tell(Stage::ChallengePresented { name: proof.name, at: proof.at }).await;
+impl Walker<'_> {
+    async fn walk(self, account: &Account) -> Result<IssuedChain, Error> {
+        self.journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
+        let request = self.new_order();
+        let _flight = account.flight(&request).await;
+        let plan = Plan { request, csr_der: self.request.csr_der.clone(), deadline: self.deadline.moment };
+        let mut walk = match self.journal.progress().await.and_then(|progress| progress.decode::<State>()) {
+            Some(state) => Walk::resume(plan, state),
+            None => Walk::new(plan),
+        };
+        let walked = self.drive(account, &mut walk).await;
+        if let Err(Error::Acme(AcmeError::OrderInvalid(_))) = &walked {
+            // Whether the CA lets go of the other authorizations is not what the failure is about.
+            account.send(walk.leftovers()).await;
+        }
+        walked
+    }
+
+    fn new_order(self) -> NewOrder {
+        let order = NewOrder::new(self.request.names.iter().map(Identifier::from));
+        match &self.request.profile {
+            Some(profile) => order.profile(profile.as_str()),
+            None => order,
         }
     }
-    for (solver, own) in issuer.by_solver(proofs) {
-        solver.wait(&own, deadline.left()).await?;
-        for at in places(&own) {
-            journal.tell(Stage::Propagated { at }).await;
+
+    async fn drive(self, account: &Account, walk: &mut Walk) -> Result<IssuedChain, Error> {
+        let mut proofs = Vec::new();
+        let mut told = None;
+        loop {
+            let event = match walk.poll() {
+                Step::Send(calls) => {
+                    self.send(account, walk, calls, &proofs).await?;
+                    continue;
+                }
+                Step::Do(Errand::Record(state)) => {
+                    self.record(&state, &proofs, &mut told).await?;
+                    Event::Recorded
+                }
+                Step::Do(Errand::Choose(offers)) => {
+                    let (challenges, chosen) = self.choose(account, &offers)?;
+                    proofs = chosen;
+                    Event::Chosen(challenges)
+                }
+                Step::Do(Errand::Present(_)) => {
+                    self.present(&proofs).await?;
+                    Event::Presented
+                }
+                Step::Do(Errand::Wait(_)) => {
+                    self.wait(&proofs).await?;
+                    Event::Visible
+                }
+                Step::Do(Errand::CleanUp(_)) => {
+                    self.journal.tell(Stage::Validated).await;
+                    // What cannot be removed stays on record and was told; it does not fail the issuance.
+                    let _ = self.issuer.clean_up(self.journal).await;
+                    Event::CleanedUp
+                }
+                Step::Do(Errand::Take(download)) => return self.take(account, *download).await,
+            };
+            walk.handle(event)?;
         }
     }
-    Ok(())
+
+    /// Sends requests, and tells of those that others wait for.
+    async fn send(
+        self,
+        account: &Account,
+        walk: &mut Walk,
+        calls: Vec<Call<Reply>>,
+        proofs: &[Proof],
+    ) -> Result<(), Error> {
+        let verb = calls.first().map(Call::verb);
+        account.perform(walk, calls).await?;
+        match verb {
+            Some("challenge") => {
+                for proof in proofs {
+                    self.journal.tell(Stage::ChallengeAnswered { name: proof.name.clone() }).await;
+                }
+            }
+            Some("finalize") => self.journal.tell(Stage::Finalized).await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes down how far the walk has come; what will be presented, before that it will be.
+    async fn record(self, state: &State, proofs: &[Proof], told: &mut Option<Url>) -> Result<(), Error> {
+        if let State::Presenting { .. } = state {
+            self.journal.owe(&debts(proofs)?).await?;
+        }
+        self.journal.record(encode(state)?).await?;
+        if state.order() != told.as_ref() {
+            *told = state.order().cloned();
+            if let Some(url) = told {
+                self.journal.tell(Stage::OrderCreated { url: url.to_string() }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// One challenge for each authorization: its URL, and the proof that will be presented for it.
+    fn choose(self, account: &Account, offers: &[Offer]) -> Result<(Vec<Url>, Vec<Proof>), Error> {
+        let chosen = offers.iter().map(|offer| {
+            let chosen = choose(self.issuer, &account.offered(offer))?;
+            Ok((chosen.challenge.state().url.clone(), chosen.proof))
+        });
+        chosen.collect()
+    }
+
+    async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
+        for (solver, own) in self.issuer.by_solver(proofs) {
+            within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
+            for proof in own {
+                self.journal.tell(Stage::ChallengePresented { name: proof.name, at: proof.at }).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(self, proofs: &[Proof]) -> Result<(), Error> {
+        for (solver, own) in self.issuer.by_solver(proofs) {
+            solver.wait(&own, self.deadline.left()).await?;
+            for at in places(&own) {
+                self.journal.tell(Stage::Propagated { at }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chain that is wanted of those that the CA offers, once it is verified.
+    async fn take(self, account: &Account, download: Download) -> Result<IssuedChain, Error> {
+        let chain = self.verified(account, download).await;
+        if chain.as_ref().is_err_and(is_final) {
+            // The order will never give another certificate: the next call makes a new one.
+            self.journal.start_over().await?;
+        }
+        let chain = chain?;
+        self.journal.tell(Stage::Downloaded).await;
+        Ok(IssuedChain::from_pem(chain.to_pem())?)
+    }
+
+    async fn verified(self, account: &Account, download: Download) -> Result<CertificateChain, Error> {
+        let wished = self.issuer.preferred_chain.as_deref().map(ChainSelector::issuer);
+        let chain = account.choose_chain(download, &wished.unwrap_or_default()).await;
+        let identifiers: Vec<Identifier> = self.request.names.iter().map(Identifier::from).collect();
+        let (public_key, now) = (&self.request.public_key_der, self.issuer.clock.now());
+        chain.verify(&Expected { public_key, identifiers: &identifiers, now })?;
+        Ok(chain)
+    }
 }
 
 /// A challenge that will be answered, and its proof.
@@ -168,48 +226,13 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
     Err(Error::NoSolver { name: name.clone(), offered: offered.join(", "), have: have.join(", ") })
 }
 
-/// From a validated order to a verified chain.
-async fn finish(
-    issuer: &AcmeIssuer,
-    order: &Order,
-    request: &SigningRequest,
-    journal: &Journal,
-    deadline: Deadline,
-) -> Result<IssuedChain, Error> {
-    if order.state().status == OrderStatus::Ready {
-        order.finalize(&request.csr_der).await?;
-        journal.tell(Stage::Finalized).await;
-    }
-    order.wait_valid(deadline.moment).await?;
-    let chain = download(issuer, order, request).await;
-    if chain.as_ref().is_err_and(is_final) {
-        // The order will never give another certificate: the next call makes a new one.
-        journal.start_over().await?;
-    }
-    let chain = chain?;
-    journal.tell(Stage::Downloaded).await;
-    Ok(IssuedChain::from_pem(chain.to_pem())?)
-}
-
-async fn download(
-    issuer: &AcmeIssuer,
-    order: &Order,
-    request: &SigningRequest,
-) -> Result<CertificateChain, Error> {
-    let chain = match &issuer.preferred_chain {
-        Some(common_name) => order.certificate_by_issuer(common_name).await?,
-        None => order.certificate().await?,
-    };
-    let expected =
-        Expected { public_key: &request.public_key_der, names: &request.names, now: issuer.clock.now() };
-    chain.verify(&expected)?;
-    Ok(chain)
-}
-
 /// Whether the order's certificate is of no use now or later: wrong, or ended while nobody was there to fetch
 /// it. One that begins in the future waits for our clock to be put right.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Acme(AcmeError::Certificate(fault)) if !matches!(fault, CertificateFault::NotYetValid { .. }))
+    let Error::Acme(AcmeError::Certificate(fault)) = error else {
+        return false;
+    };
+    !matches!(fault, CertificateFault::IssuerNotYetValid { .. } | CertificateFault::NotYetValid { .. })
 }
 
 /// Proofs as the journal keeps them.

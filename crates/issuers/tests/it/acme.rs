@@ -235,8 +235,8 @@ async fn an_order_that_cannot_succeed_any_more_is_left_and_a_new_one_made() {
     assert_eq!(world.ca().orders().len(), 3);
     // Forgotten by the CA.
     let known = journal.progress().await.unwrap().decode::<serde_json::Value>().unwrap();
-    let url = known["order_url"].as_str().unwrap();
-    let forgotten = serde_json::json!({ "order_url": format!("{url}0000") });
+    let url = known["order"].as_str().unwrap();
+    let forgotten = serde_json::json!({ "state": "ordered", "order": format!("{url}0000") });
     journal.record(Progress::encode(&forgotten).unwrap()).await.unwrap();
     issuer(&world).issue(&for_apex, &journal).await.unwrap();
     assert_eq!(world.ca().orders().len(), 4);

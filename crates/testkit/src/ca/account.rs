@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Verb,
+    Verb, external_account,
     jwk::Jwk,
     jws::{Jws, Signer},
     office::{Call, Office, add_header, json as json_response, typed},
@@ -37,6 +37,7 @@ struct NewAccount {
     terms_of_service_agreed: bool,
     #[serde(default)]
     only_return_existing: bool,
+    external_account_binding: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +73,8 @@ impl Office {
             return Err(Problem::new("userActionRequired", StatusCode::FORBIDDEN, detail));
         }
         check_contacts(&wanted.contact)?;
+        let (binding, url) = (wanted.external_account_binding.as_ref(), self.url(call.route));
+        external_account::check(&self.settings.external_accounts, binding, &call.key, &url)?;
         let id = self.number();
         let account =
             Account { key: call.key.clone(), status: AccountStatus::Valid, contact: wanted.contact };
@@ -105,9 +108,18 @@ impl Office {
     pub(super) fn orders_of(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let id = self.own_account(call)?;
         call.must_be_post_as_get()?;
+        let (page, most) = (call.route.part, self.settings.orders_per_page.max(1));
         let orders = self.orders.iter().filter(|(_, order)| order.account == id);
         let urls: Vec<String> = orders.map(|(order, _)| self.url(Route::of(Verb::Order, *order))).collect();
-        Ok(json_response(StatusCode::OK, &json!({ "orders": urls })))
+        let from = page.saturating_mul(most).min(urls.len());
+        let to = from.saturating_add(most).min(urls.len());
+        let mut response =
+            json_response(StatusCode::OK, &json!({ "orders": urls.get(from..to).unwrap_or_default() }));
+        if to < urls.len() {
+            let next = self.url(Route::part(Verb::Orders, id, page + 1));
+            add_header(&mut response, header::LINK, &format!("<{next}>;rel=\"next\""));
+        }
+        Ok(response)
     }
 
     /// RFC 8555 §7.3.5: the old key signs what the new key has signed.

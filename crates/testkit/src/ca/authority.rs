@@ -10,16 +10,16 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use perennial_core::{Clock, SystemClock};
+use perennial_core::{Clock, SystemClock, Timestamp};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{
-    Issued, PlacedOrder, Quirk, Request, Verb,
+    Issued, Misbehaviour, PlacedOrder, Quirk, Request, Verb,
     hierarchy::Hierarchy,
-    https::{Answer, Listener},
+    https::{Answer, Delivery, Listener},
     office::{Office, Profile, Settings},
     request_log::RequestLog,
-    validation::dns01,
+    validation::validate,
     verb::Route,
 };
 use crate::{Error, sync::lock};
@@ -42,6 +42,13 @@ pub struct CertificateAuthorityBuilder {
     validity: Duration,
     profiles: BTreeMap<String, Profile>,
     reuse_authorizations: bool,
+    external_accounts: BTreeMap<String, Vec<u8>>,
+    http: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+    addresses: bool,
+    pre_authorization: bool,
+    orders_per_page: usize,
+    renewal_info: bool,
 }
 
 struct Shared {
@@ -87,6 +94,52 @@ impl CertificateAuthorityBuilder {
         self
     }
 
+    /// Requires accounts to be bound to a customer (RFC 8555 §7.3.4), and knows this one by the identifier and
+    /// the MAC key; repeatable. By default nobody has to be known.
+    pub fn external_account(mut self, identifier: &str, mac_key: &[u8]) -> Self {
+        self.external_accounts.insert(identifier.into(), mac_key.to_vec());
+        self
+    }
+
+    /// Looks at http-01 challenges (RFC 8555 §8.3) at this address, whatever name they are for: the port that
+    /// is 80 in the world. By default they are offered and never succeed.
+    pub const fn validate_http_at(mut self, address: SocketAddr) -> Self {
+        self.http = Some(address);
+        self
+    }
+
+    /// Offers tls-alpn-01 challenges (RFC 8737) and looks at them at this address, whatever name they are for:
+    /// the port that is 443 in the world. By default they are not offered.
+    pub const fn validate_tls_at(mut self, address: SocketAddr) -> Self {
+        self.tls = Some(address);
+        self
+    }
+
+    /// Certifies IP addresses too (RFC 8738). By default only names.
+    pub const fn certify_addresses(mut self) -> Self {
+        self.addresses = true;
+        self
+    }
+
+    /// Lets names be proved before they are ordered (RFC 8555 §7.4.1). By default the directory has no
+    /// `newAuthz`, as with most CAs.
+    pub const fn pre_authorization(mut self) -> Self {
+        self.pre_authorization = true;
+        self
+    }
+
+    /// The most orders that a page of an account's list has (RFC 8555 §7.1.2.1). By default 100.
+    pub const fn orders_per_page(mut self, count: usize) -> Self {
+        self.orders_per_page = count;
+        self
+    }
+
+    /// Says when to renew certificates (RFC 9773), and lets orders replace them. By default it does neither.
+    pub const fn renewal_info(mut self) -> Self {
+        self.renewal_info = true;
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
@@ -98,6 +151,14 @@ impl CertificateAuthorityBuilder {
             profiles: self.profiles,
             validity: self.validity,
             reuse_authorizations: self.reuse_authorizations,
+            external_accounts: self.external_accounts,
+            http: self.http,
+            tls: self.tls,
+            addresses: self.addresses,
+            pre_authorization: self.pre_authorization,
+            orders_per_page: self.orders_per_page,
+            renewal_info: self.renewal_info,
+            renewal_window: None,
         };
         let hierarchy = Hierarchy::generate()?;
         let (issuer_root_pem, alternate_root_pem) = (hierarchy.root_pem(), hierarchy.alternate_root_pem());
@@ -133,6 +194,13 @@ impl CertificateAuthority {
             validity: Duration::from_secs(90 * 86_400),
             profiles: BTreeMap::new(),
             reuse_authorizations: false,
+            external_accounts: BTreeMap::new(),
+            http: None,
+            tls: None,
+            addresses: false,
+            pre_authorization: false,
+            orders_per_page: 100,
+            renewal_info: false,
         }
     }
 
@@ -165,6 +233,12 @@ impl CertificateAuthority {
         lock(&self.shared.office).quirks.add(quirk);
     }
 
+    /// Does something that no CA should do, beside the quirks that are on: short for
+    /// [`add_quirk`](Self::add_quirk) with [`Quirk::Misbehave`].
+    pub fn misbehave(&self, misbehaviour: Misbehaviour) {
+        self.add_quirk(Quirk::Misbehave(misbehaviour));
+    }
+
     /// Turns all quirks off.
     pub fn clear_quirks(&self) {
         lock(&self.shared.office).quirks.clear();
@@ -173,6 +247,12 @@ impl CertificateAuthority {
     /// How long certificates without a profile are valid from now on.
     pub fn set_validity(&self, validity: Duration) {
         lock(&self.shared.office).settings.validity = validity;
+    }
+
+    /// Suggests this window for the renewal of every certificate from now on (RFC 9773 §4.2), however wrong it
+    /// is; without one, the last third of a certificate's life begins with it, as by default.
+    pub fn set_renewal_window(&self, window: Option<(Timestamp, Timestamp)>) {
+        lock(&self.shared.office).settings.renewal_window = window;
     }
 
     /// Where challenges are looked up from now on.
@@ -219,7 +299,7 @@ impl Drop for CertificateAuthority {
 
 #[async_trait]
 impl Answer for Shared {
-    async fn answer(&self, request: http::Request<Bytes>) -> Option<http::Response<Bytes>> {
+    async fn answer(&self, request: http::Request<Bytes>) -> Delivery {
         let now = self.clock.now();
         let (outcome, validations) = {
             let mut office = lock(&self.office);
@@ -231,7 +311,7 @@ impl Answer for Shared {
         for validation in validations {
             let (this, servers) = (self.this.clone(), lock(&self.servers).clone());
             running.spawn(async move {
-                let found = dns01(&servers, &validation).await;
+                let found = validate(&servers, &validation).await;
                 if let Some(this) = this.upgrade() {
                     let now = this.clock.now();
                     lock(&this.office).validated(&validation, found, now);
@@ -240,7 +320,7 @@ impl Answer for Shared {
         }
         drop(running);
         self.log.record(outcome.record);
-        outcome.response
+        outcome.delivery
     }
 }
 

@@ -5,15 +5,17 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Verb,
+    identifier::Identifier,
     office::{Call, Office, add_header, json as json_response},
+    order::Wanted,
     problem::Problem,
-    validation::Validation,
+    validation::{Proof, Validation},
     verb::Route,
 };
 
@@ -22,9 +24,11 @@ use super::{
 pub(super) struct Authorization {
     pub(super) account: u64,
     /// Without the `*.` of a wildcard.
-    pub(super) name: DomainName,
+    pub(super) name: Identifier,
     pub(super) wildcard: bool,
     pub(super) expires: Timestamp,
+    /// Whether it was asked for before any order (RFC 8555 §7.4.1): then the next order takes it up.
+    pub(super) ahead: bool,
     status: AuthorizationStatus,
     challenges: Vec<Challenge>,
 }
@@ -50,6 +54,7 @@ struct Challenge {
 enum ChallengeKind {
     Dns01,
     Http01,
+    TlsAlpn01,
     /// RFC 8555 §9.7.8 lets types come: a client must not stumble over one that it does not know.
     Unheard,
 }
@@ -63,22 +68,29 @@ enum ChallengeStatus {
 }
 
 #[derive(Deserialize)]
+struct NewAuthorization {
+    identifier: Wanted,
+}
+
+#[derive(Deserialize)]
 struct Update {
     status: Option<String>,
 }
 
 impl Authorization {
-    pub(super) fn new(account: u64, name: &DomainName, now: Timestamp) -> Self {
+    pub(super) fn new(account: u64, name: &Identifier, with_tls: bool, now: Timestamp) -> Self {
         let wildcard = name.is_wildcard();
         // RFC 8555 §8.3: HTTP proves nothing about a wildcard. The one that tests can use comes last, so
         // that a client must look for it.
-        let kinds: &[ChallengeKind] = if wildcard {
-            &[ChallengeKind::Unheard, ChallengeKind::Dns01]
-        } else {
-            &[ChallengeKind::Http01, ChallengeKind::Unheard, ChallengeKind::Dns01]
-        };
-        let challenges = kinds.iter().map(|kind| Challenge {
-            kind: *kind,
+        let kinds = [
+            (ChallengeKind::Http01, !wildcard),
+            (ChallengeKind::TlsAlpn01, !wildcard && with_tls),
+            (ChallengeKind::Unheard, true),
+            // RFC 8738 §7: the DNS proves nothing about an address.
+            (ChallengeKind::Dns01, name.dns().is_some()),
+        ];
+        let challenges = kinds.into_iter().filter(|(_, fits)| *fits).map(|(kind, _)| Challenge {
+            kind,
             // RFC 8555 §8: at least 128 bits of entropy; public CAs give 256.
             token: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()),
             status: ChallengeStatus::Pending,
@@ -88,6 +100,7 @@ impl Authorization {
             name: name.base(),
             wildcard,
             expires: now + PENDING_FOR,
+            ahead: false,
             status: AuthorizationStatus::Pending,
             challenges: challenges.collect(),
         }
@@ -108,6 +121,26 @@ impl Authorization {
 }
 
 impl Office {
+    /// RFC 8555 §7.4.1.
+    pub(super) fn new_authorization(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
+        let account = call.account()?;
+        if !self.settings.pre_authorization {
+            return Err(Problem::not_found("resource"));
+        }
+        let wanted: NewAuthorization = call.json()?;
+        let name = self.name(&wanted.identifier)?;
+        if name.is_wildcard() {
+            return Err(Problem::malformed("a wildcard can only be proved for an order (RFC 8555 §7.4.1)"));
+        }
+        let id = self.authorize(account, &name, call.now);
+        let authorization =
+            self.authorizations.get_mut(&id).ok_or_else(|| Problem::not_found("authorization"))?;
+        authorization.ahead = true;
+        let mut response = self.authorization_response(id, StatusCode::CREATED, call.now)?;
+        add_header(&mut response, header::LOCATION, &self.url(Route::of(Verb::Authorization, id)));
+        Ok(response)
+    }
+
     pub(super) fn authorization(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let id = call.route.id;
         let authorization = self.own_authorization(call)?;
@@ -126,22 +159,31 @@ impl Office {
                 }
             }
         }
+        self.authorization_response(id, StatusCode::OK, call.now)
+    }
+
+    fn authorization_response(
+        &self,
+        id: u64,
+        code: StatusCode,
+        now: Timestamp,
+    ) -> Result<Response<Bytes>, Problem> {
         let authorization =
             self.authorizations.get(&id).ok_or_else(|| Problem::not_found("authorization"))?;
         let mut json = json!({
-            "identifier": {"type": "dns", "value": authorization.name.as_str()},
-            "status": authorization.status(call.now).text(),
+            "identifier": authorization.name.to_json(),
+            "status": authorization.status(now).text(),
             "expires": authorization.expires.to_string(),
             "challenges": self.challenges_json(id, authorization),
         });
         if authorization.wildcard {
             json["wildcard"] = true.into();
         }
-        let mut response = json_response(StatusCode::OK, &json);
+        let mut response = json_response(code, &json);
         if authorization.challenges.iter().any(|challenge| challenge.status.text() == "processing")
             && let Some(retry_after) = self.quirks.retry_after()
         {
-            retry_after.write(response.headers_mut(), call.now);
+            retry_after.write(response.headers_mut(), now);
         }
         Ok(response)
     }
@@ -150,25 +192,38 @@ impl Office {
     pub(super) fn challenge(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let (id, part) = (call.route.id, call.route.part);
         let thumbprint = call.key.thumbprint();
+        let (http, tls) = (self.settings.http, self.settings.tls);
         let authorization = self.own_authorization(call)?;
         let pending = authorization.status(call.now) == AuthorizationStatus::Pending;
-        let owner = format!("_acme-challenge.{}", authorization.name);
+        let name = authorization.name.clone();
         let challenge =
             authorization.challenges.get_mut(part).ok_or_else(|| Problem::not_found("challenge"))?;
         let mut validation = None;
         if !call.is_post_as_get() {
             let _: serde_json::Map<String, Value> = call.json()?;
-            let answerable = pending && matches!(challenge.status, ChallengeStatus::Pending);
-            match challenge.kind {
-                ChallengeKind::Dns01 if answerable => {
-                    challenge.status = ChallengeStatus::Processing;
-                    let expected = digest(&format!("{}.{thumbprint}", challenge.token));
-                    validation = Some(Validation { authorization: id, part, owner, expected });
+            let key_authorization = format!("{}.{thumbprint}", challenge.token);
+            let proof = match challenge.kind {
+                ChallengeKind::Dns01 => Some(Proof::Dns {
+                    owner: format!("_acme-challenge.{name}"),
+                    expected: BASE64_URL_SAFE_NO_PAD.encode(digest(&key_authorization)),
+                }),
+                ChallengeKind::Http01 => http.map(|at| Proof::Http {
+                    at,
+                    token: challenge.token.clone(),
+                    expected: key_authorization,
+                }),
+                ChallengeKind::TlsAlpn01 => {
+                    tls.map(|at| Proof::TlsAlpn { at, digest: digest(&key_authorization).as_ref().to_vec() })
                 }
-                ChallengeKind::Dns01 => {} // answered before, or too late: its state says so
-                ChallengeKind::Http01 | ChallengeKind::Unheard => {
-                    return Err(Problem::malformed("this CA looks at dns-01 only"));
-                }
+                ChallengeKind::Unheard => None,
+            };
+            let kind = challenge.kind.text();
+            let unseen = || Problem::malformed(format!("this CA does not look at {kind}"));
+            let proof = proof.ok_or_else(unseen)?;
+            // Answered before, or too late, otherwise: its state says so.
+            if pending && matches!(challenge.status, ChallengeStatus::Pending) {
+                challenge.status = ChallengeStatus::Processing;
+                validation = Some(Validation { authorization: id, part, name, proof });
             }
         }
         self.validations.extend(validation);
@@ -251,6 +306,7 @@ impl ChallengeKind {
         match self {
             Self::Dns01 => "dns-01",
             Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
             Self::Unheard => "unheard-01",
         }
     }
@@ -267,10 +323,9 @@ impl ChallengeStatus {
     }
 }
 
-/// RFC 8555 §8.4: what the TXT record must hold.
-fn digest(key_authorization: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key_authorization.as_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(digest)
+/// RFC 8555 §8.4 and RFC 8737 §3: what the TXT record and the certificate must hold.
+fn digest(key_authorization: &str) -> ring::digest::Digest {
+    ring::digest::digest(&ring::digest::SHA256, key_authorization.as_bytes())
 }
 
 /// Let's Encrypt's usual week.

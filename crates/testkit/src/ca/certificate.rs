@@ -1,6 +1,6 @@
 //! Issued certificates: RFC 8555 §7.4.2 and §7.6.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use super::{
     Verb,
     csr::Csr,
     hierarchy::{Leaf, Signed},
+    identifier::Identifier,
     office::{Call, Office, add_header, typed},
     problem::Problem,
     verb::Route,
@@ -20,10 +21,10 @@ use super::{
 
 /// A certificate as the office keeps it.
 pub(super) struct Certificate {
-    account: u64,
-    names: BTreeSet<DomainName>,
+    pub(super) account: u64,
+    pub(super) names: BTreeSet<Identifier>,
     profile: Option<String>,
-    signed: Signed,
+    pub(super) signed: Signed,
     /// The reason code (RFC 5280 §5.3.1), once it is revoked.
     revoked: Option<u8>,
 }
@@ -34,9 +35,11 @@ pub(super) struct Certificate {
 pub struct Issued {
     /// The URL of the account that it was issued to.
     pub account: String,
+    /// The addresses that were ordered (RFC 8738).
+    pub addresses: Vec<IpAddr>,
     /// The default chain in PEM: leaf first, without the root.
     pub chain_pem: String,
-    /// What was ordered. With [`Flaw::OtherNames`](super::Flaw::OtherNames) the certificate says otherwise.
+    /// The names that were ordered. With [`Flaw::OtherNames`](super::Flaw::OtherNames) the certificate says otherwise.
     pub names: Vec<DomainName>,
     /// The end of its validity.
     pub not_after: Timestamp,
@@ -63,7 +66,7 @@ impl Office {
         &mut self,
         account: u64,
         profile: Option<String>,
-        names: &BTreeSet<DomainName>,
+        names: &BTreeSet<Identifier>,
         csr: &Csr,
         now: Timestamp,
     ) -> Result<u64, Problem> {
@@ -130,7 +133,8 @@ impl Office {
         let issued = self.certificates.values().map(|certificate| Issued {
             account: self.url(Route::of(Verb::Account, certificate.account)),
             chain_pem: certificate.signed.chains.first().cloned().unwrap_or_default(),
-            names: certificate.names.iter().cloned().collect(),
+            addresses: certificate.names.iter().filter_map(Identifier::ip).collect(),
+            names: certificate.names.iter().filter_map(Identifier::dns).cloned().collect(),
             not_after: certificate.signed.not_after,
             not_before: certificate.signed.not_before,
             profile: certificate.profile.clone(),

@@ -1,6 +1,6 @@
 //! Certificate signing requests: RFC 2986, and what RFC 8555 §7.4 asks of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use perennial_core::DomainName;
 use x509_parser::{
@@ -11,14 +11,14 @@ use x509_parser::{
     x509::SubjectPublicKeyInfo,
 };
 
-use super::{jwk::Jwk, problem::Problem};
+use super::{identifier::Identifier, jwk::Jwk, problem::Problem};
 
 /// A request whose signature is its own key's.
 #[derive(Debug)]
 pub(super) struct Csr {
     /// The key, as a certificate holds it.
     pub(super) key: Vec<u8>,
-    names: BTreeSet<DomainName>,
+    names: BTreeSet<Identifier>,
 }
 
 impl Csr {
@@ -36,17 +36,23 @@ impl Csr {
         let mut names = BTreeSet::new();
         for name in info.subject.iter_common_name() {
             let name = name.as_str().map_err(|_| Problem::bad_csr("the common name is no text"))?;
-            names.insert(parse_name(name)?);
+            // RFC 8738 §6 says nothing of common names; an address may stand there as a name may.
+            names.insert(match name.parse() {
+                Ok(address) => Identifier::Ip(address),
+                Err(_) => parse_name(name)?,
+            });
         }
         for extension in csr.requested_extensions().into_iter().flatten() {
             if let ParsedExtension::SubjectAlternativeName(san) = extension {
                 for name in &san.general_names {
-                    let GeneralName::DNSName(name) = name else {
-                        return Err(Problem::bad_csr(format!(
-                            "{name} is no DNS name, and only those were ordered"
-                        )));
-                    };
-                    names.insert(parse_name(name)?);
+                    names.insert(match name {
+                        GeneralName::DNSName(name) => parse_name(name)?,
+                        GeneralName::IPAddress(octets) => Identifier::Ip(parse_address(octets)?),
+                        other => {
+                            let detail = format!("{other} is neither a DNS name nor an address");
+                            return Err(Problem::bad_csr(detail));
+                        }
+                    });
                 }
             }
         }
@@ -54,10 +60,10 @@ impl Csr {
     }
 
     /// RFC 8555 §7.4 and §11.1: exactly the names of the order, and not the account's key.
-    pub(super) fn check(&self, ordered: &BTreeSet<DomainName>, account: &Jwk) -> Result<(), Problem> {
+    pub(super) fn check(&self, ordered: &BTreeSet<Identifier>, account: &Jwk) -> Result<(), Problem> {
         if self.names != *ordered {
-            let list = |names: &BTreeSet<DomainName>| {
-                names.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")
+            let list = |names: &BTreeSet<Identifier>| {
+                names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
             let detail = format!("the CSR is for {}, the order for {}", list(&self.names), list(ordered));
             return Err(Problem::bad_csr(detail));
@@ -71,8 +77,14 @@ impl Csr {
     }
 }
 
-fn parse_name(text: &str) -> Result<DomainName, Problem> {
-    DomainName::parse(text).map_err(|error| Problem::bad_csr(error.to_string()))
+fn parse_name(text: &str) -> Result<Identifier, Problem> {
+    DomainName::parse(text).map(Identifier::Dns).map_err(|error| Problem::bad_csr(error.to_string()))
+}
+
+fn parse_address(octets: &[u8]) -> Result<IpAddr, Problem> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    let address = v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
+    address.map_err(|_| Problem::bad_csr(format!("an address has 4 or 16 octets, not {}", octets.len())))
 }
 
 fn check_strength(key: &SubjectPublicKeyInfo<'_>) -> Result<(), Problem> {
@@ -91,8 +103,8 @@ mod tests {
     use proptest::prelude::*;
     use rcgen::{CertificateParams, KeyPair};
 
-    fn names(names: &[&str]) -> BTreeSet<DomainName> {
-        names.iter().map(|name| name.parse().unwrap()).collect()
+    fn names(names: &[&str]) -> BTreeSet<Identifier> {
+        names.iter().map(|name| Identifier::Dns(name.parse().unwrap())).collect()
     }
 
     fn csr(names: &[&str]) -> Vec<u8> {
@@ -122,7 +134,11 @@ mod tests {
 
     #[test]
     fn an_address_is_no_name() {
-        assert_eq!(Csr::parse(&csr(&["127.0.0.1"])).unwrap_err().kind, "badCSR");
+        let account = Jwk::Okp { x: vec![0; 32] };
+        let csr = Csr::parse(&csr(&["127.0.0.1", "::1"])).unwrap();
+        let addresses = ["127.0.0.1", "::1"].map(|address| Identifier::Ip(address.parse().unwrap()));
+        assert!(csr.check(&BTreeSet::from(addresses), &account).is_ok());
+        assert_eq!(csr.check(&names(&["example.com"]), &account).unwrap_err().kind, "badCSR");
     }
 
     proptest! {

@@ -8,8 +8,10 @@ use serde_json::{Map, json};
 use super::{
     Verb,
     account::AccountStatus,
+    https::Delivery,
     jwk::Jwk,
     jws::{Jws, Signer},
+    misbehaviour::Occasion,
     office::{Call, Office, add_header, json as json_response, typed},
     problem::Problem,
     quirk::Ambush,
@@ -19,8 +21,7 @@ use super::{
 
 /// What becomes of a request.
 pub(super) struct Outcome {
-    /// `None` when the connection is to be closed instead.
-    pub(super) response: Option<Response<Bytes>>,
+    pub(super) delivery: Delivery,
     pub(super) record: request_log::Request,
 }
 
@@ -38,8 +39,30 @@ impl Office {
         };
         record.status = response.status().as_u16();
         self.add_protocol_headers(route, request.method(), &mut response);
-        let lost = route.is_some_and(|route| self.quirks.loses_answer(route.verb));
-        Outcome { response: (!lost).then_some(response), record }
+        let delivery = match route {
+            Some(route) => self.deliver(route.verb, response),
+            None => Delivery::Whole(response),
+        };
+        Outcome { delivery, record }
+    }
+
+    /// Loses or spoils an answer, if the test wants it.
+    fn deliver(&mut self, verb: Verb, mut response: Response<Bytes>) -> Delivery {
+        if self.quirks.loses_answer(verb) {
+            return Delivery::Lost;
+        }
+        let occasion = Occasion {
+            base: &self.settings.base,
+            struck: 0,
+            spent_nonce: self.nonces.oldest(),
+            first_order: self.orders.keys().next().copied().unwrap_or_default(),
+        };
+        for misbehaviour in &mut self.quirks.misbehaviours {
+            if let Some(raw) = misbehaviour.spoil(verb, &mut response, &occasion) {
+                return Delivery::Raw(raw);
+            }
+        }
+        Delivery::Whole(response)
     }
 
     fn serve_route(
@@ -63,10 +86,12 @@ impl Office {
         }
         match (request.method(), route.verb) {
             (&Method::GET, Verb::Directory) => Ok(self.directory()),
+            (&Method::GET, Verb::RenewalInfo) => self.renewal_info(request.uri().path()),
             (&Method::GET, Verb::Terms) => Ok(typed(StatusCode::OK, "text/plain", TERMS)),
             (&Method::HEAD, Verb::NewNonce) => Ok(Response::new(Bytes::new())),
             (&Method::GET, Verb::NewNonce) => Ok(empty(StatusCode::NO_CONTENT)),
-            (_, Verb::Directory | Verb::Terms | Verb::NewNonce) | (&Method::GET | &Method::HEAD, _) => {
+            (_, Verb::Directory | Verb::RenewalInfo | Verb::Terms | Verb::NewNonce)
+            | (&Method::GET | &Method::HEAD, _) => {
                 let detail = format!("{} is not how to ask for this", request.method());
                 Err(Problem::new("malformed", StatusCode::METHOD_NOT_ALLOWED, detail))
             }
@@ -87,11 +112,14 @@ impl Office {
             Verb::Finalize => self.finalize(call),
             Verb::KeyChange => self.key_change(call),
             Verb::NewAccount => self.new_account(call),
+            Verb::NewAuthorization => self.new_authorization(call),
             Verb::NewOrder => self.new_order(call),
             Verb::Order => self.order(call),
             Verb::Orders => self.orders_of(call),
             Verb::RevokeCertificate => self.revoke(call),
-            Verb::Directory | Verb::NewNonce | Verb::Terms => Err(Problem::not_found("resource")),
+            Verb::Directory | Verb::NewNonce | Verb::RenewalInfo | Verb::Terms => {
+                Err(Problem::not_found("resource"))
+            }
         }
     }
 
@@ -175,11 +203,17 @@ impl Office {
                 "termsOfService": url(Verb::Terms),
                 "website": "https://testkit.invalid/",
                 "caaIdentities": ["testkit.invalid"],
-                "externalAccountRequired": false,
+                "externalAccountRequired": !self.settings.external_accounts.is_empty(),
             },
             // RFC 8555 §9.7.5 lets the directory grow: a client must not stumble over this.
             "testkit": "https://testkit.invalid/a-field-that-no-client-knows",
         });
+        if self.settings.pre_authorization {
+            directory["newAuthz"] = url(Verb::NewAuthorization).into();
+        }
+        if self.settings.renewal_info {
+            directory["renewalInfo"] = url(Verb::RenewalInfo).into();
+        }
         if !self.settings.profiles.is_empty() {
             let profiles = self.settings.profiles.iter();
             let profiles: Map<_, _> =
@@ -234,13 +268,27 @@ mod tests {
             profiles: BTreeMap::new(),
             validity: Duration::from_secs(86_400),
             reuse_authorizations: false,
+            external_accounts: BTreeMap::new(),
+            http: None,
+            tls: None,
+            addresses: false,
+            pre_authorization: false,
+            orders_per_page: 10,
+            renewal_info: false,
+            renewal_window: None,
         };
         Office::new(settings, Hierarchy::generate().unwrap())
     }
 
     fn detail(office: &mut Office, request: &Request<Bytes>) -> String {
-        let response = office.serve(request, Timestamp::from_unix(0)).response.unwrap();
-        String::from_utf8(response.body().to_vec()).unwrap()
+        String::from_utf8(answer(office, request).body().to_vec()).unwrap()
+    }
+
+    fn answer(office: &mut Office, request: &Request<Bytes>) -> Response<Bytes> {
+        match office.serve(request, Timestamp::from_unix(0)).delivery {
+            Delivery::Whole(response) => response,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -265,7 +313,7 @@ mod tests {
             ("GET", "/order/1", false, true),
         ] {
             let request = Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
-            let response = office.serve(&request, Timestamp::from_unix(0)).response.unwrap();
+            let response = answer(&mut office, &request);
             assert_eq!(response.headers().contains_key("replay-nonce"), nonce, "{method} {path}");
             let link = response.headers().get(header::LINK).map(|link| link.to_str().unwrap());
             let wanted = "<https://127.0.0.1:1/directory>;rel=\"index\"";

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
 
-use super::quirk::{Flaw, Quirks};
+use super::{
+    identifier::Identifier,
+    quirk::{Flaw, Quirks},
+};
 use crate::Error;
 
 /// A root and an intermediate, another root that signs the same intermediate, and a stranger.
@@ -25,7 +28,7 @@ pub(super) struct Hierarchy {
 
 /// What is to be signed.
 pub(super) struct Leaf<'a> {
-    pub(super) names: &'a BTreeSet<DomainName>,
+    pub(super) names: &'a BTreeSet<Identifier>,
     /// SubjectPublicKeyInfo in DER.
     pub(super) key: &'a [u8],
     pub(super) now: Timestamp,

@@ -1,8 +1,9 @@
 //! HTTP/1.1 over TLS on loopback.
 
 use std::{
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,18 +17,30 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::Error;
+use super::misbehaviour::{End, Piece, Raw};
+use crate::{Error, sync::lock};
 
 /// Who answers requests.
 #[async_trait]
 pub(super) trait Answer: Send + Sync + 'static {
-    /// The response, or `None` to close the connection.
-    async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>>;
+    async fn answer(&self, request: Request<Bytes>) -> Delivery;
+}
+
+/// What is sent back.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// Nothing: the connection is closed.
+    Lost,
+    /// Bytes that are not for hyper to make.
+    Raw(Raw),
+    /// A response.
+    Whole(Response<Bytes>),
 }
 
 /// A port with a certificate, at which nobody answers yet.
@@ -76,28 +89,71 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, answer: Arc<dyn An
 async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, answer: Arc<dyn Answer>) -> Option<()> {
     let _ = stream.set_nodelay(true);
     let stream = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await.ok()?.ok()?;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = Arc::clone(&answer);
-        async move { respond(request, &*answer).await.ok_or(Closed) }
+    let raw = Arc::new(Mutex::new(None));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (answer, raw) = (Arc::clone(&answer), Arc::clone(&raw));
+        Box::pin(async move {
+            match respond(request, &*answer).await {
+                Delivery::Whole(response) => Ok(response.map(Full::new)),
+                Delivery::Lost => Err(Closed),
+                Delivery::Raw(bytes) => {
+                    *lock(&raw) = Some(bytes);
+                    Err(Closed)
+                }
+            }
+        })
     });
-    http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .ok()
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    let raw = lock(&raw).take();
+    match raw {
+        // hyper has written nothing, and leaves the stream to us.
+        Some(raw) => tokio::time::timeout(PATIENCE, send(raw, &mut stream)).await.ok()?.ok(),
+        None => {
+            ended.ok()?;
+            stream.shutdown().await.ok()
+        }
+    }
 }
 
-async fn respond(request: Request<Incoming>, answer: &dyn Answer) -> Option<Response<Full<Bytes>>> {
+async fn send(raw: Raw, stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
+    for piece in raw.pieces {
+        match piece {
+            Piece::Bytes(bytes) => stream.write_all(&bytes).await?,
+            Piece::Forever { bytes, pause, most } => {
+                let mut sent = 0;
+                while sent < most {
+                    stream.write_all(&bytes).await?;
+                    stream.flush().await?;
+                    sent += bytes.len();
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+    stream.flush().await?;
+    match raw.end {
+        End::Close => stream.shutdown().await,
+        End::Reset => stream.get_ref().0.set_zero_linger(),
+    }
+}
+
+async fn respond(request: Request<Incoming>, answer: &dyn Answer) -> Delivery {
     let (parts, body) = request.into_parts();
-    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST_BODY).collect()).await.ok()?;
-    let Ok(body) = collected else {
-        let mut response = Response::new(Full::new(Bytes::new()));
-        *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        return Some(response);
-    };
-    let response = answer.answer(Request::from_parts(parts, body.to_bytes())).await?;
-    Some(response.map(Full::new))
+    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST_BODY).collect()).await;
+    match collected {
+        Err(_) => Delivery::Lost,
+        Ok(Err(_)) => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            Delivery::Whole(response)
+        }
+        Ok(Ok(body)) => answer.answer(Request::from_parts(parts, body.to_bytes())).await,
+    }
 }
 
 /// A root that signs a certificate for the loopback addresses, both made for this server alone.

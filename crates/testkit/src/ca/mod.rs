@@ -3,7 +3,8 @@
 //! Nothing in it is pretended but its standing: it verifies every signature, redeems every nonce once, looks
 //! up every challenge in the DNS that it was pointed to, checks the CSR against the order, and issues from a
 //! root over an intermediate. Its time is a [`Clock`](perennial_core::Clock), so certificates can age by years in
-//! a test. What it does wrong, it does because a [`Quirk`] says so.
+//! a test. What it does wrong, it does because a [`Quirk`] says so; what no CA should ever do has a catalogue
+//! of its own, [`Misbehaviour`].
 //!
 //! ```
 //! use perennial_testkit::ca::{CertificateAuthority, Quirk};
@@ -38,13 +39,20 @@ mod csr;
 
 mod desk;
 
+mod external_account;
+
 mod hierarchy;
 
 mod https;
 
+mod identifier;
+
 mod jwk;
 
 mod jws;
+
+mod misbehaviour;
+pub use misbehaviour::{Field, FieldFault, Misbehaviour};
 
 mod nonce;
 
@@ -57,6 +65,8 @@ mod problem;
 
 mod quirk;
 pub use quirk::{Flaw, Quirk, RetryAfter};
+
+mod renewal_info;
 
 mod request_log;
 pub use request_log::Request;

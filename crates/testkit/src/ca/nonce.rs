@@ -25,6 +25,11 @@ impl Nonces {
         nonce
     }
 
+    /// The oldest nonce that is remembered, used or not.
+    pub(super) fn oldest(&self) -> &str {
+        self.order.front().map_or("", String::as_str)
+    }
+
     /// Whether the nonce was good; it is used up either way.
     pub(super) fn redeem(&mut self, nonce: &str) -> bool {
         self.valid.remove(nonce)

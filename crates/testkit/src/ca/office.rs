@@ -1,6 +1,6 @@
 //! What the CA knows, and what it was told to be like. Pure: requests and the time come in as values.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -37,6 +37,21 @@ pub(super) struct Settings {
     /// Of a certificate without a profile.
     pub(super) validity: Duration,
     pub(super) reuse_authorizations: bool,
+    /// The customers' MAC keys by their identifiers; without any, accounts need no binding.
+    pub(super) external_accounts: BTreeMap<String, Vec<u8>>,
+    /// Where http-01 challenges are looked at, if they are.
+    pub(super) http: Option<SocketAddr>,
+    /// Where tls-alpn-01 challenges are looked at, if they are.
+    pub(super) tls: Option<SocketAddr>,
+    /// Whether IP addresses are certified (RFC 8738).
+    pub(super) addresses: bool,
+    /// Whether names can be proved before they are ordered (RFC 8555 §7.4.1).
+    pub(super) pre_authorization: bool,
+    /// The most orders that are listed at once.
+    pub(super) orders_per_page: usize,
+    pub(super) renewal_info: bool,
+    /// What is suggested for every certificate, instead of what its age suggests.
+    pub(super) renewal_window: Option<(Timestamp, Timestamp)>,
 }
 
 /// A kind of certificate that can be asked for (draft-ietf-acme-profiles).

@@ -1,6 +1,6 @@
 //! Orders: RFC 8555 §7.1.3 and §7.4.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use super::{
     Verb,
     authorization::{Authorization, AuthorizationStatus},
     csr::Csr,
+    identifier::Identifier,
     office::{Call, Office, add_header, json as json_response},
     problem::Problem,
     verb::Route,
@@ -22,9 +23,11 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) account: u64,
-    pub(super) names: BTreeSet<DomainName>,
+    pub(super) names: BTreeSet<Identifier>,
     authorizations: Vec<u64>,
     profile: Option<String>,
+    /// The certificate that this one replaces (RFC 9773 §5).
+    replaces: Option<String>,
     expires: Timestamp,
     stage: Stage,
 }
@@ -50,12 +53,16 @@ enum Stage {
 pub struct PlacedOrder {
     /// Its URL.
     pub url: String,
-    /// What it is for.
+    /// The names that it is for.
     pub names: Vec<DomainName>,
+    /// The addresses that it is for (RFC 8738).
+    pub addresses: Vec<IpAddr>,
     /// How far it has come.
     pub status: OrderStatus,
     /// The profile that was asked for.
     pub profile: Option<String>,
+    /// The certificate that it replaces, by its identifier (RFC 9773 §4.1).
+    pub replaces: Option<String>,
 }
 
 /// The statuses of an order (RFC 8555 §7.1.6).
@@ -89,14 +96,15 @@ impl OrderStatus {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewOrder {
-    identifiers: Vec<Identifier>,
+    identifiers: Vec<Wanted>,
     not_before: Option<Value>,
     not_after: Option<Value>,
     profile: Option<String>,
+    replaces: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Identifier {
+pub(super) struct Wanted {
     r#type: String,
     value: String,
 }
@@ -120,6 +128,11 @@ impl Office {
             return Err(Problem::new("invalidProfile", StatusCode::BAD_REQUEST, detail));
         }
         let names = self.names(&wanted.identifiers)?;
+        // Who does not know the field passes over it.
+        let replaces = wanted.replaces.filter(|_| self.settings.renewal_info);
+        if let Some(replaces) = &replaces {
+            self.check_replaced(replaces, account, &names, call.now)?;
+        }
         let authorizations = names.iter().map(|name| self.authorize(account, name, call.now)).collect();
         let id = self.number();
         let order = Order {
@@ -127,6 +140,7 @@ impl Office {
             names,
             authorizations,
             profile: wanted.profile,
+            replaces,
             expires: call.now + OPEN_FOR,
             stage: Stage::Open,
         };
@@ -179,15 +193,17 @@ impl Office {
     pub(super) fn placed_orders(&self, now: Timestamp) -> Vec<PlacedOrder> {
         let orders = self.orders.iter().map(|(id, order)| PlacedOrder {
             url: self.url(Route::of(Verb::Order, *id)),
-            names: order.names.iter().cloned().collect(),
+            names: order.names.iter().filter_map(Identifier::dns).cloned().collect(),
+            addresses: order.names.iter().filter_map(Identifier::ip).collect(),
             status: self.order_status(order, now),
             profile: order.profile.clone(),
+            replaces: order.replaces.clone(),
         });
         orders.collect()
     }
 
     /// The names of an order, once each; every identifier that cannot be one gets a problem of its own.
-    fn names(&self, identifiers: &[Identifier]) -> Result<BTreeSet<DomainName>, Problem> {
+    fn names(&self, identifiers: &[Wanted]) -> Result<BTreeSet<Identifier>, Problem> {
         if identifiers.is_empty() || identifiers.len() > MOST_NAMES {
             return Err(Problem::malformed(format!("an order needs 1 to {MOST_NAMES} identifiers")));
         }
@@ -202,8 +218,17 @@ impl Office {
         Problem::all(problems).map_or(Ok(names), Err)
     }
 
-    fn name(&self, identifier: &Identifier) -> Result<DomainName, Problem> {
+    pub(super) fn name(&self, identifier: &Wanted) -> Result<Identifier, Problem> {
         let refuse = |kind, detail: String| Problem::new(kind, StatusCode::BAD_REQUEST, detail);
+        if identifier.r#type == "ip" && self.settings.addresses {
+            let address: IpAddr =
+                identifier.value.parse().map_err(|_| refuse("malformed", "this is no IP address".into()))?;
+            if address.to_string() != identifier.value {
+                // RFC 8738 §3: the text form of RFC 5952.
+                return Err(refuse("malformed", format!("{} must be written {address}", identifier.value)));
+            }
+            return Ok(Identifier::Ip(address));
+        }
         if identifier.r#type != "dns" {
             let detail = format!("identifiers of the type {:?} are not taken here", identifier.r#type);
             return Err(refuse("unsupportedIdentifier", detail));
@@ -217,7 +242,7 @@ impl Office {
         let rejected = |detail: &str| {
             let problem =
                 Problem::new("rejectedIdentifier", StatusCode::FORBIDDEN, format!("{name} {detail}"));
-            Err(problem.about(&name))
+            Err(problem.about(&Identifier::Dns(name.clone())))
         };
         if !name.is_host_name() {
             return rejected("cannot stand in a certificate: it has an underscore");
@@ -228,24 +253,36 @@ impl Office {
         if self.quirks.rejects(&name) {
             return rejected("is not issued for by policy");
         }
-        Ok(name)
+        Ok(Identifier::Dns(name))
     }
 
-    fn authorize(&mut self, account: u64, name: &DomainName, now: Timestamp) -> u64 {
+    pub(super) fn authorize(&mut self, account: u64, name: &Identifier, now: Timestamp) -> u64 {
+        let reuse = self.settings.reuse_authorizations;
         let reusable = |authorization: &Authorization| {
+            let (status, ahead) = (authorization.status(now), authorization.ahead);
             authorization.account == account
                 && authorization.name == name.base()
                 && authorization.wildcard == name.is_wildcard()
-                && authorization.status(now) == AuthorizationStatus::Valid
+                && match status {
+                    AuthorizationStatus::Valid => reuse || ahead,
+                    AuthorizationStatus::Pending => ahead,
+                    _ => false,
+                }
         };
-        if self.settings.reuse_authorizations
-            && let Some((id, _)) = self.authorizations.iter().find(|(_, found)| reusable(found))
-        {
+        if let Some((id, _)) = self.authorizations.iter().find(|(_, found)| reusable(found)) {
             return *id;
         }
         let id = self.number();
-        self.authorizations.insert(id, Authorization::new(account, name, now));
+        self.authorizations.insert(id, Authorization::new(account, name, self.settings.tls.is_some(), now));
         id
+    }
+
+    /// Whether an order that has not failed replaces the certificate of that identifier.
+    pub(super) fn is_replaced(&self, certificate: &str, now: Timestamp) -> bool {
+        self.orders.values().any(|order| {
+            order.replaces.as_deref() == Some(certificate)
+                && self.order_status(order, now) != OrderStatus::Invalid
+        })
     }
 
     fn own_order(&self, call: &Call) -> Result<&Order, Problem> {
@@ -283,7 +320,7 @@ impl Office {
     fn order_response(&self, id: u64, code: StatusCode, now: Timestamp) -> Result<Response<Bytes>, Problem> {
         let order = self.orders.get(&id).ok_or_else(|| Problem::not_found("order"))?;
         let status = self.order_status(order, now);
-        let identifiers = order.names.iter().map(|name| json!({"type": "dns", "value": name.as_str()}));
+        let identifiers = order.names.iter().map(Identifier::to_json);
         let authorizations =
             order.authorizations.iter().map(|id| self.url(Route::of(Verb::Authorization, *id)));
         let mut json = json!({
@@ -295,6 +332,9 @@ impl Office {
         });
         if let Some(profile) = &order.profile {
             json["profile"] = profile.as_str().into();
+        }
+        if let Some(replaces) = &order.replaces {
+            json["replaces"] = replaces.as_str().into();
         }
         if let Stage::Valid { certificate } = order.stage {
             json["certificate"] = self.url(Route::of(Verb::Certificate, certificate)).into();

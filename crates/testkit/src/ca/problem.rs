@@ -1,8 +1,9 @@
 //! Problem documents: RFC 7807 with the types of RFC 8555 §6.7.
 
 use http::StatusCode;
-use perennial_core::DomainName;
 use serde_json::{Value, json};
+
+use super::identifier::Identifier;
 
 /// Why a request is refused, or what became of a challenge.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +11,7 @@ pub(super) struct Problem {
     pub(super) kind: &'static str,
     pub(super) status: StatusCode,
     detail: String,
-    identifier: Option<String>,
+    identifier: Option<Identifier>,
     subproblems: Vec<Self>,
     /// The signature algorithms that are understood: RFC 8555 §6.2 wants them beside
     /// `badSignatureAlgorithm`.
@@ -39,8 +40,8 @@ impl Problem {
         Self::new("malformed", StatusCode::NOT_FOUND, format!("no such {what}"))
     }
 
-    pub(super) fn about(mut self, identifier: &DomainName) -> Self {
-        self.identifier = Some(identifier.base().to_string());
+    pub(super) fn about(mut self, identifier: &Identifier) -> Self {
+        self.identifier = Some(identifier.base());
         self
     }
 
@@ -66,7 +67,7 @@ impl Problem {
     pub(super) fn to_json(&self) -> Value {
         let mut json = json!({"type": self.urn(), "detail": self.detail, "status": self.status.as_u16()});
         if let Some(identifier) = &self.identifier {
-            json["identifier"] = json!({"type": "dns", "value": identifier});
+            json["identifier"] = identifier.to_json();
         }
         if !self.subproblems.is_empty() {
             json["subproblems"] = self.subproblems.iter().map(Self::to_json).collect();

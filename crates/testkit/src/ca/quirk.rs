@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use perennial_core::{DomainName, Timestamp};
 
-use super::{Verb, problem::Problem};
+use super::{Misbehaviour, Verb, misbehaviour, problem::Problem};
 
 /// Something that a CA does, rightly or wrongly, and that a client must bear; settable while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum Quirk {
         /// How many of them.
         times: u32,
     },
+    /// Does something that no CA should do.
+    Misbehave(Misbehaviour),
     /// Refuses to place orders that have this name (`rejectedIdentifier`).
     RejectIdentifier(DomainName),
     /// Says `badNonce` to every `nth` signed request, though its nonce was good. 1 means every one.
@@ -93,6 +95,7 @@ pub enum Flaw {
 #[derive(Debug, Default)]
 pub(super) struct Quirks {
     active: Vec<Quirk>,
+    pub(super) misbehaviours: Vec<misbehaviour::Active>,
     signed_requests: u32,
 }
 
@@ -104,7 +107,12 @@ pub(super) enum Ambush {
 
 impl Quirks {
     pub(super) fn add(&mut self, quirk: Quirk) {
-        self.active.push(quirk);
+        match quirk {
+            Quirk::Misbehave(misbehaviour) => {
+                self.misbehaviours.push(misbehaviour::Active::new(misbehaviour));
+            }
+            quirk => self.active.push(quirk),
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -140,6 +148,9 @@ impl Quirks {
     pub(super) fn rejects_nonce(&mut self) -> bool {
         self.signed_requests = self.signed_requests.wrapping_add(1);
         let count = self.signed_requests;
+        if self.misbehaviours.iter_mut().any(misbehaviour::Active::refuses_nonce) {
+            return true;
+        }
         self.active.iter_mut().any(|quirk| match quirk {
             Quirk::RejectEveryNthNonce(nth) => count.is_multiple_of((*nth).max(1)),
             Quirk::RejectNonces { times } => used(times),
@@ -168,7 +179,7 @@ impl Quirks {
     }
 
     pub(super) fn has_flaw(&self, flaw: Flaw) -> bool {
-        self.active.contains(&Quirk::Flaw(flaw))
+        self.active.contains(&Quirk::Flaw(flaw)) || self.misbehaviours.iter().any(|on| on.has_flaw(flaw))
     }
 }
 

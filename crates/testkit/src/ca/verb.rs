@@ -20,6 +20,8 @@ pub enum Verb {
     KeyChange,
     /// Make or find an account (RFC 8555 §7.3).
     NewAccount,
+    /// Prove a name before it is ordered (RFC 8555 §7.4.1).
+    NewAuthorization,
     /// Fetch a nonce (RFC 8555 §7.2).
     NewNonce,
     /// Place an order (RFC 8555 §7.4).
@@ -28,6 +30,8 @@ pub enum Verb {
     Order,
     /// List an account's orders (RFC 8555 §7.1.2.1).
     Orders,
+    /// Ask when to renew a certificate (RFC 9773 §4.1).
+    RenewalInfo,
     /// Revoke a certificate (RFC 8555 §7.6).
     RevokeCertificate,
     /// Read the terms of service, which are a page for people.
@@ -62,13 +66,17 @@ impl Route {
         let route = match *words.as_slice() {
             ["directory"] => Self::to(Verb::Directory),
             ["new-nonce"] => Self::to(Verb::NewNonce),
+            ["new-authorization"] => Self::to(Verb::NewAuthorization),
             ["new-account"] => Self::to(Verb::NewAccount),
             ["new-order"] => Self::to(Verb::NewOrder),
             ["key-change"] => Self::to(Verb::KeyChange),
             ["revoke"] => Self::to(Verb::RevokeCertificate),
             ["terms"] => Self::to(Verb::Terms),
+            // Nobody signs for it, so that the identifier in it may be any text.
+            ["renewal-info", _] => return Some(Self::to(Verb::RenewalInfo)),
             ["account", id] => Self::of(Verb::Account, id.parse().ok()?),
             ["account", id, "orders"] => Self::of(Verb::Orders, id.parse().ok()?),
+            ["account", id, "orders", page] => Self::part(Verb::Orders, id.parse().ok()?, page.parse().ok()?),
             ["order", id] => Self::of(Verb::Order, id.parse().ok()?),
             ["order", id, "finalize"] => Self::of(Verb::Finalize, id.parse().ok()?),
             ["authorization", id] => Self::of(Verb::Authorization, id.parse().ok()?),
@@ -87,12 +95,15 @@ impl Route {
             Verb::Directory => "/directory".into(),
             Verb::NewNonce => "/new-nonce".into(),
             Verb::NewAccount => "/new-account".into(),
+            Verb::NewAuthorization => "/new-authorization".into(),
             Verb::NewOrder => "/new-order".into(),
             Verb::KeyChange => "/key-change".into(),
+            Verb::RenewalInfo => "/renewal-info".into(),
             Verb::RevokeCertificate => "/revoke".into(),
             Verb::Terms => "/terms".into(),
             Verb::Account => format!("/account/{id}"),
-            Verb::Orders => format!("/account/{id}/orders"),
+            Verb::Orders if part == 0 => format!("/account/{id}/orders"),
+            Verb::Orders => format!("/account/{id}/orders/{part}"),
             Verb::Order => format!("/order/{id}"),
             Verb::Finalize => format!("/order/{id}/finalize"),
             Verb::Authorization => format!("/authorization/{id}"),
@@ -113,6 +124,7 @@ mod tests {
             Route::to(Verb::Directory),
             Route::to(Verb::NewNonce),
             Route::to(Verb::NewAccount),
+            Route::to(Verb::NewAuthorization),
             Route::to(Verb::NewOrder),
             Route::to(Verb::KeyChange),
             Route::to(Verb::RevokeCertificate),

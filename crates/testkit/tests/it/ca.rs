@@ -7,7 +7,7 @@ use http::Method;
 use perennial_core::{Clock, Timestamp};
 use perennial_testkit::{
     CertificateAuthority, ManualClock,
-    ca::{Flaw, OrderStatus, Quirk, RetryAfter, Verb},
+    ca::{CertificateAuthorityBuilder, Flaw, OrderStatus, Quirk, RetryAfter, Verb},
     dns::{AuthoritativeServer, Behaviour, Data, Endpoint, Freshness, Zone},
 };
 use serde_json::{Value, json};
@@ -28,6 +28,10 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
+    scene_with(CertificateAuthority::builder()).await
+}
+
+async fn scene_with(authority: CertificateAuthorityBuilder) -> Scene {
     let zone = Zone::new("example.com").unwrap();
     let endpoint = || async { Endpoint::bind("127.0.0.1:0").await.unwrap() };
     let servers = [
@@ -35,7 +39,7 @@ async fn scene() -> Scene {
         AuthoritativeServer::builder().zone(&zone).start(endpoint().await),
     ];
     let clock = ManualClock::new("2027-01-01T00:00:00Z".parse().unwrap());
-    let ca = CertificateAuthority::builder()
+    let ca = authority
         .validate_through(&[servers[0].address(), servers[1].address()])
         .clock(Arc::new(clock.clone()))
         .profile("shortlived", "six days", Duration::from_secs(6 * 86_400))
@@ -563,4 +567,109 @@ async fn every_flaw_is_in_the_certificate() {
             assert_eq!(there, kind == flaw, "{kind:?} where {flaw:?} was asked for");
         }
     }
+}
+
+/// The identifier of a certificate (RFC 9773 §4.1).
+fn certificate_id(leaf: &X509Certificate<'_>) -> String {
+    let issuer = leaf.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(issuer) => {
+            issuer.key_identifier.as_ref()
+        }
+        _ => None,
+    });
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    format!("{}.{}", encode(issuer.unwrap().0), encode(leaf.raw_serial()))
+}
+
+#[tokio::test]
+async fn a_certificate_has_a_window_for_its_renewal_and_is_replaced_once() {
+    let scene = scene_with(CertificateAuthority::builder().renewal_info()).await;
+    let client = Client::registered(&scene.ca).await;
+    let (_, order) = ready_order(&scene, &client, &["example.com"]).await;
+    let done = client.finalize(&order, &csr(&["example.com"]).0).await.json();
+    let pem = client.get(done["certificate"].as_str().unwrap()).await.body;
+    let chain = chain(&pem);
+    let id = certificate_id(&chain[0].parse_x509().unwrap());
+
+    let url = format!("{}/{id}", client.url("renewalInfo"));
+    let info = client.send(Method::GET, &url, None, "").await;
+    let moment =
+        |name: &str| info.json()["suggestedWindow"][name].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let issued = &scene.ca.certificates()[0];
+    let (start, end) = (moment("start"), moment("end"));
+    assert_eq!(start.until(issued.not_after), Duration::from_secs(30 * 86_400));
+    assert_eq!((start.until(end).as_secs(), info.header("retry-after")), (86_400, "21600"));
+    let (from, to) = (Timestamp::from_unix(7), Timestamp::from_unix(3));
+    scene.ca.set_renewal_window(Some((from, to)));
+    let info = client.send(Method::GET, &url, None, "").await.json();
+    assert_eq!(info["suggestedWindow"], json!({"start": from.to_string(), "end": to.to_string()}));
+    let nobodys = client.send(Method::GET, &format!("{url}00"), None, "").await;
+    assert_eq!(nobodys.problem(), (404, "malformed".into()));
+
+    let replace = |name: &str| json!({"identifiers": [{"type": "dns", "value": name}], "replaces": id});
+    let other = client.post("newOrder", &replace("www.example.com")).await;
+    assert_eq!(other.problem(), (400, "malformed".into()));
+    let stranger = Client::registered(&scene.ca).await;
+    let other = stranger.post("newOrder", &replace("example.com")).await;
+    assert_eq!(other.problem(), (403, "unauthorized".into()));
+    let first = client.post("newOrder", &replace("example.com")).await;
+    assert_eq!((first.status, first.json()["replaces"].as_str()), (201, Some(id.as_str())));
+    assert_eq!(scene.ca.orders().last().unwrap().replaces.as_ref(), Some(&id));
+    let second = client.post("newOrder", &replace("example.com")).await;
+    assert_eq!(second.problem(), (409, "alreadyReplaced".into()));
+}
+
+#[tokio::test]
+async fn an_order_that_has_failed_replaces_nothing_and_without_renewal_info_none_does() {
+    let scene = scene_with(CertificateAuthority::builder().renewal_info()).await;
+    let client = Client::registered(&scene.ca).await;
+    let (_, order) = ready_order(&scene, &client, &["example.com"]).await;
+    let done = client.finalize(&order, &csr(&["example.com"]).0).await.json();
+    let pem = client.get(done["certificate"].as_str().unwrap()).await.body;
+    let id = certificate_id(&chain(&pem)[0].parse_x509().unwrap());
+    let wanted = json!({"identifiers": [{"type": "dns", "value": "example.com"}], "replaces": id});
+    let failed = client.post("newOrder", &wanted).await.json();
+    let authorization = failed["authorizations"][0].as_str().unwrap();
+    client.post(authorization, &json!({"status": "deactivated"})).await;
+    assert_eq!(client.post("newOrder", &wanted).await.status, 201);
+
+    let plain = self::scene().await;
+    let client = Client::registered(&plain.ca).await;
+    assert_eq!(client.directory.get("renewalInfo"), None);
+    let order = client.post("newOrder", &wanted).await;
+    assert_eq!((order.status, order.json().get("replaces")), (201, None));
+}
+
+#[tokio::test]
+async fn a_ca_that_binds_accounts_knows_its_customers_by_their_macs() {
+    let scene = scene_with(CertificateAuthority::builder().external_account("customer-1", b"a secret")).await;
+    let client = Client::new(&scene.ca).await;
+    assert_eq!(client.directory["meta"]["externalAccountRequired"], true);
+    let agreed = json!({"termsOfServiceAgreed": true});
+    assert_eq!(client.post("newAccount", &agreed).await.problem(), (403, "externalAccountRequired".into()));
+    let url = client.url("newAccount");
+    let binding = |kid: &str, key: &[u8], url: &str, jwk: &Value| {
+        let encode = |json: &Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+        let protected = encode(&json!({"alg": "HS256", "kid": kid, "url": url}));
+        let payload = encode(jwk);
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+        let mac = ring::hmac::sign(&key, format!("{protected}.{payload}").as_bytes());
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(mac);
+        let binding = json!({"protected": protected, "payload": payload, "signature": signature});
+        json!({"termsOfServiceAgreed": true, "externalAccountBinding": binding})
+    };
+    let stranger = Client::new(&scene.ca).await;
+    for (wrong, problem) in [
+        (binding("customer-2", b"a secret", &url, &client.jwk()), (403, "unauthorized")),
+        (binding("customer-1", b"a guess", &url, &client.jwk()), (403, "unauthorized")),
+        (binding("customer-1", b"a secret", "https://127.0.0.1/", &client.jwk()), (400, "malformed")),
+        (binding("customer-1", b"a secret", &url, &stranger.jwk()), (400, "malformed")),
+    ] {
+        let (status, kind) = client.post("newAccount", &wrong).await.problem();
+        assert_eq!((status, kind.as_str()), problem, "{wrong}");
+    }
+    let right = binding("customer-1", b"a secret", &url, &client.jwk());
+    assert_eq!(client.post("newAccount", &right).await.status, 201);
+    // Who has an account does not have to prove anything again.
+    assert_eq!(client.post("newAccount", &agreed).await.status, 200);
 }

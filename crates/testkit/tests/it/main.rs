@@ -3,6 +3,8 @@
 
 mod acme_client;
 mod ca;
+mod challenge;
 mod dns;
 mod dns_client;
+mod misbehaviour;
 mod world;

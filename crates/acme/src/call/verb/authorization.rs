@@ -1,11 +1,13 @@
 //! Authorizations and challenges (RFC 8555 §7.5).
 
-use serde_json::json;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
 
-use super::{post_as_get, spec};
+use super::{Created, location, post_as_get, spec};
 use crate::{
-    AuthorizationState, ChallengeState, Url,
-    call::{Call, Payload, Target},
+    AuthorizationState, ChallengeState, Directory, Identifier, Misbehaved, Misuse, NewAuthorization, Url,
+    call::{Call, Payload, Spec, Target},
+    text::printable,
 };
 
 /// Looks at an authorization (RFC 8555 §7.5).
@@ -13,6 +15,47 @@ pub fn authorization(url: Url) -> Call<AuthorizationState> {
     Call::new(spec("authorization", Target::Url(url), post_as_get(), |answer| {
         Ok(AuthorizationState::parse(answer.body)?)
     }))
+}
+
+/// Authorizes a name ahead of any order (RFC 8555 §7.4.1), or finds the authorization that there is.
+///
+/// Refused with [`Misuse`] before anything is sent: a wildcard, and what the server does not offer.
+pub fn new_authorization(request: &NewAuthorization) -> Call<Created<AuthorizationState>> {
+    let (asked, text) = (request.identifier().clone(), request.to_json());
+    let request = request.clone();
+    let payload = Payload::For(Box::new(move |_, directory| {
+        check_authorization(&request, directory)?;
+        Ok(text.clone())
+    }));
+    Call::new(Spec {
+        expected: &[StatusCode::CREATED, StatusCode::OK],
+        ..spec(
+            "newAuthz",
+            Target::Optional(|directory| directory.new_authz.as_ref()),
+            payload,
+            move |answer| {
+                let state = AuthorizationState::parse(answer.body)?;
+                if state.identifier != asked {
+                    let (asked, answered) = (asked.to_string(), state.identifier.to_string());
+                    return Err(Misbehaved::AuthorizationIdentifier { asked, answered }.into());
+                }
+                Ok(Created { url: location(answer)?, state })
+            },
+        )
+    })
+}
+
+/// RFC 8555 §7.4.1: no wildcards. RFC 9444 §4.4: a server may say that it authorizes no subdomains.
+fn check_authorization(request: &NewAuthorization, directory: &Directory) -> Result<(), Misuse> {
+    match request.identifier() {
+        Identifier::Dns(name) if name.is_wildcard() => {
+            Err(Misuse::WildcardAuthorization { name: name.to_string() })
+        }
+        _ if request.asks_for_subdomains() && directory.meta.subdomain_auth_allowed == Some(false) => {
+            Err(Misuse::NotOffered { what: "the authorization of subdomains" })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives an authorization up (RFC 8555 §7.5.2).
@@ -25,6 +68,21 @@ pub fn deactivate_authorization(url: Url) -> Call<AuthorizationState> {
 
 /// Tells the server that a challenge can be validated (RFC 8555 §7.5.1).
 pub fn answer_challenge(url: Url) -> Call<ChallengeState> {
-    let payload = Payload::Fixed("{}".to_owned());
+    challenge(url, "{}".to_owned())
+}
+
+/// Answers a challenge with a payload of its type's own, a JSON object (RFC 8555 §7.5.1). It is sent to the
+/// byte as it is given.
+///
+/// # Errors
+/// [`Misuse::Payload`] when it is no JSON object.
+pub fn answer_challenge_with(url: Url, payload: &str) -> Result<Call<ChallengeState>, Misuse> {
+    serde_json::from_str::<Map<String, Value>>(payload)
+        .map_err(|error| Misuse::Payload { reason: printable(&error.to_string(), 200) })?;
+    Ok(challenge(url, payload.to_owned()))
+}
+
+fn challenge(url: Url, payload: String) -> Call<ChallengeState> {
+    let payload = Payload::Fixed(payload);
     Call::new(spec("challenge", Target::Url(url), payload, |answer| Ok(ChallengeState::parse(answer.body)?)))
 }

@@ -1,10 +1,12 @@
 //! The verbs of RFC 8555 §7: what each sends, which status it wants, and what its answer means.
 
 mod account;
-pub use account::new_account;
+pub use account::{account, deactivate_account, new_account, orders, update_account};
 
 mod authorization;
-pub use authorization::{answer_challenge, authorization, deactivate_authorization};
+pub use authorization::{
+    answer_challenge, answer_challenge_with, authorization, deactivate_authorization, new_authorization,
+};
 
 mod certificate;
 pub use certificate::{Download, certificate};
@@ -12,8 +14,23 @@ pub use certificate::{Download, certificate};
 mod directory;
 pub use directory::directory;
 
+mod key_change;
+pub use key_change::KeyChange;
+
+mod onion;
+pub use onion::finalize_onion;
+
 mod order;
 pub use order::{Settled, finalize, new_order, order, wait_for_order};
+
+mod renewal_info;
+pub use renewal_info::renewal_info;
+
+mod revocation;
+pub use revocation::{revoke_certificate, revoke_certificate_by_key};
+
+mod star;
+pub use star::{cancel_order, star_certificate};
 
 use http::{StatusCode, header::LOCATION};
 
@@ -46,6 +63,7 @@ pub(super) fn spec<T>(
         expected: &[StatusCode::OK],
         limit: MAX_JSON_BYTES,
         patience: None,
+        fallback: None,
         read: Box::new(move |answer| read(answer).map(Reading::Done)),
     }
 }
@@ -62,6 +80,11 @@ pub(super) const fn post_as_get() -> Payload {
 pub(super) fn location(answer: &Answer<'_>) -> Result<Url, Error> {
     let missing = || Misbehaved::Header { url: answer.url.to_string(), header: "Location" };
     let text = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    reference(answer, text)
+}
+
+/// The URL that a header of the answer refers to, if it is one that we follow.
+pub(super) fn reference(answer: &Answer<'_>, text: &str) -> Result<Url, Error> {
     let url = answer.url.join(text).map_err(|fault| Misbehaved::url(text, fault))?;
     answer.session.server().check(&url)?;
     Ok(url)

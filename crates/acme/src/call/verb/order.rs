@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{Created, location, post_as_get, spec};
 use crate::{
-    Directory, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus, Url,
-    call::{Answer, Call, Payload, Reading, Spec, Target},
+    Directory, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus, Problem, ProblemType, Url,
+    call::{Answer, Call, Fallback, Payload, Reading, Spec, Target},
     retry_after,
 };
 
@@ -29,7 +29,7 @@ impl Settled {
             OrderStatus::Unknown(_) => true,
             OrderStatus::Pending => matches!(self, Self::Validated),
             OrderStatus::Processing => matches!(self, Self::Issued),
-            OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
+            OrderStatus::Canceled | OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
         }
     }
 }
@@ -37,25 +37,68 @@ impl Settled {
 /// Makes an order (RFC 8555 §7.4).
 ///
 /// The URL in the answer is the only way back to the order: write it down before anything else.
+///
+/// What the order [`replaces`](NewOrder::replaces) is a hint (RFC 9773 §5): if the server refuses the order for
+/// a reason that may lie in it, the order is asked for once more without. A renewal never fails for it.
 pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
-    let asked = request.identifiers().to_vec();
-    let (text, request) = (request.to_json(), request.clone());
-    let payload = Payload::For(Box::new(move |directory| {
-        check_order(&request, directory)?;
-        Ok(text.clone())
-    }));
+    let (asked, bare) = (request.clone(), request.without_replaces());
+    let fallback = request.replaced().map(|_| -> Fallback {
+        Box::new(move |problem| may_be_due_to_replaces(problem).then(|| order_payload(bare.clone())))
+    });
     Call::new(Spec {
         expected: &[StatusCode::CREATED],
-        ..spec("newOrder", Target::Endpoint(|directory| &directory.new_order), payload, move |answer| {
-            let state = order_state(answer)?;
-            if !state.is_for(&asked) {
-                let list = |names: &[_]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let (asked, answered) = (list(&asked), list(&state.identifiers));
-                return Err(Misbehaved::Identifiers { asked, answered }.into());
-            }
-            Ok(Created { url: location(answer)?, state })
-        })
+        fallback,
+        ..spec(
+            "newOrder",
+            Target::Endpoint(|directory| &directory.new_order),
+            order_payload(request.clone()),
+            move |answer| {
+                let state = order_state(answer)?;
+                check_echo(&asked, &state)?;
+                Ok(Created { url: location(answer)?, state })
+            },
+        )
     })
+}
+
+fn order_payload(request: NewOrder) -> Payload {
+    Payload::For(Box::new(move |session, directory| {
+        check_order(&request, directory)?;
+        // RFC 9773 §5: only for a server that offers renewal information; and an identifier of another CA's
+        // certificate means nothing to this one.
+        let known =
+            directory.renewal_info.is_some() && request.replaces_one_of(session.server().directory_url());
+        Ok(if known { request.to_json() } else { request.without_replaces().to_json() })
+    }))
+}
+
+/// Whether a refusal may lie in the certificate that the order replaces. RFC 9773 §5 names one problem type;
+/// servers that do not find the certificate, or find it another account's, answer with these, too.
+fn may_be_due_to_replaces(problem: &Problem) -> bool {
+    match problem.kind {
+        ProblemType::AlreadyReplaced | ProblemType::Malformed | ProblemType::Unauthorized => true,
+        ProblemType::Unknown(_) => matches!(problem.status, Some(400 | 403 | 404 | 409)),
+        _ => false,
+    }
+}
+
+/// That the server has made the order that was asked for.
+fn check_echo(request: &NewOrder, state: &OrderState) -> Result<(), Misbehaved> {
+    if !state.is_for(request.identifiers()) {
+        let list = |names: &[_]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (asked, answered) = (list(request.identifiers()), list(&state.identifiers));
+        return Err(Misbehaved::Identifiers { asked, answered });
+    }
+    if let Some(replaced) = request.replaced().map(ToString::to_string)
+        && state.replaces.as_ref() != Some(&replaced)
+    {
+        tracing::warn!(
+            replaced,
+            echoed = state.replaces.as_deref(),
+            "the server does not confirm which certificate the order replaces: rate limits may count"
+        );
+    }
+    Ok(())
 }
 
 /// That an order has names, and a profile that the server offers.
@@ -63,6 +106,7 @@ fn check_order(request: &NewOrder, directory: &Directory) -> Result<(), Misuse> 
     if request.identifiers().is_empty() {
         return Err(Misuse::NoIdentifiers);
     }
+    request.check_extensions(&directory.meta)?;
     let profiles = &directory.meta.profiles;
     match request.asked_profile() {
         Some(profile) if !profiles.contains_key(profile) => {
@@ -102,7 +146,7 @@ pub fn finalize(url: Url, csr_der: &[u8]) -> Call<OrderState> {
     Call::new(spec("finalize", Target::Url(url), payload, order_state))
 }
 
-fn order_state(answer: &Answer<'_>) -> Result<OrderState, Error> {
+pub(super) fn order_state(answer: &Answer<'_>) -> Result<OrderState, Error> {
     let retry_at = retry_after::read(answer.headers, answer.now, retry_after::POLL_BOUNDS);
     Ok(OrderState { retry_at, ..OrderState::parse(answer.body)? })
 }

@@ -1,0 +1,630 @@
+//! The walk itself.
+
+use std::collections::BTreeSet;
+
+use perennial_core::Timestamp;
+
+use super::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task};
+use crate::{
+    AuthorizationStatus, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus,
+    Problem, Url,
+    call::{self, Call, Download, Settled},
+    error::OrderInvalid,
+};
+
+/// What a certificate is ordered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A question with all its parts.
+pub struct Plan {
+    /// What is ordered.
+    pub request: NewOrder,
+    /// The certificate signing request in DER (RFC 2986). Its private key is durable before the walk begins.
+    pub csr_der: Vec<u8>,
+    /// Until when the CA may take its time.
+    pub deadline: Timestamp,
+}
+
+/// One order on its way to its certificate. See the [module](super) for how to drive it.
+#[derive(Debug)]
+#[must_use = "a walk does nothing until it is driven"]
+pub struct Walk {
+    plan: Plan,
+    state: State,
+    /// Whether the state has to be written down before the next step.
+    unrecorded: bool,
+    next: Position,
+    /// The authorizations as they were last seen.
+    known: Vec<Offer>,
+    finalization: Finalization,
+}
+
+/// What comes next, once the state is written down.
+#[derive(Clone, Debug)]
+enum Position {
+    // In the order in which they come.
+    Place,
+    /// An order of an earlier run.
+    TakeUp,
+    Authorize(OrderState),
+    Choose,
+    Present,
+    Wait,
+    Answer,
+    Validate,
+    /// With the order as it was when the CA had looked.
+    CleanUp(OrderState),
+    Finalize(OrderState),
+    Issue,
+    Download(Url),
+    Take(Box<Download>),
+    /// The order is invalid, and does not say why.
+    Explain(OrderState),
+}
+
+impl Walk {
+    /// A walk that begins with a new order.
+    pub fn new(plan: Plan) -> Self {
+        Self { unrecorded: true, next: Position::Place, ..Self::at(plan, State::Ordering) }
+    }
+
+    /// A walk that goes on where an earlier one has written this state down.
+    ///
+    /// The order is looked at first. One that the server does not know any more, that failed, or that is for other
+    /// names than the plan's, is left, and a new one is placed.
+    pub fn resume(plan: Plan, state: State) -> Self {
+        if state.order().is_none() {
+            return Self::new(plan);
+        }
+        Self::at(plan, state)
+    }
+
+    fn at(plan: Plan, state: State) -> Self {
+        let (known, finalization) = (Vec::new(), Finalization::default());
+        Self { plan, state, unrecorded: false, next: Position::TakeUp, known, finalization }
+    }
+
+    /// How far it has come: what was last to be written down.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What is ordered.
+    pub const fn request(&self) -> &NewOrder {
+        &self.plan.request
+    }
+
+    /// Whether an order is placed next.
+    pub(crate) const fn is_ordering(&self) -> bool {
+        matches!(self.next, Position::Place)
+    }
+
+    /// What is to be done next. It is the same until [`handle`](Self::handle) is told that it is done, so a step
+    /// that failed for a passing reason can be done again.
+    pub fn poll(&self) -> Step {
+        if self.unrecorded {
+            return Step::Do(Errand::Record(self.state.clone()));
+        }
+        let tasks = || self.state.tasks().to_vec();
+        let order = || self.state.order().cloned();
+        let call = match &self.next {
+            Position::Choose => return Step::Do(Errand::Choose(self.pending().cloned().collect())),
+            Position::Present => return Step::Do(Errand::Present(tasks())),
+            Position::Wait => return Step::Do(Errand::Wait(tasks())),
+            Position::CleanUp(_) => return Step::Do(Errand::CleanUp(tasks())),
+            Position::Take(download) => return Step::Do(Errand::Take(download.clone())),
+            Position::Authorize(order) | Position::Explain(order) => {
+                let urls = order.authorizations.iter().cloned();
+                let call = |url| call::authorization(url).map(Reply::Authorization);
+                return Step::Send(urls.map(call).collect());
+            }
+            Position::Answer => {
+                let call = |url| call::answer_challenge(url).map(Reply::Challenge);
+                return Step::Send(self.unanswered().map(call).collect());
+            }
+            Position::Place => Some(call::new_order(&self.plan.request).map(Reply::Created)),
+            Position::TakeUp => order().map(|url| call::order(url).map(Reply::Order)),
+            Position::Validate => order().map(|url| self.wait(url, Settled::Validated)),
+            Position::Issue => order().map(|url| self.wait(url, Settled::Issued)),
+            Position::Finalize(_) if self.finalization.is_in_doubt() => {
+                order().map(|url| call::order(url).map(Reply::Order))
+            }
+            Position::Finalize(order) => {
+                Some(call::finalize(order.finalize.clone(), &self.plan.csr_der).map(Reply::Order))
+            }
+            Position::Download(url) => Some(call::certificate(url.clone()).map(Reply::Certificate)),
+        };
+        Step::Send(call.into_iter().collect())
+    }
+
+    fn wait(&self, url: Url, settled: Settled) -> Call<Reply> {
+        call::wait_for_order(url, settled, self.plan.deadline).map(Reply::Order)
+    }
+
+    /// The authorizations that need a proof.
+    fn pending(&self) -> impl Iterator<Item = &Offer> {
+        self.known.iter().filter(|offer| offer.state.status == AuthorizationStatus::Pending)
+    }
+
+    /// The chosen challenges that the CA was not told of yet: after a crash it may be looking already, and must
+    /// not be told twice.
+    fn unanswered(&self) -> impl Iterator<Item = Url> {
+        let challenges = self.known.iter().flat_map(|offer| &offer.state.challenges);
+        let silent = challenges.filter(|challenge| challenge.status == ChallengeStatus::Pending);
+        let silent: BTreeSet<&Url> = silent.map(|challenge| &challenge.url).collect();
+        let tasks = self.state.tasks().iter().map(|task| &task.challenge);
+        tasks.filter(move |url| silent.contains(url)).cloned()
+    }
+
+    /// What is still pending at the server after a failure. Sent, these requests give the authorizations up (RFC
+    /// 8555 §7.5.2): CAs limit how many an account may have. Whether they succeed is of no importance.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<Call<Reply>> {
+        let give_up = |url| call::deactivate_authorization(url).map(Reply::Authorization);
+        self.pending().map(|offer| give_up(offer.url.clone())).collect()
+    }
+
+    /// Hears how a step went.
+    ///
+    /// # Errors
+    /// The failure of a request that ends the walk or the step, first [`Error::OrderInvalid`] with all reasons;
+    /// [`Misuse::OutOfStep`] for an event that answers no step that was asked for; [`Misuse::Choice`] when what was
+    /// chosen is not one of the challenges that were offered. The walk stays where it is then.
+    pub fn handle(&mut self, event: Event) -> Result<(), Error> {
+        if self.unrecorded {
+            return match event {
+                Event::Recorded => {
+                    self.unrecorded = false;
+                    Ok(())
+                }
+                event => Err(Misuse::OutOfStep { expected: "recorded", told: event.name() }.into()),
+            };
+        }
+        match (&self.next, event) {
+            (Position::Choose, Event::Chosen(challenges)) => self.handle_choice(&challenges),
+            (Position::Present, Event::Presented) => {
+                self.next = Position::Wait;
+                Ok(())
+            }
+            (Position::Wait, Event::Visible) => {
+                self.handle_visible();
+                Ok(())
+            }
+            (Position::CleanUp(order), Event::CleanedUp) => {
+                let order = order.clone();
+                self.finish(order)
+            }
+            (next, Event::Answered(replies)) if next.awaits_answers() => self.handle_replies(replies),
+            (next, event) => Err(Misuse::OutOfStep { expected: next.expected(), told: event.name() }.into()),
+        }
+    }
+
+    fn handle_choice(&mut self, challenges: &[Url]) -> Result<(), Error> {
+        let chosen: BTreeSet<&Url> = challenges.iter().collect();
+        let mut tasks = Vec::new();
+        for offer in self.pending() {
+            let mut own = offer.state.challenges.iter().filter(|challenge| chosen.contains(&challenge.url));
+            let (Some(challenge), None) = (own.next(), own.next()) else {
+                return Err(Misuse::Choice { name: offer.state.identifier.to_string() }.into());
+            };
+            tasks.push(Task {
+                authorization: offer.url.clone(),
+                challenge: challenge.url.clone(),
+                kind: challenge.kind.clone(),
+                identifier: offer.state.identifier.clone(),
+                wildcard: offer.state.wildcard,
+            });
+        }
+        if let Some(order) = self.state.order().cloned() {
+            self.enter(State::Presenting { order, tasks });
+        }
+        self.next = Position::Present;
+        Ok(())
+    }
+
+    fn handle_visible(&mut self) {
+        if let (Some(order), tasks) = (self.state.order().cloned(), self.state.tasks().to_vec()) {
+            self.enter(State::Answering { order, tasks });
+        }
+        // All of them may have been answered before a crash.
+        self.next = if self.unanswered().next().is_some() { Position::Answer } else { Position::Validate };
+    }
+
+    fn handle_replies(&mut self, replies: Vec<Result<Reply, Error>>) -> Result<(), Error> {
+        match self.next.clone() {
+            Position::Authorize(order) => self.handle_authorizations(&order, replies),
+            Position::Explain(order) => {
+                // Reasons that cannot be had do not hide the failure.
+                self.known = offers(&order, replies.into_iter().map(Result::ok));
+                Err(self.invalid(None))
+            }
+            Position::Answer => {
+                for reply in replies {
+                    reply?;
+                }
+                self.next = Position::Validate;
+                Ok(())
+            }
+            here => match replies.into_iter().next() {
+                Some(reply) => self.handle_reply(&here, reply),
+                None => Err(Misuse::OutOfStep { expected: "one answer", told: "none" }.into()),
+            },
+        }
+    }
+
+    fn handle_reply(&mut self, here: &Position, reply: Result<Reply, Error>) -> Result<(), Error> {
+        match (here, reply) {
+            (Position::TakeUp, reply) => self.handle_take_up(reply),
+            (Position::Finalize(_), reply) => self.handle_finalization(reply),
+            (Position::Place, Ok(Reply::Created(created))) => {
+                self.enter(State::Ordered { order: created.url });
+                // Whatever comes now, there is an order, and none is placed beside it.
+                self.next = Position::TakeUp;
+                self.proceed(created.state)
+            }
+            (Position::Validate | Position::Issue, Ok(Reply::Order(order))) => self.proceed(order),
+            (Position::Download(_), Ok(Reply::Certificate(download))) => {
+                self.next = Position::Take(Box::new(download));
+                Ok(())
+            }
+            (_, Err(error)) => Err(error),
+            (_, Ok(_)) => {
+                Err(Misuse::OutOfStep { expected: "the answer to what was sent", told: "another" }.into())
+            }
+        }
+    }
+
+    fn handle_finalization(&mut self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        let reply = reply.and_then(Reply::into_order);
+        let next = if self.finalization.is_in_doubt() {
+            self.finalization.handle_look(reply)
+        } else {
+            self.finalization.handle_answer(reply)
+        };
+        match next? {
+            Next::Send | Next::Look => Ok(()),
+            Next::Settled(order) => self.proceed(*order),
+        }
+    }
+
+    /// An order of an earlier run: taken up if it can still succeed.
+    fn handle_take_up(&mut self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        let order = match reply.and_then(Reply::into_order) {
+            Ok(order) => order,
+            // 404 and 403 both mean that this account has no such order any more.
+            Err(Error::Server(refusal)) if matches!(refusal.problem.status, Some(403 | 404 | 410)) => {
+                self.start_over();
+                return Ok(());
+            }
+            // The URL is another server's: the directory was changed under the walk.
+            Err(Error::Misbehaved(Misbehaved::Url { .. })) => {
+                self.start_over();
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if matches!(order.status, OrderStatus::Canceled | OrderStatus::Invalid)
+            || !order.is_for(self.plan.request.identifiers())
+        {
+            self.start_over();
+            return Ok(());
+        }
+        if let (OrderStatus::Pending, State::Finalizing { order: url }) = (&order.status, &self.state) {
+            // What was proven is so no longer: that is for the proofs to mend.
+            self.enter(State::Ordered { order: url.clone() });
+        }
+        self.proceed(order)
+    }
+
+    fn start_over(&mut self) {
+        self.enter(State::Ordering);
+        self.next = Position::Place;
+    }
+
+    fn handle_authorizations(
+        &mut self,
+        order: &OrderState,
+        replies: Vec<Result<Reply, Error>>,
+    ) -> Result<(), Error> {
+        let replies = replies.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.known = offers(order, replies.into_iter().map(Some));
+        self.check_names()?;
+        let failed = |offer: &Offer| {
+            !matches!(offer.state.status, AuthorizationStatus::Pending | AuthorizationStatus::Valid)
+        };
+        if self.known.iter().any(failed) {
+            return Err(self.invalid(None));
+        }
+        self.next = if self.pending().next().is_some() { Position::Choose } else { Position::Validate };
+        Ok(())
+    }
+
+    /// That the server wants nothing proven that was not asked for: a proof for another name would be one for
+    /// somebody else's certificate. RFC 9444 lets a server ask for an ancestor of a name.
+    fn check_names(&self) -> Result<(), Misbehaved> {
+        let asked = self.plan.request.identifiers();
+        let strange = |offer: &&Offer| !asked.iter().any(|own| own.is_proven_by(&offer.state.identifier));
+        match self.known.iter().find(strange) {
+            None => Ok(()),
+            Some(offer) => Err(Misbehaved::authorization_name(&offer.url, &offer.state)),
+        }
+    }
+
+    /// Goes on with an order as the server describes it.
+    fn proceed(&mut self, order: OrderState) -> Result<(), Error> {
+        let finalized = matches!(self.state, State::Finalizing { .. });
+        match order.status {
+            OrderStatus::Canceled | OrderStatus::Invalid => self.fail(order),
+            // A server could let an order go round for ever.
+            OrderStatus::Pending if finalized => Err(self.backwards(order.status)),
+            OrderStatus::Ready if finalized && !self.finalization.may_be_sent() => {
+                Err(self.backwards(order.status))
+            }
+            OrderStatus::Pending => {
+                self.next = Position::Authorize(order);
+                Ok(())
+            }
+            OrderStatus::Unknown(_) => {
+                self.next = Position::Validate;
+                Ok(())
+            }
+            _ if !self.state.tasks().is_empty() => {
+                self.next = Position::CleanUp(order);
+                Ok(())
+            }
+            _ => self.finish(order),
+        }
+    }
+
+    /// Goes on with an order whose names are proven, and whose proofs are removed.
+    fn finish(&mut self, order: OrderState) -> Result<(), Error> {
+        if let Some(url) = self.state.order().cloned() {
+            self.enter(State::Finalizing { order: url });
+        }
+        self.next = match order.status {
+            OrderStatus::Ready => Position::Finalize(order),
+            OrderStatus::Valid => match order.certificate {
+                Some(url) => Position::Download(url),
+                None => {
+                    let (resource, field) = ("order", "certificate");
+                    return Err(Misbehaved::Field { resource, field, expected: "a URL" }.into());
+                }
+            },
+            _ => Position::Issue,
+        };
+        Ok(())
+    }
+
+    /// The end of an order that failed: with its own reason, or after a look for the reasons of its names.
+    fn fail(&mut self, order: OrderState) -> Result<(), Error> {
+        if order.error.is_none() && !order.authorizations.is_empty() {
+            self.next = Position::Explain(order);
+            return Ok(());
+        }
+        Err(self.invalid(order.error))
+    }
+
+    fn invalid(&self, problem: Option<Problem>) -> Error {
+        let states = self.known.iter().map(|offer| &offer.state);
+        OrderInvalid::explained(self.order_url(), problem, states).into()
+    }
+
+    fn backwards(&self, status: OrderStatus) -> Error {
+        Misbehaved::Backwards { url: self.order_url(), status }.into()
+    }
+
+    fn enter(&mut self, state: State) {
+        self.unrecorded = self.unrecorded || self.state != state;
+        self.state = state;
+    }
+
+    fn order_url(&self) -> String {
+        self.state.order().map_or_else(String::new, ToString::to_string)
+    }
+}
+
+impl Position {
+    const fn awaits_answers(&self) -> bool {
+        !matches!(self, Self::Choose | Self::Present | Self::Wait | Self::CleanUp(_) | Self::Take(_))
+    }
+
+    const fn expected(&self) -> &'static str {
+        match self {
+            Self::Choose => "chosen",
+            Self::Present => "presented",
+            Self::Wait => "visible",
+            Self::CleanUp(_) => "cleaned up",
+            Self::Take(_) => "nothing: the walk is over",
+            _ => "answered",
+        }
+    }
+}
+
+/// Authorizations with their URLs; those that were not answered are left out.
+fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Reply>>) -> Vec<Offer> {
+    let urls = order.authorizations.iter().cloned();
+    urls.zip(replies)
+        .filter_map(|(url, reply)| match reply {
+            Some(Reply::Authorization(state)) => Some(Offer { url, state }),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AuthorizationState, Identifier};
+    use proptest::prelude::*;
+
+    const BASE: &str = "https://ca.example";
+
+    fn url(path: &str) -> Url {
+        format!("{BASE}/{path}").parse().unwrap()
+    }
+
+    fn order(status: &str) -> OrderState {
+        let body = format!(
+            r#"{{"status":"{status}","identifiers":[{{"type":"dns","value":"example.org"}}],
+                "authorizations":["{BASE}/authz/1"],"finalize":"{BASE}/finalize","certificate":"{BASE}/cert"}}"#
+        );
+        OrderState::parse(body.as_bytes()).unwrap()
+    }
+
+    fn authorization(status: &str, challenge: &str) -> AuthorizationState {
+        let body = format!(
+            r#"{{"status":"{status}","identifier":{{"type":"dns","value":"example.org"}},"challenges":[
+                {{"type":"http-01","url":"{BASE}/chall/1","status":"{challenge}"}},
+                {{"type":"dns-01","url":"{BASE}/chall/2","status":"{challenge}"}}]}}"#
+        );
+        AuthorizationState::parse(body.as_bytes()).unwrap()
+    }
+
+    fn plan() -> Plan {
+        let name: perennial_core::DomainName = "example.org".parse().unwrap();
+        Plan {
+            request: NewOrder::new([name]),
+            csr_der: vec![1],
+            deadline: Timestamp::from_unix(1_800_000_000),
+        }
+    }
+
+    fn answered(reply: Reply) -> Event {
+        Event::Answered(vec![Ok(reply)])
+    }
+
+    fn placed(status: &str) -> Event {
+        answered(Reply::Created(call::Created { url: url("order/1"), state: order(status) }))
+    }
+
+    /// A walk that waits for a choice.
+    fn choosing() -> Walk {
+        let mut walk = Walk::new(plan());
+        for event in [
+            Event::Recorded,
+            placed("pending"),
+            Event::Recorded,
+            answered(Reply::Authorization(authorization("pending", "pending"))),
+        ] {
+            walk.handle(event).unwrap();
+        }
+        walk
+    }
+
+    #[test]
+    fn a_choice_is_one_challenge_a_name() {
+        for chosen in [vec![], vec![url("chall/9")], vec![url("chall/1"), url("chall/2")]] {
+            let error = choosing().handle(Event::Chosen(chosen)).unwrap_err();
+            assert_eq!(error, Misuse::Choice { name: "example.org".into() }.into());
+        }
+        let mut walk = choosing();
+        walk.handle(Event::Chosen(vec![url("chall/2")])).unwrap();
+        assert_eq!(walk.state().tasks().first().map(|task| &task.challenge), Some(&url("chall/2")));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_heard() {
+        let mut walk = Walk::new(plan());
+        assert_eq!(
+            walk.handle(Event::Visible).unwrap_err(),
+            Misuse::OutOfStep { expected: "recorded", told: "visible" }.into()
+        );
+        let mut walk = choosing();
+        assert_eq!(
+            walk.handle(Event::Presented).unwrap_err(),
+            Misuse::OutOfStep { expected: "chosen", told: "presented" }.into()
+        );
+        assert!(matches!(walk.poll(), Step::Do(Errand::Choose(_))), "and changes nothing");
+    }
+
+    #[test]
+    fn a_challenge_that_the_ca_is_looking_at_is_not_answered_again() {
+        let mut walk = Walk::resume(plan(), State::Ordered { order: url("order/1") });
+        for event in [
+            answered(Reply::Order(order("pending"))),
+            answered(Reply::Authorization(authorization("pending", "processing"))),
+            Event::Chosen(vec![url("chall/2")]),
+            Event::Recorded,
+            Event::Presented,
+            Event::Visible,
+            Event::Recorded,
+        ] {
+            walk.handle(event).unwrap();
+        }
+        let Step::Send(calls) = walk.poll() else { panic!("{:?}", walk.poll()) };
+        assert_eq!(calls.iter().map(Call::verb).collect::<Vec<_>>(), ["order"]);
+    }
+
+    #[test]
+    fn what_was_presented_before_a_crash_is_removed_before_the_order_is_finalized() {
+        let tasks = vec![Task {
+            authorization: url("authz/1"),
+            challenge: url("chall/2"),
+            kind: crate::ChallengeKind::Dns01,
+            identifier: Identifier::Dns("example.org".parse().unwrap()),
+            wildcard: false,
+        }];
+        for status in ["ready", "processing", "valid"] {
+            let state = State::Answering { order: url("order/1"), tasks: tasks.clone() };
+            let mut walk = Walk::resume(plan(), state);
+            walk.handle(answered(Reply::Order(order(status)))).unwrap();
+            assert!(
+                matches!(walk.poll(), Step::Do(Errand::CleanUp(removed)) if removed == tasks),
+                "{status}"
+            );
+            walk.handle(Event::CleanedUp).unwrap();
+            assert_eq!(*walk.state(), State::Finalizing { order: url("order/1") }, "{status}");
+        }
+    }
+
+    fn status() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["pending", "ready", "processing", "valid", "invalid", "new-word"])
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let challenge = prop::sample::select(vec!["pending", "processing", "valid", "invalid"]);
+        prop_oneof![
+            Just(Event::Recorded),
+            Just(Event::Presented),
+            Just(Event::Visible),
+            Just(Event::CleanedUp),
+            Just(Event::Chosen(vec![url("chall/2")])),
+            Just(Event::Answered(Vec::new())),
+            status().prop_map(placed),
+            status().prop_map(|status| answered(Reply::Order(order(status)))),
+            (status(), challenge).prop_map(|(status, challenge)| {
+                answered(Reply::Authorization(authorization(status, challenge)))
+            }),
+            Just(Event::Answered(vec![Err(
+                Misbehaved::Header { url: String::new(), header: "Location" }.into()
+            )])),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_told_a_walk_never_orders_twice_unless_its_order_is_lost(
+            events in prop::collection::vec(event(), 0..60),
+        ) {
+            let mut walk = Walk::new(plan());
+            let mut placed = 0;
+            for event in events {
+                let here = matches!(walk.next, Position::Place) && !walk.unrecorded;
+                let created = matches!(&event, Event::Answered(replies)
+                    if matches!(replies.first(), Some(Ok(Reply::Created(_)))));
+                if here && created {
+                    placed += 1;
+                    prop_assert!(walk.state().order().is_none());
+                }
+                let _ = walk.handle(event);
+                let _ = walk.poll();
+                let _ = walk.leftovers();
+                if placed > 0 && walk.state().order().is_none() {
+                    // Only an order that cannot be taken up is left: one at a time.
+                    placed -= 1;
+                }
+                prop_assert!(placed <= 1);
+            }
+        }
+    }
+}

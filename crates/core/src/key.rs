@@ -1,0 +1,251 @@
+//! Private keys of certificates, and the signing requests made with them (PKCS#8, RFC 5958; PKCS#10, RFC 2986).
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use rcgen::PublicKeyData as _;
+use rsa::pkcs8::EncodePrivateKey as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{DomainName, SecretString};
+
+/// Which kind of key a certificate has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum KeyAlgorithm {
+    /// ECDSA on P-256 (RFC 5480). The default: accepted everywhere, small, fast.
+    #[default]
+    #[serde(rename = "ec256")]
+    EcdsaP256,
+    /// ECDSA on P-384.
+    #[serde(rename = "ec384")]
+    EcdsaP384,
+    /// Ed25519 (RFC 8410). For private CAs: no public one signs it.
+    #[serde(rename = "ed25519")]
+    Ed25519,
+    /// RSA with 2048 bits, for clients that know nothing newer.
+    #[serde(rename = "rsa2048")]
+    Rsa2048,
+    /// RSA with 3072 bits: 128 bits of security, as P-256 has (NIST SP 800-57 part 1).
+    #[serde(rename = "rsa3072")]
+    Rsa3072,
+    /// RSA with 4096 bits. Making one takes seconds.
+    #[serde(rename = "rsa4096")]
+    Rsa4096,
+}
+
+impl KeyAlgorithm {
+    /// All of them, in the order of [`Display`](fmt::Display).
+    pub const ALL: [Self; 6] =
+        [Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ec256",
+            Self::EcdsaP384 => "ec384",
+            Self::Ed25519 => "ed25519",
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
+            Self::Rsa4096 => "rsa4096",
+        }
+    }
+
+    const fn rsa_bits(self) -> Option<usize> {
+        match self {
+            Self::Rsa2048 => Some(2048),
+            Self::Rsa3072 => Some(3072),
+            Self::Rsa4096 => Some(4096),
+            Self::EcdsaP256 | Self::EcdsaP384 | Self::Ed25519 => None,
+        }
+    }
+
+    const fn signature(self) -> &'static rcgen::SignatureAlgorithm {
+        match self {
+            Self::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Self::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Self::Ed25519 => &rcgen::PKCS_ED25519,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
+        }
+    }
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for KeyAlgorithm {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text);
+        found.ok_or_else(|| KeyError::UnknownAlgorithm { text: text.chars().take(40).collect() })
+    }
+}
+
+/// A certificate's private key.
+///
+/// Neither prints nor serializes by accident: [`to_pem`](Self::to_pem) gives it out as a secret.
+///
+/// ```
+/// use perennial_core::{KeyAlgorithm, PrivateKey};
+///
+/// let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
+/// let again = PrivateKey::from_pem(&key.to_pem())?;
+/// assert_eq!(again.public_key_der(), key.public_key_der());
+/// # Ok::<(), perennial_core::KeyError>(())
+/// ```
+pub struct PrivateKey {
+    pair: rcgen::KeyPair,
+    pem: SecretString,
+}
+
+impl PrivateKey {
+    /// Makes a fresh key.
+    ///
+    /// Takes microseconds for elliptic curves and up to seconds for RSA: an async caller moves it to a
+    /// blocking thread, as the keeper does.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`] when the operating system gives no randomness.
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let failed = |reason: String| KeyError::Generate { algorithm, reason };
+        let Some(bits) = algorithm.rsa_bits() else {
+            let pair = rcgen::KeyPair::generate_for(algorithm.signature())
+                .map_err(|error| failed(error.to_string()))?;
+            let pem = SecretString::new(pair.serialize_pem());
+            return Ok(Self { pair, pem });
+        };
+        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits)
+            .map_err(|error| failed(error.to_string()))?;
+        let pem = key.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF).map_err(|error| failed(error.to_string()))?;
+        Self::from_pem(&SecretString::new(pem.as_str()))
+    }
+
+    /// Reads a key from PKCS#8 PEM (`BEGIN PRIVATE KEY`).
+    ///
+    /// # Errors
+    /// [`KeyError::Unreadable`]; the text is never shown.
+    pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+        let pair = rcgen::KeyPair::from_pem(pem.expose())
+            .map_err(|error| KeyError::Unreadable { reason: error.to_string() })?;
+        Ok(Self { pair, pem: pem.clone() })
+    }
+
+    /// The key as PKCS#8 PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> SecretString {
+        self.pem.clone()
+    }
+
+    /// The public half as a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7): what certificates are compared by.
+    #[must_use]
+    pub fn public_key_der(&self) -> Vec<u8> {
+        self.pair.subject_public_key_info()
+    }
+
+    /// A signing request (RFC 2986) for these names and addresses (RFC 8738 §3) in DER: subjectAltName only,
+    /// since a common name says nothing that the names do not and may not exceed 64 characters.
+    ///
+    /// # Errors
+    /// [`KeyError::Request`] with the reason.
+    pub fn signing_request(&self, names: &[DomainName], addresses: &[IpAddr]) -> Result<Vec<u8>, KeyError> {
+        let failed = |error: rcgen::Error| KeyError::Request { reason: error.to_string() };
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in names {
+            let name = name.as_str().try_into().map_err(failed)?;
+            params.subject_alt_names.push(rcgen::SanType::DnsName(name));
+        }
+        params.subject_alt_names.extend(addresses.iter().copied().map(rcgen::SanType::IpAddress));
+        Ok(params.serialize_request(&self.pair).map_err(failed)?.der().to_vec())
+    }
+}
+
+/// What is wrong with a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// None could be made.
+    #[error("cannot make a {algorithm} key: {reason}")]
+    Generate {
+        /// Of which kind.
+        algorithm: KeyAlgorithm,
+        /// Why.
+        reason: String,
+    },
+    /// No signing request could be made with it.
+    #[error("cannot make a signing request: {reason}")]
+    Request {
+        /// Why.
+        reason: String,
+    },
+    /// Not the name of an algorithm.
+    #[error("{text:?} is no key algorithm: use ec256, ec384, ed25519, rsa2048, rsa3072 or rsa4096")]
+    UnknownAlgorithm {
+        /// The text.
+        text: String,
+    },
+    /// Not a key in PKCS#8 PEM.
+    #[error("cannot read the private key: {reason}; it must be PKCS#8 PEM (BEGIN PRIVATE KEY)")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_parser::{prelude::*, public_key::PublicKey};
+
+    #[test]
+    fn every_algorithm_makes_a_key_that_signs_a_request_for_the_names_and_survives_its_own_pem() {
+        let names = ["*.example.com".parse().unwrap(), "example.com".parse().unwrap()];
+        let addresses = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        for algorithm in KeyAlgorithm::ALL {
+            let made = PrivateKey::generate(algorithm).unwrap();
+            let key = PrivateKey::from_pem(&made.to_pem()).unwrap();
+            assert_eq!(key.public_key_der(), made.public_key_der(), "{algorithm}");
+            let request = key.signing_request(&names, &addresses).unwrap();
+            let (_, request) = X509CertificationRequest::from_der(&request).unwrap();
+            request.verify_signature().unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+            assert_eq!(request.certification_request_info.subject_pki.raw, key.public_key_der());
+            assert_eq!(request.certification_request_info.subject.iter().count(), 0);
+            let san = request.requested_extensions().unwrap().find_map(|extension| match extension {
+                ParsedExtension::SubjectAlternativeName(san) => Some(san.general_names.clone()),
+                _ => None,
+            });
+            let expected = [
+                GeneralName::DNSName("*.example.com"),
+                GeneralName::DNSName("example.com"),
+                GeneralName::IPAddress(&[192, 0, 2, 1]),
+                GeneralName::IPAddress(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ];
+            assert_eq!(san.unwrap(), expected, "{algorithm}");
+            assert_eq!(rsa_bits(&request.certification_request_info.subject_pki), algorithm.rsa_bits());
+        }
+    }
+
+    fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
+        match key.parsed().unwrap() {
+            PublicKey::RSA(rsa) => Some(rsa.key_size()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_broken_key_is_not_shown() {
+        let error = PrivateKey::from_pem(&SecretString::new("hunter2")).err().unwrap();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_algorithm_is_named_with_the_choices() {
+        let error = "dsa".parse::<KeyAlgorithm>().unwrap_err().to_string();
+        assert!(error.contains("\"dsa\"") && error.contains("ec256"), "{error}");
+        for algorithm in KeyAlgorithm::ALL {
+            assert_eq!(algorithm.to_string().parse::<KeyAlgorithm>().unwrap(), algorithm);
+        }
+    }
+}

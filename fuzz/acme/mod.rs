@@ -1,0 +1,14 @@
+//! What comes from an ACME server (RFC 8555), and what goes to it.
+
+mod header;
+mod object;
+mod signature;
+
+pub use header::acme_header;
+pub use object::{acme_account, acme_authorization, acme_directory, acme_order, acme_problem};
+pub use signature::acme_jws;
+
+/// What a server wrote is shown in terminals and logs: it must not hold what can move a cursor or forge a line.
+fn assert_quiet(shown: &str) {
+    assert!(!shown.chars().any(char::is_control), "a control character is shown: {shown:?}");
+}

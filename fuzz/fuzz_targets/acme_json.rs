@@ -1,4 +1,0 @@
-//! See `perennial_fuzz::acme_json`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| perennial_fuzz::acme_json(bytes));

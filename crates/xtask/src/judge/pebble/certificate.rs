@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use perennial_acme::{Error, Misuse, NewOrder, ProblemType};
-use perennial_core::Timestamp;
+use perennial_acme::{ChainSelector, Error, Misuse, NewOrder, ProblemType};
+use perennial_core::{KeyAlgorithm, Timestamp};
 use perennial_testkit::real::{Pebble, PebbleBuilder};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use x509_parser::extensions::ParsedExtension;
 
 use super::{
-    Case, Outcome, check,
-    lab::{Issued, Lab, Site, now},
+    Case, Outcome,
+    account::refusal,
+    check,
+    lab::{Issued, Lab, Leaf, Site, now},
+    proof::Proof,
     text,
 };
 
@@ -17,6 +21,10 @@ pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
     vec![
         ("chain_length_3", Box::pin(longer_chain(lab, Pebble::builder()))),
         ("alternate_roots_2", Box::pin(alternate_roots(lab, Pebble::builder()))),
+        ("leaf_ec384", Box::pin(leaf_key(lab, Pebble::builder(), KeyAlgorithm::EcdsaP384))),
+        ("leaf_rsa2048", Box::pin(leaf_key(lab, Pebble::builder(), KeyAlgorithm::Rsa2048))),
+        ("leaf_rsa3072", Box::pin(leaf_key(lab, Pebble::builder(), KeyAlgorithm::Rsa3072))),
+        ("leaf_ed25519_refused", Box::pin(refused_leaf_key(lab))),
         ("profile", Box::pin(profile(lab))),
         ("profile_unknown", Box::pin(unknown_profile(lab))),
         ("not_before_not_after", Box::pin(validity(lab, Pebble::builder()))),
@@ -37,12 +45,41 @@ pub(super) async fn alternate_roots(lab: &Lab, pebble: PebbleBuilder) -> Outcome
     let site = lab.site(pebble.alternate_roots(2)).await?;
     let issued = site.issue(&site.account().await?, &NewOrder::new([lab.name()?])).await?;
     for number in 0..3 {
-        let root = common_name(&site.pebble.root_pem(number).await.map_err(|it| it.to_string())?)?;
-        let chain = text(issued.order.certificate_by_issuer(&root).await)?;
-        check(chain.has_issuer(&root), || format!("there is no chain to {root}"))?;
-        check(chain.leaf() == issued.chain.leaf(), || "the leaf is another one".to_owned())?;
+        let root = Root::of(&text(site.pebble.root_pem(number).await)?)?;
+        let name = root.common_name.clone();
+        for (way, selector) in [
+            ("name", ChainSelector::issuer(&root.common_name)),
+            ("key", ChainSelector::issuer_key(root.key_id)),
+            ("predicate", ChainSelector::matching(move |chain| chain.has_issuer(&name))),
+            ("second wish", ChainSelector::issuer("nobody").or(ChainSelector::issuer(&root.common_name))),
+        ] {
+            let chain = text(issued.order.certificate_with(&selector).await)?;
+            check(chain.has_issuer(&root.common_name), || format!("by {way}: no chain to root {number}"))?;
+            check(chain.leaf() == issued.chain.leaf(), || "the leaf is another one".to_owned())?;
+            issued.leaf.verify(&chain, &issued.order.state().identifiers)?;
+        }
     }
+    for selector in [ChainSelector::default(), ChainSelector::issuer("nobody"), ChainSelector::shortest()] {
+        let chain = text(issued.order.certificate_with(&selector).await)?;
+        check(chain.to_pem() == issued.chain.to_pem(), || format!("{selector:?}: not the default chain"))?;
+    }
+    Ok("by name, key, predicate, length and default".to_owned())
+}
+
+pub(super) async fn leaf_key(lab: &Lab, pebble: PebbleBuilder, algorithm: KeyAlgorithm) -> Outcome {
+    let site = lab.site(pebble).await?;
+    let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
+    site.prove(&order, Proof::Dns01).await?;
+    Issued::finish(order, Leaf::of(algorithm)?).await?;
     Ok(String::new())
+}
+
+async fn refused_leaf_key(lab: &Lab) -> Outcome {
+    let site = lab.usual_site().await?;
+    let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
+    site.prove(&order, Proof::Dns01).await?;
+    let request = Leaf::of(KeyAlgorithm::Ed25519)?.request(&order.state().identifiers)?;
+    refusal(order.finalize(&request).await, &ProblemType::BadCsr)
 }
 
 async fn profile(lab: &Lab) -> Outcome {
@@ -106,9 +143,25 @@ async fn signed_by_root(issued: &Issued, site: &Site<'_>, number: usize) -> Resu
     text(top.verify_signature(Some(root.public_key())))
 }
 
-fn common_name(pem: &str) -> Result<String, String> {
-    let der = text(CertificateDer::from_pem_slice(pem.as_bytes()))?;
-    let (_, certificate) = text(x509_parser::parse_x509_certificate(&der))?;
-    let name = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok());
-    name.map(str::to_owned).ok_or_else(|| "the root has no common name".to_owned())
+/// What chains are chosen by.
+struct Root {
+    common_name: String,
+    key_id: Vec<u8>,
+}
+
+impl Root {
+    fn of(pem: &str) -> Result<Self, String> {
+        let der = text(CertificateDer::from_pem_slice(pem.as_bytes()))?;
+        let (_, certificate) = text(x509_parser::parse_x509_certificate(&der))?;
+        let name = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok());
+        let key_id =
+            certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(key_id) => Some(key_id.0.to_vec()),
+                _ => None,
+            });
+        Ok(Self {
+            common_name: name.ok_or("the root has no common name")?.to_owned(),
+            key_id: key_id.ok_or("the root has no key identifier")?,
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -11,13 +11,14 @@ use perennial_acme::{
     Account, AccountKey, AuthorizationStatus, CertificateChain, Client, Expected, Identifier, NewAccount,
     NewOrder, Order, OrderStatus, Signer,
 };
-use perennial_core::{Clock as _, DomainName, SystemClock, Timestamp};
+use perennial_core::{
+    Clock as _, DomainName, KeyAlgorithm, PrivateKey, SecretString, SystemClock, Timestamp,
+};
 use perennial_testkit::{
     World,
     dns::{Data, Zone},
     real::{Pebble, PebbleBuilder},
 };
-use rcgen::PublicKeyData as _;
 
 use super::{proof::Proof, recorder::Recorder, responder::Responder, text};
 
@@ -56,9 +57,17 @@ impl Lab {
 
     /// Starts a certificate authority that looks at these names.
     pub(super) async fn site(&self, pebble: PebbleBuilder) -> Result<Site<'_>, String> {
-        let pebble = text(pebble.dns_server(self.world.resolver()).start().await)?;
-        let responder = Responder::start(pebble.http_port(), pebble.tls_port()).await?;
-        Ok(Site { lab: self, pebble, responder })
+        let described = pebble.dns_server(self.world.resolver());
+        let mut refused = String::new();
+        for _ in 0..ATTEMPTS {
+            let pebble = text(described.clone().start().await)?;
+            // A connection of another case may have taken one of the two ports meanwhile.
+            match Responder::start(pebble.http_port(), pebble.tls_port()).await {
+                Ok(responder) => return Ok(Site { lab: self, pebble, responder }),
+                Err(reason) => refused = reason,
+            }
+        }
+        Err(refused)
     }
 
     /// The usual one.
@@ -66,6 +75,9 @@ impl Lab {
         self.site(Pebble::builder()).await
     }
 }
+
+/// Among tens of thousands of ports hardly any is taken twice.
+const ATTEMPTS: usize = 5;
 
 /// A certificate authority, and the web server that it looks at.
 pub(super) struct Site<'a> {
@@ -115,7 +127,7 @@ impl Site<'_> {
         let mut challenges = Vec::new();
         for authorization in text(order.authorizations().await)? {
             if *authorization.status() != AuthorizationStatus::Valid {
-                challenges.push(proof.present(self, &authorization)?);
+                challenges.push(proof.present(self, order.account(), &authorization)?);
             }
         }
         for challenge in challenges {
@@ -126,26 +138,32 @@ impl Site<'_> {
 }
 
 /// The key of a certificate.
-pub(super) struct Leaf(rcgen::KeyPair);
+pub(super) struct Leaf(PrivateKey);
 
 impl Leaf {
     pub(super) fn new() -> Result<Self, String> {
-        text(rcgen::KeyPair::generate()).map(Self)
+        Self::of(KeyAlgorithm::EcdsaP256)
+    }
+
+    pub(super) fn of(algorithm: KeyAlgorithm) -> Result<Self, String> {
+        text(PrivateKey::generate(algorithm)).map(Self)
+    }
+
+    pub(super) fn to_pem(&self) -> SecretString {
+        self.0.to_pem()
     }
 
     /// A signing request for these names.
     pub(super) fn request(&self, identifiers: &[Identifier]) -> Result<Vec<u8>, String> {
-        let names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
-        let mut params = text(rcgen::CertificateParams::new(names))?;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        Ok(text(params.serialize_request(&self.0))?.der().to_vec())
+        let names: Vec<DomainName> = identifiers.iter().filter_map(|it| it.dns().cloned()).collect();
+        let addresses: Vec<IpAddr> = identifiers.iter().filter_map(Identifier::ip).collect();
+        text(self.0.signing_request(&names, &addresses))
     }
 
     /// Whether that is a certificate for this key and these names.
     pub(super) fn verify(&self, chain: &CertificateChain, identifiers: &[Identifier]) -> Result<(), String> {
-        let names: Vec<DomainName> = identifiers.iter().filter_map(|it| it.dns().cloned()).collect();
-        let public_key = self.0.subject_public_key_info();
-        text(chain.verify(&Expected { public_key: &public_key, names: &names, now: now() }))
+        let public_key = self.0.public_key_der();
+        text(chain.verify(&Expected { public_key: &public_key, identifiers, now: now() }))
     }
 }
 

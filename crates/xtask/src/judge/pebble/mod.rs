@@ -10,6 +10,7 @@
 //! Every case starts what it needs; several run at a time, for most of them wait: a second is the least that
 //! `Retry-After` can say.
 
+mod account;
 mod certificate;
 mod challenge;
 mod lab;
@@ -17,8 +18,10 @@ mod older;
 mod order;
 mod proof;
 mod recorder;
+mod renewal;
 mod requests;
 mod responder;
+mod revocation;
 
 use std::{pin::Pin, time::Duration};
 
@@ -32,7 +35,7 @@ pub(super) const SUITE: Suite =
     Suite { name: "pebble", tools: &[Tool::Pebble, Tool::PebbleOld], addresses: &[], build: || Ok(()), run };
 
 /// Most cases sleep most of the time; more than so many make one another's certificate authorities late.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 12;
 
 /// A case takes a few seconds; whoever takes a minute hangs.
 const LONGEST_CASE: Duration = Duration::from_secs(60);
@@ -48,9 +51,12 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
         };
         let cases = [
             requests::cases(&lab),
+            account::cases(&lab),
             order::cases(&lab),
             challenge::cases(&lab),
             certificate::cases(&lab),
+            renewal::cases(&lab),
+            revocation::cases(&lab),
             older::cases(&lab),
         ];
         let cases = cases.into_iter().flatten();

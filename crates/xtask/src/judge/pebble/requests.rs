@@ -1,15 +1,14 @@
 //! How many requests an issuance takes: never one more than RFC 8555 needs.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use perennial_acme::{Account, AccountKey, NewAccount, NewOrder, OrderStatus};
 use perennial_core::DomainName;
 use perennial_testkit::real::Pebble;
-use std::sync::Arc;
 
 use super::{
     Case, Outcome, check,
-    lab::{Issued, Lab, Leaf, Site},
+    lab::{Issued, Lab, Leaf, Site, soon},
     proof::Proof,
     recorder::Recorder,
     text,
@@ -66,14 +65,14 @@ async fn issue(
     if order.state().status != OrderStatus::Ready {
         let mut challenges = Vec::new();
         for authorization in text(order.authorizations().await)? {
-            challenges.push(Proof::Dns01.present(site, &authorization)?);
+            challenges.push(Proof::Dns01.present(site, account, &authorization)?);
         }
         for challenge in challenges {
             text(challenge.answer().await)?;
         }
         // Pebble validates in milliseconds but does not say when to look.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        text(order.wait_ready(super::lab::soon()).await)?;
+        text(order.wait_ready(soon()).await)?;
     }
     Issued::finish(order, Leaf::new()?).await?;
     let lines = recorder.take();
@@ -91,8 +90,8 @@ impl Sent {
     }
 }
 
-impl std::fmt::Display for Sent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (m = {})", self.lines.len(), self.polls)
     }
 }

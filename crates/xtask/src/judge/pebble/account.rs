@@ -6,10 +6,14 @@ use perennial_acme::{
     AccountCredentials, AccountKey, AccountStatus, AccountUpdate, Algorithm, Error, ExternalAccount,
     MacAlgorithm, Misuse, NewAccount, NewOrder, ProblemType,
 };
-use perennial_core::{KeyAlgorithm, PrivateKey, SecretString};
+use perennial_core::{KeyAlgorithm, SecretString};
 use perennial_testkit::real::{Pebble, PebbleBuilder};
 
-use super::{Case, Outcome, check, lab::Lab, text};
+use super::{
+    Case, Outcome, check,
+    lab::{Lab, Leaf},
+    text,
+};
 
 pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
     let pebble = Pebble::builder;
@@ -40,11 +44,9 @@ const MAC_KEY: &str =
 const OTHER_MAC_KEY: &str = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH";
 
 /// A new account key; RSA ones are made by core.
-fn new_key(algorithm: Algorithm) -> Result<Arc<AccountKey>, String> {
+async fn new_key(algorithm: Algorithm) -> Result<Arc<AccountKey>, String> {
     let key = match algorithm {
-        Algorithm::Rs256 => {
-            AccountKey::from_pem(&text(PrivateKey::generate(KeyAlgorithm::Rsa2048))?.to_pem())
-        }
+        Algorithm::Rs256 => AccountKey::from_pem(&Leaf::of(KeyAlgorithm::Rsa2048).await?.to_pem()),
         algorithm => AccountKey::generate_with(algorithm),
     };
     text(key).map(Arc::new)
@@ -53,7 +55,7 @@ fn new_key(algorithm: Algorithm) -> Result<Arc<AccountKey>, String> {
 /// Registers, and obtains a certificate: every request is signed with it.
 pub(super) async fn key_of(lab: &Lab, pebble: PebbleBuilder, algorithm: Algorithm) -> Outcome {
     let site = lab.site(pebble).await?;
-    let account = site.register(new_key(algorithm)?).await?;
+    let account = site.register(new_key(algorithm).await?).await?;
     site.issue(&account, &NewOrder::new([lab.name()?])).await?;
     Ok(String::new())
 }
@@ -62,14 +64,14 @@ pub(super) async fn key_of(lab: &Lab, pebble: PebbleBuilder, algorithm: Algorith
 async fn refused_key(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
     let request = NewAccount::new().agree_to_terms();
-    let made = site.client()?.0.register(request, new_key(Algorithm::EdDsa)?).await;
+    let made = site.client()?.0.register(request, new_key(Algorithm::EdDsa).await?).await;
     refusal(made, &ProblemType::BadSignatureAlgorithm)
 }
 
 async fn terms(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
     let (client, _) = site.client()?;
-    let made = client.register(NewAccount::new(), new_key(Algorithm::Es256)?).await;
+    let made = client.register(NewAccount::new(), new_key(Algorithm::Es256).await?).await;
     let error = made.as_ref().err().ok_or("it was made without the terms")?;
     let named = text(client.directory().await)?.meta.terms_of_service.clone().unwrap_or_default();
     check(error.to_string().contains(&named), || format!("{named} is not in: {error}"))?;
@@ -80,7 +82,7 @@ async fn terms(lab: &Lab) -> Outcome {
 pub(super) async fn verbs(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
     let site = lab.site(pebble).await?;
     let (client, _) = site.client()?;
-    let key = new_key(Algorithm::Es256)?;
+    let key = new_key(Algorithm::Es256).await?;
     let unknown = client.find_account(key.clone()).await.err().ok_or("a key that is new was found")?;
     check(matches!(unknown, Error::Misuse(Misuse::UnknownKey { .. })), || unknown.to_string())?;
     let request = NewAccount::new().contact("mailto:one@example.com").agree_to_terms();
@@ -128,10 +130,10 @@ pub(super) async fn orders(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
 /// To another kind of key, from what was kept before; the old one is worth nothing afterwards.
 pub(super) async fn key_change(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
     let site = lab.site(pebble).await?;
-    let old = new_key(Algorithm::Es256)?;
+    let old = new_key(Algorithm::Es256).await?;
     let account = site.register(old.clone()).await?;
     let pending = text(account.credentials(old.clone()))?;
-    let pending = text(pending.with_pending_key(new_key(Algorithm::Es384)?))?;
+    let pending = text(pending.with_pending_key(new_key(Algorithm::Es384).await?))?;
     let kept = pending.to_json();
     let changed = text(account.change_key(&pending).await)?;
     site.issue(&account, &NewOrder::new([lab.name()?])).await?;
@@ -151,10 +153,10 @@ pub(super) async fn key_change(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
 async fn lost_key_change(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
     let (client, recorder) = site.client()?;
-    let old = new_key(Algorithm::Es256)?;
+    let old = new_key(Algorithm::Es256).await?;
     let account = text(client.register(NewAccount::new().agree_to_terms(), old.clone()).await)?;
     let pending = text(account.credentials(old))?;
-    let pending = text(pending.with_pending_key(new_key(Algorithm::Es256)?))?;
+    let pending = text(pending.with_pending_key(new_key(Algorithm::Es256).await?))?;
     recorder.lose_answer_of("/rollover-account-key");
     text(account.change_key(&pending).await)?;
     text(account.refresh().await)?;
@@ -164,7 +166,7 @@ async fn lost_key_change(lab: &Lab) -> Outcome {
 /// The new key has an account already (409, RFC 8555 §7.3.5).
 async fn taken_key(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
-    let (mine, others) = (new_key(Algorithm::Es256)?, new_key(Algorithm::Es256)?);
+    let (mine, others) = (new_key(Algorithm::Es256).await?, new_key(Algorithm::Es256).await?);
     let account = site.register(mine.clone()).await?;
     site.register(others.clone()).await?;
     let pending = text(text(account.credentials(mine))?.with_pending_key(others))?;
@@ -182,7 +184,7 @@ pub(super) async fn bound(lab: &Lab, pebble: PebbleBuilder, mac: MacAlgorithm) -
     let site = lab.site(pebble.external_account("kid-1", MAC_KEY)).await?;
     let customer = text(ExternalAccount::new("kid-1", &SecretString::new(MAC_KEY)))?.algorithm(mac);
     let request = NewAccount::new().agree_to_terms().external_account(customer);
-    let account = text(site.client()?.0.register(request, new_key(Algorithm::Es256)?).await)?;
+    let account = text(site.client()?.0.register(request, new_key(Algorithm::Es256).await?).await)?;
     site.issue(&account, &NewOrder::new([lab.name()?])).await?;
     Ok(String::new())
 }
@@ -191,7 +193,7 @@ async fn wrongly_bound(lab: &Lab, key_id: &str, mac_key: &str) -> Outcome {
     let site = lab.site(Pebble::builder().external_account("kid-1", MAC_KEY)).await?;
     let customer = text(ExternalAccount::new(key_id, &SecretString::new(mac_key)))?;
     let request = NewAccount::new().agree_to_terms().external_account(customer);
-    let made = site.client()?.0.register(request, new_key(Algorithm::Es256)?).await;
+    let made = site.client()?.0.register(request, new_key(Algorithm::Es256).await?).await;
     refusal(made, &ProblemType::Unauthorized)
 }
 
@@ -199,7 +201,7 @@ async fn wrongly_bound(lab: &Lab, key_id: &str, mac_key: &str) -> Outcome {
 async fn unbound(lab: &Lab) -> Outcome {
     let site = lab.site(Pebble::builder().external_account("kid-1", MAC_KEY)).await?;
     let (client, recorder) = site.client()?;
-    let made = client.register(NewAccount::new().agree_to_terms(), new_key(Algorithm::Es256)?).await;
+    let made = client.register(NewAccount::new().agree_to_terms(), new_key(Algorithm::Es256).await?).await;
     let error = made.err().ok_or("it was made without a binding")?;
     check(matches!(error, Error::Misuse(Misuse::ExternalAccountRequired)), || error.to_string())?;
     check(recorder.count("/sign-me-up") == 0, || "it was sent".to_owned())?;

@@ -70,7 +70,7 @@ pub(super) async fn leaf_key(lab: &Lab, pebble: PebbleBuilder, algorithm: KeyAlg
     let site = lab.site(pebble).await?;
     let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
     site.prove(&order, Proof::Dns01).await?;
-    Issued::finish(order, Leaf::of(algorithm)?).await?;
+    Issued::finish(order, Leaf::of(algorithm).await?).await?;
     Ok(String::new())
 }
 
@@ -78,7 +78,7 @@ async fn refused_leaf_key(lab: &Lab) -> Outcome {
     let site = lab.usual_site().await?;
     let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
     site.prove(&order, Proof::Dns01).await?;
-    let request = Leaf::of(KeyAlgorithm::Ed25519)?.request(&order.state().identifiers)?;
+    let request = Leaf::of(KeyAlgorithm::Ed25519).await?.request(&order.state().identifiers)?;
     refusal(order.finalize(&request).await, &ProblemType::BadCsr)
 }
 

@@ -64,7 +64,7 @@ async fn prove_and_finish(
 ) -> Outcome {
     let order = text(site.account().await?.new_order(&NewOrder::new(identifiers)).await)?;
     site.prove(&order, proof).await?;
-    Issued::finish(order, Leaf::new()?).await?;
+    Issued::finish(order, Leaf::new().await?).await?;
     Ok(String::new())
 }
 

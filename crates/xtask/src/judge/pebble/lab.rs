@@ -116,7 +116,7 @@ impl Site<'_> {
     pub(super) async fn issue(&self, account: &Account, request: &NewOrder) -> Result<Issued, String> {
         let order = text(account.new_order(request).await)?;
         self.prove(&order, Proof::Dns01).await?;
-        Issued::finish(order, Leaf::new()?).await
+        Issued::finish(order, Leaf::new().await?).await
     }
 
     /// Proves every name that is not proven yet, and waits until the order is ready.
@@ -141,12 +141,13 @@ impl Site<'_> {
 pub(super) struct Leaf(PrivateKey);
 
 impl Leaf {
-    pub(super) fn new() -> Result<Self, String> {
-        Self::of(KeyAlgorithm::EcdsaP256)
+    pub(super) async fn new() -> Result<Self, String> {
+        Self::of(KeyAlgorithm::EcdsaP256).await
     }
 
-    pub(super) fn of(algorithm: KeyAlgorithm) -> Result<Self, String> {
-        text(PrivateKey::generate(algorithm)).map(Self)
+    pub(super) async fn of(algorithm: KeyAlgorithm) -> Result<Self, String> {
+        // An RSA key takes seconds, and the other cases would stand still.
+        text(text(tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await)?).map(Self)
     }
 
     pub(super) fn to_pem(&self) -> SecretString {

@@ -51,7 +51,7 @@ async fn reused_authorizations(lab: &Lab) -> Outcome {
     site.issue(&account, &request).await?;
     let order = text(account.new_order(&request).await)?;
     check(order.state().status == OrderStatus::Ready, || format!("it is {}", order.state().status))?;
-    Issued::finish(order, Leaf::new()?).await?;
+    Issued::finish(order, Leaf::new().await?).await?;
     Ok(String::new())
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn resumed_by_url(lab: &Lab, pebble: PebbleBuilder) -> Outcome 
     site.prove(&again().await?, Proof::Dns01).await?;
     let ready = again().await?;
     check(ready.state().status == OrderStatus::Ready, || format!("it is {}", ready.state().status))?;
-    let leaf = Leaf::new()?;
+    let leaf = Leaf::new().await?;
     text(ready.finalize(&leaf.request(&ready.state().identifiers)?).await)?;
     Issued::finish(again().await?, leaf).await?;
     Ok(String::new())
@@ -81,7 +81,7 @@ async fn lost_finalize_answer(lab: &Lab) -> Outcome {
     let order = text(account.new_order(&NewOrder::new([lab.name()?])).await)?;
     site.prove(&order, Proof::Dns01).await?;
     recorder.lose_answer_of("/finalize-order/");
-    Issued::finish(order, Leaf::new()?).await?;
+    Issued::finish(order, Leaf::new().await?).await?;
     let finalized = recorder.count("/finalize-order/");
     check(finalized == 1, || format!("it was finalized {finalized} times"))?;
     Ok("finalized once".to_owned())

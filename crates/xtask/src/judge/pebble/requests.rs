@@ -74,7 +74,7 @@ async fn issue(
         tokio::time::sleep(Duration::from_secs(1)).await;
         text(order.wait_ready(soon()).await)?;
     }
-    Issued::finish(order, Leaf::new()?).await?;
+    Issued::finish(order, Leaf::new().await?).await?;
     let lines = recorder.take();
     let finalized = lines.iter().position(|line| line.contains("/finalize-order/")).unwrap_or_default();
     let polls = lines.iter().skip(finalized).filter(|line| line.contains("/my-order/")).count();

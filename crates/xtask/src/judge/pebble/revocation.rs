@@ -53,7 +53,7 @@ pub(super) async fn by_key(lab: &Lab, pebble: PebbleBuilder, algorithm: KeyAlgor
     let site = lab.site(pebble).await?;
     let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
     site.prove(&order, Proof::Dns01).await?;
-    let issued = Issued::finish(order, Leaf::of(algorithm)?).await?;
+    let issued = Issued::finish(order, Leaf::of(algorithm).await?).await?;
     let key = Arc::new(text(AccountKey::from_pem(&issued.leaf.to_pem()))?);
     let revocation = Revocation::of(&issued.chain).reason(RevocationReason::KeyCompromise);
     text(site.client()?.0.revoke(&revocation, key).await)?;

@@ -4,7 +4,8 @@
 
 mod acme;
 pub use acme::{
-    acme_account, acme_authorization, acme_directory, acme_header, acme_jws, acme_order, acme_problem,
+    acme_account, acme_authorization, acme_directory, acme_dns_persist, acme_flow, acme_header, acme_jws,
+    acme_order, acme_problem, acme_renewal_info,
 };
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -13,14 +14,17 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, nat64, wire};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+pub const TARGETS: [(&str, fn(&[u8])); 16] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
+    ("acme_dns_persist", acme_dns_persist),
+    ("acme_flow", acme_flow),
     ("acme_header", acme_header),
     ("acme_jws", acme_jws),
     ("acme_order", acme_order),
     ("acme_problem", acme_problem),
+    ("acme_renewal_info", acme_renewal_info),
     ("certificate_chain", certificate_chain),
     ("dns_answer", dns_answer),
     ("domain_name", domain_name),

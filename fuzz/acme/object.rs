@@ -1,14 +1,20 @@
 //! The JSON objects of RFC 8555 §7.1 and §6.7, each from any bytes.
 
 use perennial_acme::{
-    AccountState, AuthorizationState, ChallengeState, Directory, Identifier, OrderState, Problem,
+    AccountCredentials, AccountState, AuthorizationState, ChallengeState, Directory, Identifier, OrderState,
+    Problem, RenewalInfo,
 };
-use perennial_core::DomainName;
+use perennial_core::{DomainName, SecretString, Timestamp};
 
 use super::assert_quiet;
 
-/// An account.
+/// An account, and the credentials of one.
 pub fn acme_account(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        if let Err(fault) = AccountCredentials::from_json(&SecretString::new(text)) {
+            assert_quiet(&fault.to_string());
+        }
+    }
     let Ok(account) = AccountState::parse(bytes) else { return };
     assert_quiet(account.status.as_str());
     assert!(account.contact.len() <= 100);
@@ -71,6 +77,19 @@ pub fn acme_order(bytes: &[u8]) {
 pub fn acme_problem(bytes: &[u8]) {
     if let Ok(problem) = Problem::parse(bytes) {
         look_at_problem(&problem);
+    }
+}
+
+/// Renewal information (RFC 9773).
+pub fn acme_renewal_info(bytes: &[u8]) {
+    let Ok(info) = RenewalInfo::parse(bytes, Timestamp::from_unix(0)) else { return };
+    let window = info.window;
+    for fraction in [0.0, 0.5, 1.0] {
+        let moment = window.moment(fraction, Timestamp::MIN);
+        assert!(window.start() <= moment && moment < window.end(), "{moment} is outside of {window:?}");
+    }
+    if let Some(page) = &info.explanation_url {
+        assert!(page.starts_with("https://") && page.bytes().all(|byte| byte.is_ascii_graphic()), "{page:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Account, Authorization};
 use crate::{
-    Error,
+    Error, Misuse,
     call::Call,
     flow::{Errand, Event, Offer, Reply, Step, Walk},
 };
@@ -24,12 +24,15 @@ impl Account {
     }
 
     /// Sends the requests of one step of a walk and tells it how they were answered, for those who want to know of
-    /// each. A [CAA check](crate::ClientBuilder::caa_check), if there is one, comes before an order is placed.
+    /// each. Before an order is placed, the certification
+    /// request's key is held against the account's (RFC 8555 §11.1), and a [CAA
+    /// check](crate::ClientBuilder::caa_check), if there is one, is consulted.
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
     pub async fn perform(&self, walk: &mut Walk, calls: Vec<Call<Reply>>) -> Result<(), Error> {
         if walk.is_ordering() {
+            walk.certification_request().check_key(&self.thumbprint()).map_err(Misuse::from)?;
             self.check_caa_if_set(walk.request()).await?;
         }
         let answers = self.send(calls).await;

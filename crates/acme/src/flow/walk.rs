@@ -6,8 +6,8 @@ use perennial_core::Timestamp;
 
 use super::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task};
 use crate::{
-    AuthorizationStatus, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder, OrderState, OrderStatus,
-    Problem, Url,
+    AuthorizationStatus, CertificationRequest, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder,
+    OrderState, OrderStatus, Problem, Url,
     call::{self, Call, Download, Settled},
     error::OrderInvalid,
 };
@@ -18,8 +18,8 @@ use crate::{
 pub struct Plan {
     /// What is ordered.
     pub request: NewOrder,
-    /// The certificate signing request in DER (RFC 2986). Its private key is durable before the walk begins.
-    pub csr_der: Vec<u8>,
+    /// The certification request (RFC 2986). Its private key is durable before the walk begins.
+    pub certification_request: CertificationRequest,
     /// Until when the CA may take its time.
     pub deadline: Timestamp,
 }
@@ -63,24 +63,33 @@ enum Position {
 
 impl Walk {
     /// A walk that begins with a new order.
-    pub fn new(plan: Plan) -> Self {
-        Self { unrecorded: true, next: Position::Place, ..Self::at(plan, State::Ordering) }
+    ///
+    /// # Errors
+    /// [`Misuse::CertificationRequest`] when the certification request is for other names than the order: a CA would
+    /// say so only after all names were proven.
+    pub fn new(plan: Plan) -> Result<Self, Misuse> {
+        let walk = Self::at(plan, State::Ordering)?;
+        Ok(Self { unrecorded: true, next: Position::Place, ..walk })
     }
 
     /// A walk that goes on where an earlier one has written this state down.
     ///
     /// The order is looked at first. One that the server does not know any more, that failed, or that is for other
     /// names than the plan's, is left, and a new one is placed.
-    pub fn resume(plan: Plan, state: State) -> Self {
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn resume(plan: Plan, state: State) -> Result<Self, Misuse> {
         if state.order().is_none() {
             return Self::new(plan);
         }
         Self::at(plan, state)
     }
 
-    fn at(plan: Plan, state: State) -> Self {
+    fn at(plan: Plan, state: State) -> Result<Self, Misuse> {
+        plan.certification_request.check_identifiers(plan.request.identifiers())?;
         let (known, finalization) = (Vec::new(), Finalization::default());
-        Self { plan, state, unrecorded: false, next: Position::TakeUp, known, finalization }
+        Ok(Self { plan, state, unrecorded: false, next: Position::TakeUp, known, finalization })
     }
 
     /// How far it has come: what was last to be written down.
@@ -92,6 +101,12 @@ impl Walk {
     /// What is ordered.
     pub const fn request(&self) -> &NewOrder {
         &self.plan.request
+    }
+
+    /// What the order is finalized with.
+    #[must_use]
+    pub const fn certification_request(&self) -> &CertificationRequest {
+        &self.plan.certification_request
     }
 
     /// Whether an order is placed next.
@@ -129,9 +144,10 @@ impl Walk {
             Position::Finalize(_) if self.finalization.is_in_doubt() => {
                 order().map(|url| call::order(url).map(Reply::Order))
             }
-            Position::Finalize(order) => {
-                Some(call::finalize(order.finalize.clone(), &self.plan.csr_der).map(Reply::Order))
-            }
+            Position::Finalize(order) => Some(
+                call::finalize(order.finalize.clone(), self.plan.certification_request.der())
+                    .map(Reply::Order),
+            ),
             Position::Download(url) => Some(call::certificate(url.clone()).map(Reply::Certificate)),
         };
         Step::Send(call.into_iter().collect())
@@ -454,6 +470,8 @@ fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Reply>>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::LazyLock;
+
     use crate::{AuthorizationState, Identifier};
     use proptest::prelude::*;
 
@@ -480,11 +498,23 @@ mod tests {
         AuthorizationState::parse(body.as_bytes()).unwrap()
     }
 
+    /// Made once: a signature for each of a thousand walks would be most of the work.
+    fn certification_request() -> CertificationRequest {
+        static MADE: LazyLock<CertificationRequest> = LazyLock::new(|| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            CertificationRequest::parse(params.serialize_request(&key).unwrap().der()).unwrap()
+        });
+        MADE.clone()
+    }
+
     fn plan() -> Plan {
         let name: perennial_core::DomainName = "example.org".parse().unwrap();
+        let certification_request = certification_request();
         Plan {
             request: NewOrder::new([name]),
-            csr_der: vec![1],
+            certification_request,
             deadline: Timestamp::from_unix(1_800_000_000),
         }
     }
@@ -499,7 +529,7 @@ mod tests {
 
     /// A walk that waits for a choice.
     fn choosing() -> Walk {
-        let mut walk = Walk::new(plan());
+        let mut walk = Walk::new(plan()).unwrap();
         for event in [
             Event::Recorded,
             placed("pending"),
@@ -524,7 +554,7 @@ mod tests {
 
     #[test]
     fn what_nobody_asked_for_is_not_heard() {
-        let mut walk = Walk::new(plan());
+        let mut walk = Walk::new(plan()).unwrap();
         assert_eq!(
             walk.handle(Event::Visible).unwrap_err(),
             Misuse::OutOfStep { expected: "recorded", told: "visible" }.into()
@@ -539,7 +569,7 @@ mod tests {
 
     #[test]
     fn a_challenge_that_the_ca_is_looking_at_is_not_answered_again() {
-        let mut walk = Walk::resume(plan(), State::Ordered { order: url("order/1") });
+        let mut walk = Walk::resume(plan(), State::Ordered { order: url("order/1") }).unwrap();
         for event in [
             answered(Reply::Order(order("pending"))),
             answered(Reply::Authorization(authorization("pending", "processing"))),
@@ -566,7 +596,7 @@ mod tests {
         }];
         for status in ["ready", "processing", "valid"] {
             let state = State::Answering { order: url("order/1"), tasks: tasks.clone() };
-            let mut walk = Walk::resume(plan(), state);
+            let mut walk = Walk::resume(plan(), state).unwrap();
             walk.handle(answered(Reply::Order(order(status)))).unwrap();
             assert!(
                 matches!(walk.poll(), Step::Do(Errand::CleanUp(removed)) if removed == tasks),
@@ -606,7 +636,7 @@ mod tests {
         fn whatever_is_told_a_walk_never_orders_twice_unless_its_order_is_lost(
             events in prop::collection::vec(event(), 0..60),
         ) {
-            let mut walk = Walk::new(plan());
+            let mut walk = Walk::new(plan()).unwrap();
             let mut placed = 0;
             for event in events {
                 let here = matches!(walk.next, Position::Place) && !walk.unrecorded;

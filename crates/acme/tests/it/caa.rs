@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use perennial_acme::{
-    Account, AccountKey, CaaAnswer, CaaCheck, CaaQuestion, CaaRecord, ChallengeKind, Client, Error, Misuse,
-    NewAccount, NewOrder,
+    Account, AccountKey, CaaAnswer, CaaCheck, CaaQuestion, CaaRecord, CertificationRequest, ChallengeKind,
+    Client, Error, Misuse, NewAccount, NewOrder,
     flow::{Errand, Event, Plan, Walk},
 };
 use perennial_core::{DomainName, Retry};
 use serde_json::json;
 
+use crate::pki::Key;
 use crate::script::{HOME, Stage, acct, after, directory, json, names, order, reply};
 
 /// Forbids one name, does not know another, and writes down what it was asked.
@@ -108,8 +109,9 @@ async fn a_walk_asks_before_it_places_its_order_too() {
     let stage = Stage::new();
     let zone = Arc::new(Zone { forbidden: names(1).pop(), ..Zone::default() });
     let account = account(&stage, zone).await;
-    let plan = Plan { request: NewOrder::new(names(1)), csr_der: b"csr".to_vec(), deadline: after(60) };
-    let mut walk = Walk::new(plan);
+    let certification_request = CertificationRequest::parse(&Key::new().csr(&names(1))).unwrap();
+    let plan = Plan { request: NewOrder::new(names(1)), certification_request, deadline: after(60) };
+    let mut walk = Walk::new(plan).unwrap();
     assert!(matches!(account.advance(&mut walk).await.unwrap(), Errand::Record(_)));
     walk.handle(Event::Recorded).unwrap();
     let error = account.advance(&mut walk).await.unwrap_err();

@@ -1,7 +1,10 @@
 //! The walk of an order, killed at every step and taken up again.
 
+use std::sync::Arc;
+
 use perennial_acme::{
-    Account, CertificateChain, ChallengeKind, Error, Expected, Misbehaved, NewOrder,
+    Account, AccountKey, CertificateChain, CertificationRequest, ChallengeKind, Error, Expected, Misbehaved,
+    Misuse, NewOrder,
     call::Download,
     flow::{Errand, Event, Plan, State, Task, Walk},
 };
@@ -15,8 +18,8 @@ use perennial_testkit::{
 use crate::{
     pki::{Authority, Key},
     script::{
-        HOME, NOON, Stage, after, authorization, challenge, identifiers, json, lost, names, order, problem,
-        reply,
+        HOME, NOON, Stage, acct, after, authorization, challenge, identifiers, json, lost, names, order,
+        problem, reply,
     },
     world::{register, soon},
 };
@@ -70,8 +73,13 @@ async fn drive(account: &Account, walk: &mut Walk) -> Result<(Vec<&'static str>,
     }
 }
 
-fn plan(count: usize, csr_der: Vec<u8>, deadline: Timestamp) -> Plan {
-    Plan { request: NewOrder::new(names(count)), csr_der, deadline }
+fn plan(count: usize, key: &Key, deadline: Timestamp) -> Plan {
+    plan_for(&names(count), key, deadline)
+}
+
+fn plan_for(names: &[DomainName], key: &Key, deadline: Timestamp) -> Plan {
+    let certification_request = CertificationRequest::parse(&key.csr(names)).unwrap();
+    Plan { request: NewOrder::new(names), certification_request, deadline }
 }
 
 fn chain(key: &Key, count: usize) -> String {
@@ -98,7 +106,7 @@ async fn each_state_is_written_down_before_what_it_announces_and_requests_are_as
         .on("POST /order/1/finalize", json(200, &order("processing", 2)))
         .on("POST /order/1", json(200, &order("valid", 2)))
         .on("POST /cert/1", reply(200, chain(&key, 2)));
-    let mut walk = Walk::new(plan(2, key.csr(&names(2)), after(60)));
+    let mut walk = Walk::new(plan(2, &key, after(60))).unwrap();
 
     let mut log = Vec::new();
     loop {
@@ -135,7 +143,7 @@ async fn an_order_that_is_born_ready_is_finalized_at_once() {
     stage
         .on("POST /order/1/finalize", json(200, &order("valid", 1)))
         .on("POST /cert/1", reply(200, chain(&key, 1)));
-    let mut walk = Walk::new(plan(1, key.csr(&names(1)), after(60)));
+    let mut walk = Walk::new(plan(1, &key, after(60))).unwrap();
     let (errands, download) = drive(&account, &mut walk).await.unwrap();
     assert_eq!(errands, ["record ordering", "record finalizing", "take"]);
     assert_eq!(stage.script.requests(), 3 + 3);
@@ -157,8 +165,29 @@ async fn a_lost_finalize_answer_leads_to_a_look_at_the_order_and_not_to_a_second
         .on("POST /order/1", json(200, &order("processing", 1)))
         .on("POST /order/1", json(200, &order("valid", 1)))
         .on("POST /cert/1", reply(200, chain(&key, 1)));
-    drive(&account, &mut Walk::new(plan(1, key.csr(&names(1)), after(60)))).await.unwrap();
+    drive(&account, &mut Walk::new(plan(1, &key, after(60))).unwrap()).await.unwrap();
     stage.script.requests();
+}
+
+#[tokio::test]
+async fn a_request_for_other_names_or_with_the_account_s_key_sends_nothing() {
+    let key = Key::new();
+    let certification_request = CertificationRequest::parse(&key.csr(&names(1))).unwrap();
+    let plan = Plan { request: NewOrder::new(names(2)), certification_request, deadline: after(60) };
+    let error = Walk::new(plan).unwrap_err();
+    assert!(error.to_string().contains("a1.example.org"), "{error}");
+
+    let stage = Stage::new();
+    let key = AccountKey::generate().unwrap();
+    let pair = rcgen::KeyPair::from_pem(key.to_pkcs8_pem().expose()).unwrap();
+    let account = stage.client.account(&acct(1), Arc::new(key)).unwrap();
+    let mut params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let own = CertificationRequest::parse(params.serialize_request(&pair).unwrap().der()).unwrap();
+    let plan = Plan { request: NewOrder::new(names(1)), certification_request: own, deadline: after(60) };
+    let error = drive(&account, &mut Walk::new(plan).unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::Misuse(Misuse::CertificationRequest(_))), "{error}");
+    assert_eq!(stage.script.requests(), 0);
 }
 
 #[tokio::test]
@@ -168,7 +197,7 @@ async fn an_order_that_goes_round_is_not_followed() {
     let account = stage.account().await;
     created(&stage, "ready", 1);
     stage.on("POST /order/1/finalize", json(200, &order("pending", 1)));
-    let error = drive(&account, &mut Walk::new(plan(1, b"csr".to_vec(), after(60)))).await.unwrap_err();
+    let error = drive(&account, &mut Walk::new(plan(1, &Key::new(), after(60))).unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::Misbehaved(Misbehaved::Backwards { .. })), "{error}");
 
     // Ready after each finalization.
@@ -180,7 +209,7 @@ async fn an_order_that_goes_round_is_not_followed() {
             .on("POST /order/1/finalize", json(200, &order("processing", 1)))
             .on("POST /order/1", json(200, &order("ready", 1)));
     }
-    let error = drive(&account, &mut Walk::new(plan(1, b"csr".to_vec(), after(60)))).await.unwrap_err();
+    let error = drive(&account, &mut Walk::new(plan(1, &Key::new(), after(60))).unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::Misbehaved(Misbehaved::Backwards { .. })), "{error}");
     stage.script.requests();
 }
@@ -193,7 +222,7 @@ async fn nothing_is_proven_that_was_not_asked_for() {
     let mut strange = authorization(0, "pending");
     strange["identifier"]["value"] = "victim.example.net".into();
     stage.on("POST /authz/0", json(200, &strange));
-    let error = drive(&account, &mut Walk::new(plan(1, b"csr".to_vec(), after(60)))).await.unwrap_err();
+    let error = drive(&account, &mut Walk::new(plan(1, &Key::new(), after(60))).unwrap()).await.unwrap_err();
     let Error::Misbehaved(Misbehaved::AuthorizationName { name, .. }) = error else { panic!("{error}") };
     assert_eq!(name, "victim.example.net");
 }
@@ -208,8 +237,7 @@ async fn the_proof_of_an_ancestor_is_one_that_was_asked_for() {
     stage
         .on("POST /new-order", json(201, &placed).header("location", format!("{HOME}/order/1")))
         .on("POST /authz/0", json(200, &authorization(0, "pending")));
-    let request = NewOrder::new([name]);
-    let mut walk = Walk::new(Plan { request, csr_der: b"csr".to_vec(), deadline: after(60) });
+    let mut walk = Walk::new(plan_for(&[name], &Key::new(), after(60))).unwrap();
     for expected in ["record ordering", "record ordered", "choose"] {
         let errand = account.advance(&mut walk).await.unwrap();
         assert_eq!(self::name(&errand), expected);
@@ -233,7 +261,7 @@ async fn a_failed_order_names_all_reasons_and_its_leftovers_can_be_given_up() {
         .on("POST /order/1", json(200, &order("invalid", 2)))
         .on("POST /authz/0", json(200, &authorization(0, "pending")))
         .on("POST /authz/1", json(200, &failed));
-    let mut walk = Walk::new(plan(2, b"csr".to_vec(), after(60)));
+    let mut walk = Walk::new(plan(2, &Key::new(), after(60))).unwrap();
     let error = drive(&account, &mut walk).await.unwrap_err();
     assert!(error.to_string().ends_with("is invalid: a1.example.org: dns: no TXT"), "{error}");
     assert_eq!(walk.state().tasks().len(), 2, "what was presented is still known");
@@ -258,7 +286,7 @@ async fn an_order_that_cannot_be_taken_up_is_left_for_a_new_one() {
         let stage = Stage::new();
         let account = stage.account().await;
         stage.on("POST /order/9", old);
-        let mut walk = Walk::resume(plan(1, b"csr".to_vec(), after(60)), state.clone());
+        let mut walk = Walk::resume(plan(1, &Key::new(), after(60)), state.clone()).unwrap();
         let errand = account.advance(&mut walk).await.unwrap();
         assert_eq!(name(&errand), "record ordering");
         stage.script.requests();
@@ -266,7 +294,7 @@ async fn an_order_that_cannot_be_taken_up_is_left_for_a_new_one() {
     let elsewhere = State::Ordered { order: "https://other.test/order/9".parse().unwrap() };
     let stage = Stage::new();
     let account = stage.account().await;
-    let mut walk = Walk::resume(plan(1, b"csr".to_vec(), after(60)), elsewhere);
+    let mut walk = Walk::resume(plan(1, &Key::new(), after(60)), elsewhere).unwrap();
     assert_eq!(name(&account.advance(&mut walk).await.unwrap()), "record ordering");
 }
 
@@ -276,7 +304,7 @@ async fn an_order_that_cannot_be_looked_at_now_is_kept() {
     let stage = Stage::new();
     let account = stage.account().await;
     stage.on("POST /order/1", problem(503, "serverInternal"));
-    let mut walk = Walk::resume(plan(1, b"csr".to_vec(), after(60)), state.clone());
+    let mut walk = Walk::resume(plan(1, &Key::new(), after(60)), state.clone()).unwrap();
     assert!(account.advance(&mut walk).await.is_err());
     assert_eq!(*walk.state(), state);
     // The same walk can be polled again.
@@ -318,7 +346,7 @@ impl Scene {
     }
 
     fn plan(&self) -> Plan {
-        Plan { request: NewOrder::new(&self.names), csr_der: self.key.csr(&self.names), deadline: soon() }
+        plan_for(&self.names, &self.key, soon())
     }
 
     fn present(&self, tasks: &[Task], offers: &[perennial_acme::flow::Offer]) {
@@ -338,8 +366,8 @@ impl Scene {
         let mut recorded = state.clone().unwrap_or_default();
         let mut offered = Vec::new();
         let mut walk = match state {
-            Some(state) => Walk::resume(self.plan(), state),
-            None => Walk::new(self.plan()),
+            Some(state) => Walk::resume(self.plan(), state).unwrap(),
+            None => Walk::new(self.plan()).unwrap(),
         };
         for step in 0.. {
             let errand = self.account.advance(&mut walk).await.unwrap();
@@ -397,8 +425,8 @@ async fn a_lost_answer_at_any_verb_costs_no_second_order_but_at_new_order() {
         // A process that dies of every failure, and is started again.
         for _ in 0..3 {
             let mut walk = match state.take() {
-                Some(state) => Walk::resume(scene.plan(), state),
-                None => Walk::new(scene.plan()),
+                Some(state) => Walk::resume(scene.plan(), state).unwrap(),
+                None => Walk::new(scene.plan()).unwrap(),
             };
             let mut offered = Vec::new();
             while let Ok(errand) = scene.account.advance(&mut walk).await {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use perennial_acme::{
-    Account, Authorization, CertificateChain, CertificateFault, ChainSelector, Challenge, Error as AcmeError,
-    Expected, Identifier, NewOrder, ProblemType, Url,
+    Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
+    Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
     call::{Call, Download},
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Walk},
 };
@@ -52,11 +52,15 @@ impl Walker<'_> {
         self.journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
         let request = self.new_order();
         let _flight = account.flight(&request).await;
-        let plan = Plan { request, csr_der: self.request.csr_der.clone(), deadline: self.deadline.moment };
-        let mut walk = match self.journal.progress().await.and_then(|progress| progress.decode::<State>()) {
+        let certification_request = CertificationRequest::parse(&self.request.csr_der)
+            .map_err(Misuse::from)
+            .map_err(AcmeError::from)?;
+        let plan = Plan { request, certification_request, deadline: self.deadline.moment };
+        let walk = match self.journal.progress().await.and_then(|progress| progress.decode::<State>()) {
             Some(state) => Walk::resume(plan, state),
             None => Walk::new(plan),
         };
+        let mut walk = walk.map_err(AcmeError::from)?;
         let walked = self.drive(account, &mut walk).await;
         if let Err(Error::Acme(AcmeError::OrderInvalid(_))) = &walked {
             // Whether the CA lets go of the other authorizations is not what the failure is about.

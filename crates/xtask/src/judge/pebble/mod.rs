@@ -22,6 +22,7 @@ mod renewal;
 mod requests;
 mod responder;
 mod revocation;
+mod walk;
 
 use std::{pin::Pin, time::Duration};
 
@@ -53,6 +54,7 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
             requests::cases(&lab),
             account::cases(&lab),
             order::cases(&lab),
+            walk::cases(&lab),
             challenge::cases(&lab),
             certificate::cases(&lab),
             renewal::cases(&lab),

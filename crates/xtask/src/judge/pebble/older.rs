@@ -6,7 +6,7 @@ use perennial_acme::{Algorithm, MacAlgorithm};
 use perennial_core::KeyAlgorithm;
 use perennial_testkit::real::{Pebble, PebbleBuilder};
 
-use super::{Case, account, certificate, challenge, lab::Lab, order, proof::Proof, revocation};
+use super::{Case, account, certificate, challenge, lab::Lab, order, proof::Proof, revocation, walk};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -28,7 +28,10 @@ pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
         ("older_dns01_absent", Box::pin(challenge::absent(lab, older(), Proof::Dns01, "TXT"))),
         ("older_nonces_refused_50", Box::pin(order::issued(lab, refusing(50)))),
         ("older_strict", Box::pin(order::issued(lab, older().strict()))),
+        ("older_walk", Box::pin(walk::straight(lab, older()))),
         ("older_wildcard", Box::pin(order::wildcard(lab, older()))),
+        ("older_finalize_with_location", Box::pin(order::finalized(lab, older(), 1))),
+        ("older_authorization_given_up", Box::pin(order::given_up(lab, older()))),
         ("older_resumed_by_url", Box::pin(order::resumed_by_url(lab, older()))),
         ("older_chain_length_3", Box::pin(certificate::longer_chain(lab, older()))),
         ("older_alternate_roots_2", Box::pin(certificate::alternate_roots(lab, older()))),

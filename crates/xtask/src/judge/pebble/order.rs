@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perennial_acme::{AccountKey, NewOrder, OrderStatus};
+use perennial_acme::{AccountKey, AuthorizationStatus, Error, NewAuthorization, NewOrder, OrderStatus};
 use perennial_testkit::real::{Pebble, PebbleBuilder};
 
 use super::{
@@ -21,7 +21,10 @@ pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
         ("strict", Box::pin(issued(lab, pebble().strict()))),
         ("wildcard", Box::pin(wildcard(lab, pebble()))),
         ("authorizations_reused", Box::pin(reused_authorizations(lab))),
+        ("authorization_given_up", Box::pin(given_up(lab, pebble()))),
+        ("preauthorization_not_offered", Box::pin(no_preauthorization(lab))),
         ("resumed_by_url", Box::pin(resumed_by_url(lab, pebble()))),
+        ("finalize_without_location", Box::pin(finalized(lab, pebble(), 0))),
         ("lost_answer_finalize", Box::pin(lost_finalize_answer(lab))),
     ]
 }
@@ -55,6 +58,29 @@ async fn reused_authorizations(lab: &Lab) -> Outcome {
     Ok(String::new())
 }
 
+/// So that a failed attempt leaves nothing pending.
+pub(super) async fn given_up(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
+    let site = lab.site(pebble).await?;
+    let order = text(site.account().await?.new_order(&NewOrder::new([lab.name()?])).await)?;
+    let authorizations = text(order.authorizations().await)?;
+    let authorization = authorizations.first().ok_or("there is no authorization")?;
+    let status = text(authorization.deactivate().await)?.status().clone();
+    check(status == AuthorizationStatus::Deactivated, || format!("it is {status}"))?;
+    Ok(String::new())
+}
+
+/// RFC 8555 §7.4.1 leaves it to the server; nothing is sent to one that has not.
+async fn no_preauthorization(lab: &Lab) -> Outcome {
+    let site = lab.usual_site().await?;
+    let (account, recorder) = site.recorded_account().await?;
+    recorder.take();
+    let error = account.new_authorization(&NewAuthorization::new(lab.name()?)).await;
+    let error = error.err().ok_or("it was offered")?;
+    check(matches!(error, Error::Misuse(_)), || error.to_string())?;
+    check(recorder.take().is_empty(), || "it was sent".to_owned())?;
+    Ok(error.to_string())
+}
+
 /// Another process has nothing but the account and the order's URL, at each stage.
 pub(super) async fn resumed_by_url(lab: &Lab, pebble: PebbleBuilder) -> Outcome {
     let site = lab.site(pebble).await?;
@@ -73,6 +99,17 @@ pub(super) async fn resumed_by_url(lab: &Lab, pebble: PebbleBuilder) -> Outcome 
     text(ready.finalize(&leaf.request(&ready.state().identifiers)?).await)?;
     Issued::finish(again().await?, leaf).await?;
     Ok(String::new())
+}
+
+/// RFC 8555 §7.4 knows a `Location` of newOrder alone: servers used to send one with finalize, too.
+pub(super) async fn finalized(lab: &Lab, pebble: PebbleBuilder, locations: usize) -> Outcome {
+    let site = lab.site(pebble).await?;
+    let (account, recorder) = site.recorded_account().await?;
+    let issued = site.issue(&account, &NewOrder::new([lab.name()?])).await?;
+    let found = recorder.located("/finalize-order/");
+    check(found == locations, || format!("{found} answers have a Location"))?;
+    text(issued.order.refresh().await)?;
+    Ok(format!("with {found} of them"))
 }
 
 async fn lost_finalize_answer(lab: &Lab) -> Outcome {

@@ -17,6 +17,8 @@ pub(super) struct Recorder {
 struct Notes {
     /// `POST /order-plz` and so on.
     sent: Vec<String>,
+    /// The paths whose answers had a `Location`.
+    located: Vec<String>,
     /// The answer of the next request whose path begins so does not arrive.
     lost: Option<&'static str>,
 }
@@ -31,6 +33,11 @@ impl Recorder {
     /// How many requests went to paths that begin so.
     pub(super) fn count(&self, path: &str) -> usize {
         self.with(|notes| notes.sent.iter().filter(|line| path_of(line).starts_with(path)).count())
+    }
+
+    /// How many answers of paths that begin so had a `Location`.
+    pub(super) fn located(&self, path: &str) -> usize {
+        self.with(|notes| notes.located.iter().filter(|located| located.starts_with(path)).count())
     }
 
     /// What was sent since the last call.
@@ -61,6 +68,9 @@ impl HttpClient for Recorder {
             notes.lost.take_if(|lost| path.starts_with(*lost)).is_some()
         });
         let answer = self.inner.send(request).await?;
+        if answer.headers().contains_key(http::header::LOCATION) {
+            self.with(|notes| notes.located.push(path));
+        }
         if lost {
             return Err(HttpError::Exchange { url, reason: "the judge lost the answer".to_owned() });
         }

@@ -4,11 +4,13 @@
 //! does with each errand. Once they are used up everybody does the right thing. Whatever happens, the promises
 //! of `perennial_acme::flow` are kept: they are asserted here, from outside.
 
+use std::sync::LazyLock;
+
 use arbitrary::{Result as Fed, Unstructured};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use perennial_acme::{
-    Error, NewOrder, Session,
+    CertificationRequest, Error, NewOrder, Session,
     call::{Call, Outgoing, Progress},
     flow::{Errand, Event, Plan, Reply, State, Step, Task, Walk},
 };
@@ -35,10 +37,12 @@ fn obtain(bytes: &[u8]) -> bool {
         validated: false,
         finalized: false,
     };
-    let mut walk = Walk::new(world.plan());
+    let mut walk = Walk::new(world.plan()).expect("a plan that fits");
     for _ in 0..MAX_STEPS {
         match world.step(&mut walk) {
-            Ok(Outcome::Crashed) => walk = Walk::resume(world.plan(), world.durable.clone()),
+            Ok(Outcome::Crashed) => {
+                walk = Walk::resume(world.plan(), world.durable.clone()).expect("the same plan")
+            }
             Ok(Outcome::Goes) => {}
             Ok(Outcome::Issued) => return true,
             Ok(Outcome::Over) | Err(_) => return false,
@@ -46,6 +50,12 @@ fn obtain(bytes: &[u8]) -> bool {
     }
     false
 }
+
+/// For the names of the order; made by OpenSSL, and read once, since its signature is verified then.
+static REQUEST: LazyLock<CertificationRequest> = LazyLock::new(|| {
+    let pem = include_bytes!("certification_request.pem");
+    CertificationRequest::from_pem(pem).expect("a certification request")
+});
 
 /// A server that is asked a hundred times for one certificate has made its point.
 const MAX_STEPS: usize = 100;
@@ -81,7 +91,8 @@ impl World<'_> {
     fn plan(&self) -> Plan {
         let names = NAMES.iter().map(|name| name.parse::<DomainName>().expect("a name"));
         let deadline = NOON + std::time::Duration::from_secs(3600);
-        Plan { request: NewOrder::new(names), csr_der: vec![0x30, 0x00], deadline }
+        let certification_request = REQUEST.clone();
+        Plan { request: NewOrder::new(names), certification_request, deadline }
     }
 
     /// One in so many, while there are bytes.

@@ -17,11 +17,14 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("tests", || tests(Judges::Required)),
         ("example", example),
         ("benches", || bench::smoke(&["acme", "nat64"])),
-        // As a process of its own: the tests may just have put a new build of this program in its place.
-        ("judge issue", || {
-            shell::run(shell::cargo(["run", "--quiet", "--package", "xtask", "--", "judge", "issue"]))
-        }),
+        ("judge pebble", || judge("pebble")),
+        ("judge issue", || judge("issue")),
     ])
+}
+
+/// As a process of its own: the tests may just have put a new build of this program in its place.
+fn judge(suite: &str) -> Result<(), Error> {
+    shell::run(shell::cargo(["run", "--quiet", "--package", "xtask", "--", "judge", suite]))
 }
 
 /// The edit loop.

@@ -126,7 +126,8 @@ impl Client {
     /// Without a pending key no request is sent.
     ///
     /// Keep the credentials that come back. If they still have the pending key, the change was not made:
-    /// [`Account::change_key`] makes it.
+    /// [`Account::change_key`] makes it. A server that takes no such key at all has no account by it, and so
+    /// the old one is found.
     ///
     /// # Errors
     /// [`Misuse::OtherDirectory`] when they are for another CA; [`Misuse::KeyTaken`] when the pending key has
@@ -140,7 +141,12 @@ impl Client {
             return Ok((self.restore(credentials)?, credentials.clone()));
         };
         self.check_directory(credentials)?;
-        if let Some(account) = self.look_for_account(new_key.clone()).await? {
+        let found = match self.look_for_account(new_key.clone()).await {
+            // A kind of key that the server takes from nobody is no account's.
+            Err(error) if is_refused_for_its_kind(&error) => None,
+            found => found?,
+        };
+        if let Some(account) = found {
             same_account(&account, credentials.account_url())?;
             return Ok((account, credentials.clone().settled()));
         }
@@ -197,6 +203,11 @@ fn may_have_changed(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the server wants no such key at all, whoever has it.
+fn is_refused_for_its_kind(error: &Error) -> bool {
+    error.is(&ProblemType::BadPublicKey) || error.is(&ProblemType::BadSignatureAlgorithm)
 }
 
 fn status(refusal: &Refusal) -> u16 {

@@ -213,6 +213,20 @@ async fn a_key_that_the_ca_does_not_want_costs_no_further_request() {
 }
 
 #[tokio::test]
+async fn a_pending_key_that_the_ca_takes_from_nobody_does_not_bar_the_way_to_the_old_one() {
+    for kind in ["badSignatureAlgorithm", "badPublicKey"] {
+        let stage = Stage::new();
+        let (_, credentials) = pending(&stage).await;
+        stage
+            .on("POST /new-account", problem(400, kind))
+            .on("POST /new-account", json(200, &valid()).header("location", acct(1)));
+        let (account, unchanged) = stage.client.settle_key_change(&credentials).await.unwrap();
+        assert_eq!(account.thumbprint(), credentials.key().jwk().thumbprint().to_string());
+        assert!(unchanged.pending_key().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_new_key_that_has_an_account_is_told_with_it() {
     let stage = Stage::new();
     let (account, credentials) = pending(&stage).await;

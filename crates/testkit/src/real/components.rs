@@ -26,6 +26,8 @@ pub enum Tool {
     Openssl,
     /// The ACME certificate authority for tests.
     Pebble,
+    /// The same in version 2.4, which speaks an older dialect of ACME.
+    PebbleOld,
     /// The database server; `initdb` and `pg_ctl` lie beside it.
     Postgres,
     /// Controls a running `named`.
@@ -36,8 +38,9 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pebble,
+        Self::PebbleOld,
         Self::Named,
         Self::Rndc,
         Self::Nsupdate,
@@ -57,7 +60,7 @@ impl Tool {
             Self::Named => "named",
             Self::Nsupdate => "nsupdate",
             Self::Openssl => "openssl",
-            Self::Pebble => "pebble",
+            Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgres",
             Self::Rndc => "rndc",
             Self::Unbound => "unbound",
@@ -72,7 +75,7 @@ impl Tool {
             Self::Ip => "iproute2",
             Self::Named => "bind9",
             Self::Openssl => "openssl",
-            Self::Pebble => "pebble",
+            Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgresql",
             Self::Rndc => "bind9-utils",
             Self::Unbound => "unbound",
@@ -82,7 +85,10 @@ impl Tool {
 
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.program())
+        match self {
+            Self::PebbleOld => f.write_str("pebble-2.4"),
+            _ => f.write_str(self.program()),
+        }
     }
 }
 
@@ -179,12 +185,13 @@ impl Components {
     pub fn find(&self, tool: Tool) -> Result<&Component, Missing> {
         self.0.get(&tool).ok_or_else(|| {
             let package = tool.package();
-            Missing::new(
-                tool.program(),
-                format!(
+            let how = match tool {
+                Tool::PebbleOld => format!("run `cargo xtask components` on Debian ({package} of bookworm)"),
+                _ => format!(
                     "run `cargo xtask components`, or put {tool} on the PATH (Debian's package {package})"
                 ),
-            )
+            };
+            Missing::new(tool.to_string(), how)
         })
     }
 
@@ -223,6 +230,10 @@ impl Components {
 
 /// Where the program lies according to the `PATH`; servers also live where a user's `PATH` does not lead.
 fn on_path(tool: Tool) -> Option<PathBuf> {
+    if tool == Tool::PebbleOld {
+        // Which version a `pebble` is, its name does not tell.
+        return None;
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
@@ -272,6 +283,11 @@ mod tests {
         assert_eq!(
             missing.to_string(),
             "missing: named: run `cargo xtask components`, or put named on the PATH (Debian's package bind9)"
+        );
+        let missing = Components::default().find(Tool::PebbleOld).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "missing: pebble-2.4: run `cargo xtask components` on Debian (pebble of bookworm)"
         );
     }
 

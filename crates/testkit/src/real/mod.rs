@@ -36,7 +36,7 @@ pub use error::Error;
 mod launch;
 
 mod pebble;
-pub use pebble::{Pebble, PebbleBuilder};
+pub use pebble::{CertificateStatus, Pebble, PebbleBuilder};
 
 mod port;
 

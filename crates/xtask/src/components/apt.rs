@@ -11,8 +11,11 @@ use std::{
 
 use crate::{Error, shell};
 
-/// The Debian suites to take a newer Pebble from, the newest first.
+/// The Debian suites to take the newest Pebble from, the newest first.
 pub(super) const NEWER_SUITES: [&str; 2] = ["sid", "trixie"];
+
+/// The Debian suite that has Pebble 2.4.
+pub(super) const OLDER_SUITE: &str = "bookworm";
 
 /// An apt of our own.
 pub(super) struct Apt {
@@ -32,16 +35,16 @@ impl Apt {
         Self::new(&home.join("apt"), None)
     }
 
-    /// The packages of [`NEWER_SUITES`] on the mirror that the machine itself uses; `None` where that is no
-    /// Debian mirror.
-    pub(super) fn of_newer_suites(home: &Path) -> Option<Self> {
+    /// The packages of [`NEWER_SUITES`] and [`OLDER_SUITE`] on the mirror that the machine itself uses; `None`
+    /// where that is no Debian mirror.
+    pub(super) fn of_other_suites(home: &Path) -> Option<Self> {
         let release = std::fs::read_to_string("/etc/os-release").ok()?;
         let codename = codename_of_debian(&release)?;
         let mirror = source_files().iter().find_map(|text| mirror_of(text, codename))?;
-        let home = home.join("apt-newer");
+        let home = home.join("apt-suites");
         let parts = home.join("sources");
         std::fs::create_dir_all(&parts).ok()?;
-        std::fs::write(parts.join("newer.sources"), mirror.newer_sources()).ok()?;
+        std::fs::write(parts.join("suites.sources"), mirror.other_sources()).ok()?;
         Self::new(&home, Some(&parts))
     }
 
@@ -154,8 +157,8 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn newer_sources(&self) -> String {
-        let suites = NEWER_SUITES.join(" ");
+    fn other_sources(&self) -> String {
+        let suites = [NEWER_SUITES.as_slice(), &[OLDER_SUITE]].concat().join(" ");
         let mut text = format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: main\n", self.uri);
         if let Some(keyring) = &self.signed_by {
             let _ = writeln!(text, "Signed-By: {keyring}");
@@ -261,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn newer_suites_are_asked_for_under_the_same_signature() {
+    fn other_suites_are_asked_for_under_the_same_signature() {
         let mirror = mirror("http://mirror.example/debian", Some("/k.gpg")).unwrap();
         assert_eq!(
-            mirror.newer_sources(),
-            "Types: deb\nURIs: http://mirror.example/debian\nSuites: sid trixie\nComponents: main\nSigned-By: /k.gpg\n"
+            mirror.other_sources(),
+            "Types: deb\nURIs: http://mirror.example/debian\nSuites: sid trixie bookworm\nComponents: main\nSigned-By: /k.gpg\n"
         );
     }
 

@@ -2,8 +2,8 @@
 //!
 //! What the machine has is used. What it has not is unpacked below the target directory from the packages of
 //! the machine's own distribution, signatures checked: nothing is installed, no daemon starts, and nobody has
-//! to be root. Of Pebble a newer version is preferred than a stable distribution has, because only that one
-//! knows profiles and renewal information.
+//! to be root. Of Pebble there are two versions: a newer one than a stable distribution has, because only that
+//! one knows profiles and renewal information; and 2.4, because CAs speak its older dialect for years.
 
 mod apt;
 
@@ -20,9 +20,7 @@ pub(crate) fn install() -> Result<Components, Error> {
     let home = file.parent().unwrap_or(&file);
     std::fs::create_dir_all(home).map_err(|error| Error::file(home, error))?;
     let mut components = settled(&file);
-    if !components.has(Tool::Pebble) {
-        bring_newer_pebble(&mut components, home);
-    }
+    bring_pebbles(&mut components, home);
     take_what_is_there(&mut components);
     bring_from_distribution(&mut components, home);
     components.write(&file)?;
@@ -62,25 +60,31 @@ fn take_what_is_there(components: &mut Components) {
     }
 }
 
-/// Debian's next releases have a Pebble that runs on older ones too: it is linked to nothing but libc.
-fn bring_newer_pebble(components: &mut Components, home: &Path) {
-    let Some(apt) = Apt::of_newer_suites(home) else { return };
-    for suite in apt::NEWER_SUITES {
+/// Pebble is linked to nothing but libc: that of Debian's next releases runs on older ones, and the other way
+/// round.
+fn bring_pebbles(components: &mut Components, home: &Path) {
+    if components.has(Tool::Pebble) && components.has(Tool::PebbleOld) {
+        return;
+    }
+    let Some(apt) = Apt::of_other_suites(home) else { return };
+    let mut bring = |tool: Tool, suite: &str| {
+        if components.has(tool) {
+            return;
+        }
         match apt.unpack(&[format!("pebble/{suite}")], &home.join(format!("pebble-{suite}"))) {
             Ok(unpacked) => {
-                let version = unpacked.version_of("pebble");
-                if take_unpacked(
-                    components,
-                    Tool::Pebble,
-                    &unpacked,
-                    version.map(|it| format!("{it} ({suite})")),
-                ) {
+                let version = unpacked.version_of("pebble").unwrap_or_default();
+                if tool == Tool::PebbleOld && !version.starts_with("2.4.") {
+                    println!("{tool} is not what {suite} has: that is {version}");
                     return;
                 }
+                take_unpacked(components, tool, &unpacked, Some(format!("{version} ({suite})")));
             }
-            Err(error) => println!("no pebble from {suite}: {error}"),
+            Err(error) => println!("no {tool} from {suite}: {error}"),
         }
-    }
+    };
+    apt::NEWER_SUITES.iter().for_each(|suite| bring(Tool::Pebble, suite));
+    bring(Tool::PebbleOld, apt::OLDER_SUITE);
 }
 
 fn bring_from_distribution(components: &mut Components, home: &Path) {
@@ -105,7 +109,8 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
 
 /// What is missing, and what an earlier run has unpacked into the directory: it is replaced as a whole.
 fn to_be_unpacked(components: &Components, directory: &Path) -> Vec<Tool> {
-    let tools = Tool::ALL.into_iter();
+    // The distribution's own Pebble may be of any version.
+    let tools = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld);
     tools.filter(|tool| components.find(*tool).map_or(true, |it| it.path.starts_with(directory))).collect()
 }
 
@@ -134,6 +139,8 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         Tool::Ip | Tool::Nsupdate | Tool::Unbound => &["-V"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
+        // It does not tell its version, but how it is to be called.
+        Tool::PebbleOld => &["-help"],
         Tool::Postgres => &["--version"],
         // `rndc` tells it with its usage.
         _ => &[],
@@ -162,7 +169,7 @@ fn report(components: &Components) -> Result<(), Error> {
     let mut missing: Vec<Missing> = Vec::new();
     for tool in Tool::ALL {
         match components.find(tool) {
-            Ok(found) => println!("{:<9} {:<28} {}", tool.program(), found.version, found.path.display()),
+            Ok(found) => println!("{:<10} {:<28} {}", tool.to_string(), found.version, found.path.display()),
             Err(error) => missing.push(error),
         }
     }
@@ -190,7 +197,8 @@ mod tests {
             }
             to_be_unpacked(&components, directory)
         };
-        assert_eq!(without(Tool::Postgres), Tool::ALL);
+        let all: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld).collect();
+        assert_eq!(without(Tool::Postgres), all);
     }
 
     #[test]

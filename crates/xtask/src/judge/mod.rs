@@ -5,6 +5,7 @@
 //! among them, and from where nothing leaves the machine.
 
 mod issue;
+mod pebble;
 mod sandbox;
 
 use std::{net::Ipv4Addr, path::PathBuf, pin::Pin};
@@ -14,7 +15,7 @@ use perennial_testkit::real::{Components, Missing, Tool};
 use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
 /// All of them.
-const SUITES: &[Suite] = &[issue::SUITE];
+const SUITES: &[Suite] = &[issue::SUITE, pebble::SUITE];
 
 /// A suite of cases against real servers.
 pub(crate) struct Suite {

@@ -12,7 +12,7 @@ use super::{
 
 /// A field and what comes of it when it is twice, huge, missing, and of the wrong type.
 const FIELDS: &[(Field, [Outcome; 4])] = &[
-    (AccountContact, [Bears, TOO_MANY, Bears, Bears]),
+    (AccountContact, OPTIONAL),
     (AccountOrders, OPTIONAL),
     (AccountStatus, OPTIONAL),
     (AuthorizationChallenges, [Bears, TOO_MANY, Fails("NoChallenge"), Fails("NoChallenge")]),
@@ -32,7 +32,7 @@ const FIELDS: &[(Field, [Outcome; 4])] = &[
     (DirectoryNewOrder, [Bears, BAD_URL, LACKS, LACKS]),
     (DirectoryRevokeCert, OPTIONAL),
     (OrderAuthorizations, [Bears, TOO_MANY, LACKS, LACKS]),
-    (OrderCertificate, [Bears, LACKS, LACKS, LACKS]),
+    (OrderCertificate, [Bears, BAD_URL, LACKS, LACKS]),
     (OrderExpires, OPTIONAL),
     (OrderFinalize, [Bears, BAD_URL, LACKS, LACKS]),
     (OrderIdentifiers, [Bears, TOO_MANY, LACKS, LACKS]),

@@ -426,7 +426,8 @@ impl Walk {
         }
         self.next = match order.status {
             OrderStatus::Ready => Position::Finalize(order),
-            OrderStatus::Valid => match order.certificate {
+            // That of the moment, where the CA renews by itself (RFC 8739 §3.3).
+            OrderStatus::Valid => match order.certificate.or(order.star_certificate) {
                 Some(url) => Position::Download(url),
                 None => {
                     let (resource, field) = ("order", "certificate");
@@ -647,6 +648,15 @@ mod tests {
         walk.handle(Event::Recorded).unwrap();
         assert!(!walk.is_ordering());
         assert!(matches!(walk.poll(), Step::Send(calls) if calls.iter().all(|call| call.verb() == "order")));
+    }
+
+    #[test]
+    fn rfc8739_3_3_of_a_certificate_that_renews_itself_the_one_of_the_moment_is_taken() {
+        let mut walk = Walk::resume(plan(), State::Finalizing { order: url("order/1") });
+        let star_certificate = Some(url("star"));
+        let state = OrderState { certificate: None, star_certificate, ..order("valid") };
+        walk.handle(answered(Reply::Order(state))).unwrap();
+        assert!(matches!(&walk.next, Position::Download(at) if *at == url("star")));
     }
 
     #[test]

@@ -292,3 +292,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_may_follow_a_certificate_in_der() {
+    let (key, names) = (Key::new(), names(1));
+    let chain = CertificateChain::parse(Authority::root("Root X").leaf(&key, &names).as_bytes()).unwrap();
+    let longer = [chain.leaf().as_ref(), &[0]].concat();
+    let error = CertificateChain::from_der(vec![longer.into()]).unwrap_err();
+    let reason = "something follows it".to_owned();
+    assert_eq!(error, CertificateFault::Unreadable { index: 0, reason });
+}

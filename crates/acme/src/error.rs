@@ -5,9 +5,9 @@ use std::fmt;
 use perennial_core::{HttpError, Retry, Timestamp};
 
 use crate::{
-    AccountStatus, Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids,
-    CertificateFault, CertificationRequestError, CredentialsError, ExternalAccountFault, Identifier,
-    KeyError, OrderStatus, Problem, ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
+    Algorithm, AuthorizationState, AuthorizationStatus, AutoRenewalFault, CaaForbids, CertificateFault,
+    CertificationRequestError, CredentialsError, ExternalAccountFault, Identifier, KeyError, OrderStatus,
+    Problem, ProblemType, RenewalInfoFailure, SignerError, Url, UrlFault,
     challenge::{TokenFault, dns_persist01::RecordFault, onion_csr01::OnionFault},
     url::shown,
 };
@@ -322,13 +322,13 @@ pub enum Misbehaved {
         /// How often.
         attempts: u32,
     },
-    /// An account was to be deactivated, and the server says that it is not.
-    #[error("the server was told to deactivate account {url} and says that it is {status}")]
+    /// An account or an authorization was to be deactivated, and the server says that it is not.
+    #[error("the server was told to deactivate {url} and says that it is {status}")]
     NotDeactivated {
-        /// The account.
+        /// The account or the authorization.
         url: String,
         /// What the server says.
-        status: AccountStatus,
+        status: String,
     },
     /// The pages of a list of orders lead back to one that was read already.
     #[error("the list of orders comes back to {url}, which was read already")]

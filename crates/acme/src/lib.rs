@@ -60,12 +60,12 @@
 //! # fn example(kept: Option<State>) -> Result<Walk, Box<dyn std::error::Error>> {
 //! let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;          // keep key.to_pem() first
 //! let names = [Identifier::Dns("example.com".parse()?)];
-//! let csr_der = CertificationRequest::new(&key, &names)?.der().to_vec();
+//! let certification_request = CertificationRequest::new(&key, &names)?;
 //! let deadline: Timestamp = "2026-11-21T12:05:00Z".parse()?;
-//! let plan = Plan { request: NewOrder::new(&names), csr_der, deadline };
+//! let plan = Plan { request: NewOrder::new(&names), certification_request, deadline };
 //! let walk = match kept {
-//!     Some(state) => Walk::resume(plan, state),
-//!     None => Walk::new(plan),
+//!     Some(state) => Walk::resume(plan, state)?,
+//!     None => Walk::new(plan)?,
 //! };
 //! # Ok(walk)
 //! # }

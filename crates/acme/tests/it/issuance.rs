@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use perennial_acme::{
-    Account, AccountKey, Expected, Misbehaved, NewAccount, NewOrder, OrderStatus, ProblemType, Signer as _,
+    Account, AccountKey, Error, Expected, Misbehaved, NewAccount, NewOrder, OrderStatus, ProblemType,
+    Signer as _,
 };
 use perennial_core::{Retry, SecretString};
 use serde_json::json;
@@ -224,6 +225,18 @@ async fn an_authorization_can_be_given_up() {
     let gone = authorization.deactivate().await.unwrap();
     assert_eq!(gone.status().as_str(), "deactivated");
     assert_eq!(stage.script.seen().last().unwrap().payload, r#"{"status":"deactivated"}"#);
+}
+
+#[tokio::test]
+async fn an_authorization_that_was_not_given_up_is_no_success() {
+    let stage = Stage::new();
+    let order = stage.order("pending").await;
+    stage
+        .on("POST /authz/0", json(200, &authorization(0, "pending")))
+        .on("POST /authz/0", json(200, &authorization(0, "pending")));
+    let authorization = order.authorizations().await.unwrap().remove(0);
+    let error = authorization.deactivate().await.unwrap_err();
+    assert!(matches!(error, Error::Misbehaved(Misbehaved::NotDeactivated { .. })), "{error}");
 }
 
 #[tokio::test]

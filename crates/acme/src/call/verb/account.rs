@@ -51,7 +51,7 @@ pub fn deactivate_account(url: Url) -> Call<AccountState> {
     Call::new(spec("account deactivation", Target::Url(url), payload, |answer| {
         let state = account_state(answer)?;
         if state.status != AccountStatus::Deactivated {
-            let (url, status) = (answer.url.to_string(), state.status);
+            let (url, status) = (answer.url.to_string(), state.status.to_string());
             return Err(Misbehaved::NotDeactivated { url, status }.into());
         }
         Ok(state)

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Created, location, post_as_get, spec};
 use crate::{
-    AuthorizationState, ChallengeState, Directory, Identifier, Misbehaved, Misuse, NewAuthorization, Url,
+    AuthorizationState, AuthorizationStatus, ChallengeState, Directory, Identifier, Misbehaved, Misuse,
+    NewAuthorization, Url,
     call::{Call, Payload, Spec, Target},
     text::printable,
 };
@@ -62,7 +63,12 @@ fn check_authorization(request: &NewAuthorization, directory: &Directory) -> Res
 pub fn deactivate_authorization(url: Url) -> Call<AuthorizationState> {
     let payload = Payload::Fixed(json!({ "status": "deactivated" }).to_string());
     Call::new(spec("deactivation", Target::Url(url), payload, |answer| {
-        Ok(AuthorizationState::parse(answer.body)?)
+        let state = AuthorizationState::parse(answer.body)?;
+        if state.status != AuthorizationStatus::Deactivated {
+            let (url, status) = (answer.url.to_string(), state.status.to_string());
+            return Err(Misbehaved::NotDeactivated { url, status }.into());
+        }
+        Ok(state)
     }))
 }
 

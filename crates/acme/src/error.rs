@@ -65,6 +65,14 @@ impl Error {
         }
     }
 
+    /// The moment before which doing the same again is useless, where one is known: the `Retry-After` of a refusal
+    /// (429 and 503 alike, seconds or a date) or of an order that takes its time. See [`retry`](Self::retry) for
+    /// whether it can succeed at all.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        self.retry().at()
+    }
+
     /// The problem document, if a server's refusal or a failed order is behind it.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {

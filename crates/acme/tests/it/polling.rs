@@ -119,9 +119,16 @@ async fn a_lasting_refusal_ends_the_wait() {
 async fn outside_of_a_wait_a_busy_server_is_an_error_with_a_moment_and_nobody_sleeps() {
     let stage = Stage::new();
     let account = stage.account().await;
-    stage.on("POST /order/1", problem(429, "rateLimited").header("retry-after", "3600"));
-    let error = account.order(&format!("{HOME}/order/1")).await.unwrap_err();
-    assert_eq!(error.retry(), Retry::At(after(3600)));
+    stage
+        .on("POST /order/1", problem(429, "rateLimited").header("retry-after", "3600"))
+        .on("POST /order/1", reply(503, "<html>").header("retry-after", "Sat, 21 Nov 2026 12:01:00 GMT"))
+        .on("POST /order/1", problem(400, "malformed"));
+    for (retry, moment) in
+        [(Retry::At(after(3600)), Some(3600)), (Retry::At(after(60)), Some(60)), (Retry::Never, None)]
+    {
+        let error = account.order(&format!("{HOME}/order/1")).await.unwrap_err();
+        assert_eq!((error.retry(), error.retry_at()), (retry, moment.map(after)));
+    }
     assert!(stage.clock.naps().is_empty());
 }
 

@@ -109,7 +109,11 @@ impl Walker<'_> {
                     let _ = self.issuer.clean_up(self.journal).await;
                     Event::CleanedUp
                 }
-                Step::Do(Errand::Take(download)) => return self.take(account, *download).await,
+                Step::Do(Errand::Take(download)) => {
+                    // What an earlier call has left is no errand of this walk, if nothing had to be proven on it.
+                    let _ = self.issuer.clean_up(self.journal).await;
+                    return self.take(account, *download).await;
+                }
             };
             walk.handle(event)?;
         }

@@ -256,6 +256,21 @@ async fn what_cannot_be_removed_stays_on_record_until_it_is() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_taken_up_pays_what_an_earlier_call_left() {
+    let world = world().await;
+    let solver = stubborn(&world, |change| change.action == Action::Remove);
+    let stuck = builder(&world).solver(solver).build().unwrap();
+    let journal = journal().await;
+    let request = request();
+    stuck.issue(&request, &journal).await.unwrap();
+    assert_eq!((records(&world).len(), journal.debts().await.len()), (2, 2));
+    // The certificate is there already: nothing is proven, and so nothing presented, on the way to it.
+    issuer(&world).issue(&request, &journal).await.unwrap();
+    assert_eq!((records(&world).len(), journal.debts().await.len()), (0, 0));
+    assert_eq!(world.ca().orders().len(), 1);
+}
+
+#[tokio::test]
 async fn a_provider_that_refuses_is_named_and_the_order_waits() {
     let world = world().await;
     let refusing =

@@ -248,7 +248,7 @@ mod tests {
         let mut answer = Answer::new(code);
         answer.authoritative = true;
         answer.answers = answers;
-        answer.authorities = vec![record("example.com", Data::Soa { serial: 7 })];
+        answer.authorities = vec![record("example.com", Data::Soa { serial: 7, minimum: 60 })];
         answer
     }
 

@@ -108,7 +108,7 @@ fn has_it_not() -> Said {
     let mut answer = Answer::new(ResponseCode::NXDOMAIN);
     answer.authoritative = true;
     answer.authorities =
-        vec![Record { owner: Some(name("example.com")), ttl: 1, data: Data::Soa { serial: 7 } }];
+        vec![Record { owner: Some(name("example.com")), ttl: 1, data: Data::Soa { serial: 7, minimum: 60 } }];
     Ok(answer)
 }
 

@@ -1,6 +1,6 @@
 //! What a person can do about it: pure reading of a report.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use perennial_core::DomainName;
 use serde::Serialize;
@@ -48,6 +48,12 @@ pub enum Advice {
         /// Which.
         server: String,
     },
+    /// Nobody was asked, because the policy is to wait.
+    NotAsked {
+        /// For how long.
+        #[serde(serialize_with = "super::millis", rename = "wait_ms")]
+        wait: Duration,
+    },
     /// Some servers do not have the values yet, and nothing else is wrong with them.
     NotYet {
         /// Which.
@@ -74,6 +80,8 @@ pub enum Advice {
         /// What it has.
         values: Vec<String>,
     },
+    /// The servers had the values, and the deadline came before they were seen to have them still.
+    Unconfirmed,
     /// A name server does not answer.
     Unreachable {
         /// Which.
@@ -113,6 +121,12 @@ impl fmt::Display for Advice {
                 f,
                 "{server} is named as a name server and has no address: give it A or AAAA records, or remove it"
             ),
+            Self::NotAsked { wait } => write!(
+                f,
+                "nobody was asked whether the values are there: the policy is to wait for {} and hope; choose \
+                 another where name servers or resolvers can be asked",
+                crate::duration::text(*wait)
+            ),
             Self::NotYet { servers } => write!(
                 f,
                 "not yet at {}: secondaries take from seconds to minutes; if it stays so, look at the zone \
@@ -133,6 +147,9 @@ impl fmt::Display for Advice {
                 "{server} has other values ({}): an old record is cached or was never removed, or the new one was \
                  written to another zone or provider account",
                 super::quoted(values)
+            ),
+            Self::Unconfirmed => f.write_str(
+                "the values were there at last, and the deadline came before that was confirmed: give more time",
             ),
             Self::Unreachable { server, error } => write!(
                 f,

@@ -84,6 +84,8 @@ pub struct Row {
     pub since: Duration,
     /// How many times it was asked.
     pub queries: u32,
+    /// The zone's serial number that it told last, in a negative answer or when it was asked for it.
+    pub serial: Option<u32>,
     /// The last answer, if any came.
     pub last: Option<LastAnswer>,
 }
@@ -157,20 +159,6 @@ impl Report {
         let mut report = Self { wanted, verdict, elapsed, stages, advice: Vec::new() };
         report.advice = advice::advise(&report);
         report
-    }
-
-    /// Whether a person would read the same in both: times and counts apart.
-    pub(crate) fn reads_like(&self, other: &Self) -> bool {
-        fn row(row: &Row) -> (&Endpoint, &State, Option<&Vec<String>>) {
-            (&row.endpoint, &row.state, row.last.as_ref().map(|last| &last.values))
-        }
-        let stage = |(one, two): (&Stage, &Stage)| {
-            (&one.name, &one.zone, &one.problem) == (&two.name, &two.zone, &two.problem)
-                && one.rows.iter().map(row).eq(two.rows.iter().map(row))
-        };
-        self.verdict == other.verdict
-            && self.stages.len() == other.stages.len()
-            && self.stages.iter().zip(&other.stages).all(stage)
     }
 
     /// The aliases that were followed, as owner and target.

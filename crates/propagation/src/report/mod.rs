@@ -16,7 +16,7 @@ mod advice;
 pub use advice::Advice;
 
 mod row;
-pub use row::{LastAnswer, Row, State};
+pub use row::{Absence, LastAnswer, Row, State};
 
 mod text;
 
@@ -114,4 +114,11 @@ impl Report {
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+fn option_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }

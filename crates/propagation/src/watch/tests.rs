@@ -231,7 +231,7 @@ fn a_denial_is_never_tolerated_however_long_it_lasts() {
     let lagging = scene(3, |server, owner, _| if server == 3 { has_it_not() } else { has_it(owner) });
     let run = run(&lagging, settings(Policy::All, Sweep::UntilReady));
     assert!(matches!(run.outcome, Outcome::Expired(_)));
-    let Some(Advice::NotYet { servers }) = run.report().advice.first() else {
+    let Some(Advice::NotYet { servers, .. }) = run.report().advice.first() else {
         panic!("{:?}", run.report().advice)
     };
     assert_eq!(servers, &["ns3.example.com (192.0.2.3:53)"]);
@@ -428,7 +428,7 @@ fn other_values_are_told_from_no_values() {
         matches!(&advice[0], Advice::StaleValue { values, .. } if values == &["yesterday"]),
         "{advice:?}"
     );
-    assert!(matches!(&advice[1], Advice::NotYet { servers } if servers.len() == 1), "{advice:?}");
+    assert!(matches!(&advice[1], Advice::NotYet { servers, .. } if servers.len() == 1), "{advice:?}");
 }
 
 #[test]
@@ -464,8 +464,8 @@ fn a_report_reads_well_to_people_and_machines() {
         "_acme-challenge.example.com TXT: not yet propagated (2 questions in 0.0 s)\n\
          \x20 wanted: \"token\"\n\
          \x20 zone example.com, name servers ns1.example.com, ns2.example.com\n\
-         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] since 0.0 s\n\
-         \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] since 0.0 s\n\
+         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] for 0.0 s\n\
+         \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] for 0.0 s\n\
          \x20 -> not yet at ns2.example.com (192.0.2.2:53): secondaries take from seconds to minutes; if it \
          stays so, look at the zone transfer (NOTIFY, SOA serial)\n"
     );

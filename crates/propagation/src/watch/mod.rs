@@ -23,7 +23,7 @@ use perennial_core::DomainName;
 use crate::{
     Policy,
     probe::{Delegation, Finding, MAX_CHAIN},
-    report::{Advice, Origin, Report},
+    report::{Clue, Origin, Report},
     target::Target,
     transport::{Endpoint, Reply, TransportError},
     verdict::{Grace, Verdict, verdict},
@@ -355,7 +355,8 @@ impl Watch {
         let stages = self.stages.iter().map(Stage::report).collect();
         let mut report = Report::new(self.wanted.clone(), self.verdict(), self.now, stages);
         if let Policy::WaitOnly(wait) = self.settings.policy {
-            report.advice.push(Advice::NotAsked { wait });
+            report.clues.push(Clue::NobodyAsked { wait });
+            report.advise();
         }
         report
     }
@@ -573,7 +574,8 @@ impl Watch {
         let mut report = self.report();
         if report.verdict.is_ready() {
             report.verdict = Verdict::NotYet;
-            report.advice.push(Advice::Unconfirmed);
+            report.clues.push(Clue::Unconfirmed);
+            report.advise();
         }
         self.finish(Outcome::Expired(Box::new(report)));
     }

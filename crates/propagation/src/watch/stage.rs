@@ -101,9 +101,15 @@ impl Stage {
         self.location = Location::Found { at: now };
         self.verification = located.verification;
         let mut news = self.problem.take().is_some() | (self.zone != located.zone);
+        let mut known = std::mem::take(&mut self.slots);
+        let apex = |zone: &Option<ZoneView>| zone.as_ref().map(|zone| zone.apex.clone());
+        if apex(&self.zone) != apex(&located.zone) {
+            // What an address said as the server of one zone says nothing about another.
+            news |= !known.is_empty();
+            known.clear();
+        }
         self.zone = located.zone;
         self.servers = located.servers;
-        let mut known = std::mem::take(&mut self.slots);
         for target in located.targets {
             let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
             let mut slot = same.map_or_else(|| Slot::new(&target, now), |index| known.swap_remove(index));
@@ -364,6 +370,7 @@ impl Slot {
             nat64: target.nat64,
             state,
             since: now,
+            asked: None,
             queries: 0,
             serial: None,
             last: None,
@@ -382,6 +389,7 @@ impl Slot {
 
     fn count(&mut self, now: Duration) {
         self.asked_at = now;
+        self.row.asked = Some(now);
         self.row.queries = self.row.queries.saturating_add(1);
     }
 
@@ -403,7 +411,7 @@ impl Slot {
         let state = match answer {
             Ok(reply) => {
                 let finding = interpret(asked, &reply.answer);
-                let last = last_answer(reply, &finding);
+                let last = LastAnswer::new(reply, &finding);
                 news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
                 self.row.serial = reply.answer.serial().or(self.row.serial);
                 self.row.last = Some(last);
@@ -470,24 +478,5 @@ fn state(finding: &Finding) -> State {
         Finding::Lame(reason) => State::Lame { reason: *reason },
         Finding::Referral(delegation) => State::Referral { cut: delegation.cut.clone() },
         Finding::Satisfied { .. } => State::Satisfied,
-    }
-}
-
-fn last_answer(reply: &Reply, finding: &Finding) -> LastAnswer {
-    let (values, serial) = match finding {
-        Finding::Lacking { values, serial } => (values.clone(), *serial),
-        Finding::Satisfied { values } => (values.clone(), None),
-        Finding::Alias { .. } | Finding::Lame(_) | Finding::Referral(_) => (Vec::new(), None),
-    };
-    LastAnswer {
-        transport: reply.transport,
-        elapsed: reply.elapsed,
-        code: reply.answer.code,
-        authoritative: reply.answer.authoritative,
-        recursion_available: reply.answer.recursion_available,
-        serial,
-        values,
-        extended_error: reply.answer.extended_error.clone(),
-        instance: reply.answer.instance.clone(),
     }
 }

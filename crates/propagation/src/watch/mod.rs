@@ -15,6 +15,8 @@
 //! that made it so is asked once more, since one name may be many machines (anycast), and only then the watch is
 //! done. Where some servers have the values and some do not, each is asked for the zone's serial number, once, so
 //! that the report can tell who is how far behind.
+//!
+//! An [`Engine`] runs any number of watches at once, and lets them share what they can.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -31,6 +33,9 @@ use crate::{
     wire::Query,
     zone::ZoneView,
 };
+
+pub mod engine;
+pub use engine::Engine;
 
 mod propagated;
 pub use propagated::Propagated;

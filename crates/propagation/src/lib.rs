@@ -18,7 +18,7 @@
 //! ask again, [`vantage`] reads what resolvers elsewhere say. [`Exchange`] is the seam to the network.
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder};
+pub use checker::{Checker, CheckerBuilder, Watches};
 
 mod duration;
 

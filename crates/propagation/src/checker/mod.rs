@@ -12,17 +12,20 @@ use crate::{
     watch::{Outcome, Place, Settings, Sweep},
 };
 
+mod calls;
 mod drive;
 mod environment;
 mod finder;
 mod paths;
 mod resolver;
+mod watches;
+pub use watches::Watches;
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
-use drive::Drive;
+use calls::{Calls, Drivers, Hears};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -30,7 +33,10 @@ use zone_cache::ZoneCache;
 /// Says whether TXT values are visible where a CA will look.
 ///
 /// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
-/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+/// from any number of tasks at once, and dropping a future abandons the work and leaves nothing behind. All
+/// checks and watches of one runtime go through one [engine](crate::watch::engine), in a task that ends when
+/// there is nothing to watch: many names cost little more than one, and two calls that want to know the same ask
+/// once.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -58,6 +64,7 @@ struct Shared {
     port: u16,
     paths: Paths,
     zones: ZoneCache,
+    drivers: Drivers,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -76,8 +83,12 @@ impl Checker {
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
+        let outcome = calls.outcome(&mut |_| ()).await?;
         Ok(match outcome {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
@@ -92,22 +103,49 @@ impl Checker {
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
     /// no sense.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn watch(
         &self,
         wanted: &Wanted,
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
-            Outcome::Ready(propagated) => {
-                on_report(propagated.report());
-                Ok(*propagated)
-            }
-            Outcome::Expired(report) | Outcome::Finished(report) => {
-                on_report(&report);
-                Err(Error::NotPropagated(report))
-            }
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
+        let result = conclude(calls.outcome(on_report).await);
+        match &result {
+            Ok(propagated) => on_report(propagated.report()),
+            Err(Error::NotPropagated(report)) => on_report(report),
+            Err(_) => {}
         }
+        result
+    }
+
+    /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
+    /// known, through [`Watches::next`]. Names of one zone share its look-up and, where many wait for one name
+    /// server, their questions; see [`watch::engine`](crate::watch::engine).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use perennial_propagation::{Checker, Wanted};
+    /// # async fn example(checker: &Checker, wanted: Vec<Wanted>) {
+    /// let mut watches = checker.watch_all(wanted, Duration::from_secs(120));
+    /// while let Some((wanted, result)) = watches.next().await {
+    ///     match result {
+    ///         Ok(_) => println!("{} is there", wanted.name()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
+        Watches::new(wanted, calls)
     }
 
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
@@ -120,10 +158,18 @@ impl Checker {
         time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
     }
 
-    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+    fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
         let settings = Settings { policy, sweep, deadline, grace, settle };
-        Drive::new(&self.shared, wanted, settings)
+        Drivers::begin(&self.shared, wanted, settings, hears)
+    }
+}
+
+/// What a watch came to.
+fn conclude(outcome: Result<Outcome, Error>) -> Result<Propagated, Error> {
+    match outcome? {
+        Outcome::Ready(propagated) => Ok(*propagated),
+        Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
     }
 }
 
@@ -285,6 +331,7 @@ impl CheckerBuilder {
             port: self.port,
             paths,
             zones: ZoneCache::default(),
+            drivers: Drivers::default(),
         };
         Ok(Checker { shared: Arc::new(shared) })
     }

@@ -504,8 +504,11 @@ impl Watch {
 
     /// Has the serial numbers asked for that nobody told, where some servers have the values and some do not.
     fn ask_for_serials(&mut self) -> bool {
-        self.settings.policy.asking() == Asking::Authorities
-            && self.stages.iter_mut().fold(false, |any, stage| stage.mark_serials() || any)
+        if self.settings.policy.asking() == Asking::Resolvers {
+            return false;
+        }
+        let asking = self.stages.iter_mut().filter_map(|stage| stage.mark_serials().then_some(()));
+        asking.count() > 0
     }
 
     /// Enters the stages where aliases and referrals lead, and leaves those where they no longer do.

@@ -293,7 +293,11 @@ impl Engine {
         self.watches.is_empty() && self.events.is_empty()
     }
 
-    /// Whether a watch has not come further than this stage.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether no alias or referral has led a watch anywhere yet.
     pub(crate) fn is_at_first_stage(&self, id: WatchId) -> bool {
         self.watches.get(&id).is_some_and(|entry| entry.watch.stages.len() <= 1)
     }

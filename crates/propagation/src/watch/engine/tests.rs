@@ -393,7 +393,7 @@ fn a_dead_server_is_found_dead_by_a_few_and_not_by_everybody_in_turn() {
         2 => Err(TransportError::Timeout),
         _ => Ok(has_it(&query.name)),
     });
-    let ids: Vec<_> = (0..5000).map(|index| world.watch(&nth(index), Sweep::Once, seconds(30))).collect();
+    let ids: Vec<_> = (0..1500).map(|index| world.watch(&nth(index), Sweep::Once, seconds(30))).collect();
     world.run();
     for id in &ids {
         let Outcome::Finished(report) = &world.done[id].1 else { panic!("{:?}", world.done[id]) };
@@ -403,7 +403,7 @@ fn a_dead_server_is_found_dead_by_a_few_and_not_by_everybody_in_turn() {
         // A question's time, and once more for those that were sent before the trouble was known.
         assert!(world.end(*id) < seconds(6), "{:?}", world.end(*id));
     }
-    assert!(world.questions(2, Duration::ZERO..seconds(30)) <= 256 + 4);
+    assert!(world.questions(2, Duration::ZERO..seconds(30)) <= 256 + 16);
 }
 
 #[test]

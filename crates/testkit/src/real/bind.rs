@@ -10,10 +10,10 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::rr::RecordType;
 use tempfile::TempDir;
 
-use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port, zone_file::absolute};
+use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port};
 use crate::ChildGuard;
 
 /// A running BIND with its zones; stopped when dropped.
@@ -107,16 +107,7 @@ impl Bind {
     /// # Errors
     /// [`Error::Answer`] when it does not answer or does not serve the zone.
     pub async fn serial(&self, zone: &str) -> Result<u32, Error> {
-        let records = ask::records(self.socket_addr, zone, RecordType::SOA).await?;
-        let serial = records.iter().find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(soa.serial),
-            _ => None,
-        });
-        serial.ok_or_else(|| Error::Answer {
-            server: self.socket_addr,
-            question: format!("{zone} SOA"),
-            reason: "it does not serve the zone".to_owned(),
-        })
+        ask::serial(self.socket_addr, zone).await
     }
 
     /// Updates the zone through `nsupdate`, with the right key: `update add _acme-challenge.example.test 60 TXT v`.
@@ -124,13 +115,8 @@ impl Bind {
     /// # Errors
     /// [`Error::Control`] with what `nsupdate` says, [`Error::Missing`] without that program.
     pub async fn update(&self, zone: &str, lines: &str) -> Result<(), Error> {
-        let (ip, port) = (self.socket_addr.ip(), self.socket_addr.port());
-        let script = self.file("update");
-        let zone = absolute(zone);
-        launch::write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
-        let mut command = self.components.find(Tool::Nsupdate)?.command();
-        command.arg("-k").arg(self.file("tsig.key")).arg(script);
-        launch::control(command).await
+        let (script, key) = (self.file("update"), self.file("tsig.key"));
+        launch::update(&self.components, self.socket_addr, zone, lines, &script, Some(&key)).await
     }
 
     /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
@@ -237,12 +223,13 @@ impl BindBuilder {
     /// [`Error::Missing`] without BIND; otherwise what its log says.
     pub async fn start(self) -> Result<Bind, Error> {
         let components = Components::locate();
+        let origins: Vec<&str> = self.zones.iter().map(ZoneFile::origin).collect();
         let mut log = String::new();
         for _ in 0..launch::ATTEMPTS {
             let identity = launch::identity();
             let mut bind = self.spawn(&components, &identity)?;
-            let (server, zones, identity) = (bind.socket_addr, self.zones.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut bind.guard, || serves(server, zones, identity)).await? {
+            let (server, origins, identity) = (bind.socket_addr, origins.as_slice(), identity.as_str());
+            if launch::becomes_ready(&mut bind.guard, || ask::serves(server, origins, identity)).await? {
                 return Ok(bind);
             }
             log = bind.log();
@@ -324,18 +311,6 @@ options {{
         // decides whether it lags.
         format!("type secondary; primaries {{ {} port {}; }};", primary.ip(), primary.port())
     }
-}
-
-async fn serves(server: SocketAddr, zones: &[ZoneFile], identity: &str) -> bool {
-    if ask::identity(server).await.as_deref() != Some(identity) {
-        return false;
-    }
-    for zone in zones {
-        if !ask::records(server, zone.origin(), RecordType::SOA).await.is_ok_and(|soa| !soa.is_empty()) {
-            return false;
-        }
-    }
-    true
 }
 
 /// Whether all threads of a process are stopped, as far as the system tells (proc(5)).

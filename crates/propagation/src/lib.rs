@@ -15,7 +15,7 @@
 //!
 //! Everything that decides is pure and public, so that it can be tested, and used, without a network:
 //! [`probe`] gives one answer its meaning, [`verdict`](mod@verdict) weighs them all, [`watch`] knows when to
-//! ask again. [`Exchange`] is the seam to the network.
+//! ask again, [`vantage`] reads what resolvers elsewhere say. [`Exchange`] is the seam to the network.
 
 mod checker;
 pub use checker::{Checker, CheckerBuilder, Mode};
@@ -40,6 +40,9 @@ pub mod target;
 
 pub mod transport;
 pub use transport::Exchange;
+
+pub mod vantage;
+pub use vantage::{Agreement, Dnssec};
 
 pub mod verdict;
 pub use verdict::{Policy, Verdict};

@@ -141,6 +141,7 @@ impl Stage {
         slot.due = false;
         slot.flight = Some(ticket);
         slot.asked_at = now;
+        slot.row.asked = Some(now);
         slot.row.queries = slot.row.queries.saturating_add(1);
         let query = match asking {
             Asking::Authorities => Query::authoritative(self.name.clone(), RecordType::Txt),
@@ -242,7 +243,9 @@ impl Slot {
             nat64: target.nat64,
             state,
             since: now,
+            asked: None,
             queries: 0,
+            serial: None,
             last: None,
         };
         Self { row, finding: None, flight: None, asked_at: now, due, confirming: false }
@@ -252,7 +255,10 @@ impl Slot {
         let state = match answer {
             Ok(reply) => {
                 let finding = interpret(asked, &reply.answer);
-                self.row.last = Some(last_answer(reply, &finding));
+                if let Finding::Lacking { serial: Some(serial), .. } = finding {
+                    self.row.serial = Some(serial);
+                }
+                self.row.last = Some(LastAnswer::new(reply, &finding));
                 let state = state(&finding);
                 self.finding = Some(finding);
                 state
@@ -301,24 +307,5 @@ fn state(finding: &Finding) -> State {
         Finding::Lame(reason) => State::Lame { reason: *reason },
         Finding::Referral(delegation) => State::Referral { cut: delegation.cut.clone() },
         Finding::Satisfied { .. } => State::Satisfied,
-    }
-}
-
-fn last_answer(reply: &Reply, finding: &Finding) -> LastAnswer {
-    let (values, serial) = match finding {
-        Finding::Lacking { values, serial } => (values.clone(), *serial),
-        Finding::Satisfied { values } => (values.clone(), None),
-        Finding::Alias { .. } | Finding::Lame(_) | Finding::Referral(_) => (Vec::new(), None),
-    };
-    LastAnswer {
-        transport: reply.transport,
-        elapsed: reply.elapsed,
-        code: reply.answer.code,
-        authoritative: reply.answer.authoritative,
-        recursion_available: reply.answer.recursion_available,
-        serial,
-        values,
-        extended_error: reply.answer.extended_error.clone(),
-        instance: reply.answer.instance.clone(),
     }
 }

@@ -55,6 +55,7 @@ impl Bind {
     pub fn builder() -> BindBuilder {
         BindBuilder {
             zones: Vec::new(),
+            fixed: Vec::new(),
             address: Ipv4Addr::LOCALHOST.into(),
             port: None,
             primary: None,
@@ -169,6 +170,7 @@ impl Bind {
 #[derive(Clone, Debug)]
 pub struct BindBuilder {
     zones: Vec<ZoneFile>,
+    fixed: Vec<ZoneFile>,
     address: IpAddr,
     port: Option<u16>,
     primary: Option<SocketAddr>,
@@ -182,6 +184,14 @@ impl BindBuilder {
     #[must_use]
     pub fn zone(mut self, zone: impl Into<ZoneFile>) -> Self {
         self.zones.push(zone.into());
+        self
+    }
+
+    /// One more zone, which is served as it is and takes no updates: [signed](super::SignedZone) zones, whose
+    /// signatures an update would break.
+    #[must_use]
+    pub fn fixed_zone(mut self, zone: impl Into<ZoneFile>) -> Self {
+        self.fixed.push(zone.into());
         self
     }
 
@@ -223,7 +233,7 @@ impl BindBuilder {
     /// [`Error::Missing`] without BIND; otherwise what its log says.
     pub async fn start(self) -> Result<Bind, Error> {
         let components = Components::locate();
-        let origins: Vec<&str> = self.zones.iter().map(ZoneFile::origin).collect();
+        let origins: Vec<&str> = self.zones.iter().chain(&self.fixed).map(ZoneFile::origin).collect();
         let mut log = String::new();
         for _ in 0..launch::ATTEMPTS {
             let identity = launch::identity();
@@ -255,7 +265,7 @@ impl BindBuilder {
             &home.join("rndc.conf"),
             &format!("{key}options {{ default-server 127.0.0.1; default-key \"acme-key\"; }};\n"),
         )?;
-        for (number, zone) in self.zones.iter().enumerate() {
+        for (number, zone) in self.zones.iter().chain(&self.fixed).enumerate() {
             if self.primary.is_none() {
                 let text = zone.clone().served_at(self.address).render();
                 launch::write(&home.join(format!("{number}.zone")), &text)?;
@@ -296,17 +306,17 @@ options {{
                 list
             }),
         );
-        for (number, zone) in self.zones.iter().enumerate() {
-            let _ =
-                writeln!(text, "zone \"{}\" {{ file \"{number}.zone\"; {} }};", zone.origin(), self.role());
+        let zones = self.zones.iter().map(|zone| (zone, " update-policy { grant acme-key zonesub ANY; };"));
+        let zones = zones.chain(self.fixed.iter().map(|zone| (zone, "")));
+        for (number, (zone, updates)) in zones.enumerate() {
+            let (origin, role) = (zone.origin(), self.role(updates));
+            let _ = writeln!(text, "zone \"{origin}\" {{ file \"{number}.zone\"; {role} }};");
         }
         text
     }
 
-    fn role(&self) -> String {
-        let Some(primary) = self.primary else {
-            return "type primary; update-policy { grant acme-key zonesub ANY; };".to_owned();
-        };
+    fn role(&self, updates: &str) -> String {
+        let Some(primary) = self.primary else { return format!("type primary;{updates}") };
         // Nothing that a secondary is told keeps it from heeding its primary's NOTIFY; so whether one is sent
         // decides whether it lags.
         format!("type secondary; primaries {{ {} port {}; }};", primary.ip(), primary.port())

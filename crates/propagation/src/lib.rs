@@ -18,7 +18,9 @@
 //! ask again, [`vantage`] reads what resolvers elsewhere say. [`Exchange`] is the seam to the network.
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder, Mode};
+pub use checker::{Checker, CheckerBuilder};
+
+mod duration;
 
 mod error;
 pub use error::Error;
@@ -28,6 +30,9 @@ pub use nameserver::{Host, NameServer, NameServerError, Protocol};
 
 pub mod nat64;
 pub use nat64::Nat64;
+
+mod policy;
+pub use policy::{Policy, PolicyError};
 
 pub mod probe;
 
@@ -45,7 +50,7 @@ pub mod vantage;
 pub use vantage::{Agreement, Dnssec};
 
 pub mod verdict;
-pub use verdict::{Policy, Verdict};
+pub use verdict::Verdict;
 
 mod wanted;
 pub use wanted::Wanted;

@@ -6,14 +6,17 @@ use perennial_core::DomainName;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    transport::Endpoint,
+    vantage::{Security, Witness},
     verdict::Verdict,
     wanted::Wanted,
     zone::{Evidence, ZoneView},
 };
 
 mod advice;
-pub use advice::Advice;
+pub use advice::{Advice, Reach, Sign};
+
+mod clue;
+pub use clue::{Clue, Mistake};
 
 mod row;
 pub use row::{Absence, LastAnswer, Row, State};
@@ -34,6 +37,12 @@ pub struct Report {
     pub elapsed: Duration,
     /// Where we looked: first at the name itself, then where aliases and delegations led.
     pub stages: Vec<Stage>,
+    /// What more questions brought, where the values were not seen.
+    pub clues: Vec<Clue>,
+    /// What vantage points see, where the authoritative servers have the values.
+    pub vantage: Vec<Witness>,
+    /// What resolvers make of the zone's signatures; `None` when nobody was asked.
+    pub security: Option<Security>,
     /// What to do, or to know: most helpful first.
     pub advice: Vec<Advice>,
 }
@@ -72,23 +81,23 @@ pub enum Origin {
 impl Report {
     /// A report, with the advice that follows from it.
     pub(crate) fn new(wanted: Wanted, verdict: Verdict, elapsed: Duration, stages: Vec<Stage>) -> Self {
-        let mut report = Self { wanted, verdict, elapsed, stages, advice: Vec::new() };
-        report.advice = advice::advise(&report);
+        let mut report = Self {
+            wanted,
+            verdict,
+            elapsed,
+            stages,
+            clues: Vec::new(),
+            vantage: Vec::new(),
+            security: None,
+            advice: Vec::new(),
+        };
+        report.advise();
         report
     }
 
-    /// Whether a person would read the same in both: times and counts apart.
-    pub(crate) fn reads_like(&self, other: &Self) -> bool {
-        fn row(row: &Row) -> (&Endpoint, &State, Option<&Vec<String>>) {
-            (&row.endpoint, &row.state, row.last.as_ref().map(|last| &last.values))
-        }
-        let stage = |(one, two): (&Stage, &Stage)| {
-            (&one.name, &one.zone, &one.problem) == (&two.name, &two.zone, &two.problem)
-                && one.rows.iter().map(row).eq(two.rows.iter().map(row))
-        };
-        self.verdict == other.verdict
-            && self.stages.len() == other.stages.len()
-            && self.stages.iter().zip(&other.stages).all(stage)
+    /// Reads the advice anew, after something was added.
+    pub(crate) fn advise(&mut self) {
+        self.advice = advice::advise(self);
     }
 
     /// The aliases that were followed, as owner and target.

@@ -177,6 +177,14 @@ impl Agreement {
 }
 
 impl Witness {
+    /// The server as it was written, with its address where that tells more.
+    pub(crate) fn label(&self) -> String {
+        let endpoint = self.endpoint.to_string();
+        let same =
+            self.server == endpoint || self.server.contains(&endpoint) || endpoint.contains(&self.server);
+        if same { self.server.clone() } else { format!("{} ({endpoint})", self.server) }
+    }
+
     /// When it is worth while to ask this one again, if what it says now will not do: not before what it
     /// remembers has run out (RFC 2308 §5). A failure may be remembered for a second at least (RFC 9520 §3.2).
     pub(crate) fn useful_after(&self) -> Duration {

@@ -55,16 +55,23 @@ struct Look<'a> {
     deadline: Instant,
 }
 
+/// A zone, and where it is asked.
+#[derive(Clone)]
+struct Authorities {
+    zone: ZoneView,
+    targets: Vec<Target>,
+}
+
 impl Look<'_> {
     async fn at_authorities(&self, name: &DomainName) -> Result<Vec<Level>, Error> {
         let mut levels: Vec<Level> = Vec::new();
         let mut here = (name.clone(), self.zone(name).await?);
         loop {
-            let (at, zone) = here;
+            let (at, place) = here;
             let inside: Vec<DomainName> =
-                climb(&at).take_while(|name| *name == at || name.is_at_or_below(&zone.apex)).collect();
+                climb(&at).take_while(|name| *name == at || name.is_at_or_below(&place.zone.apex)).collect();
             let next = inside.last().and_then(DomainName::parent);
-            let asked = future::join_all(inside.into_iter().map(|name| self.level(name, &zone)));
+            let asked = future::join_all(inside.into_iter().map(|name| self.level(name, &place)));
             let above = async {
                 match &next {
                     Some(next) => Some(self.zone(next).await),
@@ -83,7 +90,7 @@ impl Look<'_> {
                 return Ok(levels);
             }
             match (next, above) {
-                (Some(next), Some(Ok(zone))) => here = (next, zone),
+                (Some(next), Some(Ok(place))) => here = (next, place),
                 (Some(next), Some(Err(error))) => {
                     levels.push(Level::failed(next, error.to_string()));
                     return Ok(levels);
@@ -110,17 +117,16 @@ impl Look<'_> {
     }
 
     /// All that the servers say about one name of the climb.
-    async fn level(&self, name: DomainName, zone: &ZoneView) -> Level {
+    async fn level(&self, name: DomainName, first: &Authorities) -> Level {
         let mut search = Search::new(name);
-        let mut known = Some(zone);
+        let mut known = Some(first.clone());
         while let Some(lead) = search.poll_lead() {
-            let zone = match known.take() {
-                Some(zone) => Ok(zone.clone()),
-                None => self.zone_of(&lead).await,
+            let found = match known.take() {
+                Some(authorities) => Ok(authorities),
+                None => self.authorities_of(&lead).await,
             };
-            match zone {
-                Ok(zone) => {
-                    let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
+            match found {
+                Ok(Authorities { zone, targets }) => {
                     let heard = self.ask(&lead.name, Role::Authority(&zone.apex), &targets).await;
                     search.handle_answers(&lead, Some(zone), heard);
                 }
@@ -130,7 +136,7 @@ impl Look<'_> {
         search.finish()
     }
 
-    async fn zone_of(&self, lead: &Lead) -> Result<ZoneView, Error> {
+    async fn authorities_of(&self, lead: &Lead) -> Result<Authorities, Error> {
         match &lead.delegation {
             Some(delegation) => self.place(Place::Delegated(delegation.clone()), &lead.name).await,
             None => self.zone(&lead.name).await,
@@ -138,15 +144,20 @@ impl Look<'_> {
     }
 
     /// The zone that holds a name, or begins there.
-    async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
+    async fn zone(&self, name: &DomainName) -> Result<Authorities, Error> {
         // Zones are found by the name above the one that is given, as for a challenge; this label is not sent.
         let below = name.child("_caa").unwrap_or_else(|_| name.clone());
         self.place(Place::Holding(below), name).await
     }
 
-    async fn place(&self, place: Place, name: &DomainName) -> Result<ZoneView, Error> {
+    async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
-        time::timeout_at(self.deadline, self.shared.zone(&place, false)).await.map_err(late)?
+        let found = async {
+            let zone = self.shared.zone(&place, false).await?;
+            let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
+            Ok(Authorities { zone, targets })
+        };
+        time::timeout_at(self.deadline, found).await.map_err(late)?
     }
 
     /// Asks all of these at once; those that are much slower than the first useful answer are left alone.

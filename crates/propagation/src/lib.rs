@@ -11,11 +11,14 @@
 //! | [`Report`] | the diagnosis: one row an address, the evidence, the advice |
 //! | [`Policy`] | how many name servers must have the values |
 //! | [`NameServer`] | how to write down a resolver: `8.8.8.8`, `[2001:db8::1]:53`, `tls://…`, `https://…` |
+//! | [`caa`] | may this CA issue at all? (RFC 8659) |
 //! | [`nat64`] | reaching IPv4 servers from IPv6-only hosts (RFC 6052, RFC 7050) |
 //!
 //! Everything that decides is pure and public, so that it can be tested, and used, without a network:
 //! [`probe`] gives one answer its meaning, [`verdict`](mod@verdict) weighs them all, [`watch`] knows when to
 //! ask again, [`vantage`] reads what resolvers elsewhere say. [`Exchange`] is the seam to the network.
+
+pub mod caa;
 
 mod checker;
 pub use checker::{Checker, CheckerBuilder, Watches};

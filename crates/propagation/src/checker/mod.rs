@@ -12,6 +12,7 @@ use crate::{
     watch::{Outcome, Place, Settings, Sweep},
 };
 
+mod caa;
 mod calls;
 mod drive;
 mod environment;

@@ -11,7 +11,7 @@ use futures_util::{
 };
 use perennial_core::Retry;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{self, Instant},
 };
 
@@ -38,9 +38,12 @@ pub(super) struct Drive {
     groups: HashMap<Group, HashSet<WatchId>>,
     /// Zones that are still to be looked for.
     places: VecDeque<(WatchId, Locate)>,
-    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    locating: FuturesUnordered<BoxFuture<'static, Found>>,
+    /// Questions that were sent together, until the last is answered.
+    batches: FuturesUnordered<BoxFuture<'static, ()>>,
     asking: usize,
-    locating: usize,
+    answers: UnboundedReceiver<Landed>,
+    land: UnboundedSender<Landed>,
 }
 
 /// Who waits for a watch.
@@ -52,11 +55,11 @@ struct Caller {
     updates: UnboundedSender<(usize, Update)>,
 }
 
-/// What comes back.
-enum Landed {
-    Answer(Ticket, Result<Reply, TransportError>),
-    Zone(WatchId, StageId, Result<Sighting, Error>),
-}
+/// An answer, or why there is none.
+type Landed = (Ticket, Result<Reply, TransportError>);
+
+/// What was found for whom.
+type Found = (WatchId, StageId, Result<Sighting, Error>);
 
 /// A zone, and what is still being found out about it.
 struct Sighting {
@@ -65,7 +68,7 @@ struct Sighting {
 }
 
 /// The most questions under way at once, to all servers together.
-const MOST_QUESTIONS: usize = 512;
+const MOST_QUESTIONS: usize = 4096;
 /// The most zones that are looked for at once: resolvers are shared with others.
 const MOST_PLACES: usize = 256;
 /// How much is taken in before the engine is asked what follows from it.
@@ -74,6 +77,7 @@ const MOST_AT_ONCE: usize = 256;
 impl Drive {
     /// Begins with a first caller's watches.
     pub(super) fn new(shared: Arc<Shared>, first: Begin) -> Self {
+        let (land, answers) = unbounded_channel();
         let mut drive = Self {
             shared,
             engine: Engine::new(rand::random()),
@@ -81,9 +85,11 @@ impl Drive {
             callers: HashMap::new(),
             groups: HashMap::new(),
             places: VecDeque::new(),
-            flights: FuturesUnordered::new(),
+            locating: FuturesUnordered::new(),
+            batches: FuturesUnordered::new(),
             asking: 0,
-            locating: 0,
+            answers,
+            land,
         };
         drive.begin(first);
         drive
@@ -91,7 +97,9 @@ impl Drive {
 
     /// Drives until there is nothing to watch.
     pub(super) async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+        let mut answers = Vec::new();
         loop {
+            self.take_all(&mut commands, &mut answers);
             self.do_what_is_due();
             if self.engine.is_idle() {
                 match self.shared.drivers.retire(&mut commands) {
@@ -103,22 +111,32 @@ impl Drive {
             let Some(timeout) = self.engine.poll_timeout() else { continue };
             tokio::select! {
                 Some(command) = commands.recv() => self.obey(command),
-                Some(landed) = self.flights.next() => self.take(landed),
+                Some(found) = self.locating.next() => self.take(found),
+                Some(()) = self.batches.next() => {}
+                _ = self.answers.recv_many(&mut answers, MOST_AT_ONCE) => {}
                 () = time::sleep_until(self.start + timeout) => self.engine.handle_timeout(self.start.elapsed()),
             }
-            // What comes together is taken together, so that those who ask the same ask once.
-            for _ in 0..MOST_AT_ONCE {
-                match commands.try_recv() {
-                    Ok(command) => self.obey(command),
-                    Err(_) => break,
-                }
+        }
+    }
+
+    /// Takes what came together together, so that those who ask the same ask once.
+    fn take_all(&mut self, commands: &mut UnboundedReceiver<Command>, answers: &mut Vec<Landed>) {
+        for _ in 0..MOST_AT_ONCE {
+            match commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => break,
             }
-            for _ in 0..MOST_AT_ONCE {
-                match self.flights.next().now_or_never().flatten() {
-                    Some(landed) => self.take(landed),
-                    None => break,
-                }
+        }
+        for _ in 0..MOST_AT_ONCE {
+            match self.locating.next().now_or_never().flatten() {
+                Some(found) => self.take(found),
+                None => break,
             }
+        }
+        let now = self.start.elapsed();
+        for (ticket, answer) in answers.drain(..) {
+            self.asking -= 1;
+            self.engine.handle_answer(now, ticket, &answer);
         }
     }
 
@@ -163,26 +181,49 @@ impl Drive {
                     Event::Locate(id, locate) => self.places.push_back((id, locate)),
                 }
             }
-            while self.locating < MOST_PLACES
+            while self.locating.len() < MOST_PLACES
                 && let Some((id, locate)) = self.places.pop_front()
             {
                 // The caller may have gone while the place stood in the queue.
                 if self.callers.contains_key(&id) {
-                    self.locating += 1;
-                    self.flights.push(locate_one(self.shared.clone(), id, locate).boxed());
+                    self.locating.push(locate_one(self.shared.clone(), id, locate).boxed());
                 }
             }
-            while self.asking < MOST_QUESTIONS
-                && let Some(question) = self.engine.poll_question()
-            {
-                self.asking += 1;
-                self.flights.push(ask(self.shared.clone(), question).boxed());
-            }
+            self.ask();
             // Questions that need not be sent are answered at once.
             if !self.engine.has_events() {
                 return;
             }
         }
+    }
+
+    /// Sends what there is to send, all at once.
+    fn ask(&mut self) {
+        let (mut tickets, mut questions) = (Vec::new(), Vec::new());
+        while self.asking < MOST_QUESTIONS
+            && let Some(Question { ticket, endpoint, query }) = self.engine.poll_question()
+        {
+            self.asking += 1;
+            tickets.push(Some(ticket));
+            questions.push((endpoint, query));
+        }
+        if questions.is_empty() {
+            return;
+        }
+        let (shared, land) = (self.shared.clone(), self.land.clone());
+        let batch = async move {
+            let mut landed = |index: usize, answer| {
+                if let Some(ticket) = tickets.get_mut(index).and_then(Option::take) {
+                    let _ = land.send((ticket, answer));
+                }
+            };
+            shared.exchange.exchange_all(&questions, &mut landed).await;
+            // An exchange that forgets a question does not leave anybody waiting.
+            for ticket in tickets.into_iter().flatten() {
+                let _ = land.send((ticket, Err(TransportError::Timeout)));
+            }
+        };
+        self.batches.push(batch.boxed());
     }
 
     fn tell(&self, id: WatchId) {
@@ -206,26 +247,19 @@ impl Drive {
         let _ = caller.updates.send((caller.index, Update::Done(outcome)));
     }
 
-    fn take(&mut self, landed: Landed) {
+    fn take(&mut self, (id, stage, found): Found) {
         let now = self.start.elapsed();
-        match landed {
-            Landed::Answer(ticket, answer) => {
-                self.asking -= 1;
-                self.engine.handle_answer(now, ticket, &answer);
-            }
-            Landed::Zone(id, stage, Ok(Sighting { located, rest })) => {
-                self.locating -= 1;
+        match found {
+            Ok(Sighting { located, rest }) => {
                 self.engine.handle_located(now, id, stage, Ok(located));
                 if let Some(rest) = rest {
-                    self.locating += 1;
                     let last = async move {
-                        Landed::Zone(id, stage, rest.await.map(|located| Sighting { located, rest: None }))
+                        (id, stage, rest.await.map(|located| Sighting { located, rest: None }))
                     };
-                    self.flights.push(last.boxed());
+                    self.locating.push(last.boxed());
                 }
             }
-            Landed::Zone(id, stage, Err(error)) => {
-                self.locating -= 1;
+            Err(error) => {
                 if self.is_final(id, &error) {
                     self.engine.remove(id);
                     self.end(id, Err(error));
@@ -258,17 +292,12 @@ impl Drive {
     }
 }
 
-async fn ask(shared: Arc<Shared>, question: Question) -> Landed {
-    let Question { ticket, endpoint, query } = question;
-    Landed::Answer(ticket, shared.exchange.exchange(&endpoint, &query).await)
-}
-
-async fn locate_one(shared: Arc<Shared>, id: WatchId, locate: Locate) -> Landed {
+async fn locate_one(shared: Arc<Shared>, id: WatchId, locate: Locate) -> Found {
     let located = match shared.policy.asking() {
         Asking::Authorities => authorities(&shared, &locate).await,
         Asking::Resolvers => Ok(resolvers(&shared).await),
     };
-    Landed::Zone(id, locate.stage, located.map(|located| Sighting { located, rest: None }))
+    (id, locate.stage, located.map(|located| Sighting { located, rest: None }))
 }
 
 async fn authorities(shared: &Shared, locate: &Locate) -> Result<Located, Error> {

@@ -41,6 +41,7 @@ mod propagated;
 pub use propagated::Propagated;
 
 mod schedule;
+use schedule::FLAT;
 pub use schedule::Schedule;
 
 mod stage;

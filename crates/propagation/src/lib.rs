@@ -23,6 +23,8 @@ pub use checker::{Checker, CheckerBuilder, Mode};
 mod error;
 pub use error::Error;
 
+mod inquiry;
+
 mod nameserver;
 pub use nameserver::{Host, NameServer, NameServerError, Protocol};
 

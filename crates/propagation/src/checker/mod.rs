@@ -6,13 +6,15 @@ use perennial_core::{DomainName, HttpClient};
 use tokio::time::{self, Instant};
 
 use crate::{
-    Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
+    Agreement, Dnssec, Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted,
+    ZoneView,
     transport::{Network, route},
     watch::{Outcome, Place, Settings, Sweep},
 };
 
 mod drive;
 mod environment;
+mod examine;
 mod finder;
 mod paths;
 mod resolver;
@@ -22,6 +24,7 @@ mod zone_cache;
 mod tests;
 
 use drive::Drive;
+use examine::{Demands, Examiner};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -56,6 +59,7 @@ struct Shared {
     port: u16,
     paths: Paths,
     zones: ZoneCache,
+    demands: Demands,
 }
 
 /// Who is asked for the TXT records.
@@ -83,23 +87,34 @@ impl Checker {
     }
 
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
-    /// 30 seconds at most, usually well under one.
+    /// 30 seconds at most, usually well under one; up to five more where vantage points are slow.
+    ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
     ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
         let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
-        Ok(match outcome {
+        let report = match outcome {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
-        })
+        };
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let confirmed = if report.verdict.is_ready() {
+            examiner.confirm(report, LIMIT).await
+        } else {
+            return Ok(examiner.explain(report).await);
+        };
+        Ok(confirmed)
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. The
+    /// questions that explain a failure come after the deadline and take two seconds at most; vantage points
+    /// are given one second, however near it is.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
@@ -110,15 +125,49 @@ impl Checker {
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
+        let start = Instant::now();
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let ended = match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
             Outcome::Ready(propagated) => {
+                self.hear_the_world(&mut examiner, *propagated, start + deadline, on_report).await
+            }
+            Outcome::Expired(report) | Outcome::Finished(report) => Err(examiner.explain(*report).await),
+        };
+        match ended {
+            Ok(propagated) => {
                 on_report(propagated.report());
-                Ok(*propagated)
+                Ok(propagated)
             }
-            Outcome::Expired(report) | Outcome::Finished(report) => {
+            Err(report) => {
                 on_report(&report);
-                Err(Error::NotPropagated(report))
+                Err(Error::NotPropagated(Box::new(report)))
             }
+        }
+    }
+
+    /// Hears vantage points until they take nothing back any more, or the deadline comes.
+    async fn hear_the_world(
+        &self,
+        examiner: &mut Examiner<'_>,
+        propagated: Propagated,
+        deadline: Instant,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Report> {
+        let begin = Instant::now();
+        loop {
+            let left = deadline.duration_since(Instant::now());
+            let mut report = examiner.confirm(propagated.report().clone(), left).await;
+            report.elapsed += begin.elapsed();
+            let report = match propagated.clone().with_report(report) {
+                Ok(propagated) => return Ok(propagated),
+                Err(report) => report,
+            };
+            let again = Instant::now() + examiner.pause();
+            time::sleep_until(again.min(deadline)).await;
+            if again >= deadline {
+                return Err(report);
+            }
+            on_report(&report);
         }
     }
 
@@ -182,6 +231,7 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
     http: Option<Arc<dyn HttpClient>>,
     mode: Mode,
@@ -196,6 +246,7 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
             http: None,
             mode: Mode::default(),
@@ -233,6 +284,25 @@ impl CheckerBuilder {
     /// look at it.
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Resolvers elsewhere that are asked for the values after the authoritative servers have them. Default:
+    /// none. See [`vantage`](crate::vantage).
+    pub fn vantage_points(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
+        self.demands.points = servers.into_iter().collect();
+        self
+    }
+
+    /// Whether vantage points must have the values too. Default: [`Agreement::Reported`].
+    pub const fn vantage_agreement(mut self, agreement: Agreement) -> Self {
+        self.demands.agreement = agreement;
+        self
+    }
+
+    /// What the zone's signatures must be like. Default: [`Dnssec::Warn`].
+    pub const fn dnssec(mut self, dnssec: Dnssec) -> Self {
+        self.demands.dnssec = dnssec;
         self
     }
 
@@ -279,7 +349,7 @@ impl CheckerBuilder {
         let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => network(nameservers.iter().chain(&self.demands.points), self.http, &self.roots)?,
         };
         let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
             .with_resolvers(nameservers, system.unwrap_or_default());
@@ -290,17 +360,18 @@ impl CheckerBuilder {
             port: self.port,
             paths,
             zones: ZoneCache::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod advice;
+pub(crate) use advice::newer_serial;
 pub use advice::{Advice, Reach, Sign};
 
 mod clue;

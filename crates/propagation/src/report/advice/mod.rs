@@ -16,6 +16,7 @@ pub(super) use read::advise;
 mod resolvers;
 
 mod servers;
+pub(crate) use servers::newer as newer_serial;
 
 mod text;
 

@@ -24,7 +24,7 @@ mod zone_cache;
 mod tests;
 
 use drive::Drive;
-use examine::{Demands, Examiner};
+use examine::{Demands, Examiner, reserve};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -87,7 +87,7 @@ impl Checker {
     }
 
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
-    /// 30 seconds at most, usually well under one; up to five more where vantage points are slow.
+    /// 30 seconds at most, usually well under one.
     ///
     /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
     ///
@@ -95,26 +95,26 @@ impl Checker {
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
+        let deadline = Instant::now() + LIMIT;
+        let outcome = self.drive(wanted, Sweep::Once, LIMIT - reserve(LIMIT)).run(&mut |_| ()).await?;
         let report = match outcome {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
         };
         let mut examiner = Examiner::new(&self.shared, wanted);
-        let confirmed = if report.verdict.is_ready() {
-            examiner.confirm(report, LIMIT).await
+        let left = deadline.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
         } else {
-            return Ok(examiner.explain(report).await);
-        };
-        Ok(confirmed)
+            examiner.explain(report, left).await
+        })
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. The
-    /// questions that explain a failure come after the deadline and take two seconds at most; vantage points
-    /// are given one second, however near it is.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
@@ -125,13 +125,17 @@ impl Checker {
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        let start = Instant::now();
+        let end = Instant::now() + deadline;
         let mut examiner = Examiner::new(&self.shared, wanted);
-        let ended = match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
+        let drive = self.drive(wanted, Sweep::UntilReady, deadline - reserve(deadline));
+        let ended = match drive.run(on_report).await? {
             Outcome::Ready(propagated) => {
-                self.hear_the_world(&mut examiner, *propagated, start + deadline, on_report).await
+                self.hear_the_world(&mut examiner, *propagated, end, on_report).await
             }
-            Outcome::Expired(report) | Outcome::Finished(report) => Err(examiner.explain(*report).await),
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
         };
         match ended {
             Ok(propagated) => {
@@ -158,16 +162,17 @@ impl Checker {
             let left = deadline.duration_since(Instant::now());
             let mut report = examiner.confirm(propagated.report().clone(), left).await;
             report.elapsed += begin.elapsed();
-            let report = match propagated.clone().with_report(report) {
+            let mut report = match propagated.clone().with_report(report) {
                 Ok(propagated) => return Ok(propagated),
                 Err(report) => report,
             };
+            on_report(&report);
             let again = Instant::now() + examiner.pause();
             time::sleep_until(again.min(deadline)).await;
             if again >= deadline {
+                report.elapsed = propagated.report().elapsed + begin.elapsed();
                 return Err(report);
             }
-            on_report(&report);
         }
     }
 

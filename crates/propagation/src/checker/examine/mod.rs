@@ -36,8 +36,11 @@ pub(super) struct Examiner<'a> {
 const EXPLANATION: Duration = Duration::from_secs(2);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
-/// And at least that much, however near the deadline is.
-const VANTAGE_LEAST: Duration = Duration::from_secs(1);
+
+/// How much of the time until a deadline is kept for questions at the end.
+pub(super) fn reserve(deadline: Duration) -> Duration {
+    EXPLANATION.min(deadline / 10)
+}
 /// The most zones on the way of aliases whose keys are asked for.
 const MAX_ZONES: usize = 4;
 
@@ -46,12 +49,12 @@ impl<'a> Examiner<'a> {
         Self { shared, wanted, heard: Vec::new() }
     }
 
-    /// Asks what may explain why the values are not seen. Takes two seconds at most.
-    pub(super) async fn explain(&self, mut report: Report) -> Report {
-        let resolvers = self.shared.paths.resolvers().await;
-        let reachable: Vec<Target> = resolvers.iter().filter(is_reachable).cloned().collect();
-        let questions = inquiry::questions(&report, &reachable);
-        self.inquire(&mut report, questions).await;
+    /// Asks what may explain why the values are not seen. Takes two seconds at most, and no more than what is
+    /// `left`.
+    pub(super) async fn explain(&self, mut report: Report, left: Duration) -> Report {
+        let until = Instant::now() + left.min(EXPLANATION);
+        let questions = inquiry::questions(&report, &self.resolvers(until).await);
+        self.inquire(&mut report, questions, until).await;
         report.advise();
         report
     }
@@ -59,20 +62,23 @@ impl<'a> Examiner<'a> {
     /// Asks whether the rest of the world agrees, where the report says ready; and says so in it, in its verdict
     /// too. May be called again after [`pause`](Self::pause), for the same report.
     pub(super) async fn confirm(&mut self, mut report: Report, left: Duration) -> Report {
-        let limit = left.clamp(VANTAGE_LEAST, VANTAGE);
+        let until = Instant::now() + left.min(VANTAGE);
         let Demands { points, agreement, dnssec } = &self.shared.demands;
         let witnesses = match (points.is_empty(), dnssec) {
             (true, Dnssec::Off) => return report,
             (true, Dnssec::Warn) => {
-                self.ask_who_stumbled(&mut report).await;
+                self.ask_who_stumbled(&mut report, until).await;
                 Vec::new()
             }
-            (true, Dnssec::Require) => self.shared.paths.resolvers().await.to_vec(),
-            (false, _) => self.shared.paths.targets(points).await,
+            (true, Dnssec::Require) => self.resolvers(until).await,
+            (false, _) => {
+                let targets = time::timeout_at(until, self.shared.paths.targets(points)).await;
+                targets.unwrap_or_default()
+            }
         };
         let agreement = if points.is_empty() { Agreement::Reported } else { *agreement };
         if !witnesses.is_empty() || *dnssec == Dnssec::Require {
-            self.hear(&report, &witnesses, limit).await;
+            self.hear(&report, &witnesses, until).await;
             report.vantage = self.heard.iter().map(|(_, witness, _)| witness.clone()).collect();
         }
         vantage::weigh(&mut report, agreement, *dnssec);
@@ -91,8 +97,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// Sends questions to servers of the zone and to resolvers, and writes what they bring into the report.
-    async fn inquire(&self, report: &mut Report, questions: Vec<Inquiry>) {
-        let until = Instant::now() + EXPLANATION;
+    async fn inquire(&self, report: &mut Report, questions: Vec<Inquiry>, until: Instant) {
         let exchange = &*self.shared.exchange;
         let ask = |inquiry: Inquiry| async move {
             let reply = exchange.exchange(&inquiry.endpoint, &inquiry.query).await;
@@ -119,19 +124,25 @@ impl<'a> Examiner<'a> {
         inquiry::learn(report, &pairs, &unchecked);
     }
 
+    /// The configured resolvers that can be asked, as far as they are found in time.
+    async fn resolvers(&self, until: Instant) -> Vec<Target> {
+        let found = time::timeout_at(until, self.shared.paths.resolvers()).await;
+        let targets = found.map(|targets| targets.to_vec()).unwrap_or_default();
+        targets.into_iter().filter(|target| target.route == Route::Exists).collect()
+    }
+
     /// Resolvers are asked about a zone over which they stumbled, and about no other: while all is well, that
     /// is nobody.
-    async fn ask_who_stumbled(&self, report: &mut Report) {
+    async fn ask_who_stumbled(&self, report: &mut Report, until: Instant) {
         let Some(zone) = inquiry::stumbled_over(report).cloned() else { return };
-        let resolvers = self.shared.paths.resolvers().await;
         let ask = |resolver: &Target| inquiry::zone_at(resolver, &zone);
-        self.inquire(report, resolvers.iter().filter(is_reachable).map(ask).collect()).await;
+        let questions = self.resolvers(until).await.iter().map(ask).collect();
+        self.inquire(report, questions, until).await;
     }
 
     /// Asks each vantage point that it is worth while to ask.
-    async fn hear(&mut self, report: &Report, targets: &[Target], limit: Duration) {
+    async fn hear(&mut self, report: &Report, targets: &[Target], until: Instant) {
         let begin = Instant::now();
-        let until = begin + limit;
         let zones = zones(report);
         let due = |target: &&Target| {
             let known = self.heard.iter().find(|(endpoint, ..)| *endpoint == target.endpoint);
@@ -197,11 +208,6 @@ impl<'a> Examiner<'a> {
         }
         last
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "a filter's closure gets references to references")]
-fn is_reachable(target: &&Target) -> bool {
-    target.route == Route::Exists
 }
 
 fn unheard(target: &Target, view: View) -> Witness {

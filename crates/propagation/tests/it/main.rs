@@ -4,5 +4,6 @@
 mod scene;
 
 mod authoritative;
+mod diagnosis;
 mod resolvers;
 mod split_horizon;

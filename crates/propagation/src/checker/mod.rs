@@ -6,12 +6,13 @@ use perennial_core::{DomainName, HttpClient};
 use tokio::time::{self, Instant};
 
 use crate::{
-    Agreement, Dnssec, Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted,
-    ZoneView,
+    Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
     transport::{Network, route},
+    verdict::GRACE,
     watch::{Outcome, Place, Settings, Sweep},
 };
 
+mod caa;
 mod drive;
 mod environment;
 mod examine;
@@ -54,26 +55,13 @@ pub struct Checker {
 
 struct Shared {
     exchange: Arc<dyn Exchange>,
-    mode: Mode,
     policy: Policy,
+    grace: Duration,
+    settle: Duration,
     port: u16,
     paths: Paths,
     zones: ZoneCache,
     demands: Demands,
-}
-
-/// Who is asked for the TXT records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// The zone's own name servers. The default: it is whom a CA asks, and it leaves no negative answer
-    /// in anybody's cache.
-    #[default]
-    Authoritative,
-    /// The configured resolvers, and every one of them must have the values. For networks that let no DNS out
-    /// but through a resolver. A resolver that is asked too early remembers the "no" for as long as the zone's
-    /// SOA record says (RFC 2308 §5).
-    RecursiveOnly,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -96,7 +84,10 @@ impl Checker {
     /// is no error: the report's [`verdict`](Report::verdict) says so.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
         let deadline = Instant::now() + LIMIT;
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT - reserve(LIMIT)).run(&mut |_| ()).await?;
+        let outcome = self
+            .drive(wanted, Sweep::Once, LIMIT - reserve(self.shared.policy, LIMIT))
+            .run(&mut |_| ())
+            .await?;
         let report = match outcome {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
@@ -127,11 +118,9 @@ impl Checker {
     ) -> Result<Propagated, Error> {
         let end = Instant::now() + deadline;
         let mut examiner = Examiner::new(&self.shared, wanted);
-        let drive = self.drive(wanted, Sweep::UntilReady, deadline - reserve(deadline));
+        let drive = self.drive(wanted, Sweep::UntilReady, deadline - reserve(self.shared.policy, deadline));
         let ended = match drive.run(on_report).await? {
-            Outcome::Ready(propagated) => {
-                self.hear_the_world(&mut examiner, *propagated, end, on_report).await
-            }
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
             Outcome::Expired(report) | Outcome::Finished(report) => {
                 let left = end.duration_since(Instant::now());
                 Err(examiner.explain(*report, left).await)
@@ -149,33 +138,6 @@ impl Checker {
         }
     }
 
-    /// Hears vantage points until they take nothing back any more, or the deadline comes.
-    async fn hear_the_world(
-        &self,
-        examiner: &mut Examiner<'_>,
-        propagated: Propagated,
-        deadline: Instant,
-        on_report: &mut (dyn FnMut(&Report) + Send),
-    ) -> Result<Propagated, Report> {
-        let begin = Instant::now();
-        loop {
-            let left = deadline.duration_since(Instant::now());
-            let mut report = examiner.confirm(propagated.report().clone(), left).await;
-            report.elapsed += begin.elapsed();
-            let mut report = match propagated.clone().with_report(report) {
-                Ok(propagated) => return Ok(propagated),
-                Err(report) => report,
-            };
-            on_report(&report);
-            let again = Instant::now() + examiner.pause();
-            time::sleep_until(again.min(deadline)).await;
-            if again >= deadline {
-                report.elapsed = propagated.report().elapsed + begin.elapsed();
-                return Err(report);
-            }
-        }
-    }
-
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
     /// sent to a resolver.
     ///
@@ -187,8 +149,8 @@ impl Checker {
     }
 
     fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
-        let (asking, policy) = self.shared.asking();
-        let settings = Settings { asking, policy, sweep, deadline };
+        let Shared { policy, grace, settle, .. } = *self.shared;
+        let settings = Settings { policy, sweep, deadline, grace, settle };
         Drive::new(&self.shared, wanted, settings)
     }
 }
@@ -196,13 +158,6 @@ impl Checker {
 impl Shared {
     fn finder(&self) -> Finder<'_> {
         Finder::new(&*self.exchange, &self.paths, self.port)
-    }
-
-    const fn asking(&self) -> (crate::watch::Asking, Policy) {
-        match self.mode {
-            Mode::Authoritative => (crate::watch::Asking::Authorities, self.policy),
-            Mode::RecursiveOnly => (crate::watch::Asking::Resolvers, Policy::Strict),
-        }
     }
 
     /// The zone of a place, from the cache where that will do.
@@ -223,10 +178,11 @@ impl Shared {
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { mode, policy, port, .. } = &*self.shared;
+        let Shared { policy, grace, settle, port, .. } = &*self.shared;
         f.debug_struct("Checker")
-            .field("mode", mode)
             .field("policy", policy)
+            .field("grace", grace)
+            .field("settle", settle)
             .field("authoritative_port", port)
             .finish_non_exhaustive()
     }
@@ -238,14 +194,15 @@ impl fmt::Debug for Checker {
 pub struct CheckerBuilder {
     demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
+    grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
-    mode: Mode,
     nameservers: Vec<NameServer>,
     nat64: Nat64,
     policy: Policy,
     port: u16,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
+    settle: Duration,
 }
 
 impl Default for CheckerBuilder {
@@ -253,14 +210,15 @@ impl Default for CheckerBuilder {
         Self {
             demands: Demands::default(),
             exchange: None,
+            grace: GRACE,
             http: None,
-            mode: Mode::default(),
             nameservers: Vec::new(),
             nat64: Nat64::default(),
             policy: Policy::default(),
             port: 53,
             roots: Vec::new(),
             routable: route::exists,
+            settle: Duration::ZERO,
         }
     }
 }
@@ -273,41 +231,32 @@ impl CheckerBuilder {
         self
     }
 
-    /// Who is asked for the TXT records. Default: [`Mode::Authoritative`].
-    pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
     /// How IPv4 servers are reached from an IPv6-only host. Default: [`Nat64::Auto`].
     pub fn nat64(mut self, nat64: Nat64) -> Self {
         self.nat64 = nat64;
         self
     }
 
-    /// How many name servers must have the values. Default: [`Policy::All`]. [`Mode::RecursiveOnly`] does not
-    /// look at it.
+    /// How many name servers must have the values, or what else shall do. Default: [`Policy::All`]: they are whom
+    /// a CA asks, and asking them leaves no negative answer in anybody's cache.
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Resolvers elsewhere that are asked for the values after the authoritative servers have them. Default:
-    /// none. See [`vantage`](crate::vantage).
-    pub fn vantage_points(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
-        self.demands.points = servers.into_iter().collect();
+    /// How long dead and lame name servers may hold up [`Policy::All`]. Default: [`GRACE`], 5 seconds. Longer
+    /// where servers come back by themselves and a warning is worse than the wait.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 
-    /// Whether vantage points must have the values too. Default: [`Agreement::Reported`].
-    pub const fn vantage_agreement(mut self, agreement: Agreement) -> Self {
-        self.demands.agreement = agreement;
-        self
-    }
-
-    /// What the zone's signatures must be like. Default: [`Dnssec::Warn`].
-    pub const fn dnssec(mut self, dnssec: Dnssec) -> Self {
-        self.demands.dnssec = dnssec;
+    /// How long to wait between the moment at which enough name servers have the values and the last look, which
+    /// confirms it. Default: none, since a CA asks the same servers that have just answered. Where one address is
+    /// many machines that do not change at the same moment (anycast), a second or two lets the others catch up:
+    /// they are behind it for a CA that asks from elsewhere. Cut short where the deadline comes before.
+    pub const fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
         self
     }
 
@@ -360,8 +309,9 @@ impl CheckerBuilder {
             .with_resolvers(nameservers, system.unwrap_or_default());
         let shared = Shared {
             exchange,
-            mode: self.mode,
             policy: self.policy,
+            grace: self.grace,
+            settle: self.settle,
             port: self.port,
             paths,
             zones: ZoneCache::default(),

@@ -1,4 +1,6 @@
-//! What a few questions more brought, once a check had ended badly.
+//! What the rows do not show, such as what a few questions more brought, once a check had ended badly.
+
+use std::time::Duration;
 
 use perennial_core::DomainName;
 use serde::Serialize;
@@ -23,6 +25,12 @@ pub enum Clue {
         /// How that name differs.
         mistake: Mistake,
     },
+    /// The policy is to wait, and nobody was asked.
+    NobodyAsked {
+        /// For how long.
+        #[serde(serialize_with = "super::millis", rename = "wait_ms")]
+        wait: Duration,
+    },
     /// Signatures must be whole, and no resolver that was asked validates.
     NobodyValidates,
     /// A configured resolver has no use.
@@ -32,6 +40,8 @@ pub enum Clue {
         /// What happened.
         error: TransportError,
     },
+    /// Enough servers had the values, and the deadline came before they were seen to have them still.
+    Unconfirmed,
     /// What stands at the name is made up from a wildcard (RFC 4592).
     Wildcard {
         /// The name at which the answer is made up.

@@ -6,7 +6,6 @@ use perennial_core::DomainName;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    transport::Endpoint,
     vantage::{Security, Witness},
     verdict::Verdict,
     wanted::Wanted,
@@ -102,20 +101,6 @@ impl Report {
         self.advice = advice::advise(self);
     }
 
-    /// Whether a person would read the same in both: times and counts apart.
-    pub(crate) fn reads_like(&self, other: &Self) -> bool {
-        fn row(row: &Row) -> (&Endpoint, &State, Option<&Vec<String>>) {
-            (&row.endpoint, &row.state, row.last.as_ref().map(|last| &last.values))
-        }
-        let stage = |(one, two): (&Stage, &Stage)| {
-            (&one.name, &one.zone, &one.problem) == (&two.name, &two.zone, &two.problem)
-                && one.rows.iter().map(row).eq(two.rows.iter().map(row))
-        };
-        self.verdict == other.verdict
-            && self.stages.len() == other.stages.len()
-            && self.stages.iter().zip(&other.stages).all(stage)
-    }
-
     /// The aliases that were followed, as owner and target.
     pub fn aliases(&self) -> impl Iterator<Item = (&DomainName, &DomainName)> {
         let pairs = self.stages.iter().zip(self.stages.iter().skip(1));
@@ -137,7 +122,7 @@ impl Report {
     }
 }
 
-fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
 

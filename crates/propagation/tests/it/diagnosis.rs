@@ -6,7 +6,7 @@ use std::{
 };
 
 use perennial_propagation::{
-    Agreement, Dnssec, Mode, NameServer, Report, Verdict,
+    Agreement, Dnssec, NameServer, Policy, Report, Verdict,
     report::{Advice, Reach, Row},
     vantage::{Security, View},
 };
@@ -215,12 +215,12 @@ async fn a_cluster_that_invents_a_zone_is_named_with_the_remedy_where_it_is_aske
     lie.add_name_server("ns.dns.www.example.com", &[address]).unwrap();
     let scene = Scene::with(move |resolver| resolver.lie(&lie)).await;
     scene.publish(NAME, "token");
-    let alone = scene.builder().mode(Mode::RecursiveOnly).build().unwrap();
+    let alone = scene.builder().policy(Policy::RecursiveOnly).build().unwrap();
     let report = alone.check(&token(NAME)).await.unwrap();
     assert_eq!((report.verdict, codes(&report)), (Verdict::NotYet, vec!["split_horizon"]), "{report}");
     let text = report.advice[0].to_string();
     let resolver = scene.resolver.address().to_string();
-    for part in [resolver.as_str(), "www.example.com", "PERENNIAL_NAMESERVERS", "Mode::Authoritative"] {
+    for part in [resolver.as_str(), "www.example.com", "PERENNIAL_NAMESERVERS", "recursive-only"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // As a vantage point it is seen through as well, told once, and decides nothing.
@@ -239,7 +239,7 @@ async fn poisoned() -> (Scene, RecursiveServer, NameServer) {
         .remember_absence()
         .start(endpoint);
     let server = NameServer::at(hasty.address());
-    let only = scene.builder().mode(Mode::RecursiveOnly).nameservers([server.clone()]).build().unwrap();
+    let only = scene.builder().policy(Policy::RecursiveOnly).nameservers([server.clone()]).build().unwrap();
     let early = only.check(&token(NAME)).await.unwrap();
     assert_eq!(codes(&early), ["negatively_cached"], "{early}");
     scene.publish(NAME, "token");

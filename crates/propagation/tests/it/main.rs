@@ -4,6 +4,7 @@
 mod scene;
 
 mod authoritative;
+mod caa;
 mod diagnosis;
 mod resolvers;
 mod split_horizon;

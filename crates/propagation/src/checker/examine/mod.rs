@@ -8,7 +8,7 @@ use tokio::time::{self, Instant};
 
 use super::Shared;
 use crate::{
-    Agreement, Dnssec, NameServer, Report, Wanted,
+    Agreement, Dnssec, Policy, Propagated, Report, Wanted,
     inquiry::{self, Inquiry},
     target::{Route, Target},
     transport::{Endpoint, Reply, TransportError},
@@ -16,13 +16,8 @@ use crate::{
     wire::{Answer, Query, RecordType},
 };
 
-/// What is wanted of those who are asked last.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Demands {
-    pub(super) points: Vec<NameServer>,
-    pub(super) agreement: Agreement,
-    pub(super) dnssec: Dnssec,
-}
+mod settings;
+pub(super) use settings::Demands;
 
 /// One check's last questions.
 pub(super) struct Examiner<'a> {
@@ -38,8 +33,12 @@ const EXPLANATION: Duration = Duration::from_secs(2);
 const VANTAGE: Duration = Duration::from_secs(5);
 
 /// How much of the time until a deadline is kept for questions at the end.
-pub(super) fn reserve(deadline: Duration) -> Duration {
-    EXPLANATION.min(deadline / 10)
+pub(super) fn reserve(policy: Policy, deadline: Duration) -> Duration {
+    match policy {
+        // Nobody is asked at all, so there is nothing to explain.
+        Policy::WaitOnly(_) => Duration::ZERO,
+        _ => EXPLANATION.min(deadline / 10),
+    }
 }
 /// The most zones on the way of aliases whose keys are asked for.
 const MAX_ZONES: usize = 4;
@@ -86,8 +85,34 @@ impl<'a> Examiner<'a> {
         report
     }
 
+    /// Hears vantage points until they take nothing back any more, or the deadline comes.
+    pub(super) async fn hear_the_world(
+        &mut self,
+        propagated: Propagated,
+        deadline: Instant,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Report> {
+        let begin = Instant::now();
+        loop {
+            let left = deadline.duration_since(Instant::now());
+            let mut report = self.confirm(propagated.report().clone(), left).await;
+            report.elapsed += begin.elapsed();
+            let mut report = match propagated.clone().with_report(report) {
+                Ok(propagated) => return Ok(propagated),
+                Err(report) => report,
+            };
+            on_report(&report);
+            let again = Instant::now() + self.pause();
+            time::sleep_until(again.min(deadline)).await;
+            if again >= deadline {
+                report.elapsed = propagated.report().elapsed + begin.elapsed();
+                return Err(report);
+            }
+        }
+    }
+
     /// How long to wait before it can help to ask those again who stand in the way.
-    pub(super) fn pause(&self) -> Duration {
+    fn pause(&self) -> Duration {
         let now = Instant::now();
         let again = |(_, witness, due): &(Endpoint, Witness, Instant)| {
             let content = witness.view == View::Has && witness.security != Security::Bogus;

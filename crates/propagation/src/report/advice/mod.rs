@@ -1,5 +1,7 @@
 //! What a person can do about it.
 
+use std::time::Duration;
+
 use perennial_core::DomainName;
 use serde::Serialize;
 
@@ -116,6 +118,12 @@ pub enum Advice {
         /// Which.
         server: String,
     },
+    /// Nobody was asked, because the policy is to wait.
+    NotAsked {
+        /// For how long.
+        #[serde(serialize_with = "crate::report::millis", rename = "wait_ms")]
+        wait: Duration,
+    },
     /// Some servers do not have the values yet, and nothing else is wrong with them.
     NotYet {
         /// Which.
@@ -198,6 +206,8 @@ pub enum Advice {
         /// Which.
         servers: Vec<String>,
     },
+    /// The servers had the values, and the deadline came before they were seen to have them still.
+    Unconfirmed,
     /// A name server does not answer.
     Unreachable {
         /// Which.
@@ -256,7 +266,7 @@ pub enum Reach {
 
 impl Advice {
     /// Every [`code`](Self::code) that there is.
-    pub const CODES: [&str; 29] = [
+    pub const CODES: [&str; 31] = [
         "alias_chain",
         "below_zone_cut",
         "dnssec_bogus",
@@ -271,6 +281,7 @@ impl Advice {
         "nat64_missing",
         "negatively_cached",
         "no_address",
+        "not_asked",
         "not_yet",
         "private_zone",
         "rate_limited",
@@ -282,6 +293,7 @@ impl Advice {
         "stale_value",
         "tcp_blocked",
         "tcp_only",
+        "unconfirmed",
         "unreachable",
         "wildcard_alias",
         "wildcard_text",
@@ -307,6 +319,7 @@ impl Advice {
             Self::Nat64Missing { .. } => "nat64_missing",
             Self::NegativelyCached { .. } => "negatively_cached",
             Self::NoAddress { .. } => "no_address",
+            Self::NotAsked { .. } => "not_asked",
             Self::NotYet { .. } => "not_yet",
             Self::PrivateZone { .. } => "private_zone",
             Self::RateLimited { .. } => "rate_limited",
@@ -318,6 +331,7 @@ impl Advice {
             Self::StaleValue { .. } => "stale_value",
             Self::TcpBlocked { .. } => "tcp_blocked",
             Self::TcpOnly { .. } => "tcp_only",
+            Self::Unconfirmed => "unconfirmed",
             Self::Unreachable { .. } => "unreachable",
             Self::WildcardAlias { .. } => "wildcard_alias",
             Self::WildcardText { .. } => "wildcard_text",

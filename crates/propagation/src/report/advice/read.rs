@@ -62,7 +62,7 @@ const fn rank(advice: &Advice) -> u8 {
         | Advice::RateLimited { .. }
         | Advice::TcpBlocked { .. }
         | Advice::Unreachable { .. } => 4,
-        Advice::NotYet { .. } => 5,
+        Advice::NotAsked { .. } | Advice::NotYet { .. } | Advice::Unconfirmed => 5,
         Advice::NegativelyCached { .. }
         | Advice::ResolverDead { .. }
         | Advice::ResolverFails { .. }
@@ -142,10 +142,12 @@ fn from_clue(clue: &Clue) -> Option<Advice> {
         Clue::Elsewhere { name, mistake: Mistake::Misplaced } => {
             Some(Advice::MisplacedName { name: name.clone() })
         }
+        Clue::NobodyAsked { wait } => Some(Advice::NotAsked { wait: *wait }),
         Clue::NobodyValidates => Some(Advice::DnssecIndeterminate),
         Clue::ResolverDead { resolver, error } => {
             Some(Advice::ResolverDead { resolver: resolver.clone(), error: error.clone() })
         }
+        Clue::Unconfirmed => Some(Advice::Unconfirmed),
         Clue::Wildcard { name, wildcard, target } => Some(match target {
             Some(target) => Advice::WildcardAlias {
                 name: name.clone(),

@@ -32,7 +32,7 @@ impl fmt::Display for Advice {
             Self::EgressBlocked { servers } => write!(
                 f,
                 "not one name server answers ({}): something drops DNS on the way out; let UDP and TCP port 53 \
-                 out of this host's network, or ask resolvers only (Mode::RecursiveOnly, \
+                 out of this host's network, or ask resolvers only (Policy::RecursiveOnly, \
                  PERENNIAL_NAMESERVERS_ONLY=true)",
                 servers.join(", ")
             ),
@@ -87,6 +87,12 @@ impl fmt::Display for Advice {
                 f,
                 "{server} is named as a name server and has no address: give it A or AAAA records, or remove it"
             ),
+            Self::NotAsked { wait } => write!(
+                f,
+                "nobody was asked whether the values are there: the policy is to wait for {} and hope; choose \
+                 another where name servers or resolvers can be asked",
+                crate::duration::text(*wait)
+            ),
             Self::NotYet { servers, nowhere_in: None } => write!(
                 f,
                 "not yet at {}: secondaries take from seconds to minutes; if it stays so, look at the zone \
@@ -133,7 +139,7 @@ impl fmt::Display for Advice {
                 f,
                 "resolver {resolver} answers from a zone {claimed} of its own, which the world does not see, and \
                  only resolvers are asked: give one outside this network (CheckerBuilder::nameservers, \
-                 PERENNIAL_NAMESERVERS), or ask the authoritative servers (Mode::Authoritative)"
+                 PERENNIAL_NAMESERVERS), or ask the authoritative servers (any policy but recursive-only)"
             ),
             Self::StaleCache { resolver, values, ttl } => write!(
                 f,
@@ -156,6 +162,9 @@ impl fmt::Display for Advice {
                 f,
                 "{} answered over TCP only: datagrams are lost or cut short on the way; let UDP port 53 through",
                 servers.join(", ")
+            ),
+            Self::Unconfirmed => f.write_str(
+                "the values were there at last, and the deadline came before that was confirmed: give more time",
             ),
             Self::Unreachable { server, error } => write!(
                 f,

@@ -274,3 +274,11 @@ async fn an_unsigned_zone_is_insecure_and_good_enough_where_signatures_are_requi
     assert_eq!(check(&scene).await.verdict, Verdict::Ready);
     assert_eq!(scene.challenge_names_at_the_resolver(), 0);
 }
+
+#[test]
+fn the_guide_has_a_section_for_every_code_and_no_other() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/not-propagated.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let sections: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(sections, Advice::CODES);
+}

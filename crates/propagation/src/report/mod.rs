@@ -132,3 +132,6 @@ fn option_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -341,4 +341,4 @@ impl Advice {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -16,6 +16,7 @@ mod caa;
 mod calls;
 mod drive;
 mod environment;
+mod examine;
 mod finder;
 mod paths;
 mod resolver;
@@ -27,6 +28,7 @@ mod zone_cache;
 mod tests;
 
 use calls::{Calls, Drivers, Hears};
+use examine::{Demands, Examiner, reserve};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -66,6 +68,7 @@ struct Shared {
     paths: Paths,
     zones: ZoneCache,
     drivers: Drivers,
+    demands: Demands,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -81,6 +84,8 @@ impl Checker {
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
     /// 30 seconds at most, usually well under one.
     ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
+    ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
@@ -88,18 +93,27 @@ impl Checker {
     /// # Panics
     /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
-        let outcome = calls.outcome(&mut |_| ()).await?;
-        Ok(match outcome {
+        let end = Instant::now() + LIMIT;
+        let time = LIMIT - reserve(self.shared.policy, LIMIT);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, time, Hears::End);
+        let report = match calls.outcome(&mut |_| ()).await? {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let left = end.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
         })
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
@@ -113,8 +127,11 @@ impl Checker {
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
-        let result = conclude(calls.outcome(on_report).await);
+        let end = Instant::now() + deadline;
+        let time = deadline - reserve(self.shared.policy, deadline);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, time, Hears::Changes);
+        let outcome = calls.outcome(on_report).await;
+        let result = self.shared.conclude(wanted, outcome, end, on_report).await;
         match &result {
             Ok(propagated) => on_report(propagated.report()),
             Err(Error::NotPropagated(report)) => on_report(report),
@@ -145,8 +162,10 @@ impl Checker {
     /// Outside a tokio runtime.
     pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
         let wanted: Vec<Wanted> = wanted.into_iter().collect();
-        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
-        Watches::new(wanted, calls)
+        let end = Instant::now() + deadline;
+        let time = deadline - reserve(self.shared.policy, deadline);
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, time, Hears::End);
+        Watches::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
@@ -166,15 +185,26 @@ impl Checker {
     }
 }
 
-/// What a watch came to.
-fn conclude(outcome: Result<Outcome, Error>) -> Result<Propagated, Error> {
-    match outcome? {
-        Outcome::Ready(propagated) => Ok(*propagated),
-        Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
-    }
-}
-
 impl Shared {
+    /// What a watch comes to, when the rest of the world was heard or the failure looked into.
+    async fn conclude(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Error> {
+        let mut examiner = Examiner::new(self, wanted);
+        let concluded = match outcome? {
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
+        };
+        concluded.map_err(|report| Error::NotPropagated(Box::new(report)))
+    }
+
     fn finder(&self) -> Finder<'_> {
         Finder::new(&*self.exchange, &self.paths, self.port)
     }
@@ -211,6 +241,7 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
@@ -226,6 +257,7 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
             grace: GRACE,
             http: None,
@@ -320,7 +352,7 @@ impl CheckerBuilder {
         let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => network(nameservers.iter().chain(&self.demands.points), self.http, &self.roots)?,
         };
         let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
             .with_resolvers(nameservers, system.unwrap_or_default());
@@ -333,17 +365,18 @@ impl CheckerBuilder {
             paths,
             zones: ZoneCache::default(),
             drivers: Drivers::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

@@ -21,7 +21,7 @@ mod finder;
 mod paths;
 mod resolver;
 mod watches;
-pub use watches::Watches;
+pub use watches::{Checks, Watches};
 mod zone_cache;
 
 #[cfg(test)]
@@ -94,19 +94,20 @@ impl Checker {
     /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
         let end = Instant::now() + LIMIT;
-        let time = LIMIT - reserve(self.shared.policy, LIMIT);
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, time, Hears::End);
-        let report = match calls.outcome(&mut |_| ()).await? {
-            Outcome::Expired(report) | Outcome::Finished(report) => *report,
-            Outcome::Ready(propagated) => propagated.into_report(),
-        };
-        let mut examiner = Examiner::new(&self.shared, wanted);
-        let left = end.duration_since(Instant::now());
-        Ok(if report.verdict.is_ready() {
-            examiner.confirm(report, left).await
-        } else {
-            examiner.explain(report, left).await
-        })
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
+        let outcome = calls.outcome(&mut |_| ()).await;
+        self.shared.conclude_check(wanted, outcome, end).await
+    }
+
+    /// Checks many names at once. Results come as they are known, through [`Checks::next`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn check_all(&self, wanted: impl IntoIterator<Item = Wanted>) -> Checks {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let end = Instant::now() + LIMIT;
+        let calls = self.calls(wanted.clone(), Sweep::Once, LIMIT, Hears::End);
+        Checks::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
@@ -128,10 +129,9 @@ impl Checker {
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
         let end = Instant::now() + deadline;
-        let time = deadline - reserve(self.shared.policy, deadline);
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, time, Hears::Changes);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
         let outcome = calls.outcome(on_report).await;
-        let result = self.shared.conclude(wanted, outcome, end, on_report).await;
+        let result = self.shared.conclude_watch(wanted, outcome, end, on_report).await;
         match &result {
             Ok(propagated) => on_report(propagated.report()),
             Err(Error::NotPropagated(report)) => on_report(report),
@@ -163,8 +163,7 @@ impl Checker {
     pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
         let wanted: Vec<Wanted> = wanted.into_iter().collect();
         let end = Instant::now() + deadline;
-        let time = deadline - reserve(self.shared.policy, deadline);
-        let calls = self.calls(wanted.clone(), Sweep::UntilReady, time, Hears::End);
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
         Watches::new(self.shared.clone(), wanted, calls, end)
     }
 
@@ -178,16 +177,38 @@ impl Checker {
         time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
     }
 
+    /// Has names watched or checked; some of the time until `deadline` is left for what is asked at the end.
     fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
+        let deadline = deadline - reserve(policy, deadline);
         let settings = Settings { policy, sweep, deadline, grace, settle };
         Drivers::begin(&self.shared, wanted, settings, hears)
     }
 }
 
 impl Shared {
-    /// What a watch comes to, when the rest of the world was heard or the failure looked into.
-    async fn conclude(
+    /// What a check comes to, when the rest of the world was heard or the failure looked into.
+    async fn conclude_check(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+    ) -> Result<Report, Error> {
+        let report = match outcome? {
+            Outcome::Expired(report) | Outcome::Finished(report) => *report,
+            Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(self, wanted);
+        let left = end.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
+        })
+    }
+
+    /// What a watch comes to, likewise.
+    async fn conclude_watch(
         &self,
         wanted: &Wanted,
         outcome: Result<Outcome, Error>,

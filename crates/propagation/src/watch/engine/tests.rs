@@ -472,3 +472,26 @@ fn every_watch_ends_by_its_deadline_whatever_the_crowd_does() {
         assert_eq!(world.end(id), deadline);
     }
 }
+
+#[test]
+fn a_crowd_whose_names_come_one_by_one_sees_each_of_them_soon() {
+    // Each name comes at a moment of its own, and each moves the serial number.
+    let due = |index: usize| millis(50 + 97 * u64::try_from((index * 37) % 100).unwrap());
+    let mut world = World::new(&[1, 2], move |server, query, now| {
+        let index = (0..100).find(|index| query.name.as_str() == nth(*index));
+        let there = index.is_some_and(|index| server == 1 || now >= due(index));
+        let serial = (0..100).filter(|index| now >= due(*index)).count();
+        Ok(if there { has_it(&query.name) } else { has_it_not(&query.name, serial.try_into().unwrap()) })
+    });
+    let ids = world.watch_many(100);
+    world.run();
+    let mut delays: Vec<Duration> =
+        ids.iter().enumerate().map(|(index, id)| world.end(*id).saturating_sub(due(index))).collect();
+    delays.sort();
+    assert!(delays[50] < millis(300) && delays[99] < millis(700), "{:?}", (delays[50], delays[99]));
+    let each = world
+        .asked
+        .iter()
+        .filter(|(at, server, query)| *server == 2 && query.name.as_str() == nth(27) && *at < seconds(10));
+    assert!(each.count() <= 45);
+}

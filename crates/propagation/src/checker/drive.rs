@@ -7,14 +7,11 @@ use futures_util::{
 use perennial_core::Retry;
 use tokio::time::{self, Instant};
 
-use super::Shared;
+use super::{Shared, locator::Sighting};
 use crate::{
     Error, Report, Wanted,
-    report::State,
     transport::{Reply, TransportError},
-    watch::{
-        Asking, Event, Freshness, Locate, Located, Outcome, Question, Settings, StageId, Sweep, Ticket, Watch,
-    },
+    watch::{Event, Locate, Located, Outcome, Question, Settings, StageId, Sweep, Ticket, Watch},
 };
 
 pub(super) struct Drive<'a> {
@@ -26,6 +23,7 @@ pub(super) struct Drive<'a> {
 /// What comes back.
 enum Landed {
     Answer(Ticket, Result<Reply, TransportError>),
+    Sighting(StageId, Result<Sighting, Error>),
     Zone(StageId, Result<Located, Error>),
 }
 
@@ -47,7 +45,7 @@ impl<'a> Drive<'a> {
                 match event {
                     Event::Changed => on_report(&watch.report()),
                     Event::Done(outcome) => {
-                        self.learn_from(&outcome);
+                        self.shared.locator.learn_from(outcome.report());
                         return Ok(outcome);
                     }
                     Event::Locate(locate) => flights.push(self.locate(locate).boxed()),
@@ -65,8 +63,12 @@ impl<'a> Drive<'a> {
             match landed {
                 None => watch.handle_timeout(now),
                 Some(Landed::Answer(ticket, answer)) => watch.handle_answer(now, ticket, answer),
+                Some(Landed::Sighting(stage, Ok(Sighting { located, rest }))) => {
+                    watch.handle_located(now, stage, Ok(located));
+                    flights.extend(rest.map(|rest| rest.map(move |zone| Landed::Zone(stage, zone)).boxed()));
+                }
                 Some(Landed::Zone(stage, Ok(located))) => watch.handle_located(now, stage, Ok(located)),
-                Some(Landed::Zone(stage, Err(error))) => {
+                Some(Landed::Sighting(stage, Err(error)) | Landed::Zone(stage, Err(error))) => {
                     if self.is_final(&error, watch.report().stages.len()) {
                         return Err(error);
                     }
@@ -89,36 +91,8 @@ impl<'a> Drive<'a> {
     }
 
     async fn locate(&self, locate: Locate) -> Landed {
-        let located = match self.settings.asking {
-            Asking::Authorities => self.authorities(&locate).await,
-            Asking::Resolvers => Ok(self.resolvers().await),
-        };
-        Landed::Zone(locate.stage, located)
-    }
-
-    async fn authorities(&self, locate: &Locate) -> Result<Located, Error> {
-        let zone = self.shared.zone(&locate.place, locate.freshness == Freshness::Fresh).await?;
-        let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-        let servers = zone.servers.iter().map(|server| server.name.to_string()).collect();
-        Ok(Located { zone: Some(zone), servers, targets })
-    }
-
-    async fn resolvers(&self) -> Located {
-        let targets = self.shared.paths.resolvers().await.to_vec();
-        Located { zone: None, servers: self.shared.paths.resolver_names(), targets }
-    }
-
-    /// A zone whose servers gave trouble is not kept: perhaps it moved.
-    fn learn_from(&self, outcome: &Outcome) {
-        let report = match outcome {
-            Outcome::Expired(report) | Outcome::Finished(report) => report,
-            Outcome::Ready(propagated) => propagated.report(),
-        };
-        for stage in &report.stages {
-            let trouble = |state: &State| matches!(state, State::Lame { .. } | State::Unreachable { .. });
-            if stage.rows.iter().any(|row| trouble(&row.state)) {
-                self.shared.zones.forget(&stage.name);
-            }
-        }
+        let Locate { stage, place, freshness } = locate;
+        let sighting = self.shared.locator.locate(&place, freshness, self.settings.asking).await;
+        Landed::Sighting(stage, sighting)
     }
 }

@@ -3,28 +3,32 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, HttpClient};
-use tokio::time::{self, Instant};
+use tokio::time;
 
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
     transport::{Network, route},
-    watch::{Outcome, Place, Settings, Sweep},
+    watch::{Outcome, Settings, Sweep},
+    zone::{ZoneServer, roots},
 };
 
 mod drive;
 mod environment;
 mod finder;
+mod flights;
+mod locator;
 mod paths;
+mod prefixes;
 mod resolver;
+mod walker;
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
 use drive::Drive;
-use finder::Finder;
+use locator::{Locator, Means};
 use paths::Paths;
-use zone_cache::ZoneCache;
 
 /// Says whether TXT values are visible where a CA will look.
 ///
@@ -54,8 +58,8 @@ struct Shared {
     mode: Mode,
     policy: Policy,
     port: u16,
-    paths: Paths,
-    zones: ZoneCache,
+    paths: Arc<Paths>,
+    locator: Arc<Locator>,
 }
 
 /// Who is asked for the TXT records.
@@ -129,7 +133,7 @@ impl Checker {
     /// [`Error`] when no zone is found, or not within 30 seconds.
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
-        time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
+        time::timeout(LIMIT, self.shared.locator.zone(name)).await.map_err(late)?
     }
 
     fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
@@ -140,30 +144,11 @@ impl Checker {
 }
 
 impl Shared {
-    fn finder(&self) -> Finder<'_> {
-        Finder::new(&*self.exchange, &self.paths, self.port)
-    }
-
     const fn asking(&self) -> (crate::watch::Asking, Policy) {
         match self.mode {
             Mode::Authoritative => (crate::watch::Asking::Authorities, self.policy),
             Mode::RecursiveOnly => (crate::watch::Asking::Resolvers, Policy::Strict),
         }
-    }
-
-    /// The zone of a place, from the cache where that will do.
-    async fn zone(&self, place: &Place, fresh: bool) -> Result<ZoneView, Error> {
-        let name = match place {
-            Place::Holding(name) => name,
-            Place::Delegated(delegation) => return Ok(self.finder().delegated(delegation).await),
-        };
-        let cached = if fresh { None } else { self.zones.get(name, Instant::now()) };
-        if let Some(zone) = cached {
-            return Ok(zone);
-        }
-        let zone = self.finder().holding(name).await?;
-        self.zones.put(name, zone.clone(), Instant::now());
-        Ok(zone)
     }
 }
 
@@ -185,10 +170,13 @@ pub struct CheckerBuilder {
     exchange: Option<Arc<dyn Exchange>>,
     http: Option<Arc<dyn HttpClient>>,
     mode: Mode,
+    means: Means,
     nameservers: Vec<NameServer>,
+    zone_nameservers: Vec<(DomainName, Vec<NameServer>)>,
     nat64: Nat64,
     policy: Policy,
     port: u16,
+    root_hints: Vec<ZoneServer>,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
 }
@@ -199,10 +187,13 @@ impl Default for CheckerBuilder {
             exchange: None,
             http: None,
             mode: Mode::default(),
+            means: Means::Resolvers,
             nameservers: Vec::new(),
+            zone_nameservers: Vec::new(),
             nat64: Nat64::default(),
             policy: Policy::default(),
             port: 53,
+            root_hints: roots::servers(),
             roots: Vec::new(),
             routable: route::exists,
         }
@@ -211,9 +202,41 @@ impl Default for CheckerBuilder {
 
 impl CheckerBuilder {
     /// The resolvers that tell where zones begin, in order of preference. Default: those of
-    /// `/etc/resolv.conf`.
+    /// `/etc/resolv.conf`; where that names none, zones are found by a walk from the root, as with
+    /// [`iterative`](Self::iterative). Search domains are never used: names are complete.
     pub fn nameservers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
         self.nameservers = servers.into_iter().collect();
+        self
+    }
+
+    /// The resolvers for `zone` and what lies below it, instead of [`nameservers`](Self::nameservers); repeatable,
+    /// and the longest zone that holds a name wins. For a cluster whose own DNS must not be asked about its public
+    /// domain, or an office that alone knows a domain.
+    ///
+    /// They are not believed more than others: the zone above is still asked whether it delegates.
+    pub fn nameservers_for(
+        mut self,
+        zone: DomainName,
+        servers: impl IntoIterator<Item = NameServer>,
+    ) -> Self {
+        self.zone_nameservers.retain(|(other, _)| *other != zone);
+        self.zone_nameservers.push((zone, servers.into_iter().collect()));
+        self
+    }
+
+    /// Finds zones without any resolver, by a walk from the root (RFC 1034 §5.3.3, with names minimised by
+    /// RFC 9156). For hosts that reach the internet's name servers and trust no resolver, and for networks whose
+    /// resolvers keep answers for too long. By default that is done only while no resolver can be used.
+    ///
+    /// [`Mode::RecursiveOnly`] asks resolvers all the same.
+    pub const fn iterative(mut self) -> Self {
+        self.means = Means::Walk;
+        self
+    }
+
+    /// The name servers of the root, for a root of one's own. Default: the internet's thirteen.
+    pub fn root_hints(mut self, servers: impl IntoIterator<Item = ZoneServer>) -> Self {
+        self.root_hints = servers.into_iter().collect();
         self
     }
 
@@ -271,25 +294,37 @@ impl CheckerBuilder {
     /// Makes the checker.
     ///
     /// # Errors
-    /// [`Error::NoResolver`] when none was given and the operating system names none, [`Error::NoHttpClient`]
-    /// when one speaks HTTPS and there is no client for it, [`Error::TlsRoots`] when one speaks TLS and the
-    /// roots cannot be used.
+    /// [`Error::NoResolver`] when resolvers are all that may be asked ([`Mode::RecursiveOnly`]) and neither was one
+    /// given nor does the operating system name one, [`Error::NoHttpClient`] when one speaks HTTPS and there is no
+    /// client for it, [`Error::TlsRoots`] when one speaks TLS and the roots cannot be used.
     pub fn build(self) -> Result<Checker, Error> {
         let system = paths::system_resolvers();
-        let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
+        let nameservers = match (&system, self.nameservers.is_empty(), self.mode) {
+            (_, false, _) => self.nameservers,
+            (Err(error), true, Mode::RecursiveOnly) => return Err(error.clone()),
+            (system, true, _) => system.clone().unwrap_or_default(),
+        };
+        let means =
+            if nameservers.is_empty() && self.zone_nameservers.is_empty() { Means::Walk } else { self.means };
+        let everybody =
+            nameservers.iter().chain(self.zone_nameservers.iter().flat_map(|(_, servers)| servers));
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => network(&everybody.cloned().collect::<Vec<_>>(), self.http, &self.roots)?,
         };
-        let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
-            .with_resolvers(nameservers, system.unwrap_or_default());
+        let paths = Arc::new(Paths::new(exchange.clone(), self.routable, self.nat64).with_resolvers(
+            nameservers,
+            self.zone_nameservers,
+            system.unwrap_or_default(),
+        ));
+        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into());
         let shared = Shared {
             exchange,
             mode: self.mode,
             policy: self.policy,
             port: self.port,
             paths,
-            zones: ZoneCache::default(),
+            locator: Arc::new(locator),
         };
         Ok(Checker { shared: Arc::new(shared) })
     }

@@ -148,6 +148,19 @@ pub struct Located {
     pub servers: Vec<String>,
     /// The addresses.
     pub targets: Vec<Target>,
+    /// Whether a better word is to come.
+    pub verification: Verification,
+}
+
+/// How far what was found for a [`Locate`] has been verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums)] // Yes or no.
+pub enum Verification {
+    /// It is the last word.
+    Done,
+    /// It is good enough to begin with: [`handle_located`](Watch::handle_located) will be called once more for the
+    /// same stage, and the watch does not end before.
+    UnderWay,
 }
 
 /// A question to send.
@@ -176,6 +189,17 @@ pub enum Outcome {
     Finished(Box<Report>),
     /// Ready, and confirmed.
     Ready(Box<Propagated>),
+}
+
+impl Outcome {
+    /// The last report, however it ended.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        match self {
+            Self::Expired(report) | Self::Finished(report) => report,
+            Self::Ready(propagated) => propagated.report(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,7 +350,9 @@ impl Watch {
                 self.phase = Phase::Polling;
                 self.stages.iter_mut().for_each(Stage::forget_confirming);
             }
-            (Sweep::UntilReady, Phase::Confirming) if self.stages.iter().all(Stage::is_confirmed) => {
+            (Sweep::UntilReady, Phase::Confirming)
+                if self.stages.iter().all(|stage| stage.is_confirmed() && stage.is_settled()) =>
+            {
                 if let Some(propagated) = Propagated::assertion(self.report()) {
                     return self.finish(Outcome::Ready(Box::new(propagated)));
                 }

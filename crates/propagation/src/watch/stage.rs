@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perennial_core::DomainName;
 
-use super::{Asking, Located, Place, Question, StageId, Ticket};
+use super::{Asking, Located, Place, Question, StageId, Ticket, Verification};
 use crate::{
     probe::{Asked, Finding, Role, interpret},
     report::{self, LastAnswer, Origin, Row, State},
@@ -27,6 +27,7 @@ pub(super) struct Stage {
     servers: Vec<String>,
     slots: Vec<Slot>,
     location: Location,
+    verification: Verification,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl Stage {
             servers: Vec::new(),
             slots: Vec::new(),
             location: Location::Sought,
+            verification: Verification::Done,
         }
     }
 
@@ -71,9 +73,15 @@ impl Stage {
             Ok(located) => {
                 self.location = Location::Found { at: now };
                 self.problem = None;
+                self.verification = located.verification;
+                let mut known = std::mem::take(&mut self.slots);
+                let apex = |zone: &Option<ZoneView>| zone.as_ref().map(|zone| zone.apex.clone());
+                // What a server said as the authority of another zone means nothing in this one.
+                if apex(&self.zone) != apex(&located.zone) {
+                    known.clear();
+                }
                 self.zone = located.zone;
                 self.servers = located.servers;
-                let mut known = std::mem::take(&mut self.slots);
                 for target in located.targets {
                     let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
                     let mut slot =
@@ -84,6 +92,7 @@ impl Stage {
             }
             Err(reason) => {
                 self.location = Location::NotFound { at: now };
+                self.verification = Verification::Done;
                 // What was found before is better than nothing.
                 if self.slots.is_empty() {
                     self.problem = Some(reason);
@@ -177,10 +186,15 @@ impl Stage {
         !self.slots.iter().any(|slot| slot.confirming)
     }
 
+    /// Whether the zone, if it was found, is not still being verified.
+    pub(super) fn is_settled(&self) -> bool {
+        self.verification == Verification::Done
+    }
+
     /// Whether all that one sweep can say has been said.
     pub(super) fn is_heard(&self) -> bool {
         let silent = |slot: &Slot| slot.flight.is_some() || slot.due;
-        self.location != Location::Sought && !self.slots.iter().any(silent)
+        self.location != Location::Sought && self.is_settled() && !self.slots.iter().any(silent)
     }
 
     /// Where most servers of this stage send us, if they send us anywhere; the first of equals.

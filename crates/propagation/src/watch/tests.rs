@@ -79,7 +79,7 @@ fn located(zone: &str, servers: &[u8]) -> Located {
         targets.push(Target { servers: vec![host], endpoint, nat64: None, route: Route::Exists });
     }
     let servers = view.servers.iter().map(|server| server.name.to_string()).collect();
-    Located { zone: Some(view), servers, targets }
+    Located { zone: Some(view), servers, targets, verification: Verification::Done }
 }
 
 /// `example.com` on servers 1 to `count`.

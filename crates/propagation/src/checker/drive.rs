@@ -86,13 +86,13 @@ impl<'a> Drive<'a> {
     }
 
     async fn ask(&self, question: Question) -> Landed {
-        let Question { ticket, endpoint, query } = question;
+        let Question { ticket, endpoint, query, .. } = question;
         Landed::Answer(ticket, self.shared.exchange.exchange(&endpoint, &query).await)
     }
 
     async fn locate(&self, locate: Locate) -> Landed {
         let Locate { stage, place, freshness } = locate;
-        let sighting = self.shared.locator.locate(&place, freshness, self.settings.asking).await;
-        Landed::Sighting(stage, sighting)
+        let asking = self.settings.policy.asking();
+        Landed::Sighting(stage, self.shared.locator.locate(&place, freshness, asking).await)
     }
 }

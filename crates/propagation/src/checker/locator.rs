@@ -128,9 +128,13 @@ impl Locator {
         }
     }
 
-    /// The verified zone that holds a name.
-    pub(super) async fn zone(self: &Arc<Self>, name: &DomainName) -> Result<ZoneView, Error> {
-        let Sighted { held, verification } = self.holding(name, Age::New).await?;
+    /// The verified zone of a place.
+    pub(super) async fn zone(self: &Arc<Self>, place: &Place) -> Result<ZoneView, Error> {
+        let name = match place {
+            Place::Holding(name) => name,
+            Place::Delegated(delegation) => return Ok(self.delegated(delegation).await),
+        };
+        let Sighted { held, verification } = self.holding(name, Age::Any).await?;
         let held = match verification {
             Some(verification) => verification.await?,
             None => held,
@@ -161,7 +165,7 @@ impl Locator {
     async fn located(&self, zone: &ZoneView, verification: Verification) -> Located {
         let targets = self.paths.plan(&zone.servers, self.port).await;
         let servers = zone.servers.iter().map(|server| server.name.to_string()).collect();
-        Located { zone: Some(zone.clone()), servers, targets, finality }
+        Located { zone: Some(zone.clone()), servers, targets, verification }
     }
 
     async fn resolvers(&self, name: &DomainName) -> Located {

@@ -8,10 +8,12 @@ use tokio::time;
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
     transport::{Network, route},
-    watch::{Outcome, Settings, Sweep},
+    verdict::GRACE,
+    watch::{Outcome, Place, Settings, Sweep},
     zone::{ZoneServer, roots},
 };
 
+mod caa;
 mod drive;
 mod environment;
 mod finder;
@@ -55,25 +57,12 @@ pub struct Checker {
 
 struct Shared {
     exchange: Arc<dyn Exchange>,
-    mode: Mode,
     policy: Policy,
+    grace: Duration,
+    settle: Duration,
     port: u16,
     paths: Arc<Paths>,
     locator: Arc<Locator>,
-}
-
-/// Who is asked for the TXT records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// The zone's own name servers. The default: it is whom a CA asks, and it leaves no negative answer
-    /// in anybody's cache.
-    #[default]
-    Authoritative,
-    /// The configured resolvers, and every one of them must have the values. For networks that let no DNS out
-    /// but through a resolver. A resolver that is asked too early remembers the "no" for as long as the zone's
-    /// SOA record says (RFC 2308 §5).
-    RecursiveOnly,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -133,31 +122,24 @@ impl Checker {
     /// [`Error`] when no zone is found, or not within 30 seconds.
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
-        time::timeout(LIMIT, self.shared.locator.zone(name)).await.map_err(late)?
+        let place = Place::Holding(name.clone());
+        time::timeout(LIMIT, self.shared.locator.zone(&place)).await.map_err(late)?
     }
 
     fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
-        let (asking, policy) = self.shared.asking();
-        let settings = Settings { asking, policy, sweep, deadline };
+        let Shared { policy, grace, settle, .. } = *self.shared;
+        let settings = Settings { policy, sweep, deadline, grace, settle };
         Drive::new(&self.shared, wanted, settings)
-    }
-}
-
-impl Shared {
-    const fn asking(&self) -> (crate::watch::Asking, Policy) {
-        match self.mode {
-            Mode::Authoritative => (crate::watch::Asking::Authorities, self.policy),
-            Mode::RecursiveOnly => (crate::watch::Asking::Resolvers, Policy::Strict),
-        }
     }
 }
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { mode, policy, port, .. } = &*self.shared;
+        let Shared { policy, grace, settle, port, .. } = &*self.shared;
         f.debug_struct("Checker")
-            .field("mode", mode)
             .field("policy", policy)
+            .field("grace", grace)
+            .field("settle", settle)
             .field("authoritative_port", port)
             .finish_non_exhaustive()
     }
@@ -168,8 +150,8 @@ impl fmt::Debug for Checker {
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
     exchange: Option<Arc<dyn Exchange>>,
+    grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
-    mode: Mode,
     means: Means,
     nameservers: Vec<NameServer>,
     zone_nameservers: Vec<(DomainName, Vec<NameServer>)>,
@@ -179,14 +161,15 @@ pub struct CheckerBuilder {
     root_hints: Vec<ZoneServer>,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
+    settle: Duration,
 }
 
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
             exchange: None,
+            grace: GRACE,
             http: None,
-            mode: Mode::default(),
             means: Means::Resolvers,
             nameservers: Vec::new(),
             zone_nameservers: Vec::new(),
@@ -196,6 +179,7 @@ impl Default for CheckerBuilder {
             root_hints: roots::servers(),
             roots: Vec::new(),
             routable: route::exists,
+            settle: Duration::ZERO,
         }
     }
 }
@@ -228,7 +212,7 @@ impl CheckerBuilder {
     /// RFC 9156). For hosts that reach the internet's name servers and trust no resolver, and for networks whose
     /// resolvers keep answers for too long. By default that is done only while no resolver can be used.
     ///
-    /// [`Mode::RecursiveOnly`] asks resolvers all the same.
+    /// [`Policy::RecursiveOnly`] asks resolvers all the same.
     pub const fn iterative(mut self) -> Self {
         self.means = Means::Walk;
         self
@@ -240,22 +224,32 @@ impl CheckerBuilder {
         self
     }
 
-    /// Who is asked for the TXT records. Default: [`Mode::Authoritative`].
-    pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
     /// How IPv4 servers are reached from an IPv6-only host. Default: [`Nat64::Auto`].
     pub fn nat64(mut self, nat64: Nat64) -> Self {
         self.nat64 = nat64;
         self
     }
 
-    /// How many name servers must have the values. Default: [`Policy::All`]. [`Mode::RecursiveOnly`] does not
-    /// look at it.
+    /// How many name servers must have the values, or what else shall do. Default: [`Policy::All`]: they are whom
+    /// a CA asks, and asking them leaves no negative answer in anybody's cache.
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// How long dead and lame name servers may hold up [`Policy::All`]. Default: [`GRACE`], 5 seconds. Longer
+    /// where servers come back by themselves and a warning is worse than the wait.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long to wait between the moment at which enough name servers have the values and the last look, which
+    /// confirms it. Default: none, since a CA asks the same servers that have just answered. Where one address is
+    /// many machines that do not change at the same moment (anycast), a second or two lets the others catch up:
+    /// they are behind it for a CA that asks from elsewhere. Cut short where the deadline comes before.
+    pub const fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
         self
     }
 
@@ -294,23 +288,25 @@ impl CheckerBuilder {
     /// Makes the checker.
     ///
     /// # Errors
-    /// [`Error::NoResolver`] when resolvers are all that may be asked ([`Mode::RecursiveOnly`]) and neither was one
-    /// given nor does the operating system name one, [`Error::NoHttpClient`] when one speaks HTTPS and there is no
-    /// client for it, [`Error::TlsRoots`] when one speaks TLS and the roots cannot be used.
+    /// [`Error::NoResolver`] when resolvers are all that may be asked ([`Policy::RecursiveOnly`]) and neither was
+    /// one given nor does the operating system name one, [`Error::NoHttpClient`] when one speaks HTTPS and there is
+    /// no client for it, [`Error::TlsRoots`] when one speaks TLS and the roots cannot be used.
     pub fn build(self) -> Result<Checker, Error> {
         let system = paths::system_resolvers();
-        let nameservers = match (&system, self.nameservers.is_empty(), self.mode) {
+        let nameservers = match (&system, self.nameservers.is_empty(), self.policy) {
             (_, false, _) => self.nameservers,
-            (Err(error), true, Mode::RecursiveOnly) => return Err(error.clone()),
+            (Err(error), true, Policy::RecursiveOnly) => return Err(error.clone()),
             (system, true, _) => system.clone().unwrap_or_default(),
         };
-        let means =
-            if nameservers.is_empty() && self.zone_nameservers.is_empty() { Means::Walk } else { self.means };
-        let everybody =
-            nameservers.iter().chain(self.zone_nameservers.iter().flat_map(|(_, servers)| servers));
+        let nobody = nameservers.is_empty() && self.zone_nameservers.is_empty();
+        let means = if nobody { Means::Walk } else { self.means };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&everybody.cloned().collect::<Vec<_>>(), self.http, &self.roots)?,
+            None => {
+                let for_zones = self.zone_nameservers.iter().flat_map(|(_, servers)| servers);
+                let everybody: Vec<NameServer> = nameservers.iter().chain(for_zones).cloned().collect();
+                network(&everybody, self.http, &self.roots)?
+            }
         };
         let paths = Arc::new(Paths::new(exchange.clone(), self.routable, self.nat64).with_resolvers(
             nameservers,
@@ -320,8 +316,9 @@ impl CheckerBuilder {
         let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into());
         let shared = Shared {
             exchange,
-            mode: self.mode,
             policy: self.policy,
+            grace: self.grace,
+            settle: self.settle,
             port: self.port,
             paths,
             locator: Arc::new(locator),

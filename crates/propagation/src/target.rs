@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use perennial_core::DomainName;
 use serde::Serialize;
 
 use crate::{nat64::Prefix, transport::Endpoint, zone::ZoneServer};
@@ -49,6 +50,8 @@ pub enum Route {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoRoute {
+    /// The name server calls itself `localhost`: whoever is asked there is this host itself (RFC 6761 §6.3).
+    Localhost,
     /// An IPv6 address, and this host has no IPv6.
     NoIpv6,
     /// An IPv4 address, this host has no IPv4, and no NAT64 prefix is known.
@@ -60,6 +63,7 @@ pub enum NoRoute {
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Localhost => f.write_str("a name server called localhost is this host itself"),
             Self::NoIpv6 => f.write_str("this host has no route to it over IPv6"),
             Self::NoNat64Prefix => {
                 f.write_str("this host has no route to it over IPv4, and knows no NAT64 prefix")
@@ -87,7 +91,9 @@ pub(crate) fn plan(
 ) -> Vec<Target> {
     let mut targets = Vec::new();
     for server in servers {
+        let nobody = is_localhost(&server.name);
         for (address, nat64, route) in addresses(server, prefixes, routable) {
+            let route = if nobody { Route::None(NoRoute::Localhost) } else { route };
             let endpoint = Endpoint::Udp(SocketAddr::new(address, port));
             add(&mut targets, Target { servers: vec![server.name.to_string()], endpoint, nat64, route });
         }
@@ -198,6 +204,12 @@ fn translated(
         Route::Exists => (address, nat64, route),
         Route::None(_) => (address, None, Route::None(NoRoute::NotTranslatable(error.to_string()))),
     }
+}
+
+/// Whether a name is one of those that every host takes for itself. Resolvers serve such zones (`invalid`, by RFC 6761
+/// §6.4) with such name servers. Loopback addresses under other names are somebody's laboratory.
+fn is_localhost(name: &DomainName) -> bool {
+    name.labels().next_back() == Some("localhost")
 }
 
 /// Whether a server can have this address. Loopback and private addresses are fine: laboratories and internal
@@ -349,6 +361,16 @@ mod tests {
     fn addresses_of_no_host_are_left_out() {
         let nobody = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "::ffff:192.0.2.1"];
         assert_eq!(shown(&[server("a.example", &nobody)], &[], &dual), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_server_called_localhost_is_not_asked() {
+        let servers = [server("localhost", &["127.0.0.1", "::1"]), server("ns.example", &["127.0.0.2"])];
+        let shown = shown(&servers, &[], &dual);
+        assert_eq!(
+            shown,
+            ["localhost [::1]:53 no-route", "localhost 127.0.0.1:53 no-route", "ns.example 127.0.0.2:53"]
+        );
     }
 
     #[test]

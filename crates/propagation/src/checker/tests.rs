@@ -17,7 +17,7 @@ use crate::{
 
 const NAME: &str = "_acme-challenge.www.example.com";
 
-fn name(text: &str) -> DomainName {
+pub(super) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
@@ -25,30 +25,32 @@ fn wanted() -> Wanted {
     Wanted::new(name(NAME), ["token".to_owned()])
 }
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-type Said = Result<Answer, TransportError>;
-type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
+pub(super) type Said = Result<Answer, TransportError>;
+pub(super) type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
 
 /// Answers from a script and remembers who was asked what.
-struct Scripted {
+pub(super) struct Scripted {
     script: Box<Script>,
     log: Mutex<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(
+        script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self { script: Box::new(script), log: Mutex::default() })
     }
 
     /// Who was asked what, as `SERVER NAME TYPE`.
-    fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    fn asked(&self, part: &str) -> usize {
+    pub(super) fn asked(&self, part: &str) -> usize {
         self.log().iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -64,11 +66,11 @@ impl Exchange for Scripted {
     }
 }
 
-fn record(owner: &str, data: Data) -> Record {
+pub(super) fn record(owner: &str, data: Data) -> Record {
     Record { owner: Some(name(owner)), ttl: 60, data }
 }
 
-fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
+pub(super) fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
     let mut answer = Answer::new(ResponseCode::NOERROR);
     answer.authoritative = authoritative;
     answer.answers = answers;
@@ -76,15 +78,15 @@ fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> 
     Ok(answer)
 }
 
-fn code(code: ResponseCode) -> Said {
+pub(super) fn code(code: ResponseCode) -> Said {
     Ok(Answer::new(code))
 }
 
-fn soa(zone: &str) -> Record {
+pub(super) fn soa(zone: &str) -> Record {
     record(zone, Data::Soa { serial: 1, minimum: 60 })
 }
 
-fn ns(zone: &str, host: &str) -> Record {
+pub(super) fn ns(zone: &str, host: &str) -> Record {
     record(zone, Data::Ns(name(host)))
 }
 

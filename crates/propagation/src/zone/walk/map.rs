@@ -19,6 +19,8 @@ pub(super) struct Map {
     hosts: HashMap<DomainName, ZoneServer>,
     /// Names at which no zone begins, each with the zone whose servers said so.
     plain: HashSet<(Zone, DomainName)>,
+    /// Names that the root does not know, nor anything below them.
+    absent: HashSet<DomainName>,
     /// For how many seconds it holds what was told of a zone or host.
     ttls: HashMap<DomainName, u32>,
 }
@@ -48,6 +50,7 @@ impl Map {
             cuts: HashMap::new(),
             hosts: roots.iter().map(|server| (server.name.clone(), server.clone())).collect(),
             plain: HashSet::new(),
+            absent: HashSet::new(),
             ttls: HashMap::new(),
         }
     }
@@ -59,6 +62,9 @@ impl Map {
 
     /// The labels, counted from the root, down to which no zone begins between `zone` and `name`.
     pub(super) fn plain_labels(&self, zone: &Zone, name: &DomainName) -> usize {
+        if zone.is_none() && upwards(name).any(|at| self.absent.contains(&at)) {
+            return name.labels().count();
+        }
         let plain = upwards(name).find(|at| self.plain.contains(&(zone.clone(), at.clone())));
         let apex = zone.as_ref().map_or(0, |zone| zone.labels().count());
         plain.map_or(0, |at| at.labels().count()).max(apex)
@@ -107,6 +113,12 @@ impl Map {
     pub(super) fn learn_plain(&mut self, zone: &Zone, name: &DomainName) {
         if self.plain.len() < MAX_PLAIN {
             self.plain.insert((zone.clone(), name.clone()));
+        }
+    }
+
+    pub(super) fn learn_absent(&mut self, name: &DomainName) {
+        if self.absent.len() < MAX_PLAIN {
+            self.absent.insert(name.clone());
         }
     }
 

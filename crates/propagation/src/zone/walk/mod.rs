@@ -257,6 +257,7 @@ impl Walk {
     /// Adds to what is known; or says why there is nothing to add.
     fn learn(&mut self, (zone, name, _): &Key, server: IpAddr, reading: Reading) -> Option<String> {
         match reading {
+            Reading::Absent => self.map.learn_absent(name),
             Reading::Addresses(addresses) => {
                 addresses.into_iter().for_each(|address| self.map.learn_address(name, address));
                 self.map.learn_plain(zone, name);

@@ -6,12 +6,14 @@ use perennial_core::DomainName;
 
 use crate::{
     probe::Delegation,
-    wire::{Answer, Data, Record, RecordType},
+    wire::{Answer, Data, Record, RecordType, ResponseCode},
 };
 
 /// What a server of a zone says about a name at or below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
+    /// The root knows neither the name nor anything below it.
+    Absent,
     /// The host's addresses of this type; none is an answer too.
     Addresses(Vec<IpAddr>),
     /// A zone begins at the name or on the way to it.
@@ -45,6 +47,10 @@ pub(super) fn read(
     }
     if !answer.authoritative {
         return Reading::Useless("it answers without authority (AA=0)".to_owned());
+    }
+    // The root's own servers are not among the broken ones.
+    if zone.is_none() && answer.code == ResponseCode::NXDOMAIN {
+        return Reading::Absent;
     }
     if kind != RecordType::Ns {
         return Reading::Addresses(addresses(name, &answer.answers));

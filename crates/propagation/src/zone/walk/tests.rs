@@ -316,7 +316,9 @@ fn servers_that_fail_on_ns_questions_are_asked_for_addresses() {
 
 #[test]
 fn a_name_that_nobody_delegates_has_no_zone() {
-    assert_eq!(World::usual().walk("www.example.nope").0, Err(DeadEnd::NoZone));
+    let mut world = World::usual();
+    assert_eq!(world.walk("www.example.nope").0, Err(DeadEnd::NoZone));
+    assert_eq!(world.log, ["1 nope NS"], "the root is believed");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use perennial_core::DomainName;
 use tokio::time::Instant;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     finder::{Finder, Found, from_delegation},
     flights::Flights,
@@ -181,6 +184,8 @@ impl Locator {
     async fn holding(self: &Arc<Self>, name: &DomainName, age: Age) -> Result<Sighted, Error> {
         let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
         let start = cut::start(name).ok_or_else(nowhere)?;
+        // What was found with others' help is verified only as long as somebody waits for it.
+        let mut found;
         for group in groups(&start) {
             match self.zones.get(&start, age, Instant::now()) {
                 Some(Hit::Inside(held, verification)) => return Ok(Sighted { held, verification }),
@@ -198,6 +203,7 @@ impl Locator {
             if searched.start == start {
                 return searched.result;
             }
+            found = searched;
         }
         Err(nowhere())
     }

@@ -3,13 +3,14 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, HttpClient};
-use tokio::time::{self, Instant};
+use tokio::time;
 
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
     transport::{Network, route},
     verdict::GRACE,
     watch::{Outcome, Place, Settings, Sweep},
+    zone::{ZoneServer, roots},
 };
 
 mod caa;
@@ -18,8 +19,12 @@ mod drive;
 mod environment;
 mod examine;
 mod finder;
+mod flights;
+mod locator;
 mod paths;
+mod prefixes;
 mod resolver;
+mod walker;
 mod watches;
 pub use watches::{Checks, Watches};
 mod zone_cache;
@@ -29,9 +34,8 @@ mod tests;
 
 use calls::{Calls, Drivers, Hears};
 use examine::{Demands, Examiner, reserve};
-use finder::Finder;
+use locator::{Locator, Means};
 use paths::Paths;
-use zone_cache::ZoneCache;
 
 /// Says whether TXT values are visible where a CA will look.
 ///
@@ -65,8 +69,8 @@ struct Shared {
     grace: Duration,
     settle: Duration,
     port: u16,
-    paths: Paths,
-    zones: ZoneCache,
+    paths: Arc<Paths>,
+    locator: Arc<Locator>,
     drivers: Drivers,
     demands: Demands,
 }
@@ -174,7 +178,8 @@ impl Checker {
     /// [`Error`] when no zone is found, or not within 30 seconds.
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
-        time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
+        let place = Place::Holding(name.clone());
+        time::timeout(LIMIT, self.shared.locator.zone(&place)).await.map_err(late)?
     }
 
     /// Has names watched or checked; some of the time until `deadline` is left for what is asked at the end.
@@ -225,25 +230,6 @@ impl Shared {
         };
         concluded.map_err(|report| Error::NotPropagated(Box::new(report)))
     }
-
-    fn finder(&self) -> Finder<'_> {
-        Finder::new(&*self.exchange, &self.paths, self.port)
-    }
-
-    /// The zone of a place, from the cache where that will do.
-    async fn zone(&self, place: &Place, fresh: bool) -> Result<ZoneView, Error> {
-        let name = match place {
-            Place::Holding(name) => name,
-            Place::Delegated(delegation) => return Ok(self.finder().delegated(delegation).await),
-        };
-        let cached = if fresh { None } else { self.zones.get(name, Instant::now()) };
-        if let Some(zone) = cached {
-            return Ok(zone);
-        }
-        let zone = self.finder().holding(name).await?;
-        self.zones.put(name, zone.clone(), Instant::now());
-        Ok(zone)
-    }
 }
 
 impl fmt::Debug for Checker {
@@ -266,10 +252,13 @@ pub struct CheckerBuilder {
     exchange: Option<Arc<dyn Exchange>>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
+    means: Means,
     nameservers: Vec<NameServer>,
+    zone_nameservers: Vec<(DomainName, Vec<NameServer>)>,
     nat64: Nat64,
     policy: Policy,
     port: u16,
+    root_hints: Vec<ZoneServer>,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
     settle: Duration,
@@ -282,10 +271,13 @@ impl Default for CheckerBuilder {
             exchange: None,
             grace: GRACE,
             http: None,
+            means: Means::Resolvers,
             nameservers: Vec::new(),
+            zone_nameservers: Vec::new(),
             nat64: Nat64::default(),
             policy: Policy::default(),
             port: 53,
+            root_hints: roots::servers(),
             roots: Vec::new(),
             routable: route::exists,
             settle: Duration::ZERO,
@@ -295,9 +287,41 @@ impl Default for CheckerBuilder {
 
 impl CheckerBuilder {
     /// The resolvers that tell where zones begin, in order of preference. Default: those of
-    /// `/etc/resolv.conf`.
+    /// `/etc/resolv.conf`; where that names none, zones are found by a walk from the root, as with
+    /// [`iterative`](Self::iterative). Search domains are never used: names are complete.
     pub fn nameservers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
         self.nameservers = servers.into_iter().collect();
+        self
+    }
+
+    /// The resolvers for `zone` and what lies below it, instead of [`nameservers`](Self::nameservers); repeatable,
+    /// and the longest zone that holds a name wins. For a cluster whose own DNS must not be asked about its public
+    /// domain, or an office that alone knows a domain.
+    ///
+    /// They are not believed more than others: the zone above is still asked whether it delegates.
+    pub fn nameservers_for(
+        mut self,
+        zone: DomainName,
+        servers: impl IntoIterator<Item = NameServer>,
+    ) -> Self {
+        self.zone_nameservers.retain(|(other, _)| *other != zone);
+        self.zone_nameservers.push((zone, servers.into_iter().collect()));
+        self
+    }
+
+    /// Finds zones without any resolver, by a walk from the root (RFC 1034 §5.3.3, with names minimised by
+    /// RFC 9156). For hosts that reach the internet's name servers and trust no resolver, and for networks whose
+    /// resolvers keep answers for too long. By default that is done only while no resolver can be used.
+    ///
+    /// [`Policy::RecursiveOnly`] asks resolvers all the same.
+    pub const fn iterative(mut self) -> Self {
+        self.means = Means::Walk;
+        self
+    }
+
+    /// The name servers of the root, for a root of one's own. Default: the internet's thirteen.
+    pub fn root_hints(mut self, servers: impl IntoIterator<Item = ZoneServer>) -> Self {
+        self.root_hints = servers.into_iter().collect();
         self
     }
 
@@ -365,18 +389,32 @@ impl CheckerBuilder {
     /// Makes the checker.
     ///
     /// # Errors
-    /// [`Error::NoResolver`] when none was given and the operating system names none, [`Error::NoHttpClient`]
-    /// when one speaks HTTPS and there is no client for it, [`Error::TlsRoots`] when one speaks TLS and the
-    /// roots cannot be used.
+    /// [`Error::NoResolver`] when resolvers are all that may be asked ([`Policy::RecursiveOnly`]) and neither was
+    /// one given nor does the operating system name one, [`Error::NoHttpClient`] when one speaks HTTPS and there is
+    /// no client for it, [`Error::TlsRoots`] when one speaks TLS and the roots cannot be used.
     pub fn build(self) -> Result<Checker, Error> {
         let system = paths::system_resolvers();
-        let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
+        let nameservers = match (&system, self.nameservers.is_empty(), self.policy) {
+            (_, false, _) => self.nameservers,
+            (Err(error), true, Policy::RecursiveOnly) => return Err(error.clone()),
+            (system, true, _) => system.clone().unwrap_or_default(),
+        };
+        let nobody = nameservers.is_empty() && self.zone_nameservers.is_empty();
+        let means = if nobody { Means::Walk } else { self.means };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(nameservers.iter().chain(&self.demands.points), self.http, &self.roots)?,
+            None => {
+                let for_zones = self.zone_nameservers.iter().flat_map(|(_, servers)| servers);
+                let everybody = nameservers.iter().chain(for_zones).chain(&self.demands.points);
+                network(everybody, self.http, &self.roots)?
+            }
         };
-        let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
-            .with_resolvers(nameservers, system.unwrap_or_default());
+        let paths = Arc::new(Paths::new(exchange.clone(), self.routable, self.nat64).with_resolvers(
+            nameservers,
+            self.zone_nameservers,
+            system.unwrap_or_default(),
+        ));
+        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into());
         let shared = Shared {
             exchange,
             policy: self.policy,
@@ -384,7 +422,7 @@ impl CheckerBuilder {
             settle: self.settle,
             port: self.port,
             paths,
-            zones: ZoneCache::default(),
+            locator: Arc::new(locator),
             drivers: Drivers::default(),
             demands: self.demands,
         };

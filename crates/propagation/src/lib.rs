@@ -28,6 +28,8 @@ mod duration;
 mod error;
 pub use error::Error;
 
+mod inquiry;
+
 mod nameserver;
 pub use nameserver::{Host, NameServer, NameServerError, Protocol};
 

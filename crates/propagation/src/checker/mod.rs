@@ -16,6 +16,7 @@ mod caa;
 mod calls;
 mod drive;
 mod environment;
+mod examine;
 mod finder;
 mod paths;
 mod resolver;
@@ -27,6 +28,7 @@ mod zone_cache;
 mod tests;
 
 use calls::{Calls, Drivers, Hears};
+use examine::{Demands, Examiner, reserve};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -66,6 +68,7 @@ struct Shared {
     paths: Paths,
     zones: ZoneCache,
     drivers: Drivers,
+    demands: Demands,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -81,6 +84,8 @@ impl Checker {
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
     /// 30 seconds at most, usually well under one.
     ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
+    ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
@@ -88,18 +93,27 @@ impl Checker {
     /// # Panics
     /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
-        let outcome = calls.outcome(&mut |_| ()).await?;
-        Ok(match outcome {
+        let deadline = Instant::now() + LIMIT;
+        let limit = LIMIT - reserve(self.shared.policy, LIMIT);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, limit, Hears::End);
+        let report = match calls.outcome(&mut |_| ()).await? {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let left = deadline.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
         })
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
@@ -113,14 +127,27 @@ impl Checker {
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
-        let result = conclude(calls.outcome(on_report).await);
-        match &result {
-            Ok(propagated) => on_report(propagated.report()),
-            Err(Error::NotPropagated(report)) => on_report(report),
-            Err(_) => {}
+        let end = Instant::now() + deadline;
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let limit = deadline - reserve(self.shared.policy, deadline);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, limit, Hears::Changes);
+        let ended = match calls.outcome(on_report).await? {
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
+        };
+        match ended {
+            Ok(propagated) => {
+                on_report(propagated.report());
+                Ok(propagated)
+            }
+            Err(report) => {
+                on_report(&report);
+                Err(Error::NotPropagated(Box::new(report)))
+            }
         }
-        result
     }
 
     /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
@@ -211,6 +238,7 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
@@ -226,6 +254,7 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
             grace: GRACE,
             http: None,
@@ -320,7 +349,7 @@ impl CheckerBuilder {
         let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => network(nameservers.iter().chain(&self.demands.points), self.http, &self.roots)?,
         };
         let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
             .with_resolvers(nameservers, system.unwrap_or_default());
@@ -333,17 +362,18 @@ impl CheckerBuilder {
             paths,
             zones: ZoneCache::default(),
             drivers: Drivers::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

@@ -14,40 +14,42 @@ use crate::{
     zone::Evidence,
 };
 
-const NAME: &str = "_acme-challenge.www.example.com";
+pub(super) const NAME: &str = "_acme-challenge.www.example.com";
 
-fn name(text: &str) -> DomainName {
+pub(super) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
-fn wanted() -> Wanted {
+pub(super) fn wanted() -> Wanted {
     Wanted::new(name(NAME), ["token".to_owned()])
 }
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-type Said = Result<Answer, TransportError>;
-type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
+pub(super) type Said = Result<Answer, TransportError>;
+pub(super) type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
 
 /// Answers from a script and remembers who was asked what.
-struct Scripted {
+pub(super) struct Scripted {
     script: Box<Script>,
     log: Mutex<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(
+        script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self { script: Box::new(script), log: Mutex::default() })
     }
 
     /// Who was asked what, as `SERVER NAME TYPE`.
-    fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    fn asked(&self, part: &str) -> usize {
+    pub(super) fn asked(&self, part: &str) -> usize {
         self.log().iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -63,11 +65,11 @@ impl Exchange for Scripted {
     }
 }
 
-fn record(owner: &str, data: Data) -> Record {
+pub(super) fn record(owner: &str, data: Data) -> Record {
     Record { owner: Some(name(owner)), ttl: 60, data }
 }
 
-fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
+pub(super) fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
     let mut answer = Answer::new(ResponseCode::NOERROR);
     answer.authoritative = authoritative;
     answer.answers = answers;
@@ -75,15 +77,15 @@ fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> 
     Ok(answer)
 }
 
-fn code(code: ResponseCode) -> Said {
+pub(super) fn code(code: ResponseCode) -> Said {
     Ok(Answer::new(code))
 }
 
-fn soa(zone: &str) -> Record {
+pub(super) fn soa(zone: &str) -> Record {
     record(zone, Data::Soa { serial: 1, minimum: 60 })
 }
 
-fn ns(zone: &str, host: &str) -> Record {
+pub(super) fn ns(zone: &str, host: &str) -> Record {
     record(zone, Data::Ns(name(host)))
 }
 
@@ -120,16 +122,16 @@ fn authority(last: u8, query: &Query) -> Said {
     }
 }
 
-fn last_octet(server: &str) -> Option<u8> {
+pub(super) fn last_octet(server: &str) -> Option<u8> {
     server.strip_prefix("192.0.2.")?.strip_suffix(":53")?.parse().ok()
 }
 
 /// Everything in order, 10 ms away; the resolvers are 10.0.0.N.
-fn healthy(server: &str, query: &Query) -> (Duration, Said) {
+pub(super) fn healthy(server: &str, query: &Query) -> (Duration, Said) {
     (millis(10), last_octet(server).map_or_else(|| resolver(query), |last| authority(last, query)))
 }
 
-fn checker(exchange: &Arc<Scripted>, resolvers: &[&str]) -> CheckerBuilder {
+pub(super) fn checker(exchange: &Arc<Scripted>, resolvers: &[&str]) -> CheckerBuilder {
     Checker::builder()
         .nameservers(resolvers.iter().map(|text| text.parse().unwrap()))
         .exchange(exchange.clone())

@@ -17,6 +17,7 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("tests", || tests(Judges::Required)),
         ("example", example),
         ("benches", || bench::smoke(&["acme", "nat64"])),
+        ("judge dns", || judge("dns")),
         ("judge pebble", || judge("pebble")),
         ("judge issue", || judge("issue")),
     ])

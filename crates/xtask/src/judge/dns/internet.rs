@@ -7,7 +7,10 @@ use std::{
 
 use perennial_testkit::{
     dns::{AuthoritativeServer, Data, Endpoint},
-    real::{Bind, Dnsdist, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, ZoneFile},
+    real::{
+        Bind, Dnsdist, DnsdistBuilder, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, UnboundBuilder,
+        ZoneFile,
+    },
 };
 
 use super::{
@@ -66,22 +69,17 @@ impl Internet {
         let lagging =
             secondary(&zones, |program| matches!(program, Program::Lagging | Program::Flapping), primary);
         let (follow, lagging) = (follow.await?, lagging.await?);
-        let nsd = on(&zones, |program| matches!(program, Program::Nsd)).fold(
-            Nsd::builder().address(address_of("nsd")).port(DNS_PORT),
-            |builder, it| builder.zone(it.file.clone()),
-        );
-        let pdns = on(&zones, |program| matches!(program, Program::Pdns)).fold(
-            Pdns::builder().address(address_of("pdns")).port(DNS_PORT),
-            |builder, it| builder.zone(it.file.clone()),
-        );
+        let nsd = on(&zones, |program| matches!(program, Program::Nsd))
+            .fold(Nsd::builder().address(address_of("nsd")).port(DNS_PORT), |builder, it| {
+                builder.zone(it.file.clone())
+            });
+        let pdns = on(&zones, |program| matches!(program, Program::Pdns))
+            .fold(Pdns::builder().address(address_of("pdns")).port(DNS_PORT), |builder, it| {
+                builder.zone(it.file.clone())
+            });
         let root = parents.socket_addr();
-        let main = resolver(host::MAIN, root).trust_anchor(&anchor).log_queries();
-        let vpc = zones.iter().filter(|it| it.zone.seen_by.is_some());
-        let vpc = vpc.fold(resolver(host::VPC, root), |builder, it| {
-            let servers = it.zone.hosts.iter().filter_map(|served| host::host(&served.host));
-            let addresses = servers.flat_map(|host| host.addresses.iter());
-            builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
-        });
+        let main = resolver("main", &zones, root).trust_anchor(&anchor).log_queries();
+        let (isp, vpc) = (resolver("isp", &zones, root), resolver("vpc", &zones, root));
         Ok(Self {
             lagging,
             main: text(main.start().await)?,
@@ -91,7 +89,7 @@ impl Internet {
                 _knot: knot,
                 _nsd: text(nsd.start().await)?,
                 _pdns: text(pdns.start().await)?,
-                _resolvers: [text(resolver(host::ISP, root).start().await)?, text(vpc.start().await)?],
+                _resolvers: [text(isp.start().await)?, text(vpc.start().await)?],
                 _dnsdist: text(faces(primary).start().await)?,
                 _testkit: testkit(&zones).await?,
             },
@@ -202,9 +200,10 @@ async fn parents(stories: &[Story], zones: &[Rendered<'_>]) -> Result<(Bind, Str
 
 async fn bind(zones: &[Rendered<'_>]) -> Result<Bind, String> {
     let served = |it: &&Rendered<'_>| {
-        it.zone.hosts.iter().any(|served| {
-            served.serves && host::host(&served.host).is_some_and(Host::needs_bind)
-        })
+        it.zone
+            .hosts
+            .iter()
+            .any(|served| served.serves && host::host(&served.host).is_some_and(Host::needs_bind))
     };
     let builder = Bind::builder().address(host::BIND).port(DNS_PORT);
     let builder = builder.notify(SocketAddr::new(address_of("follow"), DNS_PORT));
@@ -228,17 +227,18 @@ async fn secondary(
 
 async fn knot(zones: &[Rendered<'_>]) -> Result<Knot, String> {
     let builder = Knot::builder().address(address_of("knot")).port(DNS_PORT);
-    let builder = on(zones, |program| matches!(program, Program::Knot)).fold(builder, |builder, it| {
-        match it.zone.signed {
-            Signed::ByServer => builder.signed(it.file.clone()),
-            _ => builder.zone(it.file.clone()),
-        }
+    let builder = on(zones, |program| matches!(program, Program::Knot)).fold(builder, |builder, it| match it
+        .zone
+        .signed
+    {
+        Signed::ByServer => builder.signed(it.file.clone()),
+        _ => builder.zone(it.file.clone()),
     });
     text(builder.start().await)
 }
 
 /// One dnsdist with all its faces.
-fn faces(bind: SocketAddr) -> perennial_testkit::real::DnsdistBuilder {
+fn faces(bind: SocketAddr) -> DnsdistBuilder {
     let all = "AllRule()";
     let mut builder = Dnsdist::builder()
         .port(DNS_PORT)
@@ -288,9 +288,17 @@ async fn testkit(zones: &[Rendered<'_>]) -> Result<Vec<AuthoritativeServer>, Str
     Ok(servers)
 }
 
-fn resolver(address: IpAddr, root: SocketAddr) -> perennial_testkit::real::UnboundBuilder {
+fn resolver(name: &str, zones: &[Rendered<'_>], root: SocketAddr) -> UnboundBuilder {
+    let address = host::resolver(name).unwrap_or(host::MAIN);
     let minute = std::time::Duration::from_secs(60);
-    Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute)
+    let builder = Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute);
+    let seen = zones.iter().filter(|it| it.zone.seen_by.iter().any(|resolver| resolver == name));
+    seen.fold(builder, |builder, it| {
+        let private = it.zone.hosts.iter().filter(|served| !served.above && !served.inside);
+        let hosts = private.filter_map(|served| host::host(&served.host));
+        let addresses = hosts.flat_map(|host| host.addresses.iter());
+        builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
+    })
 }
 
 /// The zones on hosts of a kind.

@@ -11,10 +11,10 @@ pub use acme::{
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use perennial_core::{DomainName, Timestamp};
-use perennial_propagation::{NameServer, nat64, wire};
+use perennial_propagation::{NameServer, caa, nat64, wire};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 16] = [
+pub const TARGETS: [(&str, fn(&[u8])); 17] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -25,6 +25,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 16] = [
     ("acme_order", acme_order),
     ("acme_problem", acme_problem),
     ("acme_renewal_info", acme_renewal_info),
+    ("caa_value", caa_value),
     ("certificate_chain", certificate_chain),
     ("dns_answer", dns_answer),
     ("domain_name", domain_name),
@@ -32,6 +33,40 @@ pub const TARGETS: [(&str, fn(&[u8])); 16] = [
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
 ];
+
+/// The data of CAA records (RFC 8659 §4.1: flags, the length of the tag, the tag, the value), one a line.
+pub fn caa_value(bytes: &[u8]) {
+    let domain: DomainName = "example.com".parse().expect("a name");
+    let read = |line: &[u8]| {
+        let (flags, rest) = line.split_first()?;
+        let (length, rest) = rest.split_first()?;
+        let (tag, value) = rest.split_at_checked(usize::from(*length))?;
+        let tag = String::from_utf8_lossy(tag);
+        let record = caa::Record::read(domain.clone(), flags & 128 != 0, &tag, value);
+        assert!(!record.to_string().chars().any(char::is_control), "a control character is shown");
+        if let caa::Authorization::Issuer { domain, parameters } = caa::Authorization::read(value) {
+            let mut again = domain.clone();
+            parameters.iter().for_each(|p| again.push_str(&format!(";{}={}", p.tag, p.value)));
+            let same = caa::Authorization::Issuer { domain, parameters };
+            assert_eq!(caa::Authorization::read(again.as_bytes()), same, "an issuer does not come back");
+        }
+        Some(record)
+    };
+    let records: Vec<caa::Record> = bytes.split(|octet| *octet == b'\n').filter_map(read).collect();
+    for name in ["example.com", "*.example.com"] {
+        let nobody = caa::Question::new(&name.parse().expect("a name"));
+        let somebody = nobody.clone().issuer("ca.example").account("https://ca.example/1").method("dns-01");
+        for question in [nobody, somebody] {
+            let decision = caa::judge(&question, &records);
+            assert!(!decision.to_string().chars().any(char::is_control), "a control character is shown");
+            match decision {
+                caa::Decision::Forbidden { record, .. } => assert!(records.contains(&record)),
+                caa::Decision::Allowed { record: Some(record) } => assert!(records.contains(&record)),
+                caa::Decision::Allowed { record: None } | caa::Decision::Inconclusive { .. } => {}
+            }
+        }
+    }
+}
 
 /// A downloaded chain, the facts of its leaf and its name at the CA; a request for a certificate.
 pub fn certificate_chain(bytes: &[u8]) {

@@ -193,7 +193,7 @@ fn alias<'a>(name: &DomainName, answers: &'a [Record]) -> Option<&'a DomainName>
 }
 
 /// Where the aliases in a resolver's answer lead; a loop ends where the bound is.
-fn end_of_chain<'a>(name: &'a DomainName, answers: &'a [Record]) -> &'a DomainName {
+pub(crate) fn end_of_chain<'a>(name: &'a DomainName, answers: &'a [Record]) -> &'a DomainName {
     let mut end = name;
     for _ in 0..MAX_CHAIN {
         match alias(end, answers) {
@@ -248,7 +248,7 @@ mod tests {
         let mut answer = Answer::new(code);
         answer.authoritative = true;
         answer.answers = answers;
-        answer.authorities = vec![record("example.com", Data::Soa { serial: 7 })];
+        answer.authorities = vec![record("example.com", Data::Soa { serial: 7, minimum: 60 })];
         answer
     }
 

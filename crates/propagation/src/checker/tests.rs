@@ -80,7 +80,7 @@ fn code(code: ResponseCode) -> Said {
 }
 
 fn soa(zone: &str) -> Record {
-    record(zone, Data::Soa { serial: 1 })
+    record(zone, Data::Soa { serial: 1, minimum: 60 })
 }
 
 fn ns(zone: &str, host: &str) -> Record {

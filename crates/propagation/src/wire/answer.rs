@@ -6,6 +6,7 @@ use std::{
 };
 
 use hickory_proto::{
+    dnssec::rdata::DNSSECRData,
     op,
     rr::{
         self, RData,
@@ -32,6 +33,8 @@ pub struct Answer {
     pub truncated: bool,
     /// The RA bit: the server is, or also is, a resolver.
     pub recursion_available: bool,
+    /// The AD bit: a resolver has validated the answer (RFC 4035 §3.2.3), and says so to those who set DO.
+    pub authentic_data: bool,
     /// The answer section.
     pub answers: Vec<Record>,
     /// The authority section.
@@ -64,14 +67,32 @@ pub enum Data {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
+    /// Who may issue certificates.
+    Caa {
+        /// Whether an issuer must understand the tag before it may issue (RFC 8659 §4.1).
+        critical: bool,
+        /// The property, in lower case.
+        tag: String,
+        /// What it is set to, as it came.
+        value: Vec<u8>,
+    },
     /// The name that this one is another name of.
     Cname(DomainName),
+    /// The key of a signed zone below.
+    Ds {
+        /// Which of the zone's keys it is (RFC 4034 §5.1.1).
+        key_tag: u16,
+        /// The signature algorithm, by its number in the IANA registry.
+        algorithm: u8,
+    },
     /// The name of a name server.
     Ns(DomainName),
     /// The start of a zone, and its serial number.
     Soa {
         /// Grows with each change, in the arithmetic of RFC 1982, at servers that care to.
         serial: u32,
+        /// How long a negative answer may be cached at most, in seconds (RFC 2308 §4).
+        minimum: u32,
     },
     /// A text: the character-strings of the record joined, as RFC 8555 §8.4 readers do.
     Txt(Vec<u8>),
@@ -125,6 +146,7 @@ impl Answer {
             authoritative: message.metadata.authoritative,
             truncated: message.metadata.truncation,
             recursion_available: message.metadata.recursion_available,
+            authentic_data: message.metadata.authentic_data,
             answers: section(&message.answers),
             authorities: section(&message.authorities),
             additionals: section(&message.additionals),
@@ -158,7 +180,17 @@ impl Answer {
     /// The serial number in the SOA record of a negative answer (RFC 2308 §3).
     pub(crate) fn serial(&self) -> Option<u32> {
         self.answers.iter().chain(&self.authorities).find_map(|record| match record.data {
-            Data::Soa { serial } => Some(serial),
+            Data::Soa { serial, .. } => Some(serial),
+            _ => None,
+        })
+    }
+
+    /// For how many more seconds a negative answer may be cached (RFC 2308 §5): the lesser of the TTL and the
+    /// minimum of the SOA record that came with it. `None` when none came: then it may not be cached.
+    #[must_use]
+    pub fn negative_ttl(&self) -> Option<u32> {
+        self.authorities.iter().find_map(|record| match record.data {
+            Data::Soa { minimum, .. } => Some(record.ttl.min(minimum)),
             _ => None,
         })
     }
@@ -174,9 +206,17 @@ fn record(record: &rr::Record) -> Option<Record> {
     let data = match &record.data {
         RData::A(a) => Data::A(a.0),
         RData::AAAA(aaaa) => Data::Aaaa(aaaa.0),
+        RData::CAA(caa) => Data::Caa {
+            critical: caa.issuer_critical,
+            tag: caa.tag.to_ascii_lowercase(),
+            value: caa.value.clone(),
+        },
         RData::CNAME(target) => Data::Cname(domain_name(&target.0)??),
         RData::NS(server) => Data::Ns(domain_name(&server.0)??),
-        RData::SOA(soa) => Data::Soa { serial: soa.serial },
+        RData::DNSSEC(DNSSECRData::DS(ds)) => {
+            Data::Ds { key_tag: ds.key_tag(), algorithm: ds.algorithm().into() }
+        }
+        RData::SOA(soa) => Data::Soa { serial: soa.serial, minimum: soa.minimum },
         RData::TXT(txt) => Data::Txt(txt.txt_data.concat()),
         _ => return None,
     };
@@ -308,6 +348,7 @@ pub(crate) enum Unfit {
 mod tests {
     use super::*;
     use crate::wire::{Edns, RecordType};
+    use hickory_proto::dnssec::{Algorithm, DigestType, rdata::DS};
     use hickory_proto::rr::rdata;
     use proptest::prelude::*;
 
@@ -345,7 +386,40 @@ mod tests {
         let plain = query().encode(1, Edns::Off).unwrap();
         assert!(op::Message::from_vec(&plain).unwrap().edns.is_none());
         let asked = Query::recursive(name("example.com"), RecordType::Soa).encode(1, Edns::On).unwrap();
-        assert!(op::Message::from_vec(&asked).unwrap().metadata.recursion_desired);
+        let message = op::Message::from_vec(&asked).unwrap();
+        assert!(message.metadata.recursion_desired && !message.metadata.checking_disabled);
+        assert!(!message.edns.unwrap().flags().dnssec_ok);
+    }
+
+    #[test]
+    fn a_query_says_whether_signatures_and_unvalidated_data_are_welcome() {
+        let query = Query::recursive(name("example.com"), RecordType::Ds);
+        let octets = query.with_dnssec_ok().with_checking_disabled().encode(1, Edns::On).unwrap();
+        let message = op::Message::from_vec(&octets).unwrap();
+        assert_eq!(message.queries[0].query_type(), rr::RecordType::DS);
+        assert!(message.metadata.checking_disabled);
+        assert!(message.edns.unwrap().flags().dnssec_ok);
+    }
+
+    #[test]
+    fn who_may_issue_and_which_key_is_below_are_read() {
+        let octets = response(|message| {
+            message.metadata.authentic_data = true;
+            let owner = wire_name("example.com.");
+            let mut caa = rdata::CAA::new_issue(true, None, vec![]);
+            caa.tag = "Issue".into();
+            caa.value = b"ca.example; validationmethods=dns-01".to_vec();
+            message.add_answer(rr::Record::from_rdata(owner.clone(), 60, RData::CAA(caa)));
+            let ds = DS::new(4711, Algorithm::ECDSAP256SHA256, DigestType::SHA256, vec![0; 32]);
+            let ds = RData::DNSSEC(DNSSECRData::DS(ds));
+            message.add_authority(rr::Record::from_rdata(owner, 60, ds));
+        });
+        let answer = Answer::parse_for(&octets, 7, &query()).unwrap();
+        assert!(answer.authentic_data);
+        let value = b"ca.example; validationmethods=dns-01".to_vec();
+        assert_eq!(answer.answers[0].data, Data::Caa { critical: true, tag: "issue".into(), value });
+        assert_eq!(answer.authorities[0].data, Data::Ds { key_tag: 4711, algorithm: 13 });
+        assert_eq!(answer.negative_ttl(), None);
     }
 
     #[test]
@@ -372,8 +446,11 @@ mod tests {
         assert!(answer.authoritative);
         let owner = Some(name("_acme-challenge.example.com"));
         assert_eq!(answer.answers, [Record { owner, ttl: 60, data: Data::Txt(b"abcdef".to_vec()) }]);
-        assert_eq!(answer.authorities, [Record { owner: None, ttl: 5, data: Data::Soa { serial: 2026 } }]);
-        assert_eq!(answer.serial(), Some(2026));
+        assert_eq!(
+            answer.authorities,
+            [Record { owner: None, ttl: 5, data: Data::Soa { serial: 2026, minimum: 1 } }]
+        );
+        assert_eq!((answer.serial(), answer.negative_ttl()), (Some(2026), Some(1)));
         assert_eq!(answer.extended_error, Some(ExtendedError { code: 22, text: "no\u{fffd}reach".into() }));
         assert_eq!(answer.instance.as_deref(), Some("fra-1"));
     }

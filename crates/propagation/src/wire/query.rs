@@ -20,19 +20,39 @@ pub struct Query {
     pub record_type: RecordType,
     /// The RD bit: whether the server shall ask others on our behalf (RFC 1035 §4.1.1).
     pub recursion_desired: bool,
+    /// The DO bit: whether signatures, and the AD bit of a resolver that has validated them, are welcome
+    /// (RFC 3225, RFC 6840 §5.7).
+    pub dnssec_ok: bool,
+    /// The CD bit: whether a resolver shall hand out what fails its validation (RFC 4035 §3.2.2), and not
+    /// synthesise AAAA records (RFC 6147 §5.5).
+    pub checking_disabled: bool,
 }
 
 impl Query {
     /// A question for an authoritative server: RD=0, so that a resolver in disguise gives itself away.
     #[must_use]
     pub const fn authoritative(name: DomainName, record_type: RecordType) -> Self {
-        Self { name, record_type, recursion_desired: false }
+        Self { name, record_type, recursion_desired: false, dnssec_ok: false, checking_disabled: false }
     }
 
     /// A question for a recursive server: RD=1.
     #[must_use]
     pub const fn recursive(name: DomainName, record_type: RecordType) -> Self {
-        Self { name, record_type, recursion_desired: true }
+        Self { name, record_type, recursion_desired: true, dnssec_ok: false, checking_disabled: false }
+    }
+
+    /// The same question with the DO bit.
+    #[must_use]
+    pub const fn with_dnssec_ok(mut self) -> Self {
+        self.dnssec_ok = true;
+        self
+    }
+
+    /// The same question with the CD bit.
+    #[must_use]
+    pub const fn with_checking_disabled(mut self) -> Self {
+        self.checking_disabled = true;
+        self
     }
 
     /// The octets of the message.
@@ -43,10 +63,12 @@ impl Query {
         let name = rr::Name::from_ascii(format!("{}.", self.name)).map_err(|error| Malformed::new(&error))?;
         let mut message = op::Message::new(id, op::MessageType::Query, op::OpCode::Query);
         message.metadata.recursion_desired = self.recursion_desired;
+        message.metadata.checking_disabled = self.checking_disabled;
         message.add_query(op::Query::query(name, self.record_type.on_the_wire()));
         if edns == Edns::On {
             let mut extension = op::Edns::new();
             extension.set_max_payload(UDP_PAYLOAD);
+            extension.set_dnssec_ok(self.dnssec_ok);
             // An empty NSID asks the server which of its instances answers (RFC 5001 §2.1).
             if let Ok(ask) = opt::NSIDPayload::new(Vec::new()) {
                 extension.options_mut().insert(opt::EdnsOption::NSID(ask));
@@ -82,6 +104,12 @@ pub enum RecordType {
     A,
     /// An IPv6 address (RFC 3596 §2.1).
     Aaaa,
+    /// Who may issue certificates (RFC 8659 §4).
+    Caa,
+    /// Another name of the same thing (RFC 1035 §3.3.1).
+    Cname,
+    /// The key of a signed zone below, in its parent (RFC 4034 §5).
+    Ds,
     /// A name server of a zone (RFC 1035 §3.3.11).
     Ns,
     /// The start of a zone (RFC 1035 §3.3.13).
@@ -95,6 +123,9 @@ impl RecordType {
         match self {
             Self::A => rr::RecordType::A,
             Self::Aaaa => rr::RecordType::AAAA,
+            Self::Caa => rr::RecordType::CAA,
+            Self::Cname => rr::RecordType::CNAME,
+            Self::Ds => rr::RecordType::DS,
             Self::Ns => rr::RecordType::NS,
             Self::Soa => rr::RecordType::SOA,
             Self::Txt => rr::RecordType::TXT,
@@ -107,6 +138,9 @@ impl fmt::Display for RecordType {
         f.write_str(match self {
             Self::A => "A",
             Self::Aaaa => "AAAA",
+            Self::Caa => "CAA",
+            Self::Cname => "CNAME",
+            Self::Ds => "DS",
             Self::Ns => "NS",
             Self::Soa => "SOA",
             Self::Txt => "TXT",

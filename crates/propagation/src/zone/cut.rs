@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn soa(owner: Option<&str>) -> Record {
-        Record { owner: owner.map(name), ttl: 1, data: Data::Soa { serial: 1 } }
+        Record { owner: owner.map(name), ttl: 1, data: Data::Soa { serial: 1, minimum: 60 } }
     }
 
     fn ns(owner: &str, server: &str) -> Record {

@@ -4,5 +4,6 @@
 mod scene;
 
 mod authoritative;
+mod caa;
 mod resolvers;
 mod split_horizon;

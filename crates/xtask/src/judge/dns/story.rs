@@ -214,7 +214,7 @@ fn event(text: &str) -> Result<(Duration, Event), String> {
     Ok((duration(at)?, event))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |_| "a time is `500ms` or `3s`".to_owned();
     match text.strip_suffix("ms") {
         Some(number) => number.parse().map(Duration::from_millis).map_err(wrong),

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use perennial_propagation::{Checker, CheckerBuilder, Error, Mode, NameServer, Policy, Report, Wanted};
+use perennial_propagation::{Checker, CheckerBuilder, Error, NameServer, Report, Wanted};
 
 use super::{
     Outcome, host,
     internet::Internet,
-    story::{Event, Story},
+    story::{self, Event, Story},
     text,
 };
 use crate::shell::Stopwatch;
@@ -62,7 +62,7 @@ pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
 }
 
 /// The one setting with which resolvers may hear of the challenge name.
-const ASKS_RESOLVERS: &str = "mode recursive";
+const ASKS_RESOLVERS: &str = "policy recursive-only";
 
 fn checker(story: &Story) -> Result<CheckerBuilder, String> {
     let named = |name: &String| host::resolver(name).ok_or_else(|| format!("there is no resolver {name}"));
@@ -74,10 +74,8 @@ fn checker(story: &Story) -> Result<CheckerBuilder, String> {
     let mut builder = Checker::builder().nameservers(servers);
     for setting in &story.settings {
         builder = match setting.split(' ').collect::<Vec<_>>()[..] {
-            ["mode", "recursive"] => builder.mode(Mode::RecursiveOnly),
-            ["policy", "any"] => builder.policy(Policy::Any),
-            ["policy", "strict"] => builder.policy(Policy::Strict),
-            ["policy", "quorum", count] => builder.policy(Policy::Quorum(text(count.parse())?)),
+            ["policy", policy] => builder.policy(text(policy.parse())?),
+            ["settle", settle] => builder.settle(story::duration(settle)?),
             _ => return Err(format!("there is no setting {setting:?}")),
         };
     }

@@ -18,6 +18,7 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("example", example),
         ("benches", || bench::smoke(&["acme", "nat64"])),
         ("judge dns", || judge("dns")),
+        ("judge nat64", || judge("nat64")),
         ("judge pebble", || judge("pebble")),
         ("judge issue", || judge("issue")),
     ])

@@ -19,7 +19,8 @@
 //! although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
 //!
 //! The question is for `_acme-challenge` in the first zone and the value `token`, the resolver is `main`, and
-//! everybody is asked once, unless it says otherwise. `{a*3}` in a line stands for `aaa`.
+//! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line stands for
+//! `aaa`.
 
 use std::time::Duration;
 

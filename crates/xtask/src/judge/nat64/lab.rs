@@ -92,13 +92,7 @@ impl Lab {
             }
             Ok(started)
         })?;
-        Ok(Self {
-            gateway,
-            translators: translators?,
-            _far: far,
-            _servers: servers,
-            _resolvers: resolvers,
-        })
+        Ok(Self { gateway, translators: translators?, _far: far, _servers: servers, _resolvers: resolvers })
     }
 
     /// Lets the translator of a prefix die.
@@ -110,7 +104,9 @@ impl Lab {
     pub(super) fn dead_translator(&mut self) -> Option<String> {
         let mut translators = self.translators.iter_mut();
         translators.find_map(|it| {
-            it.guard.exited().map(|status| format!("tayga for {}: {status}: {}", it.prefix, it.guard.log_tail()))
+            it.guard
+                .exited()
+                .map(|status| format!("tayga for {}: {status}: {}", it.prefix, it.guard.log_tail()))
         })
     }
 }
@@ -165,7 +161,8 @@ async fn servers() -> Result<(Bind, [Nsd; 4]), String> {
     // Two addresses of one server; two servers of which one is out of reach; more than a datagram holds.
     let dual = zone("dual.test", "ns.dual.test", global).record(format!("ns AAAA {SIX}")).record(token);
     test = test.delegation("dual.test", "ns.dual.test", global).record(format!("ns.dual.test. AAAA {SIX}"));
-    let mixed = zone("mixed.test", "ns1.mixed.test", global).name_server("ns2.mixed.test", PRIVATE).record(token);
+    let mixed =
+        zone("mixed.test", "ns1.mixed.test", global).name_server("ns2.mixed.test", PRIVATE).record(token);
     test = test.delegation("mixed.test", "ns1.mixed.test", global);
     test = test.delegation("mixed.test", "ns2.mixed.test", PRIVATE);
     let others = (1..50).map(|at| format!("_acme-challenge TXT {at:0>43}"));
@@ -176,7 +173,13 @@ async fn servers() -> Result<(Bind, [Nsd; 4]), String> {
     let top = top.delegation("ipv4only.arpa", root, global);
     let only = zone("ipv4only.arpa", root, global).record("@ A 192.0.0.170").record("@ A 192.0.0.171");
     children.extend([(global, dual.clone()), (SIX.into(), dual), (global, mixed.clone())]);
-    children.extend([(PRIVATE.into(), mixed), (global, large), (global, top), (global, only), (global, test)]);
+    children.extend([
+        (PRIVATE.into(), mixed),
+        (global, large),
+        (global, top),
+        (global, only),
+        (global, test),
+    ]);
     let at = |address: IpAddr| children.iter().filter(move |(other, _)| *other == address);
     let bind = Bind::builder().address(global).port(DNS_PORT);
     let bind = at(global).fold(bind, |builder, (_, zone)| builder.zone(zone.clone()));
@@ -190,7 +193,12 @@ async fn servers() -> Result<(Bind, [Nsd; 4]), String> {
 }
 
 impl Translator {
-    fn start(tayga: &Component, gateway: &Namespace, number: u8, prefix: &'static str) -> Result<Self, String> {
+    fn start(
+        tayga: &Component,
+        gateway: &Namespace,
+        number: u8,
+        prefix: &'static str,
+    ) -> Result<Self, String> {
         let directory = text(TempDir::with_prefix("perennial-judge-"))?;
         let home = directory.path();
         let device = format!("nat64-{number}");

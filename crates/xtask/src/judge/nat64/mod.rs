@@ -52,7 +52,7 @@ enum Resolver {
 
 const WELL_KNOWN: &str = PREFIXES[0];
 const OWN: &str = PREFIXES[1];
-const NOT_GLOBAL: &str = "64:ff9b::/96 must not carry";
+const NOT_GLOBAL: &str = "is not a global IPv4 address";
 
 #[rustfmt::skip] // A table.
 const CASES: &[Case] = &[
@@ -86,6 +86,9 @@ const CASES: &[Case] = &[
            verdict: "ready", advice: &[], ways: &[PREFIXES[5]] },
     Case { name: "discovered_32_bits", resolver: Resolver::Dns64(PREFIXES[6]), nat64: "auto", zone: "global.test",
            verdict: "ready", advice: &[], ways: &[PREFIXES[6]] },
+    // The resolver has made an address of one prefix already: the server is not reached by another one besides.
+    Case { name: "made_address_counts_once", resolver: Resolver::Dns64(WELL_KNOWN), nat64: OWN, zone: "global.test",
+           verdict: "ready", advice: &[], ways: &[WELL_KNOWN] },
     // Addresses that the well-known prefix must not carry (RFC 6052 §3.1).
     Case { name: "private_address", resolver: Resolver::Plain, nat64: WELL_KNOWN, zone: "private.test",
            verdict: "not_yet", advice: &["nat64_missing"], ways: &[NOT_GLOBAL] },

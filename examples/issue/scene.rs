@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use perennial::{
     core::{HttpClient, HttpError, ReqwestClient, SecretString},
-    propagation::{Checker, Mode},
+    propagation::{Checker, Policy},
     providers::{DnsProvider, Options, Registry},
 };
 
@@ -86,9 +86,9 @@ fn provider_from(kind: &str, given: &[String]) -> Result<Arc<dyn DnsProvider>, F
 }
 
 fn checker(args: &Args, http: Arc<dyn HttpClient>) -> Result<Checker, Failure> {
-    let mode = if args.nameservers_only { Mode::RecursiveOnly } else { Mode::Authoritative };
+    let policy = if args.nameservers_only { Policy::RecursiveOnly } else { Policy::default() };
     let mut checker = Checker::builder()
-        .mode(mode)
+        .policy(policy)
         .nat64(args.nat64.clone())
         .http(http)
         .authoritative_port(args.authoritative_port);

@@ -16,12 +16,14 @@
 //!
 //! Everything that decides is pure and public, so that it can be tested, and used, without a network:
 //! [`probe`] gives one answer its meaning, [`verdict`](mod@verdict) weighs them all, [`watch`] knows when to
-//! ask again. [`Exchange`] is the seam to the network.
+//! ask again, [`vantage`] reads what resolvers elsewhere say. [`Exchange`] is the seam to the network.
 
 pub mod caa;
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder, Mode};
+pub use checker::{Checker, CheckerBuilder};
+
+mod duration;
 
 mod error;
 pub use error::Error;
@@ -31,6 +33,9 @@ pub use nameserver::{Host, NameServer, NameServerError, Protocol};
 
 pub mod nat64;
 pub use nat64::Nat64;
+
+mod policy;
+pub use policy::{Policy, PolicyError};
 
 pub mod probe;
 
@@ -44,8 +49,11 @@ pub mod target;
 pub mod transport;
 pub use transport::Exchange;
 
+pub mod vantage;
+pub use vantage::{Agreement, Dnssec};
+
 pub mod verdict;
-pub use verdict::{Policy, Verdict};
+pub use verdict::Verdict;
 
 mod wanted;
 pub use wanted::Wanted;

@@ -5,33 +5,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How many of a zone's name servers must have the values.
-///
-/// A CA asks from several places on the internet (CA/Browser Forum ballot SC-067, "MPIC"), and each of them
-/// may reach another name server: a value that only some have makes validation a gamble.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Policy {
-    /// All that work: each name server has the values at one address at least, and nobody who answers with
-    /// authority lacks them. Name servers that are dead or lame are tolerated, with a warning, after
-    /// [`GRACE`], while at least half of the name servers have the values: a CA's resolver passes them over
-    /// as well, and one of them must not hold up a certificate for ever.
-    #[default]
-    All,
-    /// One name server is enough.
-    Any,
-    /// This many name servers, or all where a zone has fewer; 0 counts as 1.
-    Quorum(usize),
-    /// Every address of every name server, no exception.
-    Strict,
-}
+use crate::Policy;
 
-/// How long a dead or lame name server may hold up [`Policy::All`]: long enough for three tries over UDP and
-/// TCP, so that packet loss does not pass for death.
+/// How long a dead or lame name server may hold up [`Policy::All`] by default: long enough for three tries over
+/// UDP and TCP, so that packet loss does not pass for death.
 pub const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Whether [`GRACE`] is over.
+/// Whether the grace period is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // Two states of one timer.
 pub enum Grace {
@@ -94,7 +74,10 @@ impl fmt::Display for Verdict {
 /// without any address is an empty entry, and dead.
 ///
 /// ```
-/// use perennial_propagation::verdict::{Grace, Policy, Standing, Verdict, verdict};
+/// use perennial_propagation::{
+///     Policy,
+///     verdict::{Grace, Standing, Verdict, verdict},
+/// };
 ///
 /// let healthy = vec![Standing::Satisfied];
 /// let dead = vec![Standing::Unreachable];
@@ -114,11 +97,13 @@ pub fn verdict(servers: &[Vec<Standing>], policy: Policy, grace: Grace) -> Verdi
         }
         Policy::Any => satisfied >= 1,
         Policy::Quorum(wanted) => satisfied >= wanted.min(everybody).max(1),
-        Policy::Strict => {
+        Policy::RecursiveOnly | Policy::Strict => {
             let whole =
                 |server: &Vec<Standing>| server.iter().all(|standing| *standing == Standing::Satisfied);
             satisfied == everybody && everybody > 0 && servers.iter().all(whole)
         }
+        // Time is no answer.
+        Policy::WaitOnly(_) => false,
     };
     let flawless = satisfied == everybody
         && ![Standing::Lame, Standing::Lacking, Standing::Unreachable, Standing::Waiting]
@@ -237,6 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn recursive_only_is_as_strict_and_waiting_proves_nothing() {
+        for grace in [Grace::Running, Grace::Over] {
+            for servers in ["", "S", "SS S", "SU S", "S P", "S W", "S -"] {
+                let servers = read(servers);
+                assert_eq!(
+                    verdict(&servers, Policy::RecursiveOnly, grace),
+                    verdict(&servers, Policy::Strict, grace)
+                );
+                assert_eq!(verdict(&servers, Policy::WaitOnly(GRACE), grace), NotYet);
+            }
+        }
+    }
+
+    #[test]
     fn any_is_content_with_one_undisputed_name_server() {
         for grace in [Grace::Running, Grace::Over] {
             let table = [
@@ -274,11 +273,62 @@ mod tests {
         prop::collection::vec(prop::collection::vec(standing, 0..4), 0..6)
     }
 
+    fn every_policy(k: usize) -> [Policy; 6] {
+        let wait = Policy::WaitOnly(GRACE);
+        [Policy::All, Policy::Any, Policy::Quorum(k), Policy::RecursiveOnly, Policy::Strict, wait]
+    }
+
     proptest! {
+        #[test]
+        fn one_more_satisfied_address_never_makes_a_verdict_worse(
+            servers in any_servers(),
+            k in 0_usize..5,
+            server: prop::sample::Index,
+            address: prop::sample::Index,
+        ) {
+            let mut converted = servers.clone();
+            let mut joined = servers.clone();
+            if !servers.is_empty() {
+                let addresses = &mut converted[server.index(servers.len())];
+                if !addresses.is_empty() {
+                    let index = address.index(addresses.len());
+                    addresses[index] = Standing::Satisfied;
+                }
+                joined[server.index(servers.len())].push(Standing::Satisfied);
+            }
+            let mut grown = servers.clone();
+            grown.push(vec![Standing::Satisfied]);
+            for policy in every_policy(k) {
+                for grace in [Grace::Running, Grace::Over] {
+                    let before = verdict(&servers, policy, grace);
+                    for better in [&converted, &joined] {
+                        prop_assert!(verdict(better, policy, grace) >= before, "{policy:?} {grace:?}");
+                    }
+                    // A quorum of more name servers than there are grows with them.
+                    if verdict(&servers, policy, grace).is_ready() {
+                        prop_assert!(verdict(&grown, policy, grace).is_ready(), "{policy:?} {grace:?}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn every_policy_implies_any_and_a_quorum_every_smaller_one(servers in any_servers(), k in 0_usize..6) {
+            for grace in [Grace::Running, Grace::Over] {
+                let ready = |policy| verdict(&servers, policy, grace).is_ready();
+                for policy in every_policy(k) {
+                    prop_assert!(!ready(policy) || ready(Policy::Any), "{policy:?}");
+                }
+                if ready(Policy::Quorum(k + 1)) {
+                    prop_assert!(ready(Policy::Quorum(k)));
+                }
+            }
+        }
+
         #[test]
         fn nobody_is_ready_without_one_satisfied_server(servers in any_servers(), k in 0_usize..5) {
             let nobody = !servers.iter().any(|server| is_satisfied(server));
-            for policy in [Policy::All, Policy::Any, Policy::Quorum(k), Policy::Strict] {
+            for policy in every_policy(k) {
                 for grace in [Grace::Running, Grace::Over] {
                     let ready = verdict(&servers, policy, grace).is_ready();
                     prop_assert!(!(ready && nobody), "{policy:?} {grace:?}");

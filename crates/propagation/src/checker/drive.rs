@@ -13,7 +13,8 @@ use crate::{
     report::State,
     transport::{Reply, TransportError},
     watch::{
-        Asking, Event, Freshness, Locate, Located, Outcome, Question, Settings, StageId, Sweep, Ticket, Watch,
+        Asking, Event, Freshness, Locate, Located, Outcome, Question, Settings, StageId, Sweep, Ticket,
+        Verification, Watch,
     },
 };
 
@@ -84,12 +85,12 @@ impl<'a> Drive<'a> {
     }
 
     async fn ask(&self, question: Question) -> Landed {
-        let Question { ticket, endpoint, query } = question;
+        let Question { ticket, endpoint, query, .. } = question;
         Landed::Answer(ticket, self.shared.exchange.exchange(&endpoint, &query).await)
     }
 
     async fn locate(&self, locate: Locate) -> Landed {
-        let located = match self.settings.asking {
+        let located = match self.settings.policy.asking() {
             Asking::Authorities => self.authorities(&locate).await,
             Asking::Resolvers => Ok(self.resolvers().await),
         };
@@ -100,12 +101,13 @@ impl<'a> Drive<'a> {
         let zone = self.shared.zone(&locate.place, locate.freshness == Freshness::Fresh).await?;
         let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
         let servers = zone.servers.iter().map(|server| server.name.to_string()).collect();
-        Ok(Located { zone: Some(zone), servers, targets })
+        Ok(Located { zone: Some(zone), servers, targets, verification: Verification::Done })
     }
 
     async fn resolvers(&self) -> Located {
         let targets = self.shared.paths.resolvers().await.to_vec();
-        Located { zone: None, servers: self.shared.paths.resolver_names(), targets }
+        let servers = self.shared.paths.resolver_names();
+        Located { zone: None, servers, targets, verification: Verification::Done }
     }
 
     /// A zone whose servers gave trouble is not kept: perhaps it moved.

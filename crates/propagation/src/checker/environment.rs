@@ -1,6 +1,8 @@
 //! A checker's settings from environment variables: what an operator may change without a new build.
 
-use crate::{Error, Mode, NameServer, Nat64};
+use std::time::Duration;
+
+use crate::{Error, NameServer, Nat64, Policy, duration};
 
 use super::CheckerBuilder;
 
@@ -10,8 +12,11 @@ impl CheckerBuilder {
     /// | variable | holds |
     /// |---|---|
     /// | `PERENNIAL_NAMESERVERS` | [`nameservers`](Self::nameservers), separated by commas |
-    /// | `PERENNIAL_NAMESERVERS_ONLY` | `true` for [`Mode::RecursiveOnly`], `false` for [`Mode::Authoritative`] |
+    /// | `PERENNIAL_NAMESERVERS_ONLY` | `true` for [`Policy::RecursiveOnly`], unless `PERENNIAL_POLICY` is set |
     /// | `PERENNIAL_NAT64` | `auto`, `off`, or prefixes separated by commas |
+    /// | `PERENNIAL_POLICY` | [`policy`](Self::policy): `all`, `any`, `quorum:2`, `recursive-only`, `strict`, `wait:30s` |
+    /// | `PERENNIAL_GRACE` | [`grace`](Self::grace), as in `500ms`, `30s`, `2m` |
+    /// | `PERENNIAL_SETTLE` | [`settle`](Self::settle), likewise |
     /// | `PERENNIAL_AUTHORITATIVE_PORT` | [`authoritative_port`](Self::authoritative_port) |
     ///
     /// # Errors
@@ -32,11 +37,26 @@ impl CheckerBuilder {
             remedy: remedy.to_owned(),
         };
         if let Some(only) = variable("PERENNIAL_NAMESERVERS_ONLY") {
-            builder = builder.mode(match only.trim() {
-                "true" => Mode::RecursiveOnly,
-                "false" => Mode::Authoritative,
+            builder = match only.trim() {
+                "true" => builder.policy(Policy::RecursiveOnly),
+                "false" => builder,
                 other => return Err(bad("PERENNIAL_NAMESERVERS_ONLY", other, "use true or false")),
-            });
+            };
+        }
+        if let Some(policy) = variable("PERENNIAL_POLICY") {
+            let parsed = policy.parse::<Policy>();
+            builder =
+                builder.policy(parsed.map_err(|error| bad("PERENNIAL_POLICY", &policy, &error.to_string()))?);
+        }
+        let span = |name: &'static str| -> Result<Option<Duration>, Error> {
+            let Some(text) = variable(name) else { return Ok(None) };
+            duration::parse(&text).map(Some).ok_or_else(|| bad(name, &text, duration::REMEDY))
+        };
+        if let Some(grace) = span("PERENNIAL_GRACE")? {
+            builder = builder.grace(grace);
+        }
+        if let Some(settle) = span("PERENNIAL_SETTLE")? {
+            builder = builder.settle(settle);
         }
         if let Some(nat64) = variable("PERENNIAL_NAT64") {
             let parsed = nat64.parse::<Nat64>();
@@ -73,9 +93,25 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(builder.nameservers.len(), 2);
-        assert_eq!((builder.mode, builder.port), (Mode::RecursiveOnly, 5300));
+        assert_eq!((builder.policy, builder.port), (Policy::RecursiveOnly, 5300));
         assert!(matches!(builder.nat64, Nat64::Prefixes(prefixes) if prefixes.len() == 1));
         assert_eq!(from(&[]).unwrap().port, 53);
+    }
+
+    #[test]
+    fn the_policy_and_its_times_are_set_and_the_newer_word_wins() {
+        let builder = from(&[
+            ("PERENNIAL_NAMESERVERS_ONLY", "true"),
+            ("PERENNIAL_POLICY", "quorum:2"),
+            ("PERENNIAL_GRACE", "1500ms"),
+            ("PERENNIAL_SETTLE", "2s"),
+        ])
+        .unwrap();
+        assert_eq!(builder.policy, Policy::Quorum(2));
+        assert_eq!((builder.grace, builder.settle), (Duration::from_millis(1500), Duration::from_secs(2)));
+        let builder = from(&[("PERENNIAL_NAMESERVERS_ONLY", "false")]).unwrap();
+        assert_eq!(builder.policy, Policy::All);
+        assert_eq!((builder.grace, builder.settle), (Duration::from_secs(5), Duration::ZERO));
     }
 
     #[test]
@@ -84,6 +120,9 @@ mod tests {
             ("PERENNIAL_NAMESERVERS", "64:ff9b::8.8.8.8:53", "brackets"),
             ("PERENNIAL_NAMESERVERS_ONLY", "yes", "true or false"),
             ("PERENNIAL_NAT64", "maybe", "auto"),
+            ("PERENNIAL_POLICY", "most", "quorum:2"),
+            ("PERENNIAL_GRACE", "5", "30s"),
+            ("PERENNIAL_SETTLE", "soon", "30s"),
             ("PERENNIAL_AUTHORITATIVE_PORT", "0", "65535"),
         ] {
             let error = from(&[(variable, value)]).err().unwrap().to_string();

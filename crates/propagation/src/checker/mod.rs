@@ -8,6 +8,7 @@ use tokio::time::{self, Instant};
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
     transport::{Network, route},
+    verdict::GRACE,
     watch::{Outcome, Place, Settings, Sweep},
 };
 
@@ -52,25 +53,12 @@ pub struct Checker {
 
 struct Shared {
     exchange: Arc<dyn Exchange>,
-    mode: Mode,
     policy: Policy,
+    grace: Duration,
+    settle: Duration,
     port: u16,
     paths: Paths,
     zones: ZoneCache,
-}
-
-/// Who is asked for the TXT records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// The zone's own name servers. The default: it is whom a CA asks, and it leaves no negative answer
-    /// in anybody's cache.
-    #[default]
-    Authoritative,
-    /// The configured resolvers, and every one of them must have the values. For networks that let no DNS out
-    /// but through a resolver. A resolver that is asked too early remembers the "no" for as long as the zone's
-    /// SOA record says (RFC 2308 §5).
-    RecursiveOnly,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -134,8 +122,8 @@ impl Checker {
     }
 
     fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
-        let (asking, policy) = self.shared.asking();
-        let settings = Settings { asking, policy, sweep, deadline };
+        let Shared { policy, grace, settle, .. } = *self.shared;
+        let settings = Settings { policy, sweep, deadline, grace, settle };
         Drive::new(&self.shared, wanted, settings)
     }
 }
@@ -143,13 +131,6 @@ impl Checker {
 impl Shared {
     fn finder(&self) -> Finder<'_> {
         Finder::new(&*self.exchange, &self.paths, self.port)
-    }
-
-    const fn asking(&self) -> (crate::watch::Asking, Policy) {
-        match self.mode {
-            Mode::Authoritative => (crate::watch::Asking::Authorities, self.policy),
-            Mode::RecursiveOnly => (crate::watch::Asking::Resolvers, Policy::Strict),
-        }
     }
 
     /// The zone of a place, from the cache where that will do.
@@ -170,10 +151,11 @@ impl Shared {
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { mode, policy, port, .. } = &*self.shared;
+        let Shared { policy, grace, settle, port, .. } = &*self.shared;
         f.debug_struct("Checker")
-            .field("mode", mode)
             .field("policy", policy)
+            .field("grace", grace)
+            .field("settle", settle)
             .field("authoritative_port", port)
             .finish_non_exhaustive()
     }
@@ -184,28 +166,30 @@ impl fmt::Debug for Checker {
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
     exchange: Option<Arc<dyn Exchange>>,
+    grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
-    mode: Mode,
     nameservers: Vec<NameServer>,
     nat64: Nat64,
     policy: Policy,
     port: u16,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
+    settle: Duration,
 }
 
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
             exchange: None,
+            grace: GRACE,
             http: None,
-            mode: Mode::default(),
             nameservers: Vec::new(),
             nat64: Nat64::default(),
             policy: Policy::default(),
             port: 53,
             roots: Vec::new(),
             routable: route::exists,
+            settle: Duration::ZERO,
         }
     }
 }
@@ -218,22 +202,32 @@ impl CheckerBuilder {
         self
     }
 
-    /// Who is asked for the TXT records. Default: [`Mode::Authoritative`].
-    pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
     /// How IPv4 servers are reached from an IPv6-only host. Default: [`Nat64::Auto`].
     pub fn nat64(mut self, nat64: Nat64) -> Self {
         self.nat64 = nat64;
         self
     }
 
-    /// How many name servers must have the values. Default: [`Policy::All`]. [`Mode::RecursiveOnly`] does not
-    /// look at it.
+    /// How many name servers must have the values, or what else shall do. Default: [`Policy::All`]: they are whom
+    /// a CA asks, and asking them leaves no negative answer in anybody's cache.
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// How long dead and lame name servers may hold up [`Policy::All`]. Default: [`GRACE`], 5 seconds. Longer
+    /// where servers come back by themselves and a warning is worse than the wait.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long to wait between the moment at which enough name servers have the values and the last look, which
+    /// confirms it. Default: none, since a CA asks the same servers that have just answered. Where one address is
+    /// many machines that do not change at the same moment (anycast), a second or two lets the others catch up:
+    /// they are behind it for a CA that asks from elsewhere. Cut short where the deadline comes before.
+    pub const fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
         self
     }
 
@@ -286,8 +280,9 @@ impl CheckerBuilder {
             .with_resolvers(nameservers, system.unwrap_or_default());
         let shared = Shared {
             exchange,
-            mode: self.mode,
             policy: self.policy,
+            grace: self.grace,
+            settle: self.settle,
             port: self.port,
             paths,
             zones: ZoneCache::default(),

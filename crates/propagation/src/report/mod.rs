@@ -1,22 +1,27 @@
 //! The diagnosis: what was asked, who said what, and what to do about it.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use perennial_core::DomainName;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    probe::Lameness,
-    target::{Embedded, NoRoute},
-    transport::{Endpoint, Transport, TransportError},
+    vantage::{Security, Witness},
     verdict::Verdict,
     wanted::Wanted,
-    wire::{ExtendedError, ResponseCode},
-    zone::{Evidence, ZoneView, list},
+    zone::{Evidence, ZoneView},
 };
 
 mod advice;
-pub use advice::Advice;
+pub use advice::{Advice, Reach, Sign};
+
+mod clue;
+pub use clue::{Clue, Mistake};
+
+mod row;
+pub use row::{Absence, LastAnswer, Row, State};
+
+mod text;
 
 /// What a check found. `Display` prints text that a person can act on; serde writes it for machines
 /// (durations in milliseconds).
@@ -32,6 +37,12 @@ pub struct Report {
     pub elapsed: Duration,
     /// Where we looked: first at the name itself, then where aliases and delegations led.
     pub stages: Vec<Stage>,
+    /// What more questions brought, where the values were not seen.
+    pub clues: Vec<Clue>,
+    /// What vantage points see, where the authoritative servers have the values.
+    pub vantage: Vec<Witness>,
+    /// What resolvers make of the zone's signatures; `None` when nobody was asked.
+    pub security: Option<Security>,
     /// What to do, or to know: most helpful first.
     pub advice: Vec<Advice>,
 }
@@ -67,110 +78,26 @@ pub enum Origin {
     Wanted,
 }
 
-/// What one address says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Row {
-    /// Whose address it is.
-    pub servers: Vec<String>,
-    /// Where it was asked.
-    pub endpoint: Endpoint,
-    /// The IPv4 address behind it, when it is reached through NAT64.
-    pub nat64: Option<Embedded>,
-    /// What it amounts to.
-    pub state: State,
-    /// When that began, counted from the beginning of the check.
-    #[serde(serialize_with = "millis", rename = "since_ms")]
-    pub since: Duration,
-    /// How many times it was asked.
-    pub queries: u32,
-    /// The last answer, if any came.
-    pub last: Option<LastAnswer>,
-}
-
-/// The particulars of a server's last answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct LastAnswer {
-    /// What carried it.
-    pub transport: Transport,
-    /// How long it took.
-    #[serde(serialize_with = "millis", rename = "elapsed_ms")]
-    pub elapsed: Duration,
-    /// The response code.
-    pub code: ResponseCode,
-    /// The AA bit.
-    pub authoritative: bool,
-    /// The RA bit.
-    pub recursion_available: bool,
-    /// The zone's serial number, which servers tell in negative answers only.
-    pub serial: Option<u32>,
-    /// The TXT values that are there, at most 50, made printable.
-    pub values: Vec<String>,
-    /// The server's own explanation (RFC 8914).
-    pub extended_error: Option<ExtendedError>,
-    /// Which instance of an anycast server it was (RFC 5001).
-    pub instance: Option<String>,
-}
-
-/// What one address amounts to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum State {
-    /// It says that the name is an alias.
-    Alias {
-        /// Of what.
-        target: DomainName,
-    },
-    /// It answers with authority and a value is missing.
-    Lacking,
-    /// It is of no use.
-    Lame {
-        /// Why.
-        reason: Lameness,
-    },
-    /// It cannot be asked from here.
-    NotAsked {
-        /// Why.
-        reason: NoRoute,
-    },
-    /// It refers to a zone further down.
-    Referral {
-        /// Where that zone begins.
-        cut: DomainName,
-    },
-    /// It has every value.
-    Satisfied,
-    /// It does not answer.
-    Unreachable {
-        /// What happened.
-        error: TransportError,
-    },
-    /// Its first answer is awaited.
-    Waiting,
-}
-
 impl Report {
     /// A report, with the advice that follows from it.
     pub(crate) fn new(wanted: Wanted, verdict: Verdict, elapsed: Duration, stages: Vec<Stage>) -> Self {
-        let mut report = Self { wanted, verdict, elapsed, stages, advice: Vec::new() };
-        report.advice = advice::advise(&report);
+        let mut report = Self {
+            wanted,
+            verdict,
+            elapsed,
+            stages,
+            clues: Vec::new(),
+            vantage: Vec::new(),
+            security: None,
+            advice: Vec::new(),
+        };
+        report.advise();
         report
     }
 
-    /// Whether a person would read the same in both: times and counts apart.
-    pub(crate) fn reads_like(&self, other: &Self) -> bool {
-        fn row(row: &Row) -> (&Endpoint, &State, Option<&Vec<String>>) {
-            (&row.endpoint, &row.state, row.last.as_ref().map(|last| &last.values))
-        }
-        let stage = |(one, two): (&Stage, &Stage)| {
-            (&one.name, &one.zone, &one.problem) == (&two.name, &two.zone, &two.problem)
-                && one.rows.iter().map(row).eq(two.rows.iter().map(row))
-        };
-        self.verdict == other.verdict
-            && self.stages.len() == other.stages.len()
-            && self.stages.iter().zip(&other.stages).all(stage)
+    /// Reads the advice anew, after something was added.
+    pub(crate) fn advise(&mut self) {
+        self.advice = advice::advise(self);
     }
 
     /// The aliases that were followed, as owner and target.
@@ -194,109 +121,13 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.elapsed.as_secs_f64();
-        let queries = self.queries();
-        writeln!(f, "{} TXT: {} ({queries} questions in {seconds:.1} s)", self.wanted.name(), self.verdict)?;
-        writeln!(f, "  wanted: {}", quoted(self.wanted.values()))?;
-        for stage in &self.stages {
-            write!(f, "{stage}")?;
-        }
-        for advice in &self.advice {
-            writeln!(f, "  -> {advice}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.origin {
-            Origin::Alias => writeln!(f, "  it is an alias of {}", self.name)?,
-            Origin::Referral => writeln!(f, "  {} lies in a zone further down", self.name)?,
-            Origin::Wanted => {}
-        }
-        if let Some(zone) = &self.zone {
-            writeln!(f, "  zone {}, name servers {}", zone.apex, list(&self.servers))?;
-            for evidence in &zone.evidence {
-                writeln!(f, "    {evidence}")?;
-            }
-        }
-        if let Some(problem) = &self.problem {
-            writeln!(f, "    cannot look there: {problem}")?;
-        }
-        for row in &self.rows {
-            writeln!(f, "    {row}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<11} {}", self.state.word(), self.endpoint)?;
-        let endpoint = self.endpoint.to_string();
-        if self.servers.iter().any(|server| *server != endpoint) {
-            write!(f, " ({})", list(&self.servers))?;
-        }
-        if let Some(nat64) = &self.nat64 {
-            write!(f, ", NAT64 of {} in {}", nat64.v4, nat64.prefix)?;
-        }
-        match &self.state {
-            State::Alias { target } => write!(f, ": an alias of {target}")?,
-            State::Lame { reason } => write!(f, ": {reason}")?,
-            State::NotAsked { reason } => write!(f, ": {reason}")?,
-            State::Referral { cut } => write!(f, ": the zone {cut} begins below")?,
-            State::Unreachable { error } => write!(f, ": {error}")?,
-            State::Lacking | State::Satisfied | State::Waiting => {}
-        }
-        if let Some(last) = &self.last {
-            write!(f, " [{last}]")?;
-        }
-        write!(f, " since {:.1} s", self.since.as_secs_f64())
-    }
-}
-
-impl State {
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Alias { .. } => "alias",
-            Self::Lacking => "missing",
-            Self::Lame { .. } => "lame",
-            Self::NotAsked { .. } => "not asked",
-            Self::Referral { .. } => "referral",
-            Self::Satisfied => "ok",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Waiting => "waiting",
-        }
-    }
-}
-
-impl fmt::Display for LastAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = if self.authoritative { " AA" } else { "" };
-        write!(f, "{} {}{authority}", self.transport, self.code)?;
-        if let Some(serial) = self.serial {
-            write!(f, " serial {serial}")?;
-        }
-        if !self.values.is_empty() {
-            write!(f, " {}", quoted(&self.values))?;
-        }
-        if let Some(error) = &self.extended_error {
-            write!(f, " {error}")?;
-        }
-        match &self.instance {
-            Some(instance) => write!(f, " instance {instance:?}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn quoted(values: &[String]) -> String {
-    values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" ")
-}
-
 pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+fn option_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }

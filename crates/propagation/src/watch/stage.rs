@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use perennial_core::DomainName;
 
-use super::{Asking, Located, Place, Question, StageId, Ticket};
+use super::{Asking, Heard, Located, Place, Purpose, Question, StageId, Ticket, Verification};
 use crate::{
     probe::{Asked, Finding, Role, interpret},
     report::{self, LastAnswer, Origin, Row, State},
     target::{Route, Target},
-    transport::{Reply, TransportError},
+    transport::{Endpoint, Reply, TransportError},
     verdict::Standing,
     wanted::Wanted,
     wire::{Query, RecordType},
@@ -25,8 +25,11 @@ pub(super) struct Stage {
     origin: Origin,
     zone: Option<ZoneView>,
     servers: Vec<String>,
+    /// For each server the slots that are addresses of it.
+    addresses: Vec<Vec<usize>>,
     slots: Vec<Slot>,
     location: Location,
+    verification: Verification,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,18 @@ struct Slot {
     asked_at: Duration,
     due: bool,
     confirming: bool,
+    /// When another watch's question was answered, if that told us something.
+    overheard_at: Option<Duration>,
+    serial: Serial,
+}
+
+/// The question for the zone's serial number, which is asked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serial {
+    NotAsked,
+    Due,
+    Flight(Ticket),
+    Asked,
 }
 
 /// How often servers are asked again that sent us elsewhere: they may have changed their mind, as when a
@@ -61,41 +76,61 @@ impl Stage {
             problem: None,
             zone: None,
             servers: Vec::new(),
+            addresses: Vec::new(),
             slots: Vec::new(),
             location: Location::Sought,
+            verification: Verification::Done,
         }
     }
 
-    pub(super) fn locate_done(&mut self, located: Result<Located, String>, now: Duration) {
-        match located {
-            Ok(located) => {
-                self.location = Location::Found { at: now };
-                self.problem = None;
-                self.zone = located.zone;
-                self.servers = located.servers;
-                let mut known = std::mem::take(&mut self.slots);
-                for target in located.targets {
-                    let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
-                    let mut slot =
-                        same.map_or_else(|| Slot::new(&target, now), |index| known.swap_remove(index));
-                    slot.row.servers = target.servers;
-                    self.slots.push(slot);
-                }
-            }
+    /// Takes what was found; whether that is news.
+    pub(super) fn locate_done(&mut self, located: Result<Located, String>, now: Duration) -> bool {
+        let located = match located {
+            Ok(located) => located,
             Err(reason) => {
                 self.location = Location::NotFound { at: now };
+                self.verification = Verification::Done;
                 // What was found before is better than nothing.
-                if self.slots.is_empty() {
+                let news = self.slots.is_empty() && self.problem.as_ref() != Some(&reason);
+                if news {
                     self.problem = Some(reason);
                 }
+                return news;
             }
+        };
+        self.location = Location::Found { at: now };
+        self.verification = located.verification;
+        let mut news = self.problem.take().is_some() | (self.zone != located.zone);
+        let mut known = std::mem::take(&mut self.slots);
+        let apex = |zone: &Option<ZoneView>| zone.as_ref().map(|zone| zone.apex.clone());
+        if apex(&self.zone) != apex(&located.zone) {
+            // What an address said as the server of one zone says nothing about another.
+            news |= !known.is_empty();
+            known.clear();
         }
+        self.zone = located.zone;
+        self.servers = located.servers;
+        for target in located.targets {
+            let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
+            let mut slot = same.map_or_else(|| Slot::new(&target, now), |index| known.swap_remove(index));
+            news |= same.is_none();
+            slot.row.servers = target.servers;
+            self.slots.push(slot);
+        }
+        let serves = |server| move |(_, slot): &(usize, &Slot)| slot.row.servers.contains(server);
+        let slots_of = |server| {
+            let slots = self.slots.iter().enumerate();
+            slots.filter(serves(server)).map(|(index, _)| index).collect()
+        };
+        self.addresses = self.servers.iter().map(slots_of).collect();
+        news | !known.is_empty()
     }
 
     /// Whether the zone should be looked for (again).
     pub(super) fn is_to_be_located(&self, now: Duration) -> bool {
         match self.location {
             Location::Sought => false,
+            Location::Found { .. } if self.verification == Verification::UnderWay => false,
             Location::NotFound { at } => now >= at + super::LOCATE_AGAIN,
             Location::Found { at } => {
                 now >= at + super::ZONE_REFRESH && self.slots.iter().any(Slot::is_pending)
@@ -108,11 +143,40 @@ impl Stage {
         self.id
     }
 
-    /// A problem of a zone that was found is one of where it leads, and that is judged anew each time.
-    pub(super) fn forget_chain_problem(&mut self) {
-        if matches!(self.location, Location::Found { .. }) {
-            self.problem = None;
+    /// When [`is_to_be_located`](Self::is_to_be_located) or [`mark_pending`](Self::mark_pending) can have something
+    /// to do; in the past, if at any time.
+    pub(super) fn next_use_of_a_sweep(&self) -> Option<Duration> {
+        let locate = match self.location {
+            Location::Sought => None,
+            Location::Found { .. } if self.verification == Verification::UnderWay => None,
+            Location::NotFound { at } => Some(at + super::LOCATE_AGAIN),
+            Location::Found { at } => {
+                self.slots.iter().any(Slot::is_pending).then_some(at + super::ZONE_REFRESH)
+            }
+        };
+        let idle = self.slots.iter().filter(|slot| slot.flight.is_none());
+        let ask = |slot: &Slot| match (slot.is_pending(), slot.is_lead()) {
+            (true, _) => Some(Duration::ZERO),
+            (false, true) => Some(slot.asked_at + LEAD_REFRESH),
+            (false, false) => None,
+        };
+        idle.filter_map(ask).chain(locate).min()
+    }
+
+    /// When those count as dead who have not answered yet: a server that was found late has its time as well.
+    pub(super) fn end_of_grace(&self, grace: Duration) -> Option<Duration> {
+        let waiting = self.slots.iter().filter(|slot| slot.row.state == State::Waiting);
+        waiting.map(|slot| slot.row.since.saturating_add(grace)).max()
+    }
+
+    /// A problem of a zone that was found is one of where it leads, and that is judged anew each time. Whether
+    /// this is a new judgement.
+    pub(super) fn set_chain_problem(&mut self, problem: Option<String>) -> bool {
+        let news = matches!(self.location, Location::Found { .. }) && self.problem != problem;
+        if news {
+            self.problem = problem;
         }
+        news
     }
 
     /// Takes the answer if the question was of this stage.
@@ -123,40 +187,105 @@ impl Stage {
         wanted: &Wanted,
         asking: Asking,
         now: Duration,
-    ) -> bool {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket)) else { return false };
+    ) -> Option<Heard> {
+        let is_serial = |slot: &Slot| slot.serial == Serial::Flight(ticket);
+        if let Some(slot) = self.slots.iter_mut().find(|slot| is_serial(slot)) {
+            slot.serial = Serial::Asked;
+            let serial = answer.as_ref().ok().and_then(|reply| reply.answer.serial());
+            slot.row.serial = serial.or(slot.row.serial);
+            return Some(Heard { moved: false, awaited: true, pending: slot.is_pending() });
+        }
+        let slot = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket))?;
         slot.flight = None;
-        slot.confirming = false;
-        let role = match (asking, &self.zone) {
-            (Asking::Authorities, Some(zone)) => Role::Authority(&zone.apex),
-            (Asking::Authorities | Asking::Resolvers, _) => Role::Resolver,
-        };
-        let asked = Asked { name: &self.name, values: wanted.values(), role };
-        slot.learn(answer, &asked, now);
-        true
+        let awaited = std::mem::take(&mut slot.confirming) || slot.row.state == State::Waiting;
+        let asked = asked(&self.name, &self.zone, wanted, asking);
+        let moved = slot.learn(answer, &asked, now);
+        Some(Heard { moved, awaited, pending: slot.is_pending() })
+    }
+
+    /// Takes what the server at `endpoint` answered to another watch of the same name, where that is what this
+    /// one waits for as well.
+    pub(super) fn overhear(
+        &mut self,
+        endpoint: &Endpoint,
+        answer: &Result<Reply, TransportError>,
+        wanted: &Wanted,
+        asking: Asking,
+        now: Duration,
+    ) -> Option<Heard> {
+        let waits = |slot: &Slot| slot.flight.is_none() && !slot.due && slot.is_pending();
+        let slot = self.slots.iter_mut().find(|slot| slot.row.endpoint == *endpoint && waits(slot))?;
+        slot.overheard_at = Some(now);
+        let asked = asked(&self.name, &self.zone, wanted, asking);
+        let moved = slot.learn(answer, &asked, now);
+        Some(Heard { moved, awaited: false, pending: slot.is_pending() })
     }
 
     pub(super) fn next_query(&mut self, ticket: Ticket, asking: Asking, now: Duration) -> Option<Question> {
-        let slot = self.slots.iter_mut().find(|slot| slot.due && slot.flight.is_none())?;
-        slot.due = false;
-        slot.flight = Some(ticket);
-        slot.asked_at = now;
-        slot.row.queries = slot.row.queries.saturating_add(1);
-        let query = match asking {
-            Asking::Authorities => Query::authoritative(self.name.clone(), RecordType::Txt),
-            Asking::Resolvers => Query::recursive(self.name.clone(), RecordType::Txt),
-        };
-        Some(Question { ticket, endpoint: slot.row.endpoint.clone(), query })
+        let is_due = |slot: &Slot| slot.due && slot.flight.is_none();
+        if let Some(slot) = self.slots.iter_mut().find(|slot| is_due(slot)) {
+            let purpose = slot.purpose();
+            slot.due = false;
+            slot.flight = Some(ticket);
+            slot.count(now);
+            let query = match asking {
+                Asking::Authorities => Query::authoritative(self.name.clone(), RecordType::Txt),
+                Asking::Resolvers => Query::recursive(self.name.clone(), RecordType::Txt),
+            };
+            let zone = self.zone.as_ref().map(|zone| zone.apex.clone());
+            return Some(Question { ticket, endpoint: slot.row.endpoint.clone(), query, purpose, zone });
+        }
+        let apex = &self.zone.as_ref()?.apex;
+        let slot = self.slots.iter_mut().find(|slot| slot.serial == Serial::Due)?;
+        slot.serial = Serial::Flight(ticket);
+        Some(Question {
+            ticket,
+            endpoint: slot.row.endpoint.clone(),
+            query: Query::authoritative(apex.clone(), RecordType::Soa),
+            purpose: Purpose::Serial,
+            zone: Some(apex.clone()),
+        })
+    }
+
+    /// Takes a question back that has been handed out and was not sent yet.
+    pub(super) fn hold(&mut self, ticket: Ticket) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket)) {
+            slot.row.queries = slot.row.queries.saturating_sub(1);
+        }
+    }
+
+    /// Hands out a question that was held; whether it is still wanted.
+    pub(super) fn release(&mut self, ticket: Ticket, now: Duration) -> bool {
+        let slot = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket));
+        slot.map(|slot| slot.count(now)).is_some()
     }
 
     /// Marks those to be asked again that are not latched and not being asked already.
-    pub(super) fn mark_pending(&mut self, now: Duration) {
+    pub(super) fn mark_pending(&mut self, now: Duration, overheard: Duration) {
         for slot in &mut self.slots {
             let stale_lead = slot.is_lead() && now >= slot.asked_at + LEAD_REFRESH;
-            if slot.flight.is_none() && (slot.is_pending() || stale_lead) {
+            // Somebody else asks for us.
+            let heard = slot.overheard_at.is_some_and(|at| now < at + overheard);
+            if slot.flight.is_none() && (slot.is_pending() && !heard || stale_lead) {
                 slot.due = true;
             }
         }
+    }
+
+    /// Marks those to be asked for the zone's serial number that have not told it, where some servers have the
+    /// values and some do not; whether some are to be asked, or are being asked.
+    pub(super) fn mark_serials(&mut self) -> bool {
+        let any = |state: &State| self.slots.iter().any(|slot| slot.row.state == *state);
+        if !any(&State::Satisfied) || !any(&State::Lacking) || any(&State::Waiting) || self.zone.is_none() {
+            return false;
+        }
+        for slot in &mut self.slots {
+            let answers = matches!(slot.row.state, State::Satisfied | State::Lacking);
+            if answers && slot.row.serial.is_none() && slot.serial == Serial::NotAsked {
+                slot.serial = Serial::Due;
+            }
+        }
+        self.slots.iter().any(|slot| matches!(slot.serial, Serial::Due | Serial::Flight(_)))
     }
 
     /// Marks those to be asked once more on whom the verdict rests.
@@ -174,13 +303,15 @@ impl Stage {
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        !self.slots.iter().any(|slot| slot.confirming)
+        self.verification == Verification::Done && !self.slots.iter().any(|slot| slot.confirming)
     }
 
     /// Whether all that one sweep can say has been said.
     pub(super) fn is_heard(&self) -> bool {
         let silent = |slot: &Slot| slot.flight.is_some() || slot.due;
-        self.location != Location::Sought && !self.slots.iter().any(silent)
+        self.location != Location::Sought
+            && self.verification == Verification::Done
+            && !self.slots.iter().any(silent)
     }
 
     /// Where most servers of this stage send us, if they send us anywhere; the first of equals.
@@ -210,11 +341,8 @@ impl Stage {
     /// How each address of each server stands, for the verdict.
     pub(super) fn standings(&self) -> Vec<Vec<Standing>> {
         let lead = self.lead();
-        let of = |slot: &Slot| slot.standing(lead.as_ref());
-        let server = |server: &String| {
-            self.slots.iter().filter(|slot| slot.row.servers.contains(server)).map(of).collect()
-        };
-        self.servers.iter().map(server).collect()
+        let of = |index: &usize| self.slots.get(*index).map(|slot| slot.standing(lead.as_ref()));
+        self.addresses.iter().map(|slots| slots.iter().filter_map(of).collect()).collect()
     }
 
     pub(super) fn report(&self) -> report::Stage {
@@ -242,17 +370,51 @@ impl Slot {
             nat64: target.nat64,
             state,
             since: now,
+            asked: None,
             queries: 0,
+            serial: None,
             last: None,
         };
-        Self { row, finding: None, flight: None, asked_at: now, due, confirming: false }
+        Self {
+            row,
+            finding: None,
+            flight: None,
+            asked_at: now,
+            due,
+            confirming: false,
+            overheard_at: None,
+            serial: Serial::NotAsked,
+        }
     }
 
-    fn learn(&mut self, answer: &Result<Reply, TransportError>, asked: &Asked<'_>, now: Duration) {
+    fn count(&mut self, now: Duration) {
+        self.asked_at = now;
+        self.row.asked = Some(now);
+        self.row.queries = self.row.queries.saturating_add(1);
+    }
+
+    fn purpose(&self) -> Purpose {
+        if self.confirming {
+            Purpose::Confirm
+        } else if self.is_lead() {
+            Purpose::Refresh
+        } else if self.row.state == State::Waiting {
+            Purpose::First
+        } else {
+            Purpose::Repeat
+        }
+    }
+
+    /// Takes an answer; whether it says something else than the last one.
+    fn learn(&mut self, answer: &Result<Reply, TransportError>, asked: &Asked<'_>, now: Duration) -> bool {
+        let mut news = false;
         let state = match answer {
             Ok(reply) => {
                 let finding = interpret(asked, &reply.answer);
-                self.row.last = Some(last_answer(reply, &finding));
+                let last = LastAnswer::new(reply, &finding);
+                news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
+                self.row.serial = reply.answer.serial().or(self.row.serial);
+                self.row.last = Some(last);
                 let state = state(&finding);
                 self.finding = Some(finding);
                 state
@@ -262,7 +424,9 @@ impl Slot {
         if self.row.state != state {
             self.row.state = state;
             self.row.since = now;
+            news = true;
         }
+        news
     }
 
     const fn is_lead(&self) -> bool {
@@ -294,6 +458,19 @@ impl Slot {
     }
 }
 
+fn asked<'a>(
+    name: &'a DomainName,
+    zone: &'a Option<ZoneView>,
+    wanted: &'a Wanted,
+    asking: Asking,
+) -> Asked<'a> {
+    let role = match (asking, zone) {
+        (Asking::Authorities, Some(zone)) => Role::Authority(&zone.apex),
+        (Asking::Authorities | Asking::Resolvers, _) => Role::Resolver,
+    };
+    Asked { name, values: wanted.values(), role }
+}
+
 fn state(finding: &Finding) -> State {
     match finding {
         Finding::Alias { target } => State::Alias { target: target.clone() },
@@ -301,24 +478,5 @@ fn state(finding: &Finding) -> State {
         Finding::Lame(reason) => State::Lame { reason: *reason },
         Finding::Referral(delegation) => State::Referral { cut: delegation.cut.clone() },
         Finding::Satisfied { .. } => State::Satisfied,
-    }
-}
-
-fn last_answer(reply: &Reply, finding: &Finding) -> LastAnswer {
-    let (values, serial) = match finding {
-        Finding::Lacking { values, serial } => (values.clone(), *serial),
-        Finding::Satisfied { values } => (values.clone(), None),
-        Finding::Alias { .. } | Finding::Lame(_) | Finding::Referral(_) => (Vec::new(), None),
-    };
-    LastAnswer {
-        transport: reply.transport,
-        elapsed: reply.elapsed,
-        code: reply.answer.code,
-        authoritative: reply.answer.authoritative,
-        recursion_available: reply.answer.recursion_available,
-        serial,
-        values,
-        extended_error: reply.answer.extended_error.clone(),
-        instance: reply.answer.instance.clone(),
     }
 }

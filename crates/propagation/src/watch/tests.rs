@@ -7,7 +7,8 @@ use crate::{
     report::{Advice, State},
     target::{NoRoute, Route},
     transport::Transport,
-    wire::{Answer, Data, Record, ResponseCode},
+    verdict::GRACE,
+    wire::{Answer, Data, Record, RecordType, ResponseCode},
     zone::ZoneServer,
 };
 
@@ -46,6 +47,8 @@ struct Run {
     end: Duration,
     /// When which server was asked about which name.
     asked: Vec<(Duration, u8, DomainName)>,
+    /// Which servers were asked for the zone's serial number.
+    asked_for_serial: Vec<u8>,
     located: Vec<(Duration, Locate)>,
     reports: Vec<Report>,
 }
@@ -79,7 +82,7 @@ fn located(zone: &str, servers: &[u8]) -> Located {
         targets.push(Target { servers: vec![host], endpoint, nat64: None, route: Route::Exists });
     }
     let servers = view.servers.iter().map(|server| server.name.to_string()).collect();
-    Located { zone: Some(view), servers, targets }
+    Located { zone: Some(view), servers, targets, verification: Verification::Done }
 }
 
 /// `example.com` on servers 1 to `count`.
@@ -113,7 +116,7 @@ fn has_it_not() -> Said {
 }
 
 fn settings(policy: Policy, sweep: Sweep) -> Settings {
-    Settings { asking: Asking::Authorities, policy, sweep, deadline: DEADLINE }
+    Settings { policy, sweep, deadline: DEADLINE, grace: GRACE, settle: Duration::ZERO }
 }
 
 fn run(scene: &Scene, settings: Settings) -> Run {
@@ -125,14 +128,14 @@ fn run(scene: &Scene, settings: Settings) -> Run {
     let mut watch = Watch::new(wanted, settings, 7);
     let (mut now, mut sequence) = (Duration::ZERO, 0);
     let mut due: BTreeMap<(Duration, u64), Due> = BTreeMap::new();
-    let (mut asked, mut zones, mut reports) = (vec![], vec![], vec![]);
+    let (mut asked, mut asked_for_serial, mut zones, mut reports) = (vec![], vec![], vec![], vec![]);
     for _ in 0..100_000 {
         while let Some(event) = watch.poll_event() {
             match event {
                 Event::Changed => reports.push(watch.report()),
                 Event::Done(outcome) => {
                     assert_eq!((watch.poll_query(), watch.poll_timeout()), (None, None));
-                    return Run { outcome, end: now, asked, located: zones, reports };
+                    return Run { outcome, end: now, asked, asked_for_serial, located: zones, reports };
                 }
                 Event::Locate(locate) => {
                     sequence += 1;
@@ -145,11 +148,17 @@ fn run(scene: &Scene, settings: Settings) -> Run {
         while let Some(question) = watch.poll_query() {
             let SocketAddr::V4(address) = question.endpoint.address().unwrap() else { panic!("IPv6") };
             let server = address.ip().octets()[3];
-            asked.push((now, server, question.query.name.clone()));
             sequence += 1;
             // A server answers with what it has when the question arrives.
             let arrival = now + (scene.latency)(server);
-            let said = (scene.script)(server, &question.query.name, arrival);
+            let said = if question.purpose == Purpose::Serial {
+                assert_eq!(question.query, Query::authoritative(name("example.com"), RecordType::Soa));
+                asked_for_serial.push(server);
+                answer(&question.query.name, vec![Data::Soa { serial: 9, minimum: 60 }])
+            } else {
+                asked.push((now, server, question.query.name.clone()));
+                (scene.script)(server, &question.query.name, arrival)
+            };
             due.insert((arrival, sequence), Due::Answer(question.ticket, said));
         }
         let timeout = watch.poll_timeout().expect("a running watch has a timeout");
@@ -231,10 +240,8 @@ fn a_denial_is_never_tolerated_however_long_it_lasts() {
     let lagging = scene(3, |server, owner, _| if server == 3 { has_it_not() } else { has_it(owner) });
     let run = run(&lagging, settings(Policy::All, Sweep::UntilReady));
     assert!(matches!(run.outcome, Outcome::Expired(_)));
-    let Some(Advice::NotYet { servers }) = run.report().advice.first() else {
-        panic!("{:?}", run.report().advice)
-    };
-    assert_eq!(servers, &["ns3.example.com (192.0.2.3:53)"]);
+    let server = "ns3.example.com (192.0.2.3:53)".to_owned();
+    assert_eq!(run.report().advice, [Advice::SerialLag { server, serial: 7, newest: 9 }]);
     let questions = run.questions_to(3);
     assert!((55..=90).contains(&questions), "40 in 10 s, then ever fewer: {questions}");
 }
@@ -394,6 +401,24 @@ fn a_zone_that_moves_while_it_keeps_us_waiting_is_found_again() {
 }
 
 #[test]
+fn what_was_said_about_one_zone_is_not_taken_for_another() {
+    let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+    let mut watch = Watch::new(wanted, settings(Policy::All, Sweep::Once), 1);
+    let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+    let claimed =
+        Located { verification: Verification::UnderWay, ..located("_acme-challenge.example.com", &[1]) };
+    watch.handle_located(millis(1), locate.stage, Ok(claimed));
+    let question = watch.poll_query().unwrap();
+    let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+    watch.handle_answer(millis(2), question.ticket, Ok(reply));
+    assert_eq!(watch.report().stages[0].rows[0].state, State::Satisfied);
+    // The zone above knows nothing of that zone: its own servers happen to have the same addresses.
+    watch.handle_located(millis(3), locate.stage, Ok(located("example.com", &[1])));
+    assert_eq!(watch.report().stages[0].rows[0].state, State::Waiting);
+    assert!(watch.poll_query().is_some(), "it is asked as a server of the other zone");
+}
+
+#[test]
 fn a_server_without_a_way_to_it_is_not_asked_and_the_remedy_is_named() {
     let mut unreachable = scene(0, |_, owner, _| has_it(owner));
     unreachable.locate = Box::new(|_, _| {
@@ -428,7 +453,7 @@ fn other_values_are_told_from_no_values() {
         matches!(&advice[0], Advice::StaleValue { values, .. } if values == &["yesterday"]),
         "{advice:?}"
     );
-    assert!(matches!(&advice[1], Advice::NotYet { servers } if servers.len() == 1), "{advice:?}");
+    assert!(matches!(&advice[1], Advice::NotYet { servers, .. } if servers.len() == 1), "{advice:?}");
 }
 
 #[test]
@@ -461,18 +486,151 @@ fn a_report_reads_well_to_people_and_machines() {
     let run = run(&lagging, settings(Policy::All, Sweep::Once));
     assert_eq!(
         run.report().to_string(),
-        "_acme-challenge.example.com TXT: not yet propagated (2 questions in 0.0 s)\n\
+        "_acme-challenge.example.com TXT: not yet propagated (2 questions in 0.1 s)\n\
          \x20 wanted: \"token\"\n\
          \x20 zone example.com, name servers ns1.example.com, ns2.example.com\n\
-         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] since 0.0 s\n\
-         \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] since 0.0 s\n\
-         \x20 -> not yet at ns2.example.com (192.0.2.2:53): secondaries take from seconds to minutes; if it \
-         stays so, look at the zone transfer (NOTIFY, SOA serial)\n"
+         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] for 0.0 s\n\
+         \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] for 0.0 s\n\
+         \x20 -> ns2.example.com (192.0.2.2:53) has version 7 of the zone and others 9, it is 2 behind: wait for \
+         the zone transfer; if it stays so, look at NOTIFY and at who may transfer\n"
     );
     let json = serde_json::to_value(run.report()).unwrap();
     assert_eq!(json["verdict"], "not_yet");
     assert_eq!(json["stages"][0]["rows"][1]["state"], "lacking");
     assert_eq!(json["stages"][0]["rows"][1]["last"]["code"], "NXDOMAIN");
-    assert_eq!(json["advice"][0]["advice"], "not_yet");
-    assert_eq!(json["elapsed_ms"], 40);
+    assert_eq!(json["advice"][0]["advice"], "serial_lag");
+    assert_eq!(json["elapsed_ms"], 60);
+}
+
+#[test]
+fn where_some_have_it_and_some_do_not_each_tells_the_serial_number_once() {
+    let lag = seconds(3);
+    let lagging = scene(3, move |server, owner, now| match server {
+        2 if now < lag => has_it_not(),
+        3 => Err(TransportError::Timeout),
+        _ => has_it(owner),
+    });
+    for sweep in [Sweep::Once, Sweep::UntilReady] {
+        let run = run(&lagging, settings(Policy::All, sweep));
+        assert_eq!(run.asked_for_serial, [1], "the second has told its own, the third does not answer");
+        let rows = run.report().stages[0].rows.iter();
+        assert_eq!(rows.map(|row| row.serial).collect::<Vec<_>>(), [Some(9), Some(7), None], "{sweep:?}");
+    }
+    let nobody = scene(2, |_, _, _| has_it_not());
+    assert!(run(&nobody, settings(Policy::All, Sweep::Once)).asked_for_serial.is_empty());
+}
+
+#[test]
+fn a_good_verdict_settles_before_it_is_confirmed() {
+    let healthy = scene(2, |_, owner, _| has_it(owner));
+    let patient = Settings { settle: seconds(2), ..settings(Policy::All, Sweep::UntilReady) };
+    let run = run(&healthy, patient);
+    assert!(run.is_ready());
+    assert_eq!((run.end, run.questions_to(1)), (ROUND_TRIP * 2 + seconds(2) + ROUND_TRIP, 2));
+}
+
+#[test]
+fn settling_is_cut_short_by_the_deadline_and_by_a_bad_verdict() {
+    let healthy = scene(2, |_, owner, _| has_it(owner));
+    let hurried =
+        Settings { settle: seconds(600), deadline: seconds(10), ..settings(Policy::All, Sweep::UntilReady) };
+    let ended = run(&healthy, hurried);
+    assert!(ended.is_ready());
+    assert_eq!(ended.end, seconds(10) - TO_CONFIRM + ROUND_TRIP);
+    // The alias is asked about again while the verdict settles, and leads elsewhere by then.
+    let mut moving = scene(0, |server, owner, now| match server {
+        1 if now < seconds(3) => answer(owner, vec![Data::Cname(name("x.acme.example"))]),
+        1 if now < seconds(20) => has_it_not(),
+        _ => has_it(owner),
+    });
+    moving.locate = Box::new(|locate, _| match &locate.place {
+        Place::Holding(sought) if *sought == name(NAME) => Ok(located("example.com", &[1])),
+        _ => Ok(located("acme.example", &[9])),
+    });
+    let patient = Settings { settle: seconds(15), ..settings(Policy::All, Sweep::UntilReady) };
+    let moved = run(&moving, patient);
+    assert!(moved.is_ready());
+    assert!(moved.end > seconds(35), "it settles once more from 20 s on: {:?}", moved.end);
+}
+
+#[test]
+fn the_grace_is_what_the_settings_say() {
+    let dead = scene(3, |server, owner, _| match server {
+        3 => Err(TransportError::Refused),
+        _ => has_it(owner),
+    });
+    for grace in [Duration::ZERO, seconds(1), seconds(60)] {
+        let run = run(&dead, Settings { grace, ..settings(Policy::All, Sweep::UntilReady) });
+        assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
+        assert!(run.end >= grace && run.end <= grace + ROUND_TRIP * 3, "{grace:?}: {:?}", run.end);
+    }
+}
+
+#[test]
+fn who_only_waits_asks_nobody_and_says_so() {
+    let silent = scene(0, |server, _, _| panic!("{server} is asked"));
+    let wait = Policy::WaitOnly(seconds(30));
+    let waited = run(&silent, settings(wait, Sweep::UntilReady));
+    assert!(waited.is_ready() && waited.located.is_empty());
+    assert_eq!((waited.end, waited.report().verdict), (seconds(30), Verdict::ReadyWithWarnings));
+    assert_eq!(waited.report().advice, [Advice::NotAsked { wait: seconds(30) }]);
+    let told = waited.report().to_string();
+    assert!(told.contains("nobody was asked") && told.contains("wait for 30s"), "{told}");
+    let once = run(&silent, settings(wait, Sweep::Once));
+    assert_eq!((once.end, once.report().verdict), (Duration::ZERO, Verdict::NotYet));
+    let late = run(&silent, settings(Policy::WaitOnly(DEADLINE * 2), Sweep::UntilReady));
+    assert!(matches!(late.outcome, Outcome::Expired(_)));
+    assert_eq!((late.end, late.report().verdict), (DEADLINE, Verdict::NotYet));
+}
+
+#[test]
+fn what_could_not_be_confirmed_in_time_is_not_yet_and_the_reason_is_said() {
+    let mut mute =
+        scene(1, |_, owner, now| if now < seconds(1) { has_it(owner) } else { Err(TransportError::Timeout) });
+    mute.latency = Box::new(|_| millis(600));
+    let run = run(&mute, Settings { deadline: seconds(1), ..settings(Policy::All, Sweep::UntilReady) });
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert_eq!(
+        (run.report().verdict, run.report().advice.last()),
+        (Verdict::NotYet, Some(&Advice::Unconfirmed))
+    );
+}
+
+#[test]
+fn a_zone_that_is_being_verified_is_asked_and_the_watch_waits_for_the_last_word() {
+    for sweep in [Sweep::Once, Sweep::UntilReady] {
+        let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+        let mut watch = Watch::new(wanted, settings(Policy::All, sweep), 1);
+        let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+        let claimed = Located { verification: Verification::UnderWay, ..located("example.com", &[1]) };
+        let mut now = millis(1);
+        watch.handle_located(now, locate.stage, Ok(claimed));
+        let mut asked = 0;
+        let mut answer_all = |watch: &mut Watch, now: Duration| {
+            while let Some(question) = watch.poll_query() {
+                asked += 1;
+                let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+                watch.handle_answer(now, question.ticket, Ok(reply));
+            }
+        };
+        for _ in 0..400 {
+            now += millis(100);
+            watch.handle_timeout(now);
+            answer_all(&mut watch, now);
+            while let Some(event) = watch.poll_event() {
+                assert_eq!(event, Event::Changed, "it is neither over nor does it look for the zone again");
+            }
+        }
+        // The zone above knows of one more server.
+        watch.handle_located(now, locate.stage, Ok(located("example.com", &[1, 2])));
+        assert!(!matches!(watch.poll_event(), Some(Event::Done(_))), "the second has not been asked");
+        answer_all(&mut watch, now);
+        let Some(Event::Done(outcome)) = watch.poll_event() else { panic!("nothing is left to wait for") };
+        assert_eq!(matches!(outcome, Outcome::Ready(_)), sweep == Sweep::UntilReady);
+        assert_eq!(
+            asked,
+            if sweep == Sweep::Once { 2 } else { 5 },
+            "the first was confirmed before, and is again"
+        );
+    }
 }

@@ -58,7 +58,7 @@ async fn a_lagging_secondary_is_waited_for_and_no_negative_cache_is_poisoned() {
     assert!(second(&scene, propagated.report()).queries >= 4, "two noes, a yes, and a confirmation");
     assert_eq!(scene.challenge_names_at_the_resolver(), 0);
     // Whoever asks the resolver now, as the CA may, sees the record at once.
-    let recursive = scene.builder().mode(perennial_propagation::Mode::RecursiveOnly).build().unwrap();
+    let recursive = scene.builder().policy(Policy::RecursiveOnly).build().unwrap();
     assert_eq!(recursive.check(&token(NAME)).await.unwrap().verdict, Verdict::Ready);
 }
 

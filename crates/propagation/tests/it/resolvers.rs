@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use perennial_core::{HttpClient, HttpError};
-use perennial_propagation::{Checker, Error, Mode, NameServer, Verdict};
+use perennial_propagation::{Checker, Error, NameServer, Policy, Verdict};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
@@ -110,7 +110,7 @@ async fn every_resolver_must_have_the_values_where_only_resolvers_are_asked() {
     let other = Scene::new().await;
     scene.publish(NAME, "token");
     let only =
-        |servers: Vec<NameServer>| scene.builder().mode(Mode::RecursiveOnly).nameservers(servers).build();
+        |servers: Vec<NameServer>| scene.builder().policy(Policy::RecursiveOnly).nameservers(servers).build();
     let one = only(vec![honest.clone()]).unwrap();
     let propagated = one.watch(&token(NAME), crate::scene::DEADLINE, &mut |_| ()).await.unwrap();
     assert_eq!(propagated.report().stages[0].servers, [honest.to_string()]);

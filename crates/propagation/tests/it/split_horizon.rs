@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use perennial_propagation::{Checker, Mode, NameServer, Report, Verdict, report::Advice, zone::Evidence};
+use perennial_propagation::{Checker, NameServer, Policy, Report, Verdict, report::Advice, zone::Evidence};
 use perennial_testkit::{
     World,
     dns::{Data, Zone},
@@ -63,7 +63,7 @@ async fn the_record_is_seen_although_the_resolver_denies_it() {
     assert!(report.to_string().contains(&told), "{report}");
     assert_eq!(scene.challenge_names_at_the_resolver(), 0);
     // What others do, and why they never finish.
-    let recursive = scene.builder().mode(Mode::RecursiveOnly).build().unwrap();
+    let recursive = scene.builder().policy(Policy::RecursiveOnly).build().unwrap();
     assert_eq!(recursive.check(&token(NAME)).await.unwrap().verdict, Verdict::NotYet);
 }
 

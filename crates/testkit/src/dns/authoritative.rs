@@ -175,7 +175,10 @@ impl Respond for Server {
             (Behaviour::Slow(late), _) => tokio::time::sleep(late).await,
             _ => {}
         }
-        let response = self.response(bytes, &request, behaviour);
+        let mut response = self.response(bytes, &request, behaviour);
+        if behaviour == Behaviour::LowerCase {
+            response.queries.iter_mut().for_each(|query| query.name = query.name.to_lowercase());
+        }
         if (behaviour, transport) == (Behaviour::Truncate, Transport::Udp) {
             return response.truncate().to_vec().ok();
         }

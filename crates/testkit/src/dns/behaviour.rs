@@ -20,6 +20,9 @@ pub enum Behaviour {
     Intercepted,
     /// NOERROR with AA=0 and nothing inside: delegated to, and does not know the zone.
     Lame,
+    /// The right answer, and the question comes back in lower case: a middlebox that tidies names up, against
+    /// which a client that varies their case on purpose ("0x20") has to be forgiving.
+    LowerCase,
     /// FORMERR for every query with EDNS: software from before RFC 2671.
     NoEdns,
     /// REFUSED: an access list that leaves us out.

@@ -48,6 +48,29 @@ pub(super) async fn identity(server: SocketAddr) -> Option<String> {
     answer.await.ok()?.answers.iter().find_map(text)
 }
 
+/// Whether it is the server that was started, and it has all these zones.
+pub(super) async fn serves(server: SocketAddr, zones: &[&str], identity: &str) -> bool {
+    if self::identity(server).await.as_deref() != Some(identity) {
+        return false;
+    }
+    for zone in zones {
+        if serial(server, zone).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// The serial number of a zone (SOA, RFC 1035 §3.3.13).
+pub(super) async fn serial(server: SocketAddr, zone: &str) -> Result<u32, Error> {
+    let records = records(server, zone, RecordType::SOA).await?;
+    let serial = records.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    });
+    serial.ok_or_else(|| unanswered(server, &format!("{zone} SOA"), "it does not serve the zone"))
+}
+
 /// All records of a zone (AXFR, RFC 5936): from its SOA record to the second one.
 pub(super) async fn transfer(server: SocketAddr, zone: &str) -> Result<Vec<Record>, Error> {
     let question = format!("{zone} AXFR");

@@ -10,10 +10,10 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::rr::RecordType;
 use tempfile::TempDir;
 
-use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port, zone_file::absolute};
+use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port};
 use crate::ChildGuard;
 
 /// A running BIND with its zones; stopped when dropped.
@@ -55,6 +55,7 @@ impl Bind {
     pub fn builder() -> BindBuilder {
         BindBuilder {
             zones: Vec::new(),
+            fixed: Vec::new(),
             address: Ipv4Addr::LOCALHOST.into(),
             port: None,
             primary: None,
@@ -107,16 +108,7 @@ impl Bind {
     /// # Errors
     /// [`Error::Answer`] when it does not answer or does not serve the zone.
     pub async fn serial(&self, zone: &str) -> Result<u32, Error> {
-        let records = ask::records(self.socket_addr, zone, RecordType::SOA).await?;
-        let serial = records.iter().find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(soa.serial),
-            _ => None,
-        });
-        serial.ok_or_else(|| Error::Answer {
-            server: self.socket_addr,
-            question: format!("{zone} SOA"),
-            reason: "it does not serve the zone".to_owned(),
-        })
+        ask::serial(self.socket_addr, zone).await
     }
 
     /// Updates the zone through `nsupdate`, with the right key: `update add _acme-challenge.example.test 60 TXT v`.
@@ -124,13 +116,8 @@ impl Bind {
     /// # Errors
     /// [`Error::Control`] with what `nsupdate` says, [`Error::Missing`] without that program.
     pub async fn update(&self, zone: &str, lines: &str) -> Result<(), Error> {
-        let (ip, port) = (self.socket_addr.ip(), self.socket_addr.port());
-        let script = self.file("update");
-        let zone = absolute(zone);
-        launch::write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
-        let mut command = self.components.find(Tool::Nsupdate)?.command();
-        command.arg("-k").arg(self.file("tsig.key")).arg(script);
-        launch::control(command).await
+        let (script, key) = (self.file("update"), self.file("tsig.key"));
+        launch::update(&self.components, self.socket_addr, zone, lines, &script, Some(&key)).await
     }
 
     /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
@@ -183,6 +170,7 @@ impl Bind {
 #[derive(Clone, Debug)]
 pub struct BindBuilder {
     zones: Vec<ZoneFile>,
+    fixed: Vec<ZoneFile>,
     address: IpAddr,
     port: Option<u16>,
     primary: Option<SocketAddr>,
@@ -196,6 +184,14 @@ impl BindBuilder {
     #[must_use]
     pub fn zone(mut self, zone: impl Into<ZoneFile>) -> Self {
         self.zones.push(zone.into());
+        self
+    }
+
+    /// One more zone, which is served as it is and takes no updates: [signed](super::SignedZone) zones, whose
+    /// signatures an update would break.
+    #[must_use]
+    pub fn fixed_zone(mut self, zone: impl Into<ZoneFile>) -> Self {
+        self.fixed.push(zone.into());
         self
     }
 
@@ -237,12 +233,13 @@ impl BindBuilder {
     /// [`Error::Missing`] without BIND; otherwise what its log says.
     pub async fn start(self) -> Result<Bind, Error> {
         let components = Components::locate();
+        let origins: Vec<&str> = self.zones.iter().chain(&self.fixed).map(ZoneFile::origin).collect();
         let mut log = String::new();
         for _ in 0..launch::ATTEMPTS {
             let identity = launch::identity();
             let mut bind = self.spawn(&components, &identity)?;
-            let (server, zones, identity) = (bind.socket_addr, self.zones.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut bind.guard, || serves(server, zones, identity)).await? {
+            let (server, origins, identity) = (bind.socket_addr, origins.as_slice(), identity.as_str());
+            if launch::becomes_ready(&mut bind.guard, || ask::serves(server, origins, identity)).await? {
                 return Ok(bind);
             }
             log = bind.log();
@@ -268,7 +265,7 @@ impl BindBuilder {
             &home.join("rndc.conf"),
             &format!("{key}options {{ default-server 127.0.0.1; default-key \"acme-key\"; }};\n"),
         )?;
-        for (number, zone) in self.zones.iter().enumerate() {
+        for (number, zone) in self.zones.iter().chain(&self.fixed).enumerate() {
             if self.primary.is_none() {
                 let text = zone.clone().served_at(self.address).render();
                 launch::write(&home.join(format!("{number}.zone")), &text)?;
@@ -309,33 +306,21 @@ options {{
                 list
             }),
         );
-        for (number, zone) in self.zones.iter().enumerate() {
-            let _ =
-                writeln!(text, "zone \"{}\" {{ file \"{number}.zone\"; {} }};", zone.origin(), self.role());
+        let zones = self.zones.iter().map(|zone| (zone, " update-policy { grant acme-key zonesub ANY; };"));
+        let zones = zones.chain(self.fixed.iter().map(|zone| (zone, "")));
+        for (number, (zone, updates)) in zones.enumerate() {
+            let (origin, role) = (zone.origin(), self.role(updates));
+            let _ = writeln!(text, "zone \"{origin}\" {{ file \"{number}.zone\"; {role} }};");
         }
         text
     }
 
-    fn role(&self) -> String {
-        let Some(primary) = self.primary else {
-            return "type primary; update-policy { grant acme-key zonesub ANY; };".to_owned();
-        };
+    fn role(&self, updates: &str) -> String {
+        let Some(primary) = self.primary else { return format!("type primary;{updates}") };
         // Nothing that a secondary is told keeps it from heeding its primary's NOTIFY; so whether one is sent
         // decides whether it lags.
         format!("type secondary; primaries {{ {} port {}; }};", primary.ip(), primary.port())
     }
-}
-
-async fn serves(server: SocketAddr, zones: &[ZoneFile], identity: &str) -> bool {
-    if ask::identity(server).await.as_deref() != Some(identity) {
-        return false;
-    }
-    for zone in zones {
-        if !ask::records(server, zone.origin(), RecordType::SOA).await.is_ok_and(|soa| !soa.is_empty()) {
-            return false;
-        }
-    }
-    true
 }
 
 /// Whether all threads of a process are stopped, as far as the system tells (proc(5)).

@@ -16,14 +16,32 @@ use serde::{Deserialize, Serialize};
 pub enum Tool {
     /// Asks name servers, from BIND.
     Dig,
+    /// Stands before name servers and treats questions by rules.
+    Dnsdist,
+    /// Asks name servers as fast as they answer.
+    Dnsperf,
+    /// Makes keys for zones (DNSSEC, RFC 4033), from BIND.
+    DnssecKeygen,
+    /// Signs zones with them, from BIND.
+    DnssecSignzone,
     /// Gives network namespaces their addresses, from iproute2.
     Ip,
+    /// Asks name servers, from Knot; over TLS and HTTPS as well.
+    Kdig,
+    /// Knot, the authoritative server that signs.
+    Knotd,
     /// BIND 9, the authoritative server.
     Named,
+    /// Filters packets (nftables).
+    Nft,
+    /// NSD, the authoritative server that serves and nothing else.
+    Nsd,
     /// Sends dynamic updates (RFC 2136), from BIND.
     Nsupdate,
     /// Reads certificates with somebody else's eyes.
     Openssl,
+    /// PowerDNS, the authoritative server before a database.
+    Pdns,
     /// The ACME certificate authority for tests.
     Pebble,
     /// The same in version 2.4, which speaks an older dialect of ACME.
@@ -32,23 +50,35 @@ pub enum Tool {
     Postgres,
     /// Controls a running `named`.
     Rndc,
+    /// Translates between IPv6 and IPv4 (NAT64, RFC 6146 without its state).
+    Tayga,
     /// The resolver.
     Unbound,
 }
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
         Self::Rndc,
         Self::Nsupdate,
         Self::Dig,
+        Self::DnssecKeygen,
+        Self::DnssecSignzone,
+        Self::Knotd,
+        Self::Kdig,
+        Self::Nsd,
+        Self::Pdns,
+        Self::Dnsdist,
+        Self::Dnsperf,
         Self::Unbound,
         Self::Postgres,
         Self::Openssl,
         Self::Ip,
+        Self::Nft,
+        Self::Tayga,
     ];
 
     /// The name of its executable file.
@@ -56,13 +86,23 @@ impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
             Self::Dig => "dig",
+            Self::Dnsdist => "dnsdist",
+            Self::Dnsperf => "dnsperf",
+            Self::DnssecKeygen => "dnssec-keygen",
+            Self::DnssecSignzone => "dnssec-signzone",
             Self::Ip => "ip",
+            Self::Kdig => "kdig",
+            Self::Knotd => "knotd",
             Self::Named => "named",
+            Self::Nft => "nft",
+            Self::Nsd => "nsd",
             Self::Nsupdate => "nsupdate",
             Self::Openssl => "openssl",
+            Self::Pdns => "pdns_server",
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgres",
             Self::Rndc => "rndc",
+            Self::Tayga => "tayga",
             Self::Unbound => "unbound",
         }
     }
@@ -72,13 +112,30 @@ impl Tool {
     pub const fn package(self) -> &'static str {
         match self {
             Self::Dig | Self::Nsupdate => "bind9-dnsutils",
+            Self::Dnsdist => "dnsdist",
+            Self::Dnsperf => "dnsperf",
+            Self::DnssecKeygen | Self::DnssecSignzone | Self::Rndc => "bind9-utils",
             Self::Ip => "iproute2",
+            Self::Kdig => "knot-dnsutils",
+            Self::Knotd => "knot",
             Self::Named => "bind9",
+            Self::Nft => "nftables",
+            Self::Nsd => "nsd",
             Self::Openssl => "openssl",
+            Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgresql",
-            Self::Rndc => "bind9-utils",
+            Self::Tayga => "tayga",
             Self::Unbound => "unbound",
+        }
+    }
+
+    /// The Debian packages with parts of it that it loads when it runs, which nothing depends on.
+    #[must_use]
+    pub const fn plugins(self) -> &'static [&'static str] {
+        match self {
+            Self::Pdns => &["pdns-backend-bind"],
+            _ => &[],
         }
     }
 }

@@ -1,13 +1,14 @@
 //! From a started program to a server that answers.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use super::Error;
+use super::{Components, Error, Tool, zone_file::absolute};
 use crate::ChildGuard;
 
 /// How often a server is started on other ports before it is given up.
@@ -53,6 +54,23 @@ pub(super) async fn control(mut command: Command) -> Result<(), Error> {
         }
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// Sends a dynamic update (RFC 2136) with `nsupdate`, its script written to a file, signed with a key if there
+/// is one.
+pub(super) async fn update(
+    components: &Components,
+    server: SocketAddr,
+    zone: &str,
+    lines: &str,
+    script: &Path,
+    key: Option<&Path>,
+) -> Result<(), Error> {
+    let (ip, port, zone) = (server.ip(), server.port(), absolute(zone));
+    write(script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
+    let mut command = components.find(Tool::Nsupdate)?.command();
+    command.args(key.iter().flat_map(|key| ["-k".as_ref(), key.as_os_str()])).arg(script);
+    control(command).await
 }
 
 /// A name for one server that no other server on this machine has: whoever answers with it is the one that

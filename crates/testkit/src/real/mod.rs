@@ -1,9 +1,10 @@
 //! Real servers on loopback, each with its own directory, its own keys and its own ports.
 //!
-//! The rest of this crate is a world of our own making; these are the judges from outside it: BIND as the
-//! authoritative server that takes updates (RFC 2136), unbound as the resolver, Pebble as the certificate
-//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration, starts
-//! the program, asks it something real until it answers, and ends it when dropped.
+//! The rest of this crate is a world of our own making; these are the judges from outside it: BIND and Knot
+//! as authoritative servers that take updates (RFC 2136), NSD and PowerDNS as some that take none, dnsdist
+//! before them where packets are to be late or lost, unbound as the resolver, Pebble as the certificate
+//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration, starts the program, asks it something real until it answers, and ends it when
+//! dropped.
 //!
 //! Which programs there are on this machine, [`Components`] knows; a test that needs some of them begins
 //! with [`require`]:
@@ -30,10 +31,25 @@ pub use bind::{Bind, BindBuilder, Tsig};
 mod components;
 pub use components::{Component, Components, Missing, Tool};
 
+mod dnsdist;
+pub use dnsdist::{Dnsdist, DnsdistBuilder};
+
+mod dnssec;
+pub use dnssec::{Signatures, SignedZone};
+
 mod error;
 pub use error::Error;
 
+mod knot;
+pub use knot::{Knot, KnotBuilder};
+
 mod launch;
+
+mod nsd;
+pub use nsd::{Nsd, NsdBuilder};
+
+mod pdns;
+pub use pdns::{Pdns, PdnsBuilder};
 
 mod pebble;
 pub use pebble::{CertificateStatus, Pebble, PebbleBuilder};

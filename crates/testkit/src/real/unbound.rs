@@ -34,6 +34,9 @@ impl Unbound {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: None,
             cache: Duration::ZERO,
+            dns64: None,
+            trust_anchors: Vec::new(),
+            log_queries: false,
         }
     }
 
@@ -51,6 +54,17 @@ impl Unbound {
         ask::texts(self.socket_addr, name).await
     }
 
+    /// What it was asked so far, oldest first, as `www.example.test. TXT`; nothing unless it was told to
+    /// [log](UnboundBuilder::log_queries) that.
+    ///
+    /// # Errors
+    /// [`Error::Testkit`] when its log cannot be read.
+    pub fn queries(&self) -> Result<Vec<String>, Error> {
+        let path = self.guard.log_path();
+        let log = std::fs::read(path).map_err(|error| launch::file(path, &error))?;
+        Ok(String::from_utf8_lossy(&log).lines().filter_map(query_of).collect())
+    }
+
     /// The end of what it has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -65,6 +79,9 @@ pub struct UnboundBuilder {
     address: IpAddr,
     port: Option<u16>,
     cache: Duration,
+    dns64: Option<String>,
+    trust_anchors: Vec<String>,
+    log_queries: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +128,29 @@ impl UnboundBuilder {
         self
     }
 
+    /// Makes IPv6 addresses of IPv4 ones for names that have no other (DNS64, RFC 6147), below this prefix, such
+    /// as `64:ff9b::/96`; also for `ipv4only.arpa`, if a zone of its own has it.
+    #[must_use]
+    pub fn dns64(mut self, prefix: &str) -> Self {
+        self.dns64 = Some(prefix.to_owned());
+        self
+    }
+
+    /// Validates (RFC 4035 §5) from this key or its digest on, a DNSKEY or DS record as text, usually of the
+    /// test's own root. Without one it validates nothing.
+    #[must_use]
+    pub fn trust_anchor(mut self, record: &str) -> Self {
+        self.trust_anchors.push(record.to_owned());
+        self
+    }
+
+    /// Notes what it is asked, for [`Unbound::queries`].
+    #[must_use]
+    pub const fn log_queries(mut self) -> Self {
+        self.log_queries = true;
+        self
+    }
+
     /// Starts the resolver and waits until it answers.
     ///
     /// # Errors
@@ -146,6 +186,10 @@ impl UnboundBuilder {
 
     fn configuration(&self, home: &Path, identity: &str, port: u16) -> String {
         let (home, address, cache) = (home.display(), self.address, self.cache.as_secs());
+        let dns64 = self.dns64.as_ref().map(|_| "dns64");
+        let validator = (!self.trust_anchors.is_empty()).then_some("validator");
+        let modules: Vec<&str> = dns64.into_iter().chain(validator).chain(["iterator"]).collect();
+        let (modules, log_queries) = (modules.join(" "), if self.log_queries { "yes" } else { "no" });
         // incoming-num-tcp: of the usual ten connections a certificate authority with several perspectives
         // takes most, and then unbound closes those that wait for a slow name server.
         let mut text = format!(
@@ -159,10 +203,11 @@ impl UnboundBuilder {
     interface: {address}
     port: {port}
     num-threads: 1
-    access-control: 127.0.0.0/8 allow
-    access-control: ::1 allow
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
     do-not-query-localhost: no
-    module-config: \"iterator\"
+    module-config: \"{modules}\"
+    log-queries: {log_queries}
     qname-minimisation: no
     prefetch: no
     cache-max-ttl: {cache}
@@ -172,6 +217,12 @@ impl UnboundBuilder {
         );
         if !self.zones.iter().any(|(_, zone, _)| zone == ".") {
             text.push_str("    local-zone: \".\" static\n");
+        }
+        if let Some(prefix) = &self.dns64 {
+            let _ = writeln!(text, "    dns64-prefix: {prefix}");
+        }
+        for anchor in &self.trust_anchors {
+            let _ = writeln!(text, "    trust-anchor: \"{anchor}\"");
         }
         for (_, zone, _) in &self.zones {
             // Some names (`test.`, reverse ones) are answered by unbound itself unless told otherwise.
@@ -195,10 +246,20 @@ impl UnboundBuilder {
     }
 }
 
+/// The question in a line of the log: `[0] unbound[7:0] info: 127.0.0.1 www.example.test. TXT IN`.
+fn query_of(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_once("info: ")?.1.split(' ').collect();
+    match words[..] {
+        [client, name, kind, "IN"] if client.parse::<IpAddr>().is_ok() => Some(format!("{name} {kind}")),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::real::{Bind, require};
+    use crate::real::{Bind, Signatures, SignedZone, ZoneFile, require};
+    use hickory_proto::rr::RecordType;
 
     #[tokio::test]
     async fn it_resolves_what_the_authoritative_server_has_now_and_knows_nothing_else() {
@@ -233,5 +294,49 @@ mod tests {
         .unwrap();
         assert_eq!(bind.txt_values("www.example.test").await.unwrap(), ["new"]);
         assert_eq!(forwarder.txt_values("www.example.test").await.unwrap(), ["old"]);
+    }
+
+    #[tokio::test]
+    async fn what_it_is_asked_is_noted() {
+        let Some(_) = require(&[Tool::Named, Tool::Unbound]) else { return };
+        let bind = Bind::builder().zone("example.test").start().await.unwrap();
+        let unbound = Unbound::builder().stub_zone("example.test", [bind.socket_addr()]).log_queries();
+        let unbound = unbound.start().await.unwrap();
+        unbound.txt_values("WWW.example.test").await.unwrap();
+        assert_eq!(unbound.queries().unwrap(), ["WWW.example.test. TXT"]);
+        assert_eq!(query_of("[0] unbound[7:0] info: start of service (unbound 1.17.1)."), None);
+        assert_eq!(query_of("[0] unbound[7:0] info: ::1 a. AAAA IN").as_deref(), Some("a. AAAA"));
+    }
+
+    #[tokio::test]
+    async fn dns64_makes_addresses_below_its_prefix() {
+        let Some(_) = require(&[Tool::Named, Tool::Unbound]) else { return };
+        let zone = ZoneFile::new("ipv4only.arpa").record("@ A 192.0.0.170").record("@ A 192.0.0.171");
+        let bind = Bind::builder().zone(zone).start().await.unwrap();
+        let unbound = Unbound::builder().stub_zone("ipv4only.arpa", [bind.socket_addr()]);
+        let unbound = unbound.dns64("64:ff9b::/96").start().await.unwrap();
+        let records = ask::records(unbound.socket_addr(), "ipv4only.arpa", RecordType::AAAA).await.unwrap();
+        let addresses: Vec<String> = records.iter().map(|record| record.data.to_string()).collect();
+        assert!(addresses.contains(&"64:ff9b::c000:aa".to_owned()), "{addresses:?}");
+    }
+
+    #[tokio::test]
+    async fn a_zone_whose_signatures_are_over_is_not_resolved_by_who_validates() {
+        let Some(_) = require(&[Tool::DnssecKeygen, Tool::DnssecSignzone, Tool::Named, Tool::Unbound]) else {
+            return;
+        };
+        for (signatures, values) in [(Signatures::Valid, Some("here")), (Signatures::Expired, None)] {
+            let zone = ZoneFile::new("example.test").record("www TXT here");
+            let signed = SignedZone::sign(&zone, [127, 0, 0, 1], signatures).await.unwrap();
+            let bind = Bind::builder().zone(signed.zone().clone()).start().await.unwrap();
+            let unbound = Unbound::builder().stub_zone("example.test", [bind.socket_addr()]);
+            let unbound = unbound.trust_anchor(signed.key()).start().await.unwrap();
+            let found = unbound.txt_values("www.example.test").await;
+            assert_eq!(
+                found.ok().and_then(|texts| texts.first().cloned()).as_deref(),
+                values,
+                "{signatures:?}"
+            );
+        }
     }
 }

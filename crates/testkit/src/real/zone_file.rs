@@ -20,13 +20,35 @@ pub struct ZoneFile {
     origin: String,
     name_servers: Vec<(String, IpAddr)>,
     records: Vec<String>,
+    negative_ttl: u32,
+    written: Option<String>,
 }
 
 impl ZoneFile {
     /// An empty zone; `.` is the root.
     #[must_use]
     pub fn new(origin: &str) -> Self {
-        Self { origin: absolute(origin), name_servers: Vec::new(), records: Vec::new() }
+        Self {
+            origin: absolute(origin),
+            name_servers: Vec::new(),
+            records: Vec::new(),
+            negative_ttl: 1,
+            written: None,
+        }
+    }
+
+    /// A zone whose whole master file is written already, by another program for instance; what is told of it
+    /// besides is passed over.
+    #[must_use]
+    pub fn written(origin: &str, text: impl Into<String>) -> Self {
+        Self { written: Some(text.into()), ..Self::new(origin) }
+    }
+
+    /// How long a "no" from this zone may be believed, in seconds (SOA MINIMUM, RFC 2308 §4); 1 by default.
+    #[must_use]
+    pub const fn negative_ttl(mut self, seconds: u32) -> Self {
+        self.negative_ttl = seconds;
+        self
     }
 
     /// One more name server (NS) and its address. The first is the primary (SOA MNAME).
@@ -60,11 +82,14 @@ impl ZoneFile {
     /// The text of the file.
     #[must_use]
     pub fn render(&self) -> String {
+        if let Some(text) = &self.written {
+            return text.clone();
+        }
         let primary = self.name_servers.first().map_or("localhost.", |(name, _)| name);
         // Refresh and retry only matter to secondaries that take no NOTIFY; those are asked to refresh.
         let mut text = format!(
-            "$TTL 60\n$ORIGIN {}\n@ SOA {primary} hostmaster.invalid. 1 3600 600 86400 1\n",
-            self.origin
+            "$TTL 60\n$ORIGIN {}\n@ SOA {primary} hostmaster.invalid. 1 3600 600 86400 {}\n",
+            self.origin, self.negative_ttl
         );
         for (name, address) in &self.name_servers {
             // Writing to a String cannot fail.
@@ -134,6 +159,14 @@ mod tests {
              ns.sub.example.test. A 127.0.0.4\n\
              www A 127.0.0.1\n"
         );
+    }
+
+    #[test]
+    fn a_zone_may_be_written_already_and_its_absences_may_last() {
+        let zone = ZoneFile::written("example.test", "@ SOA a b 1 2 3 4 5\n").record("www A 127.0.0.1");
+        assert_eq!(zone.render(), "@ SOA a b 1 2 3 4 5\n");
+        let zone = ZoneFile::new("example.test").negative_ttl(300).render();
+        assert!(zone.contains(" 86400 300\n"), "{zone}");
     }
 
     #[test]

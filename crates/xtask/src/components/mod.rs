@@ -7,7 +7,10 @@
 
 mod apt;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use perennial_testkit::real::{Component, Components, Missing, Tool};
 
@@ -94,8 +97,9 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
         return;
     }
     let Some(apt) = Apt::of_this_machine(home) else { return };
-    let mut packages: Vec<String> = wanted.iter().map(|tool| tool.package().to_owned()).collect();
-    packages.dedup();
+    let packages = wanted.iter().flat_map(|tool| [&[tool.package()], tool.plugins()].concat());
+    let packages: BTreeSet<String> = packages.map(str::to_owned).collect();
+    let packages: Vec<String> = packages.into_iter().collect();
     let unpacked = apt.with_dependencies(&packages).and_then(|packages| apt.unpack(&packages, &directory));
     match unpacked {
         Ok(unpacked) => {
@@ -135,13 +139,21 @@ fn take_unpacked(
 /// The version that a program says it has; `None` when it does not run.
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
-        Tool::Dig | Tool::Named => &["-v"],
-        Tool::Ip | Tool::Nsupdate | Tool::Unbound => &["-V"],
+        Tool::Dig | Tool::Named | Tool::Nsd => &["-v"],
+        Tool::DnssecKeygen
+        | Tool::DnssecSignzone
+        | Tool::Ip
+        | Tool::Kdig
+        | Tool::Knotd
+        | Tool::Nsupdate
+        | Tool::Unbound => &["-V"],
+        Tool::Dnsperf => &["-h"],
+        Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres => &["--version"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
-        // It does not tell its version, but how it is to be called.
+        // These do not tell their version, but how they are to be called.
         Tool::PebbleOld => &["-help"],
-        Tool::Postgres => &["--version"],
+        Tool::Tayga => &["--help"],
         // `rndc` tells it with its usage.
         _ => &[],
     };
@@ -169,7 +181,7 @@ fn report(components: &Components) -> Result<(), Error> {
     let mut missing: Vec<Missing> = Vec::new();
     for tool in Tool::ALL {
         match components.find(tool) {
-            Ok(found) => println!("{:<10} {:<28} {}", tool.to_string(), found.version, found.path.display()),
+            Ok(found) => println!("{:<15} {:<28} {}", tool.to_string(), found.version, found.path.display()),
             Err(error) => missing.push(error),
         }
     }

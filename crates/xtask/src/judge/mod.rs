@@ -4,18 +4,19 @@
 //! namespace of its own (network_namespaces(7)), where every loopback address and every port is free, 53
 //! among them, and from where nothing leaves the machine.
 
+mod dns;
 mod issue;
 mod pebble;
 mod sandbox;
 
-use std::{net::Ipv4Addr, path::PathBuf, pin::Pin};
+use std::{net::IpAddr, path::PathBuf, pin::Pin};
 
 use perennial_testkit::real::{Components, Missing, Tool};
 
 use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
 /// All of them.
-const SUITES: &[Suite] = &[issue::SUITE, pebble::SUITE];
+const SUITES: &[Suite] = &[dns::SUITE, issue::SUITE, pebble::SUITE];
 
 /// A suite of cases against real servers.
 pub(crate) struct Suite {
@@ -23,7 +24,7 @@ pub(crate) struct Suite {
     /// The programs that it needs.
     tools: &'static [Tool],
     /// The addresses, besides 127.0.0.1, that its servers listen on.
-    addresses: &'static [Ipv4Addr],
+    addresses: fn() -> Vec<IpAddr>,
     /// What must be built before the network is gone.
     build: fn() -> Result<(), Error>,
     run: for<'a> fn(&'a Setting, &'a mut Report) -> Running<'a>,
@@ -71,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn judge(suite: &Suite, only: Option<String>) -> Result<(), Error> {
-    sandbox::furnish(suite.addresses)?;
+    sandbox::furnish(&(suite.addresses)())?;
     let metadata = Metadata::read_members()?;
     let components = Components::read(&components::file(&metadata)).unwrap_or_default();
     let mut report = Report { suite: suite.name, only, watch: Stopwatch::start(), cases: 0, failed: 0 };

@@ -1,6 +1,6 @@
 //! A network of one's own (network_namespaces(7)).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use perennial_testkit::real::{Components, Tool};
 
@@ -29,9 +29,14 @@ pub(super) fn enter<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<
 }
 
 /// Turns the loopback interface on and gives it addresses: BIND only listens on those that it bears.
-pub(super) fn furnish(addresses: &[Ipv4Addr]) -> Result<(), Error> {
+pub(super) fn furnish(addresses: &[IpAddr]) -> Result<(), Error> {
     ip(&["link", "set", "lo", "up"])?;
-    addresses.iter().try_for_each(|address| ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]))
+    addresses.iter().try_for_each(|address| {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        // nodad: nobody else is on the loopback interface whose address it could be (RFC 4862 §5.4).
+        let more: &[&str] = if address.is_ipv4() { &[] } else { &["nodad"] };
+        ip(&[&["addr", "add", &format!("{address}/{length}"), "dev", "lo"], more].concat())
+    })
 }
 
 fn ip(arguments: &[&str]) -> Result<(), Error> {

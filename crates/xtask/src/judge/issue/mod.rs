@@ -14,7 +14,10 @@ mod finding;
 mod run;
 mod scene;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use perennial_testkit::real::Tool;
 
@@ -27,7 +30,7 @@ use scene::{GOOD_DAY, Scene, Secondary, Weather};
 pub(super) const SUITE: Suite = Suite {
     name: "issue",
     tools: &[Tool::Pebble, Tool::Named, Tool::Rndc, Tool::Unbound, Tool::Openssl],
-    addresses: &[ROOT, PRIMARY, SECONDARY, RESOLVER],
+    addresses: || [ROOT, PRIMARY, SECONDARY, RESOLVER].map(IpAddr::V4).to_vec(),
     build,
     run,
 };

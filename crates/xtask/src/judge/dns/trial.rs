@@ -1,0 +1,185 @@
+//! One case: the checker is asked, and what it says is held against what it should say.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use perennial_propagation::{Checker, CheckerBuilder, Error, Mode, NameServer, Policy, Report, Wanted};
+
+use super::{
+    Outcome,
+    host,
+    internet::Internet,
+    story::{Event, Story},
+    text,
+};
+use crate::shell::Stopwatch;
+
+/// What the checker said.
+struct Said {
+    /// A verdict, or the error.
+    verdict: String,
+    advice: BTreeSet<String>,
+    queries: u32,
+    elapsed: Duration,
+    /// All of it, for who has to find out what went wrong.
+    whole: String,
+}
+
+/// Long enough for what should come, when a case says nothing else.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// Asks the checker, and judges.
+pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
+    let (name, values) = story.question();
+    let wanted = Wanted::new(text(name.parse())?, values);
+    let checker = text(checker(story)?.build())?;
+    let watch = Stopwatch::start();
+    let report = match story.watch {
+        None if story.events.is_empty() => checker.check(&wanted).await,
+        limit => {
+            let mut ignore = |_: &Report| ();
+            let watching = checker.watch(&wanted, limit.unwrap_or(WATCH), &mut ignore);
+            let (watched, happened) = tokio::join!(watching, happen(story, internet));
+            happened?;
+            match watched {
+                Ok(propagated) => Ok(propagated.into_report()),
+                Err(Error::NotPropagated(report)) => Ok(*report),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let said = said(report, watch.read())?;
+    judge(story, &said)?;
+    if !story.settings.iter().any(|setting| setting == ASKS_RESOLVERS) {
+        unpoisoned(internet, &name)?;
+    }
+    let advice = said.advice.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let colon = if advice.is_empty() { "" } else { ": " };
+    Ok(format!("{}{colon}{advice} ({} questions, {} ms)", said.verdict, said.queries, said.elapsed.as_millis()))
+}
+
+/// The one setting with which resolvers may hear of the challenge name.
+const ASKS_RESOLVERS: &str = "mode recursive";
+
+fn checker(story: &Story) -> Result<CheckerBuilder, String> {
+    let named = |name: &String| host::resolver(name).ok_or_else(|| format!("there is no resolver {name}"));
+    let mut resolvers = story.resolvers.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    if resolvers.is_empty() {
+        resolvers.push(host::MAIN);
+    }
+    let servers = resolvers.into_iter().map(|address| NameServer::at(SocketAddr::new(address, 53)));
+    let mut builder = Checker::builder().nameservers(servers);
+    for setting in &story.settings {
+        builder = match setting.split(' ').collect::<Vec<_>>()[..] {
+            ["mode", "recursive"] => builder.mode(Mode::RecursiveOnly),
+            ["policy", "any"] => builder.policy(Policy::Any),
+            ["policy", "strict"] => builder.policy(Policy::Strict),
+            ["policy", "quorum", count] => builder.policy(Policy::Quorum(text(count.parse())?)),
+            _ => return Err(format!("there is no setting {setting:?}")),
+        };
+    }
+    Ok(builder)
+}
+
+/// What happens meanwhile.
+async fn happen(story: &Story, internet: &Internet) -> Result<(), String> {
+    let mut passed = Duration::ZERO;
+    for (at, event) in &story.events {
+        tokio::time::sleep(at.saturating_sub(passed)).await;
+        passed = *at;
+        match event {
+            Event::Refresh { zone } => text(internet.lagging.refresh(zone).await)?,
+            Event::Update { zone, line } => text(internet.bind.update(zone, line).await)?,
+        }
+    }
+    Ok(())
+}
+
+fn said(report: Result<Report, Error>, elapsed: Duration) -> Result<Said, String> {
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            let verdict = format!("error {error}");
+            return Ok(Said {
+                whole: verdict.clone(),
+                verdict,
+                advice: BTreeSet::new(),
+                queries: 0,
+                elapsed,
+            });
+        }
+    };
+    // As a program sees it that reads the report.
+    let json = text(serde_json::to_value(&report))?;
+    let verdict = json["verdict"].as_str().unwrap_or_default().to_owned();
+    let advice = json["advice"].as_array().into_iter().flatten();
+    let advice = advice.filter_map(|one| one["advice"].as_str()).map(str::to_owned).collect();
+    Ok(Said { verdict, advice, queries: report.queries(), elapsed, whole: report.to_string() })
+}
+
+fn judge(story: &Story, said: &Said) -> Result<(), String> {
+    let verdict = match story.expected.strip_prefix("error ") {
+        Some(words) => said.verdict.starts_with("error ") && said.verdict.contains(words),
+        None => said.verdict == story.expected,
+    };
+    let advice: BTreeSet<String> = story.advice.iter().cloned().collect();
+    let Said { whole, elapsed, queries, .. } = said;
+    let expected = format!("{} {}", story.expected, story.advice.join(" "));
+    if !verdict || advice != said.advice {
+        let found: Vec<&str> = said.advice.iter().map(String::as_str).collect();
+        return Err(format!("expected {expected}, found {} {}: {whole}", said.verdict, found.join(" ")));
+    }
+    if story.within.is_some_and(|within| *elapsed > within) {
+        return Err(format!("it took {elapsed:?}: {whole}"));
+    }
+    if story.queries.is_some_and(|most| *queries > most) {
+        return Err(format!("it took {queries} questions: {whole}"));
+    }
+    Ok(())
+}
+
+/// The resolver must not have heard of the challenge name: it would remember a "no" for all of us.
+fn unpoisoned(internet: &Internet, name: &str) -> Result<(), String> {
+    let asked = text(internet.main.queries())?;
+    let about = format!("{}. ", name.to_lowercase());
+    match asked.iter().find(|query| query.to_lowercase().starts_with(&about)) {
+        Some(query) => Err(format!("the resolver was asked for {query}")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(text: &str) -> Story {
+        super::super::story::read(text).unwrap().remove(0)
+    }
+
+    fn said(verdict: &str, advice: &[&str]) -> Said {
+        Said {
+            verdict: verdict.to_owned(),
+            advice: advice.iter().map(|code| (*code).to_owned()).collect(),
+            queries: 5,
+            elapsed: Duration::from_secs(1),
+            whole: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_case_passes_only_with_its_own_verdict_advice_and_bounds() {
+        let strict = story("a\n    not_yet: lame_server\n    within 2s\n    queries 5");
+        assert!(judge(&strict, &said("not_yet", &["lame_server"])).is_ok());
+        assert!(judge(&strict, &said("not_yet", &[])).is_err());
+        assert!(judge(&strict, &said("not_yet", &["lame_server", "not_yet"])).is_err());
+        assert!(judge(&strict, &said("ready", &["lame_server"])).is_err());
+        let mut slow = said("not_yet", &["lame_server"]);
+        slow.elapsed = Duration::from_secs(3);
+        assert!(judge(&strict, &slow).unwrap_err().contains("took 3s"));
+        let mut curious = said("not_yet", &["lame_server"]);
+        curious.queries = 6;
+        assert!(judge(&strict, &curious).unwrap_err().contains("6 questions"));
+        let error = story("a\n    error no resolver");
+        assert!(judge(&error, &said("error no resolver answers", &[])).is_ok());
+        assert!(judge(&error, &said("ready", &[])).is_err());
+    }
+}

@@ -9,9 +9,9 @@ use futures_util::{
 use perennial_core::DomainName;
 use tokio::time::{self, Instant};
 
-use super::{Checker, Mode, Shared};
+use super::{Checker, Shared};
 use crate::{
-    Error, ZoneView,
+    Error, Policy, ZoneView,
     caa::{self, Heard, Lead, Level, Question, Report, Row, Said, Search, climb},
     probe::Role,
     target::{Route, Target},
@@ -29,8 +29,8 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 impl Checker {
     /// Says whether CAA records let a CA issue for a name (RFC 8659, RFC 8657): looks at the name and its
-    /// ancestors until one has records, at the zones' own name servers (with [`Mode::RecursiveOnly`] at the
-    /// resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
+    /// ancestors until one has records, at the zones' own name servers (under [`Policy::RecursiveOnly`] at
+    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
     /// seconds at most, usually well under one.
     ///
     /// A name that is no name of a certificate is asked about as any other; the challenge name never is.
@@ -41,9 +41,9 @@ impl Checker {
     pub async fn caa(&self, question: &Question) -> Result<Report, Error> {
         let start = Instant::now();
         let look = Look { shared: &self.shared, deadline: start + LIMIT };
-        let levels = match self.shared.mode {
-            Mode::Authoritative => look.at_authorities(&question.name).await?,
-            Mode::RecursiveOnly => look.at_resolvers(&question.name).await,
+        let levels = match self.shared.policy {
+            Policy::RecursiveOnly => look.at_resolvers(&question.name).await,
+            _ => look.at_authorities(&question.name).await?,
         };
         Ok(Report::new(question.clone(), levels, start.elapsed()))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial_propagation::{
-    Mode,
+    Policy,
     caa::{Decision, Doubt, Outcome, Question, Report, Said},
     zone::Evidence,
 };
@@ -220,7 +220,7 @@ async fn where_only_resolvers_may_be_asked_they_are() {
     publish(&scene.zone, "example.com", 0, "issue", OTHER);
     let target = "alias.example.com";
     scene.zone.add(target, Data::Cname("example.com".parse().unwrap())).unwrap();
-    let checker = scene.builder().mode(Mode::RecursiveOnly).build().unwrap();
+    let checker = scene.builder().policy(Policy::RecursiveOnly).build().unwrap();
     for subject in ["www.example.com", target] {
         let report = checker.caa(&question(subject)).await.unwrap();
         assert!(matches!(report.decision, Decision::Forbidden { .. }), "{report}");

@@ -8,7 +8,7 @@ use perennial_core::HttpClient;
 use tokio::time;
 
 use super::TransportError;
-use crate::wire::{Answer, Edns, Query, Unfit};
+use crate::wire::{Answer, Encoded, Query, Unfit};
 
 /// RFC 8484 §6.
 const MEDIA_TYPE: &str = "application/dns-message";
@@ -20,25 +20,32 @@ pub(super) async fn exchange(
     query: &Query,
     limit: Duration,
 ) -> Result<Answer, TransportError> {
-    let request = request(url, query)?;
+    let question = query.encode(ID).map_err(|error| TransportError::Malformed { reason: error.reason })?;
+    let request = request(url, &question)?;
     let response = time::timeout(limit, client.send(request)).await.map_err(|_| TransportError::Timeout)?;
-    interpret(&response.map_err(|error| TransportError::Http { reason: error.to_string() })?, query)
+    interpret(
+        &response.map_err(|error| TransportError::Http { reason: error.to_string() })?,
+        &question,
+        query,
+    )
 }
 
 /// The id is 0, so that HTTP caches see equal questions as equal (RFC 8484 §4.1); TLS keeps forgers out.
 const ID: u16 = 0;
 
-fn request(url: &str, query: &Query) -> Result<Request<Bytes>, TransportError> {
-    let body =
-        query.encode(ID, Edns::On).map_err(|error| TransportError::Malformed { reason: error.reason })?;
+fn request(url: &str, question: &Encoded) -> Result<Request<Bytes>, TransportError> {
     Request::post(url)
         .header(header::CONTENT_TYPE, MEDIA_TYPE)
         .header(header::ACCEPT, MEDIA_TYPE)
-        .body(Bytes::from(body))
+        .body(Bytes::from(question.octets.clone()))
         .map_err(|error| TransportError::Http { reason: format!("{url} is no URL: {error}") })
 }
 
-fn interpret(response: &Response<Bytes>, query: &Query) -> Result<Answer, TransportError> {
+fn interpret(
+    response: &Response<Bytes>,
+    question: &Encoded,
+    query: &Query,
+) -> Result<Answer, TransportError> {
     let http = |reason: String| TransportError::Http { reason };
     if response.status() != StatusCode::OK {
         return Err(http(format!("status {}", response.status())));
@@ -51,7 +58,7 @@ fn interpret(response: &Response<Bytes>, query: &Query) -> Result<Answer, Transp
     if response.body().len() > usize::from(u16::MAX) {
         return Err(http(format!("the answer has {} octets; 65535 is the most", response.body().len())));
     }
-    Answer::parse_for(response.body(), ID, query).map_err(|unfit| TransportError::Malformed {
+    question.answer(response.body(), query).map_err(|unfit| TransportError::Malformed {
         reason: match unfit {
             Unfit::Malformed(error) => error.reason,
             Unfit::NotOurs => "it answers another question".to_owned(),
@@ -63,6 +70,11 @@ fn interpret(response: &Response<Bytes>, query: &Query) -> Result<Answer, Transp
 mod tests {
     use super::*;
     use crate::wire::{RecordType, ResponseCode};
+
+    fn answered(response: &Response<Bytes>, query: &Query) -> Result<Answer, TransportError> {
+        interpret(response, &query.encode(ID).unwrap(), query)
+    }
+
     use hickory_proto::op;
 
     fn query() -> Query {
@@ -70,7 +82,7 @@ mod tests {
     }
 
     fn response(content_type: &str) -> Response<Bytes> {
-        let question = op::Message::from_vec(&query().encode(ID, Edns::On).unwrap()).unwrap();
+        let question = op::Message::from_vec(&query().encode(ID).unwrap().octets).unwrap();
         let mut message = op::Message::response(ID, op::OpCode::Query);
         message.add_queries(question.queries);
         let body = Bytes::from(message.to_vec().unwrap());
@@ -79,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_question_is_posted_with_id_zero() {
-        let request = request("https://dns.example/dns-query", &query()).unwrap();
+        let request = request("https://dns.example/dns-query", &query().encode(ID).unwrap()).unwrap();
         assert_eq!(request.method(), http::Method::POST);
         assert_eq!(request.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         assert_eq!(request.headers()[header::ACCEPT], MEDIA_TYPE);
@@ -88,15 +100,15 @@ mod tests {
 
     #[test]
     fn only_a_dns_message_that_answers_the_question_is_taken() {
-        let good = interpret(&response("Application/DNS-message; x=y"), &query());
+        let good = answered(&response("Application/DNS-message; x=y"), &query());
         assert_eq!(good.unwrap().code, ResponseCode::NOERROR);
-        assert!(matches!(interpret(&response("text/html"), &query()), Err(TransportError::Http { .. })));
+        assert!(matches!(answered(&response("text/html"), &query()), Err(TransportError::Http { .. })));
         let mut failed = response(MEDIA_TYPE);
         *failed.status_mut() = StatusCode::BAD_GATEWAY;
-        let error = interpret(&failed, &query()).unwrap_err();
+        let error = answered(&failed, &query()).unwrap_err();
         assert_eq!(error.to_string(), "no DNS answer over HTTPS: status 502 Bad Gateway");
         let other = Query::recursive("b.example".parse().unwrap(), RecordType::Txt);
-        let error = interpret(&response(MEDIA_TYPE), &other).unwrap_err();
+        let error = answered(&response(MEDIA_TYPE), &other).unwrap_err();
         assert!(matches!(error, TransportError::Malformed { .. }));
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::TransportError;
-use crate::wire::{Answer, Edns, Query, Unfit};
+use crate::wire::{Answer, Query, Unfit};
 
 /// Asks over a connection of its own, within `limit`.
 pub(super) async fn exchange(
@@ -32,10 +32,10 @@ where
     let io = |error: std::io::Error| TransportError::from_io(&error);
     let malformed = |reason: String| TransportError::Malformed { reason };
     let id: u16 = rand::random();
-    let question = query.encode(id, Edns::On).map_err(|error| malformed(error.reason))?;
-    let length = u16::try_from(question.len()).map_err(|error| malformed(error.to_string()))?;
+    let question = query.encode(id).map_err(|error| malformed(error.reason))?;
+    let length = u16::try_from(question.octets.len()).map_err(|error| malformed(error.to_string()))?;
     // One write for both: RFC 7766 §8 asks for it, some servers read no further than the first segment.
-    let framed = [&length.to_be_bytes()[..], &question].concat();
+    let framed = [&length.to_be_bytes()[..], &question.octets].concat();
     stream.write_all(&framed).await.map_err(io)?;
     stream.flush().await.map_err(io)?;
     loop {
@@ -43,7 +43,7 @@ where
         // The frame's own length bounds it to 64 KiB.
         let mut answer = vec![0; length.into()];
         stream.read_exact(&mut answer).await.map_err(io)?;
-        match Answer::parse_for(&answer, id, query) {
+        match question.answer(&answer, query) {
             Ok(answer) => return Ok(answer),
             Err(Unfit::Malformed(error)) => return Err(malformed(error.reason)),
             // The one question of this connection has one answer; a stray one is waited out by the limit.

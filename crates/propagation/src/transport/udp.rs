@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::{net::UdpSocket, time};
 
 use super::{Patience, Transport, TransportError, tcp};
-use crate::wire::{Answer, Edns, Query, ResponseCode, Unfit};
+use crate::wire::{Answer, Edns, Encoded, Malformed, Query, ResponseCode, Style, Unfit};
 
 /// Asks over UDP; over TCP when the answer is truncated, UDP is lost twice, or nothing listens on UDP.
 pub(super) async fn exchange(
@@ -47,11 +47,11 @@ async fn attempt(
     socket.connect(server).await.map_err(io)?;
     let id: u16 = rand::random();
     let octets =
-        query.encode(id, edns).map_err(|error| TransportError::Malformed { reason: error.reason })?;
+        encode(query, id, edns).map_err(|error| TransportError::Malformed { reason: error.reason })?;
     for wait in patience.udp {
-        socket.send(&octets).await.map_err(io)?;
+        socket.send(&octets.octets).await.map_err(io)?;
         // The id stays, so that a late answer to the first datagram still counts.
-        match time::timeout(wait, receive(&socket, id, query)).await {
+        match time::timeout(wait, receive(&socket, &octets, query)).await {
             Ok(answer) => return answer.map_err(io),
             Err(_elapsed) => {}
         }
@@ -59,12 +59,16 @@ async fn attempt(
     Err(TransportError::Timeout)
 }
 
+fn encode(query: &Query, id: u16, edns: Edns) -> Result<Encoded, Malformed> {
+    query.encode_in(id, &Style { edns, ..Style::default() })
+}
+
 /// Waits for our answer; what is malformed, or somebody else's, is passed over.
-async fn receive(socket: &UdpSocket, id: u16, query: &Query) -> Result<Answer, std::io::Error> {
+async fn receive(socket: &UdpSocket, question: &Encoded, query: &Query) -> Result<Answer, std::io::Error> {
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let length = socket.recv(&mut buffer).await?;
-        match Answer::parse_for(buffer.get(..length).unwrap_or_default(), id, query) {
+        match question.answer(buffer.get(..length).unwrap_or_default(), query) {
             Ok(answer) => return Ok(answer),
             Err(Unfit::Malformed(_) | Unfit::NotOurs) => {}
         }

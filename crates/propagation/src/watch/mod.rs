@@ -36,7 +36,6 @@ mod propagated;
 pub use propagated::Propagated;
 
 mod schedule;
-use schedule::FLAT;
 pub use schedule::Schedule;
 
 mod stage;

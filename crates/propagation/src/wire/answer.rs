@@ -5,18 +5,10 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use hickory_proto::{
-    dnssec::rdata::DNSSECRData,
-    op,
-    rr::{
-        self, RData,
-        rdata::opt::{EdnsCode, EdnsOption},
-    },
-};
 use perennial_core::{DomainName, Retry};
 use serde::{Serialize, Serializer};
 
-use super::Query;
+use super::message;
 
 /// What one server answered to one [`Query`].
 ///
@@ -110,57 +102,7 @@ impl Answer {
     /// # Errors
     /// [`Malformed`] when they are no DNS message.
     pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
-        let message = op::Message::from_vec(octets).map_err(|error| Malformed::new(&error))?;
-        Ok(Self::from_message(&message))
-    }
-
-    /// Reads the octets as the answer to this query with this id.
-    pub(crate) fn parse_for(octets: &[u8], id: u16, query: &Query) -> Result<Self, Unfit> {
-        let message =
-            op::Message::from_vec(octets).map_err(|error| Unfit::Malformed(Malformed::new(&error)))?;
-        let answer = Self::from_message(&message);
-        let ours = match message.queries.as_slice() {
-            [question] => {
-                question.query_type() == query.record_type.on_the_wire()
-                    && question.query_class() == rr::DNSClass::IN
-                    && domain_name(question.name()) == Some(Some(query.name.clone()))
-            }
-            // A server that cannot read the question need not repeat it.
-            [] => answer.code == ResponseCode::FORMERR || answer.code == ResponseCode::NOTIMP,
-            _ => false,
-        };
-        let metadata = &message.metadata;
-        let response = metadata.message_type == op::MessageType::Response;
-        if response && metadata.id == id && metadata.op_code == op::OpCode::Query && ours {
-            Ok(answer)
-        } else {
-            Err(Unfit::NotOurs)
-        }
-    }
-
-    fn from_message(message: &op::Message) -> Self {
-        let section = |records: &[rr::Record]| records.iter().filter_map(record).collect();
-        let option = |code| message.edns.as_ref().and_then(|edns| edns.option(code));
-        Self {
-            code: ResponseCode(message.metadata.response_code.into()),
-            authoritative: message.metadata.authoritative,
-            truncated: message.metadata.truncation,
-            recursion_available: message.metadata.recursion_available,
-            authentic_data: message.metadata.authentic_data,
-            answers: section(&message.answers),
-            authorities: section(&message.authorities),
-            additionals: section(&message.additionals),
-            extended_error: match option(EdnsCode::Unknown(EXTENDED_ERROR)) {
-                Some(EdnsOption::Unknown(_, octets)) => ExtendedError::parse(octets),
-                _ => None,
-            },
-            instance: match option(EdnsCode::NSID) {
-                Some(EdnsOption::NSID(payload)) if !payload.as_ref().is_empty() => {
-                    Some(instance(payload.as_ref()))
-                }
-                _ => None,
-            },
-        }
+        message::parse(octets, None).map(|parsed| parsed.answer)
     }
 
     /// The name servers that a section says `zone` has, each once, in order.
@@ -196,39 +138,8 @@ impl Answer {
     }
 }
 
-/// RFC 8914 §2.
-const EXTENDED_ERROR: u16 = 15;
-
-fn record(record: &rr::Record) -> Option<Record> {
-    if record.dns_class != rr::DNSClass::IN {
-        return None;
-    }
-    let data = match &record.data {
-        RData::A(a) => Data::A(a.0),
-        RData::AAAA(aaaa) => Data::Aaaa(aaaa.0),
-        RData::CAA(caa) => Data::Caa {
-            critical: caa.issuer_critical,
-            tag: caa.tag.to_ascii_lowercase(),
-            value: caa.value.clone(),
-        },
-        RData::CNAME(target) => Data::Cname(domain_name(&target.0)??),
-        RData::NS(server) => Data::Ns(domain_name(&server.0)??),
-        RData::DNSSEC(DNSSECRData::DS(ds)) => {
-            Data::Ds { key_tag: ds.key_tag(), algorithm: ds.algorithm().into() }
-        }
-        RData::SOA(soa) => Data::Soa { serial: soa.serial, minimum: soa.minimum },
-        RData::TXT(txt) => Data::Txt(txt.txt_data.concat()),
-        _ => return None,
-    };
-    Some(Record { owner: domain_name(&record.name)?, ttl: record.ttl, data })
-}
-
-/// `Some(None)` is the root; `None` is a name that no [`DomainName`] can hold.
-fn domain_name(name: &rr::Name) -> Option<Option<DomainName>> {
-    if name.is_root() { Some(None) } else { DomainName::parse(&name.to_ascii()).ok().map(Some) }
-}
-
-fn instance(octets: &[u8]) -> String {
+/// The text of an NSID (RFC 5001 §3.1 leaves open what it holds).
+pub(super) fn instance(octets: &[u8]) -> String {
     match std::str::from_utf8(octets) {
         Ok(text) if !text.chars().any(char::is_control) => text.chars().take(MAX_TEXT).collect(),
         _ => octets.iter().take(MAX_TEXT / 2).map(|octet| format!("{octet:02x}")).collect(),
@@ -295,7 +206,7 @@ pub struct ExtendedError {
 }
 
 impl ExtendedError {
-    fn parse(octets: &[u8]) -> Option<Self> {
+    pub(super) fn parse(octets: &[u8]) -> Option<Self> {
         let (code, text) = octets.split_first_chunk::<2>()?;
         Some(Self { code: u16::from_be_bytes(*code), text: printable(text) })
     }
@@ -347,9 +258,21 @@ pub(crate) enum Unfit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Edns, RecordType};
-    use hickory_proto::dnssec::{Algorithm, DigestType, rdata::DS};
-    use hickory_proto::rr::rdata;
+    use crate::wire::{Edns, Query, RecordType, Style};
+    use hickory_proto::dnssec::{
+        Algorithm, DigestType,
+        rdata::{DNSSECRData, DS},
+    };
+    use hickory_proto::{
+        op,
+        rr::{
+            self, RData,
+            rdata::{
+                self,
+                opt::{EdnsCode, EdnsOption},
+            },
+        },
+    };
     use proptest::prelude::*;
 
     fn name(text: &str) -> DomainName {
@@ -364,6 +287,11 @@ mod tests {
         Query::authoritative(name("_acme-challenge.example.com"), RecordType::Txt)
     }
 
+    /// Reads octets as the answer to this query with this id.
+    fn answer_to(query: &Query, id: u16, octets: &[u8]) -> Result<Answer, Unfit> {
+        query.encode(id).unwrap().answer(octets, query)
+    }
+
     /// A server's answer to `query()` with id 7.
     fn response(amend: impl FnOnce(&mut op::Message)) -> Vec<u8> {
         let mut message = op::Message::response(7, op::OpCode::Query);
@@ -374,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_query_carries_what_was_asked() {
-        let octets = query().encode(0x1234, Edns::On).unwrap();
+        let octets = query().encode(0x1234).unwrap().octets;
         let message = op::Message::from_vec(&octets).unwrap();
         assert_eq!(message.metadata.id, 0x1234);
         assert!(!message.metadata.recursion_desired);
@@ -383,9 +311,10 @@ mod tests {
         let edns = message.edns.unwrap();
         assert_eq!(edns.max_payload(), 1232);
         assert!(edns.option(EdnsCode::NSID).is_some());
-        let plain = query().encode(1, Edns::Off).unwrap();
+        let (mut plain, style) = (Vec::new(), Style { edns: Edns::Off, ..Style::default() });
+        query().write(&mut plain, 1, &style).unwrap();
         assert!(op::Message::from_vec(&plain).unwrap().edns.is_none());
-        let asked = Query::recursive(name("example.com"), RecordType::Soa).encode(1, Edns::On).unwrap();
+        let asked = Query::recursive(name("example.com"), RecordType::Soa).encode(1).unwrap().octets;
         let message = op::Message::from_vec(&asked).unwrap();
         assert!(message.metadata.recursion_desired && !message.metadata.checking_disabled);
         assert!(!message.edns.unwrap().flags().dnssec_ok);
@@ -394,7 +323,7 @@ mod tests {
     #[test]
     fn a_query_says_whether_signatures_and_unvalidated_data_are_welcome() {
         let query = Query::recursive(name("example.com"), RecordType::Ds);
-        let octets = query.with_dnssec_ok().with_checking_disabled().encode(1, Edns::On).unwrap();
+        let octets = query.with_dnssec_ok().with_checking_disabled().encode(1).unwrap().octets;
         let message = op::Message::from_vec(&octets).unwrap();
         assert_eq!(message.queries[0].query_type(), rr::RecordType::DS);
         assert!(message.metadata.checking_disabled);
@@ -414,7 +343,7 @@ mod tests {
             let ds = RData::DNSSEC(DNSSECRData::DS(ds));
             message.add_authority(rr::Record::from_rdata(owner, 60, ds));
         });
-        let answer = Answer::parse_for(&octets, 7, &query()).unwrap();
+        let answer = answer_to(&query(), 7, &octets).unwrap();
         assert!(answer.authentic_data);
         let value = b"ca.example; validationmethods=dns-01".to_vec();
         assert_eq!(answer.answers[0].data, Data::Caa { critical: true, tag: "issue".into(), value });
@@ -442,7 +371,7 @@ mod tests {
             edns.options_mut().insert(EdnsOption::NSID(nsid));
             message.set_edns(edns);
         });
-        let answer = Answer::parse_for(&octets, 7, &query()).unwrap();
+        let answer = answer_to(&query(), 7, &octets).unwrap();
         assert!(answer.authoritative);
         let owner = Some(name("_acme-challenge.example.com"));
         assert_eq!(answer.answers, [Record { owner, ttl: 60, data: Data::Txt(b"abcdef".to_vec()) }]);
@@ -457,15 +386,15 @@ mod tests {
 
     #[test]
     fn answers_to_other_questions_are_not_ours() {
-        assert!(Answer::parse_for(&response(|_| ()), 7, &query()).is_ok());
-        assert_eq!(Answer::parse_for(&response(|_| ()), 8, &query()), Err(Unfit::NotOurs));
+        assert!(answer_to(&query(), 7, &response(|_| ())).is_ok());
+        assert_eq!(answer_to(&query(), 8, &response(|_| ())), Err(Unfit::NotOurs));
         let other = Query::authoritative(name("_acme-challenge.example.org"), RecordType::Txt);
-        assert_eq!(Answer::parse_for(&response(|_| ()), 7, &other), Err(Unfit::NotOurs));
+        assert_eq!(answer_to(&other, 7, &response(|_| ())), Err(Unfit::NotOurs));
         let typed = Query::authoritative(query().name, RecordType::Soa);
-        assert_eq!(Answer::parse_for(&response(|_| ()), 7, &typed), Err(Unfit::NotOurs));
-        let question = query().encode(7, Edns::On).unwrap();
-        assert_eq!(Answer::parse_for(&question, 7, &query()), Err(Unfit::NotOurs));
-        assert!(matches!(Answer::parse_for(b"junk", 7, &query()), Err(Unfit::Malformed(_))));
+        assert_eq!(answer_to(&typed, 7, &response(|_| ())), Err(Unfit::NotOurs));
+        let question = query().encode(7).unwrap().octets;
+        assert_eq!(answer_to(&query(), 7, &question), Err(Unfit::NotOurs));
+        assert!(matches!(answer_to(&query(), 7, b"junk"), Err(Unfit::Malformed(_))));
     }
 
     #[test]
@@ -475,8 +404,8 @@ mod tests {
             message.metadata.response_code = code;
             message.to_vec().unwrap()
         };
-        assert!(Answer::parse_for(&bare(op::ResponseCode::FormErr), 7, &query()).is_ok());
-        assert_eq!(Answer::parse_for(&bare(op::ResponseCode::NoError), 7, &query()), Err(Unfit::NotOurs));
+        assert!(answer_to(&query(), 7, &bare(op::ResponseCode::FormErr)).is_ok());
+        assert_eq!(answer_to(&query(), 7, &bare(op::ResponseCode::NoError)), Err(Unfit::NotOurs));
     }
 
     #[test]
@@ -504,7 +433,7 @@ mod tests {
                 *octet = with;
             }
             octets.truncate(cut);
-            let _ = Answer::parse_for(&octets, 7, &query());
+            let _ = answer_to(&query(), 7, &octets);
         }
     }
 }

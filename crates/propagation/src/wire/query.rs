@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use hickory_proto::{
-    op,
-    rr::{self, rdata::opt},
-};
 use perennial_core::DomainName;
 
-use super::Malformed;
+use super::{
+    Answer, Malformed, Unfit,
+    message::{self, HEADER, Likeness},
+};
 
 /// One question to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,27 +54,113 @@ impl Query {
         self
     }
 
-    /// The octets of the message.
+    /// Writes the message, in place of what `octets` holds, and says where the question in it ends.
     ///
     /// # Errors
     /// [`Malformed`] when the name cannot be written, which no [`DomainName`] is known to cause.
-    pub(crate) fn encode(&self, id: u16, edns: Edns) -> Result<Vec<u8>, Malformed> {
-        let name = rr::Name::from_ascii(format!("{}.", self.name)).map_err(|error| Malformed::new(&error))?;
-        let mut message = op::Message::new(id, op::MessageType::Query, op::OpCode::Query);
-        message.metadata.recursion_desired = self.recursion_desired;
-        message.metadata.checking_disabled = self.checking_disabled;
-        message.add_query(op::Query::query(name, self.record_type.on_the_wire()));
-        if edns == Edns::On {
-            let mut extension = op::Edns::new();
-            extension.set_max_payload(UDP_PAYLOAD);
-            extension.set_dnssec_ok(self.dnssec_ok);
-            // An empty NSID asks the server which of its instances answers (RFC 5001 §2.1).
-            if let Ok(ask) = opt::NSIDPayload::new(Vec::new()) {
-                extension.options_mut().insert(opt::EdnsOption::NSID(ask));
-            }
-            message.set_edns(extension);
+    pub(crate) fn write(&self, octets: &mut Vec<u8>, id: u16, style: &Style<'_>) -> Result<usize, Malformed> {
+        octets.clear();
+        let flag = |set: bool, bit: u16| if set { bit } else { 0 };
+        let flags = flag(self.recursion_desired, RD) | flag(self.checking_disabled, CD);
+        let additionals = u16::from(style.edns == Edns::On);
+        for field in [id, flags, 1, 0, 0, additionals] {
+            octets.extend(field.to_be_bytes());
         }
-        message.to_vec().map_err(|error| Malformed::new(&error))
+        self.write_name(octets, style.case)?;
+        octets.extend(self.record_type.on_the_wire().to_be_bytes());
+        octets.extend(message::IN.to_be_bytes());
+        let question = octets.len();
+        if style.edns == Edns::On {
+            self.write_options(octets, style.cookie)?;
+        }
+        Ok(question)
+    }
+
+    fn write_name(&self, octets: &mut Vec<u8>, case: [u64; 4]) -> Result<(), Malformed> {
+        for label in self.name.labels() {
+            let length = u8::try_from(label.len()).ok().filter(|length| (1..=MAX_LABEL).contains(length));
+            octets.push(length.ok_or_else(|| Malformed::new(&"a label is empty or too long"))?);
+            octets.extend_from_slice(label.as_bytes());
+        }
+        octets.push(0);
+        if case != [0; 4] {
+            // Flipping a length would change it; none of them looks like a letter, being below 64.
+            for (index, octet) in octets.iter_mut().skip(HEADER).enumerate() {
+                let word = case.get(index / 64 % case.len()).copied().unwrap_or_default();
+                if octet.is_ascii_lowercase() && word >> (index % 64) & 1 == 1 {
+                    octet.make_ascii_uppercase();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_options(&self, octets: &mut Vec<u8>, cookie: &[u8]) -> Result<(), Malformed> {
+        let flags: u16 = if self.dnssec_ok { DO } else { 0 };
+        octets.push(0); // The root.
+        for field in [message::OPT, UDP_PAYLOAD, 0, flags] {
+            octets.extend(field.to_be_bytes());
+        }
+        let cookie_length = u16::try_from(cookie.len()).map_err(|error| Malformed::new(&error))?;
+        let options = if cookie.is_empty() { OPTION_HEAD } else { 2 * OPTION_HEAD + cookie_length };
+        // An empty NSID asks the server which of its instances answers (RFC 5001 §2.1).
+        for field in [options, message::NSID, 0] {
+            octets.extend(field.to_be_bytes());
+        }
+        if !cookie.is_empty() {
+            octets.extend(message::COOKIE.to_be_bytes());
+            octets.extend(cookie_length.to_be_bytes());
+            octets.extend_from_slice(cookie);
+        }
+        Ok(())
+    }
+
+    /// The message for a connection that keeps forgers out, where letters need not be drawn.
+    pub(crate) fn encode(&self, id: u16) -> Result<Encoded, Malformed> {
+        self.encode_in(id, &Style::default())
+    }
+
+    pub(crate) fn encode_in(&self, id: u16, style: &Style<'_>) -> Result<Encoded, Malformed> {
+        let mut octets = Vec::new();
+        let question = self.write(&mut octets, id, style)?;
+        Ok(Encoded { octets, question })
+    }
+}
+
+/// How a question is put.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style<'a> {
+    pub(crate) edns: Edns,
+    /// Which letters of the name are upper case, by their place: draft-vixie-dnsext-dns0x20.
+    pub(crate) case: [u64; 4],
+    /// What the COOKIE option holds (RFC 7873 §4.1); none when empty.
+    pub(crate) cookie: &'a [u8],
+}
+
+impl Default for Style<'_> {
+    fn default() -> Self {
+        Self { edns: Edns::On, case: [0; 4], cookie: &[] }
+    }
+}
+
+/// A question on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    pub(crate) octets: Vec<u8>,
+    /// Where the question ends, and the options begin.
+    question: usize,
+}
+
+impl Encoded {
+    /// Reads what came as the answer to this.
+    pub(crate) fn answer(&self, received: &[u8], query: &Query) -> Result<Answer, Unfit> {
+        message::Header::read(received).map_err(Unfit::Malformed)?;
+        match message::likeness(received, &self.octets, self.question) {
+            Likeness::Other => Err(Unfit::NotOurs),
+            Likeness::OtherCase | Likeness::Same => {
+                message::parse(received, Some(query)).map(|parsed| parsed.answer).map_err(Unfit::Malformed)
+            }
+        }
     }
 }
 
@@ -88,6 +173,14 @@ impl fmt::Display for Query {
 /// The largest UDP answer we ask for, in octets: what passes an IPv6 link of the least MTU unfragmented
 /// (1280 less the headers), the value that DNS vendors agreed on for DNS Flag Day 2020.
 const UDP_PAYLOAD: u16 = 1232;
+const RD: u16 = 0x0100;
+const CD: u16 = 0x0010;
+/// RFC 3225 §3, in the lower half of the OPT record's TTL.
+const DO: u16 = 0x8000;
+/// RFC 1035 §2.3.4.
+const MAX_LABEL: u8 = 63;
+/// Code and length of an EDNS option, in octets.
+const OPTION_HEAD: u16 = 4;
 
 /// Whether a query carries an OPT record. Servers from before RFC 6891 answer FORMERR to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,16 +212,31 @@ pub enum RecordType {
 }
 
 impl RecordType {
-    pub(super) const fn on_the_wire(self) -> rr::RecordType {
+    /// The number in the IANA registry of RR types.
+    pub(super) const fn on_the_wire(self) -> u16 {
         match self {
-            Self::A => rr::RecordType::A,
-            Self::Aaaa => rr::RecordType::AAAA,
-            Self::Caa => rr::RecordType::CAA,
-            Self::Cname => rr::RecordType::CNAME,
-            Self::Ds => rr::RecordType::DS,
-            Self::Ns => rr::RecordType::NS,
-            Self::Soa => rr::RecordType::SOA,
-            Self::Txt => rr::RecordType::TXT,
+            Self::A => 1,
+            Self::Aaaa => 28,
+            Self::Caa => 257,
+            Self::Cname => 5,
+            Self::Ds => 43,
+            Self::Ns => 2,
+            Self::Soa => 6,
+            Self::Txt => 16,
+        }
+    }
+
+    pub(super) const fn from_wire(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::A),
+            2 => Some(Self::Ns),
+            5 => Some(Self::Cname),
+            6 => Some(Self::Soa),
+            16 => Some(Self::Txt),
+            28 => Some(Self::Aaaa),
+            43 => Some(Self::Ds),
+            257 => Some(Self::Caa),
+            _ => None,
         }
     }
 }

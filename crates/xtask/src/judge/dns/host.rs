@@ -60,7 +60,11 @@ pub(super) const HOSTS: &[Host] = &[
     Host { name: "pdns", addresses: &[v4(4, 1)], program: Program::Pdns },
     // Faces of dnsdist.
     Host { name: "plain", addresses: &[v4(5, 1)], program: Program::Dnsdist(&[]) },
-    Host { name: "slow", addresses: &[v4(5, 2)], program: Program::Dnsdist(&[("AllRule()", "DelayAction(300)")]) },
+    Host {
+        name: "slow",
+        addresses: &[v4(5, 2)],
+        program: Program::Dnsdist(&[("AllRule()", "DelayAction(300)")]),
+    },
     Host {
         name: "refusing",
         addresses: &[v4(5, 3)],

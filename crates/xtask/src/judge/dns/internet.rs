@@ -66,14 +66,14 @@ impl Internet {
         let lagging =
             secondary(&zones, |program| matches!(program, Program::Lagging | Program::Flapping), primary);
         let (follow, lagging) = (follow.await?, lagging.await?);
-        let nsd = on(&zones, |program| matches!(program, Program::Nsd)).fold(
-            Nsd::builder().address(address_of("nsd")).port(DNS_PORT),
-            |builder, it| builder.zone(it.file.clone()),
-        );
-        let pdns = on(&zones, |program| matches!(program, Program::Pdns)).fold(
-            Pdns::builder().address(address_of("pdns")).port(DNS_PORT),
-            |builder, it| builder.zone(it.file.clone()),
-        );
+        let nsd = on(&zones, |program| matches!(program, Program::Nsd))
+            .fold(Nsd::builder().address(address_of("nsd")).port(DNS_PORT), |builder, it| {
+                builder.zone(it.file.clone())
+            });
+        let pdns = on(&zones, |program| matches!(program, Program::Pdns))
+            .fold(Pdns::builder().address(address_of("pdns")).port(DNS_PORT), |builder, it| {
+                builder.zone(it.file.clone())
+            });
         let root = parents.socket_addr();
         let main = resolver(host::MAIN, root).trust_anchor(&anchor).log_queries();
         let vpc = zones.iter().filter(|it| it.zone.seen_by.is_some());
@@ -202,9 +202,10 @@ async fn parents(stories: &[Story], zones: &[Rendered<'_>]) -> Result<(Bind, Str
 
 async fn bind(zones: &[Rendered<'_>]) -> Result<Bind, String> {
     let served = |it: &&Rendered<'_>| {
-        it.zone.hosts.iter().any(|served| {
-            served.serves && host::host(&served.host).is_some_and(Host::needs_bind)
-        })
+        it.zone
+            .hosts
+            .iter()
+            .any(|served| served.serves && host::host(&served.host).is_some_and(Host::needs_bind))
     };
     let builder = Bind::builder().address(host::BIND).port(DNS_PORT);
     let builder = builder.notify(SocketAddr::new(address_of("follow"), DNS_PORT));
@@ -228,11 +229,12 @@ async fn secondary(
 
 async fn knot(zones: &[Rendered<'_>]) -> Result<Knot, String> {
     let builder = Knot::builder().address(address_of("knot")).port(DNS_PORT);
-    let builder = on(zones, |program| matches!(program, Program::Knot)).fold(builder, |builder, it| {
-        match it.zone.signed {
-            Signed::ByServer => builder.signed(it.file.clone()),
-            _ => builder.zone(it.file.clone()),
-        }
+    let builder = on(zones, |program| matches!(program, Program::Knot)).fold(builder, |builder, it| match it
+        .zone
+        .signed
+    {
+        Signed::ByServer => builder.signed(it.file.clone()),
+        _ => builder.zone(it.file.clone()),
     });
     text(builder.start().await)
 }

@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use perennial_propagation::{Checker, CheckerBuilder, Error, Mode, NameServer, Policy, Report, Wanted};
 
 use super::{
-    Outcome,
-    host,
+    Outcome, host,
     internet::Internet,
     story::{Event, Story},
     text,
@@ -54,7 +53,12 @@ pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
     }
     let advice = said.advice.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     let colon = if advice.is_empty() { "" } else { ": " };
-    Ok(format!("{}{colon}{advice} ({} questions, {} ms)", said.verdict, said.queries, said.elapsed.as_millis()))
+    Ok(format!(
+        "{}{colon}{advice} ({} questions, {} ms)",
+        said.verdict,
+        said.queries,
+        said.elapsed.as_millis()
+    ))
 }
 
 /// The one setting with which resolvers may hear of the challenge name.

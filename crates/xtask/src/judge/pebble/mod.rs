@@ -32,8 +32,13 @@ use perennial_testkit::real::Tool;
 use super::{Outcome, Report, Running, Setting, Suite};
 use lab::Lab;
 
-pub(super) const SUITE: Suite =
-    Suite { name: "pebble", tools: &[Tool::Pebble, Tool::PebbleOld], addresses: Vec::new, build: || Ok(()), run };
+pub(super) const SUITE: Suite = Suite {
+    name: "pebble",
+    tools: &[Tool::Pebble, Tool::PebbleOld],
+    addresses: Vec::new,
+    build: || Ok(()),
+    run,
+};
 
 /// Most cases sleep most of the time; more than so many make one another's certificate authorities late.
 const AT_A_TIME: usize = 12;

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn story(text: &str) -> Story {
-        super::super::story::read(text).unwrap().remove(0)
+        story::read(text).unwrap().remove(0)
     }
 
     fn said(verdict: &str, advice: &[&str]) -> Said {

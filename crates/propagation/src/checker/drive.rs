@@ -21,11 +21,10 @@ use super::{
     locator::Sighting,
 };
 use crate::{
-    Error, Report,
-    report::State,
+    Error,
     transport::{Reply, TransportError},
     watch::{
-        Asking, Engine, Freshness, Locate, Located, Outcome, StageId, Sweep, Verification,
+        Engine, Locate, Outcome, StageId, Sweep,
         engine::{Event, Question, Ticket, WatchId},
     },
 };

@@ -185,7 +185,7 @@ impl Locator {
         let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
         let start = cut::start(name).ok_or_else(nowhere)?;
         // What was found with others' help is verified only as long as somebody waits for it.
-        let mut found;
+        let mut _kept;
         for group in groups(&start) {
             match self.zones.get(&start, age, Instant::now()) {
                 Some(Hit::Inside(held, verification)) => return Ok(Sighted { held, verification }),
@@ -203,7 +203,7 @@ impl Locator {
             if searched.start == start {
                 return searched.result;
             }
-            found = searched;
+            _kept = searched;
         }
         Err(nowhere())
     }

@@ -13,17 +13,22 @@ use crate::{
 };
 
 mod caa;
+mod calls;
 mod drive;
 mod environment;
+mod examine;
 mod finder;
 mod paths;
 mod resolver;
+mod watches;
+pub use watches::Watches;
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
-use drive::Drive;
+use calls::{Calls, Drivers, Hears};
+use examine::{Demands, Examiner, reserve};
 use finder::Finder;
 use paths::Paths;
 use zone_cache::ZoneCache;
@@ -31,7 +36,10 @@ use zone_cache::ZoneCache;
 /// Says whether TXT values are visible where a CA will look.
 ///
 /// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
-/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+/// from any number of tasks at once, and dropping a future abandons the work and leaves nothing behind. All
+/// checks and watches of one runtime go through one [engine](crate::watch::engine), in a task that ends when
+/// there is nothing to watch: many names cost little more than one, and two calls that want to know the same ask
+/// once.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -59,6 +67,8 @@ struct Shared {
     port: u16,
     paths: Paths,
     zones: ZoneCache,
+    drivers: Drivers,
+    demands: Demands,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -74,41 +84,96 @@ impl Checker {
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
     /// 30 seconds at most, usually well under one.
     ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
+    ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
-        Ok(match outcome {
+        let deadline = Instant::now() + LIMIT;
+        let limit = LIMIT - reserve(self.shared.policy, LIMIT);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, limit, Hears::End);
+        let report = match calls.outcome(&mut |_| ()).await? {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let left = deadline.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
         })
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
     /// no sense.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn watch(
         &self,
         wanted: &Wanted,
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
-            Outcome::Ready(propagated) => {
-                on_report(propagated.report());
-                Ok(*propagated)
-            }
+        let end = Instant::now() + deadline;
+        let mut examiner = Examiner::new(&self.shared, wanted);
+        let limit = deadline - reserve(self.shared.policy, deadline);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, limit, Hears::Changes);
+        let ended = match calls.outcome(on_report).await? {
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
             Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
+        };
+        match ended {
+            Ok(propagated) => {
+                on_report(propagated.report());
+                Ok(propagated)
+            }
+            Err(report) => {
                 on_report(&report);
-                Err(Error::NotPropagated(report))
+                Err(Error::NotPropagated(Box::new(report)))
             }
         }
+    }
+
+    /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
+    /// known, through [`Watches::next`]. Names of one zone share its look-up and, where many wait for one name
+    /// server, their questions; see [`watch::engine`](crate::watch::engine).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use perennial_propagation::{Checker, Wanted};
+    /// # async fn example(checker: &Checker, wanted: Vec<Wanted>) {
+    /// let mut watches = checker.watch_all(wanted, Duration::from_secs(120));
+    /// while let Some((wanted, result)) = watches.next().await {
+    ///     match result {
+    ///         Ok(_) => println!("{} is there", wanted.name()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
+        Watches::new(wanted, calls)
     }
 
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
@@ -121,10 +186,18 @@ impl Checker {
         time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
     }
 
-    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+    fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
         let settings = Settings { policy, sweep, deadline, grace, settle };
-        Drive::new(&self.shared, wanted, settings)
+        Drivers::begin(&self.shared, wanted, settings, hears)
+    }
+}
+
+/// What a watch came to.
+fn conclude(outcome: Result<Outcome, Error>) -> Result<Propagated, Error> {
+    match outcome? {
+        Outcome::Ready(propagated) => Ok(*propagated),
+        Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
     }
 }
 
@@ -165,6 +238,7 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
@@ -180,6 +254,7 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
             grace: GRACE,
             http: None,
@@ -274,7 +349,7 @@ impl CheckerBuilder {
         let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => network(nameservers.iter().chain(&self.demands.points), self.http, &self.roots)?,
         };
         let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
             .with_resolvers(nameservers, system.unwrap_or_default());
@@ -286,17 +361,19 @@ impl CheckerBuilder {
             port: self.port,
             paths,
             zones: ZoneCache::default(),
+            drivers: Drivers::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

@@ -70,14 +70,19 @@ impl Paths {
         if let Some(known) = self.resolvers.get() {
             return known;
         }
-        let each = self.nameservers.iter().map(|server| self.resolver_targets(server));
-        let mut targets = Vec::new();
-        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
-        let targets: Arc<[Target]> = targets.into();
+        let targets: Arc<[Target]> = self.targets(&self.nameservers).await.into();
         // A resolver whose name was not found may be found next time.
         if targets.iter().any(|target| target.route == Route::Exists) {
             self.resolvers.set(targets.clone());
         }
+        targets
+    }
+
+    /// Where these servers are reached, each of their addresses.
+    pub(super) async fn targets(&self, servers: &[NameServer]) -> Vec<Target> {
+        let each = servers.iter().map(|server| self.resolver_targets(server));
+        let mut targets = Vec::new();
+        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
         targets
     }
 

@@ -5,5 +5,6 @@ mod scene;
 
 mod authoritative;
 mod caa;
+mod diagnosis;
 mod resolvers;
 mod split_horizon;

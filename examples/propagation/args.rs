@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, Subcommand};
 use perennial::{
     core::DomainName,
-    propagation::{NameServer, Nat64, Policy},
+    propagation::{Dnssec, NameServer, Nat64, Policy},
 };
 
 use crate::duration;
@@ -128,6 +128,19 @@ pub(crate) struct Look {
     /// How long to wait before the last look, which confirms: 2, 10s, 1m. Default: not at all
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(crate) settle: Option<Duration>,
+
+    /// A recursive name server that is asked once the zone's own have the values, to see what the rest of the
+    /// world sees: as --nameserver; repeat for more
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) vantage: Vec<NameServer>,
+
+    /// Every vantage point that answers must have the values, too
+    #[arg(long, requires = "vantage")]
+    pub(crate) vantage_must_agree: bool,
+
+    /// Whether broken signatures of the zone are looked for, told, or make it a no: off, warn or require
+    #[arg(long, value_name = "off|warn|require", default_value = "warn")]
+    pub(crate) dnssec: Dnssec,
 
     #[command(flatten)]
     pub(crate) world: World,

@@ -18,7 +18,9 @@ pub(crate) async fn run(explain: &Explain) -> Result<Answer, Failure> {
     let look = &explain.look;
     let given = &explain.value;
     let published = if given.is_empty() { vec![PUBLISHED.to_owned()] } else { given.clone() };
-    let scene = Scene::for_record(look, &published).await?;
+    // What the resolvers see is part of the story; they are asked once nothing they remember can do harm.
+    let vantage = if look.vantage.is_empty() { &look.world.nameserver } else { &look.vantage };
+    let scene = Scene::for_record(look, vantage, &published).await?;
     let mut wanted = given.clone();
     let mut report = None;
     if wanted.is_empty() {

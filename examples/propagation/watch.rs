@@ -31,7 +31,11 @@ pub(crate) async fn run(watch: &Watch) -> Result<Answer, Failure> {
         (false, false) => View::Lines(Lines::default()),
     };
     let mut failure = None;
-    let mut show = |report: &Report| failure = view.show(report).err().or(failure.take());
+    let mut show = |report: &Report| {
+        if let Err(error) = view.show(report) {
+            failure.get_or_insert(error);
+        }
+    };
     let report = match scene.checker.watch(&wanted, watch.deadline, &mut show).await {
         Ok(propagated) => propagated.into_report(),
         Err(Error::NotPropagated(report)) => *report,

@@ -154,6 +154,10 @@ pub(crate) struct World {
     #[arg(long, value_name = "SPEC")]
     pub(crate) nameserver: Vec<NameServer>,
 
+    /// Ask this name server, instead of those of the zone: an address, perhaps with a port; repeat for more
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) authoritative: Vec<NameServer>,
+
     /// How IPv4 name servers are reached from an IPv6-only host: auto, off, or a prefix such as 64:ff9b::/96
     #[arg(long, value_name = "auto|off|PREFIX", default_value = "auto")]
     pub(crate) nat64: Nat64,
@@ -164,7 +168,7 @@ pub(crate) struct World {
 
     /// Look at a little internet that this program brings along, where example.com has a server that lags, one
     /// that is broken, and a resolver that answers wrongly
-    #[arg(long, conflicts_with_all = ["nameserver", "port"])]
+    #[arg(long, conflicts_with_all = ["authoritative", "nameserver", "port"])]
     pub(crate) embedded: bool,
 
     /// Print the result as JSON on standard output; watch prints one object, on one line, for each change

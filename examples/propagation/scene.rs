@@ -70,11 +70,14 @@ impl Scene {
 
 /// The real world, as the command line describes it.
 fn builder(world: &args::World, vantage: &[NameServer]) -> Result<CheckerBuilder, Failure> {
-    let mut checker = Checker::builder().nat64(world.nat64.clone()).authoritative_port(world.port);
+    let mut checker = Checker::builder()
+        .authoritative_servers(world.authoritative.clone())
+        .nat64(world.nat64.clone())
+        .authoritative_port(world.port);
     if !world.nameserver.is_empty() {
         checker = checker.nameservers(world.nameserver.clone());
     }
-    let mut servers = world.nameserver.iter().chain(vantage);
+    let mut servers = world.authoritative.iter().chain(&world.nameserver).chain(vantage);
     if servers.any(|server| server.protocol() == Protocol::Https) {
         let client = ReqwestClient::new().map_err(|error| Failure::cannot_tell(error.to_string()))?;
         checker = checker.http(Arc::new(client));

@@ -72,6 +72,18 @@ async fn the_policy_decides_how_many_must_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn given_servers_are_asked_instead_of_all() {
+    let world = world().await;
+    world.servers()[1].set_freshness(Freshness::Frozen);
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    for (server, code) in [(0, 0), (1, 1)] {
+        let address = world.servers()[server].address().to_string();
+        let told = text(&run(&["check", NAME, "--value", "token", "--authoritative", &address]), code);
+        assert!(told.contains("the name servers were given") && told.contains(&address), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn vantage_points_are_told_and_decide_only_where_they_must() {
     let (world, elsewhere) = (world().await, world().await);
     world.zone().add(NAME, Data::txt("token")).unwrap();
@@ -139,7 +151,7 @@ fn watch_redraws_a_table_in_place_on_a_terminal() {
 async fn explain_takes_what_any_server_has_for_wanted() {
     let world = world().await;
     let nothing = text(&look(&world, &["explain", NAME]).await, 1);
-    assert!(nothing.starts_with("No server shows a TXT record at"), "{nothing}");
+    assert!(nothing.contains("No server shows a TXT record at"), "{nothing}");
     assert!(nothing.contains("confirm the zone example.com"), "{nothing}");
     world.servers()[1].set_freshness(Freshness::Frozen);
     world.zone().add(NAME, Data::txt("found")).unwrap();
@@ -149,7 +161,9 @@ async fn explain_takes_what_any_server_has_for_wanted() {
     let all = text(&look(&world, &["explain", NAME]).await, 0);
     let seen = format!("vantage points\n    ok          {}", world.resolver());
     assert!(all.contains(&seen), "{all}");
-    text(&look(&world, &["explain", NAME, "--value", "other"]).await, 1);
+    let other = json(&look(&world, &["explain", NAME, "--value", "other", "--json"]).await, 1);
+    assert_eq!(other["report"]["verdict"], "not_yet");
+    assert!(other["host"]["nat64"].is_array(), "{other}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,8 @@ pub(super) enum Signed {
 /// What happens while somebody watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
+    /// Somebody asks the resolver `public` for the record, too early.
+    Ask,
     /// The secondary that lags asks its primary.
     Refresh { zone: String },
     /// A dynamic update at the primary.
@@ -204,7 +206,8 @@ fn served(word: &str) -> Served {
 
 fn event(text: &str) -> Result<(Duration, Event), String> {
     let (at, rest) = text.split_once(' ').ok_or("no event")?;
-    let event = match rest.split_once(' ').ok_or("no event")? {
+    let event = match rest.split_once(' ').unwrap_or((rest, "")) {
+        ("ask", "") => Event::Ask,
         ("refresh", zone) => Event::Refresh { zone: zone.to_owned() },
         ("update", update) => {
             let (zone, line) = update.split_once(": ").ok_or("an update is `update ZONE: LINE`")?;

@@ -154,6 +154,9 @@ fn judge(story: &Story, said: &Said) -> Result<(), String> {
     if story.within.is_some_and(|within| *elapsed > within) {
         return Err(format!("it took {elapsed:?}: {whole}"));
     }
+    if let Some(silent) = story.says.iter().find(|words| !whole.contains(words.as_str())) {
+        return Err(format!("it does not say {silent}: {whole}"));
+    }
     if story.queries.is_some_and(|most| *queries > most) {
         return Err(format!("it took {queries} questions: {whole}"));
     }
@@ -205,6 +208,10 @@ mod tests {
         let mut curious = said("not_yet", &["lame_server"]);
         curious.queries = 6;
         assert!(judge(&strict, &curious).unwrap_err().contains("6 questions"));
+        let talkative = story("a\n    not_yet: lame_server\n    says instance");
+        assert!(
+            judge(&talkative, &said("not_yet", &["lame_server"])).unwrap_err().contains("not say instance")
+        );
         let error = story("a\n    error no resolver");
         assert!(judge(&error, &said("error no resolver answers", &[])).is_ok());
         assert!(judge(&error, &said("ready", &[])).is_err());

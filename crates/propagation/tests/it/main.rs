@@ -7,4 +7,5 @@ mod authoritative;
 mod caa;
 mod diagnosis;
 mod resolvers;
+mod situations;
 mod split_horizon;

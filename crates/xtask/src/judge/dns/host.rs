@@ -149,6 +149,8 @@ pub(super) const RESOLVERS: &[Resolver] = &[
     Resolver { name: "isp", address: ISP },
     // Of a private cloud or a cluster: sees zones that the rest of the world does not.
     Resolver { name: "vpc", address: v4(0, 22) },
+    // Caches, validates, and is asked as somebody else's: a public resolver.
+    Resolver { name: "public", address: v4(0, 23) },
     Resolver { name: "dead", address: v4(0, 24) },
     // As name servers they are faces of dnsdist, and as resolvers they are as bad.
     Resolver { name: "failing", address: v4(5, 4) },

@@ -26,6 +26,8 @@ pub(super) struct Internet {
     pub(super) lagging: Bind,
     /// The resolver that notes what it is asked.
     pub(super) main: Unbound,
+    /// The resolver that somebody may have asked too early.
+    pub(super) public: Unbound,
     _others: Others,
 }
 
@@ -79,10 +81,12 @@ impl Internet {
             });
         let root = parents.socket_addr();
         let main = resolver("main", &zones, root).trust_anchor(&anchor).log_queries();
+        let public = resolver("public", &zones, root).trust_anchor(&anchor);
         let (isp, vpc) = (resolver("isp", &zones, root), resolver("vpc", &zones, root));
         Ok(Self {
             lagging,
             main: text(main.start().await)?,
+            public: text(public.start().await)?,
             _others: Others {
                 _parents: parents,
                 _follow: follow,
@@ -252,7 +256,10 @@ fn faces(bind: SocketAddr) -> DnsdistBuilder {
                 Program::Dnsdist(rules) => rules
                     .iter()
                     .fold(builder.face(*address), |builder, (when, what)| builder.rule(*address, when, what)),
-                Program::Flapping => builder.rule(*address, all, "PoolAction('machines')"),
+                // Only the questions for the record itself: nobody else asks them, so they strictly take turns.
+                Program::Flapping => {
+                    builder.rule(*address, "QTypeRule(DNSQType.TXT)", "PoolAction('machines')")
+                }
                 Program::Intercepted => {
                     let recursion = "LuaAction(function(dq) dq.dh:setRD(true) return DNSAction.None end)";
                     builder.rule(*address, all, recursion).rule(*address, all, "PoolAction('isp')")
@@ -275,7 +282,9 @@ async fn testkit(zones: &[Rendered<'_>]) -> Result<Vec<AuthoritativeServer>, Str
         let served = |it: &&Rendered<'_>| it.zone.hosts.iter().any(|served| served.host == host.name);
         for it in zones.iter().filter(served) {
             let zone = text(perennial_testkit::dns::Zone::new(&it.zone.origin))?;
-            text(zone.add_name_server(&host.domain(), &[*address]))?;
+            for served in it.zone.hosts.iter().filter(|served| served.inside) {
+                text(zone.add_name_server(&name_of(it.zone, served)?, known(served)?.addresses))?;
+            }
             for line in &it.zone.records {
                 let (name, value) = line.split_once(" TXT ").ok_or("the testkit's zones have TXT only")?;
                 text(zone.add(&format!("{name}.{}", it.zone.origin), Data::txt(value)))?;

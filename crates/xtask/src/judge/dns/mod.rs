@@ -55,6 +55,7 @@ const CORPUS: &[&str] = &[
     include_str!("corpus/servers.txt"),
     include_str!("corpus/resolvers.txt"),
     include_str!("corpus/signed.txt"),
+    include_str!("corpus/vantage.txt"),
 ];
 
 /// Most cases wait for somebody who keeps silent; more than so many make one another late.

@@ -21,7 +21,7 @@
 pub mod caa;
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder};
+pub use checker::{Checker, CheckerBuilder, Watches};
 
 mod duration;
 

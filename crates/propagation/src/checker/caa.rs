@@ -29,8 +29,8 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 impl Checker {
     /// Says whether CAA records let a CA issue for a name (RFC 8659, RFC 8657): looks at the name and its
-    /// ancestors until one has records, at the zones' own name servers (with [`Policy::RecursiveOnly`] at the
-    /// resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
+    /// ancestors until one has records, at the zones' own name servers (under [`Policy::RecursiveOnly`] at
+    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
     /// seconds at most, usually well under one.
     ///
     /// A name that is no name of a certificate is asked about as any other; the challenge name never is.

@@ -13,18 +13,21 @@ use crate::{
 };
 
 mod caa;
+mod calls;
 mod drive;
 mod environment;
 mod examine;
 mod finder;
 mod paths;
 mod resolver;
+mod watches;
+pub use watches::Watches;
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
-use drive::Drive;
+use calls::{Calls, Drivers, Hears};
 use examine::{Demands, Examiner, reserve};
 use finder::Finder;
 use paths::Paths;
@@ -33,7 +36,10 @@ use zone_cache::ZoneCache;
 /// Says whether TXT values are visible where a CA will look.
 ///
 /// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
-/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+/// from any number of tasks at once, and dropping a future abandons the work and leaves nothing behind. All
+/// checks and watches of one runtime go through one [engine](crate::watch::engine), in a task that ends when
+/// there is nothing to watch: many names cost little more than one, and two calls that want to know the same ask
+/// once.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -61,6 +67,7 @@ struct Shared {
     port: u16,
     paths: Paths,
     zones: ZoneCache,
+    drivers: Drivers,
     demands: Demands,
 }
 
@@ -82,13 +89,14 @@ impl Checker {
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
         let deadline = Instant::now() + LIMIT;
-        let outcome = self
-            .drive(wanted, Sweep::Once, LIMIT - reserve(self.shared.policy, LIMIT))
-            .run(&mut |_| ())
-            .await?;
-        let report = match outcome {
+        let limit = LIMIT - reserve(self.shared.policy, LIMIT);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, limit, Hears::End);
+        let report = match calls.outcome(&mut |_| ()).await? {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
         };
@@ -110,6 +118,9 @@ impl Checker {
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
     /// no sense.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn watch(
         &self,
         wanted: &Wanted,
@@ -118,8 +129,9 @@ impl Checker {
     ) -> Result<Propagated, Error> {
         let end = Instant::now() + deadline;
         let mut examiner = Examiner::new(&self.shared, wanted);
-        let drive = self.drive(wanted, Sweep::UntilReady, deadline - reserve(self.shared.policy, deadline));
-        let ended = match drive.run(on_report).await? {
+        let limit = deadline - reserve(self.shared.policy, deadline);
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, limit, Hears::Changes);
+        let ended = match calls.outcome(on_report).await? {
             Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
             Outcome::Expired(report) | Outcome::Finished(report) => {
                 let left = end.duration_since(Instant::now());
@@ -138,6 +150,32 @@ impl Checker {
         }
     }
 
+    /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
+    /// known, through [`Watches::next`]. Names of one zone share its look-up and, where many wait for one name
+    /// server, their questions; see [`watch::engine`](crate::watch::engine).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use perennial_propagation::{Checker, Wanted};
+    /// # async fn example(checker: &Checker, wanted: Vec<Wanted>) {
+    /// let mut watches = checker.watch_all(wanted, Duration::from_secs(120));
+    /// while let Some((wanted, result)) = watches.next().await {
+    ///     match result {
+    ///         Ok(_) => println!("{} is there", wanted.name()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
+        Watches::new(wanted, calls)
+    }
+
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
     /// sent to a resolver.
     ///
@@ -148,10 +186,18 @@ impl Checker {
         time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
     }
 
-    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+    fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
         let settings = Settings { policy, sweep, deadline, grace, settle };
-        Drive::new(&self.shared, wanted, settings)
+        Drivers::begin(&self.shared, wanted, settings, hears)
+    }
+}
+
+/// What a watch came to.
+fn conclude(outcome: Result<Outcome, Error>) -> Result<Propagated, Error> {
+    match outcome? {
+        Outcome::Ready(propagated) => Ok(*propagated),
+        Outcome::Expired(report) | Outcome::Finished(report) => Err(Error::NotPropagated(report)),
     }
 }
 
@@ -315,6 +361,7 @@ impl CheckerBuilder {
             port: self.port,
             paths,
             zones: ZoneCache::default(),
+            drivers: Drivers::default(),
             demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })

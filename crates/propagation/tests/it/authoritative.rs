@@ -133,6 +133,7 @@ async fn servers_that_speak_tcp_only_or_cut_answers_or_know_no_edns_are_understo
     for (behaviour, transport) in [
         (Behaviour::TcpOnly, Transport::Tcp),
         (Behaviour::Truncate, Transport::Tcp),
+        (Behaviour::LowerCase, Transport::Udp),
         (Behaviour::NoEdns, Transport::Udp),
         (Behaviour::UdpOnly, Transport::Udp),
         (Behaviour::Slow(Duration::from_millis(600)), Transport::Udp),

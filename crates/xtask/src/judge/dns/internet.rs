@@ -7,7 +7,10 @@ use std::{
 
 use perennial_testkit::{
     dns::{AuthoritativeServer, Data, Endpoint},
-    real::{Bind, Dnsdist, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, ZoneFile},
+    real::{
+        Bind, Dnsdist, DnsdistBuilder, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, UnboundBuilder,
+        ZoneFile,
+    },
 };
 
 use super::{
@@ -75,13 +78,8 @@ impl Internet {
                 builder.zone(it.file.clone())
             });
         let root = parents.socket_addr();
-        let main = resolver(host::MAIN, root).trust_anchor(&anchor).log_queries();
-        let vpc = zones.iter().filter(|it| it.zone.seen_by.is_some());
-        let vpc = vpc.fold(resolver(host::VPC, root), |builder, it| {
-            let servers = it.zone.hosts.iter().filter_map(|served| host::host(&served.host));
-            let addresses = servers.flat_map(|host| host.addresses.iter());
-            builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
-        });
+        let main = resolver("main", &zones, root).trust_anchor(&anchor).log_queries();
+        let (isp, vpc) = (resolver("isp", &zones, root), resolver("vpc", &zones, root));
         Ok(Self {
             lagging,
             main: text(main.start().await)?,
@@ -91,7 +89,7 @@ impl Internet {
                 _knot: knot,
                 _nsd: text(nsd.start().await)?,
                 _pdns: text(pdns.start().await)?,
-                _resolvers: [text(resolver(host::ISP, root).start().await)?, text(vpc.start().await)?],
+                _resolvers: [text(isp.start().await)?, text(vpc.start().await)?],
                 _dnsdist: text(faces(primary).start().await)?,
                 _testkit: testkit(&zones).await?,
             },
@@ -240,7 +238,7 @@ async fn knot(zones: &[Rendered<'_>]) -> Result<Knot, String> {
 }
 
 /// One dnsdist with all its faces.
-fn faces(bind: SocketAddr) -> perennial_testkit::real::DnsdistBuilder {
+fn faces(bind: SocketAddr) -> DnsdistBuilder {
     let all = "AllRule()";
     let mut builder = Dnsdist::builder()
         .port(DNS_PORT)
@@ -290,9 +288,17 @@ async fn testkit(zones: &[Rendered<'_>]) -> Result<Vec<AuthoritativeServer>, Str
     Ok(servers)
 }
 
-fn resolver(address: IpAddr, root: SocketAddr) -> perennial_testkit::real::UnboundBuilder {
+fn resolver(name: &str, zones: &[Rendered<'_>], root: SocketAddr) -> UnboundBuilder {
+    let address = host::resolver(name).unwrap_or(host::MAIN);
     let minute = std::time::Duration::from_secs(60);
-    Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute)
+    let builder = Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute);
+    let seen = zones.iter().filter(|it| it.zone.seen_by.iter().any(|resolver| resolver == name));
+    seen.fold(builder, |builder, it| {
+        let private = it.zone.hosts.iter().filter(|served| !served.above && !served.inside);
+        let hosts = private.filter_map(|served| host::host(&served.host));
+        let addresses = hosts.flat_map(|host| host.addresses.iter());
+        builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
+    })
 }
 
 /// The zones on hosts of a kind.

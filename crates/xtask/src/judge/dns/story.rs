@@ -19,7 +19,8 @@
 //! although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
 //!
 //! The question is for `_acme-challenge` in the first zone and the value `token`, the resolver is `main`, and
-//! everybody is asked once, unless it says otherwise. `{a*3}` in a line stands for `aaa`.
+//! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line stands for
+//! `aaa`.
 
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ pub(super) struct Zone {
     pub(super) origin: String,
     pub(super) hosts: Vec<Served>,
     pub(super) signed: Signed,
-    /// The resolver that sees this zone instead of the public one.
-    pub(super) seen_by: Option<String>,
+    /// The resolvers that ask its hosts with `~`, whatever is delegated.
+    pub(super) seen_by: Vec<String>,
     /// In seconds.
     pub(super) negative_ttl: u32,
     pub(super) records: Vec<String>,
@@ -168,7 +169,7 @@ fn zone(text: &str) -> Result<Zone, String> {
         origin: repeat(origin)?,
         hosts,
         signed: Signed::No,
-        seen_by: None,
+        seen_by: Vec::new(),
         negative_ttl: 1,
         records: Vec::new(),
     };
@@ -179,7 +180,9 @@ fn zone(text: &str) -> Result<Zone, String> {
             ["signed", "by", "stranger"] => zone.signed = Signed::ByStranger,
             ["expired"] => zone.signed = Signed::Expired,
             ["stripped"] => zone.signed = Signed::Stripped,
-            ["seen", "by", resolver] => zone.seen_by = Some(resolver.to_owned()),
+            ["seen", "by", ref resolvers @ ..] => {
+                zone.seen_by = resolvers.iter().map(|name| (*name).to_owned()).collect();
+            }
             ["negative", seconds] => zone.negative_ttl = seconds.parse().map_err(|_| "no number")?,
             _ => return Err(format!("what is {part:?}?")),
         }
@@ -212,7 +215,7 @@ fn event(text: &str) -> Result<(Duration, Event), String> {
     Ok((duration(at)?, event))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |_| "a time is `500ms` or `3s`".to_owned();
     match text.strip_suffix("ms") {
         Some(number) => number.parse().map(Duration::from_millis).map_err(wrong),
@@ -256,7 +259,7 @@ mod tests {
         let text = "
 # A reason.
 lag
-    zone lag.test: bind knot+ nsd- pdns~ lag! bind@, signed, seen by vpc, negative 300
+    zone lag.test: bind knot+ nsd- pdns~ lag! bind@, signed, seen by vpc isp, negative 300
         _acme-challenge TXT \"{ab*2}\"
         chain 2
     above: x NS y.
@@ -283,6 +286,7 @@ short
         );
         assert!(zone.hosts[5].in_bailiwick && zone.hosts[5].host == "bind");
         assert_eq!((zone.signed, zone.negative_ttl), (Signed::Well, 300));
+        assert_eq!(zone.seen_by, ["vpc", "isp"]);
         assert_eq!(
             zone.records,
             [

@@ -7,3 +7,4 @@ mod authoritative;
 mod caa;
 mod resolvers;
 mod split_horizon;
+mod transport;

@@ -9,3 +9,4 @@ mod diagnosis;
 mod resolvers;
 mod situations;
 mod split_horizon;
+mod transport;

@@ -312,7 +312,7 @@ impl Locator {
                 self.finder.resolve(&mut servers).await;
             }
             if servers.iter().all(ZoneServer::is_unresolved)
-                && let Ok(held) = self.walker.from_delegation(delegation).await
+                && let Ok(held) = self.walker.delegated(delegation).await
             {
                 servers = held.zone.servers.clone();
             }

@@ -11,8 +11,9 @@ impl fmt::Display for Advice {
             Self::AliasChain { problem } => write!(f, "{problem}: mend the CNAME records"),
             Self::BelowZoneCut { name, cut, parent } => write!(
                 f,
-                "{name} lies in the zone {cut}, which {parent} delegates: a record for it in {parent} is seen by \
-                 nobody; write it to {cut}, or take the NS records of {cut} out of {parent}"
+                "{name} lies in the zone {cut}, and no server of that has the record: if it was written to \
+                 {parent}, which delegates {cut}, nobody sees it; write it to {cut}, or take the NS records of \
+                 {cut} out of {parent}"
             ),
             Self::DnssecBogus { resolver, extended_error } => write!(
                 f,

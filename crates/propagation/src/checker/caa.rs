@@ -101,7 +101,7 @@ impl Look<'_> {
     }
 
     async fn at_resolvers(&self, name: &DomainName) -> Vec<Level> {
-        let targets = self.shared.paths.resolvers().await;
+        let targets = self.shared.paths.resolvers(name).await;
         let ask = |name: DomainName| async {
             let heard = self.ask(&name, Role::Resolver, &targets).await;
             let mut search = Search::new(name);
@@ -153,7 +153,7 @@ impl Look<'_> {
     async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let found = async {
-            let zone = self.shared.zone(&place, false).await?;
+            let zone = self.shared.locator.zone(&place).await?;
             let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
             Ok(Authorities { zone, targets })
         };

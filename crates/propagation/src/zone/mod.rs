@@ -3,8 +3,9 @@
 //! A resolver is asked where the zone begins, never about the challenge name itself: a negative answer would
 //! stay in its cache (RFC 2308) and hide the record from whoever asks it later. And a resolver is not
 //! believed: in a network with a split horizon it speaks of a zone that the rest of the world does not know.
-//! So the servers of the zone *above* are asked whether they delegate it. The decisions are here; who sends
-//! the questions is in [`Checker`](crate::Checker).
+//! So the servers of the zone *above* are asked whether they delegate it. Where no resolver can be used, the
+//! zone is found by a [`walk`] from the root. The decisions are here; who sends the questions is in
+//! [`Checker`](crate::Checker).
 
 use std::{
     fmt,
@@ -17,6 +18,8 @@ use serde::Serialize;
 use crate::wire::ResponseCode;
 
 pub(crate) mod cut;
+pub(crate) mod roots;
+pub mod walk;
 
 /// A zone, its name servers, and the evidence for both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -132,6 +135,15 @@ pub enum Evidence {
         /// Why nobody could be asked.
         reason: String,
     },
+    /// Found by walking from the root, without a resolver, along the delegations of authoritative servers.
+    Walked {
+        /// Where the zone begins.
+        apex: DomainName,
+        /// The zone above; `None` is the root.
+        parent: Option<DomainName>,
+        /// The server of the zone above that delegates it.
+        by: String,
+    },
 }
 
 impl fmt::Display for Evidence {
@@ -169,6 +181,10 @@ impl fmt::Display for Evidence {
             ),
             Self::Unverified { apex, reason } => {
                 write!(f, "the cut of {apex} is unverified, the resolver's word stands alone: {reason}")
+            }
+            Self::Walked { apex, parent, by } => {
+                let parent = parent.as_ref().map_or("the root", DomainName::as_str);
+                write!(f, "the walk from the root led to {apex}: the servers of {parent} ({by}) delegate it")
             }
         }
     }

@@ -58,6 +58,7 @@ const fn rank(advice: &Advice) -> u8 {
         // Some servers do not answer as they should.
         Advice::Ipv6Unreachable { .. }
         | Advice::LameServer { .. }
+        | Advice::LocalhostServer { .. }
         | Advice::NoAddress { .. }
         | Advice::RateLimited { .. }
         | Advice::TcpBlocked { .. }

@@ -38,6 +38,7 @@ fn from_row(report: &Report, stage: &Stage, row: &Row) -> Option<Advice> {
         State::Unreachable { error } => Some(unreachable(report, stage, row, error)),
         // A host without IPv6 asks over IPv4 instead: nothing to do about it.
         State::NotAsked { reason: NoRoute::NoIpv6 } => None,
+        State::NotAsked { reason: NoRoute::Localhost } => Some(Advice::LocalhostServer { server }),
         State::NotAsked { reason } => Some(Advice::Nat64Missing { server, reason: reason.clone() }),
         State::Lacking => lag(stage, row),
         State::Alias { .. } | State::Referral { .. } | State::Satisfied | State::Waiting => None,

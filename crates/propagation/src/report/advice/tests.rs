@@ -294,6 +294,19 @@ fn a_lame_server_is_quoted_with_its_own_reason() {
 }
 
 #[test]
+fn a_way_that_is_missing_is_told_by_its_reason() {
+    for (reason, expected) in [
+        (NoRoute::Localhost, vec!["localhost_server"]),
+        (NoRoute::NoIpv6, vec![]),
+        (NoRoute::NoNat64Prefix, vec!["nat64_missing"]),
+        (NoRoute::NotTranslatable("it is private".into()), vec!["nat64_missing"]),
+    ] {
+        let report = report(vec![one(State::Satisfied), two(State::NotAsked { reason })]);
+        assert_eq!(codes(&report), expected);
+    }
+}
+
+#[test]
 fn an_interception_is_told_once_for_all_servers() {
     let caught = || State::Lame { reason: Lameness::Resolver };
     let report = report(vec![one(caught()), two(caught())]);

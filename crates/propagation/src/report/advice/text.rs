@@ -56,6 +56,11 @@ impl fmt::Display for Advice {
                  the delegation, or load the zone there",
                 because(extended_error.as_ref())
             ),
+            Self::LocalhostServer { server } => write!(
+                f,
+                "{server} is named as a name server: whoever asks it asks himself, so it serves nobody; correct the \
+                 NS records, or the name or alias that led there"
+            ),
             Self::MisplacedName { name } => {
                 write!(f, "the value is at {name}, and nobody looks there: write it to the right name")
             }

@@ -1,6 +1,6 @@
 //! One case: the checker is asked, and what it says is held against what it should say.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use perennial_propagation::{Checker, CheckerBuilder, Error, NameServer, Report, Wanted};
 
@@ -91,8 +91,9 @@ fn checker(story: &Story) -> Result<CheckerBuilder, String> {
 }
 
 fn server(name: &str) -> Result<NameServer, String> {
-    let address = host::resolver(name).ok_or_else(|| format!("there is no resolver {name}"))?;
-    Ok(NameServer::at(SocketAddr::new(address, 53)))
+    let (scheme, host) = name.split_once(':').unwrap_or(("udp", name));
+    let address = host::resolver(host).ok_or_else(|| format!("there is no resolver {host}"))?;
+    text(format!("{scheme}://{address}").parse())
 }
 
 /// What happens meanwhile.

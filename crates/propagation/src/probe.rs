@@ -99,13 +99,13 @@ pub struct Delegation {
 impl Delegation {
     /// The delegation of `cut` in this section, if it is there.
     ///
-    /// Glue counts for names at or below `bailiwick`, the zone of whoever answers: for others the server has
-    /// no say (RFC 2181 §5.4.1).
+    /// Glue counts for names at or below `bailiwick`, the zone of whoever answers (`None` is the root): for others
+    /// the server has no say (RFC 2181 §5.4.1).
     pub(crate) fn read(
         section: &[Record],
         additionals: &[Record],
         cut: &DomainName,
-        bailiwick: &DomainName,
+        bailiwick: Option<&DomainName>,
     ) -> Option<Self> {
         let name_servers: Vec<_> =
             Answer::name_servers(section, cut).into_iter().take(MAX_NAME_SERVERS).cloned().collect();
@@ -120,7 +120,8 @@ impl Delegation {
                 Data::Aaaa(v6) => IpAddr::V6(v6),
                 _ => continue,
             };
-            let told = name_servers.contains(owner) && owner.is_at_or_below(bailiwick);
+            let ours = bailiwick.is_none_or(|zone| owner.is_at_or_below(zone));
+            let told = name_servers.contains(owner) && ours;
             if told && glue.len() < MAX_GLUE && !glue.contains(&(owner.clone(), address)) {
                 glue.push((owner.clone(), address));
             }
@@ -163,7 +164,7 @@ fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) ->
     let own = answer.answers.iter().any(|record| record.owner.as_ref() == Some(asked.name));
     // Some servers set AA on a referral; the empty answer and the NS records below the zone give it away.
     if !own && let Some(cut) = cut_below(zone, asked.name, answer) {
-        let delegation = Delegation::read(&answer.authorities, &answer.additionals, cut, zone);
+        let delegation = Delegation::read(&answer.authorities, &answer.additionals, cut, Some(zone));
         return delegation.map_or(Finding::Lame(Lameness::NotAuthoritative), Finding::Referral);
     }
     if !answer.authoritative {

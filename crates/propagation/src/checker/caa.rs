@@ -15,7 +15,7 @@ use crate::{
     caa::{self, Heard, Lead, Level, Question, Report, Row, Said, Search, climb},
     probe::Role,
     target::{Route, Target},
-    watch::Place,
+    watch::{Located, Place},
     wire::{Query, RecordType},
 };
 
@@ -101,7 +101,7 @@ impl Look<'_> {
     }
 
     async fn at_resolvers(&self, name: &DomainName) -> Vec<Level> {
-        let targets = self.shared.paths.resolvers().await;
+        let targets = self.shared.paths.resolvers(name).await;
         let ask = |name: DomainName| async {
             let heard = self.ask(&name, Role::Resolver, &targets).await;
             let mut search = Search::new(name);
@@ -153,9 +153,9 @@ impl Look<'_> {
     async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let found = async {
-            let zone = self.shared.zone(&place, false).await?;
-            let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-            Ok(Authorities { zone, targets })
+            let Located { zone, targets, .. } = self.shared.locator.verified(&place).await?;
+            let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
+            Ok(Authorities { zone: zone.ok_or_else(nowhere)?, targets })
         };
         time::timeout_at(self.deadline, found).await.map_err(late)?
     }

@@ -18,13 +18,13 @@ use tokio::{
 use super::{
     Shared,
     calls::{Begin, Command, Group, Hears, Update},
+    locator::Sighting,
 };
 use crate::{
-    Error, Report,
-    report::State,
+    Error,
     transport::{Reply, TransportError},
     watch::{
-        Asking, Engine, Freshness, Locate, Located, Outcome, StageId, Sweep, Verification,
+        Engine, Locate, Outcome, StageId, Sweep,
         engine::{Event, Question, Ticket, WatchId},
     },
 };
@@ -60,12 +60,6 @@ type Landed = (Ticket, Result<Reply, TransportError>);
 
 /// What was found for whom.
 type Found = (WatchId, StageId, Result<Sighting, Error>);
-
-/// A zone, and what is still being found out about it.
-struct Sighting {
-    located: Located,
-    rest: Option<BoxFuture<'static, Result<Located, Error>>>,
-}
 
 /// The most questions under way at once, to all servers together.
 const MOST_QUESTIONS: usize = 4096;
@@ -175,7 +169,7 @@ impl Drive {
                 match event {
                     Event::Changed(id) => self.tell(id),
                     Event::Done(id, outcome) => {
-                        self.learn_from(&outcome);
+                        self.shared.locator.learn_from(outcome.report());
                         self.end(id, Ok(outcome));
                     }
                     Event::Locate(id, locate) => self.places.push_back((id, locate)),
@@ -186,7 +180,10 @@ impl Drive {
             {
                 // The caller may have gone while the place stood in the queue.
                 if self.callers.contains_key(&id) {
-                    self.locating.push(locate_one(self.shared.clone(), id, locate).boxed());
+                    let Locate { stage, place, freshness } = locate;
+                    let asking = self.shared.policy.asking();
+                    let found = self.shared.locator.locate(&place, freshness, asking);
+                    self.locating.push(found.map(move |found| (id, stage, found)).boxed());
                 }
             }
             self.ask();
@@ -253,9 +250,9 @@ impl Drive {
             Ok(Sighting { located, rest }) => {
                 self.engine.handle_located(now, id, stage, Ok(located));
                 if let Some(rest) = rest {
-                    let last = async move {
-                        (id, stage, rest.await.map(|located| Sighting { located, rest: None }))
-                    };
+                    let last = rest.map(move |located| {
+                        (id, stage, located.map(|located| Sighting { located, rest: None }))
+                    });
                     self.locating.push(last.boxed());
                 }
             }
@@ -276,39 +273,4 @@ impl Drive {
         let once = self.callers.get(&id).is_some_and(|caller| caller.sweep == Sweep::Once);
         self.engine.is_at_first_stage(id) && (once || error.retry() == Retry::Never)
     }
-
-    /// A zone whose servers gave trouble is not kept: perhaps it moved.
-    fn learn_from(&self, outcome: &Outcome) {
-        let report: &Report = match outcome {
-            Outcome::Expired(report) | Outcome::Finished(report) => report,
-            Outcome::Ready(propagated) => propagated.report(),
-        };
-        for stage in &report.stages {
-            let trouble = |state: &State| matches!(state, State::Lame { .. } | State::Unreachable { .. });
-            if stage.rows.iter().any(|row| trouble(&row.state)) {
-                self.shared.zones.forget(&stage.name);
-            }
-        }
-    }
-}
-
-async fn locate_one(shared: Arc<Shared>, id: WatchId, locate: Locate) -> Found {
-    let located = match shared.policy.asking() {
-        Asking::Authorities => authorities(&shared, &locate).await,
-        Asking::Resolvers => Ok(resolvers(&shared).await),
-    };
-    (id, locate.stage, located.map(|located| Sighting { located, rest: None }))
-}
-
-async fn authorities(shared: &Shared, locate: &Locate) -> Result<Located, Error> {
-    let zone = shared.zone(&locate.place, locate.freshness == Freshness::Fresh).await?;
-    let targets = shared.paths.plan(&zone.servers, shared.port).await;
-    let servers = zone.servers.iter().map(|server| server.name.to_string()).collect();
-    Ok(Located { zone: Some(zone), servers, targets, verification: Verification::Done })
-}
-
-async fn resolvers(shared: &Shared) -> Located {
-    let targets = shared.paths.resolvers().await.to_vec();
-    let servers = shared.paths.resolver_names();
-    Located { zone: None, servers, targets, verification: Verification::Done }
 }

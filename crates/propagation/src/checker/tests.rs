@@ -3,6 +3,7 @@
 use std::{net::Ipv6Addr, sync::Mutex};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
@@ -101,6 +102,7 @@ fn resolver(query: &Query) -> Said {
             let servers = vec![ns("example.com", "ns1.example.com"), ns("example.com", "ns2.example.com")];
             says(false, servers, vec![])
         }
+        ("www.example.com", RecordType::Ns) => says(false, vec![], vec![soa("example.com")]),
         ("com", RecordType::Ns) => says(false, vec![ns("com", "gtld.com")], vec![]),
         ("ns1.example.com", RecordType::A) => a(1),
         ("ns2.example.com", RecordType::A) => a(2),
@@ -135,6 +137,7 @@ pub(super) fn checker(exchange: &Arc<Scripted>, resolvers: &[&str]) -> CheckerBu
     Checker::builder()
         .nameservers(resolvers.iter().map(|text| text.parse().unwrap()))
         .exchange(exchange.clone())
+        .root_hints([])
         .routable(|_| true)
 }
 
@@ -274,7 +277,7 @@ async fn silent_resolvers_are_an_error_of_a_check_and_waited_for_by_a_watch() {
     assert_eq!(
         error.to_string(),
         "no resolver answers the question for www.example.com SOA: 10.0.0.1:53: the host refuses connections on \
-         this port"
+         this port; nor does the way from the root lead there: no name server of the root can be asked"
     );
     checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
 }
@@ -369,7 +372,7 @@ fn many(count: usize) -> Vec<Wanted> {
 
 fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
     let resolver = server.starts_with("10.");
-    if resolver && query.name.as_str().starts_with("www") && query.record_type == RecordType::Soa {
+    if resolver && query.name.as_str().starts_with("www") {
         return (millis(10), says(false, vec![], vec![soa("example.com")]));
     }
     healthy(server, query)
@@ -394,7 +397,8 @@ async fn many_names_are_watched_at_once_and_told_one_by_one() {
         assert_eq!(results.insert(wanted.name().clone(), result), None);
     }
     assert_eq!((watches.left(), results.len()), (0, 301));
-    assert_eq!(start.elapsed(), Duration::from_secs(20));
+    let ended = start.elapsed();
+    assert!(ended > Duration::from_secs(17) && ended <= Duration::from_secs(20), "{ended:?}");
     for wanted in &wanted {
         match (wanted.name().as_str(), &results[wanted.name()]) {
             ("_acme-challenge.nothing.example.com", Err(Error::NothingWanted { .. })) => {}

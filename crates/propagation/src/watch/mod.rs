@@ -224,6 +224,17 @@ pub enum Outcome {
     Ready(Box<Propagated>),
 }
 
+impl Outcome {
+    /// The last report, however it ended.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        match self {
+            Self::Expired(report) | Self::Finished(report) => report,
+            Self::Ready(propagated) => propagated.report(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Polling,

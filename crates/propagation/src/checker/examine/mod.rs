@@ -151,7 +151,7 @@ impl<'a> Examiner<'a> {
 
     /// The configured resolvers that can be asked, as far as they are found in time.
     async fn resolvers(&self, until: Instant) -> Vec<Target> {
-        let found = time::timeout_at(until, self.shared.paths.resolvers()).await;
+        let found = time::timeout_at(until, self.shared.paths.resolvers(self.wanted.name())).await;
         let targets = found.map(|targets| targets.to_vec()).unwrap_or_default();
         targets.into_iter().filter(|target| target.route == Route::Exists).collect()
     }

@@ -192,7 +192,7 @@ fn a_zone_of_its_own_that_lacks_the_record_is_told_apart_from_one_that_has_it() 
     let expected = Advice::BelowZoneCut { name: own.clone(), cut: own, parent: above };
     assert_eq!(missing.advice, [expected]);
     assert_eq!(codes(&below(State::Satisfied)), Vec::<&str>::new());
-    assert_eq!(Delegation::read(&[], &[], &name(NAME), &name("example.com")), None);
+    assert_eq!(Delegation::read(&[], &[], &name(NAME), Some(&name("example.com"))), None);
 }
 
 #[test]

@@ -56,6 +56,7 @@ const CORPUS: &[&str] = &[
     include_str!("corpus/resolvers.txt"),
     include_str!("corpus/signed.txt"),
     include_str!("corpus/vantage.txt"),
+    include_str!("corpus/walk.txt"),
 ];
 
 /// Most cases wait for somebody who keeps silent; more than so many make one another late.

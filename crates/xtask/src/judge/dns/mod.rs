@@ -16,6 +16,7 @@
 
 mod host;
 mod internet;
+mod render;
 mod story;
 mod trial;
 

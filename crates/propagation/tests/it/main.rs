@@ -5,5 +5,6 @@ mod scene;
 
 mod authoritative;
 mod caa;
+mod discretion;
 mod resolvers;
 mod split_horizon;

@@ -8,13 +8,16 @@ pub use acme::{
     acme_order, acme_problem, acme_renewal_info,
 };
 
+mod answer;
+pub use answer::dns_answer;
+
 mod walk;
 pub use walk::zone_walk;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use perennial_core::{DomainName, Timestamp};
-use perennial_propagation::{NameServer, caa, nat64, wire};
+use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
 pub const TARGETS: [(&str, fn(&[u8])); 18] = [
@@ -87,12 +90,6 @@ pub fn certificate_chain(bytes: &[u8]) {
     let _ = perennial_acme::CertificationRequest::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_pem(bytes);
     let _ = perennial_lifecycle::Facts::from_der(bytes);
-}
-
-/// A DNS message from anybody.
-pub fn dns_answer(bytes: &[u8]) {
-    let _ = wire::Answer::parse(bytes);
-    perennial_providers::rfc2136::read_any_answer(bytes);
 }
 
 /// A name from a command line or a server.

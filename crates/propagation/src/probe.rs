@@ -139,7 +139,7 @@ const MAX_GLUE: usize = 4 * MAX_NAME_SERVERS;
 #[must_use]
 pub fn interpret(asked: &Asked<'_>, answer: &Answer) -> Finding {
     if !answer.code.is_answer() {
-        return Finding::Lame(Lameness::Code(answer.code));
+        return overlong_chain(asked, answer).unwrap_or(Finding::Lame(Lameness::Code(answer.code)));
     }
     match asked.role {
         Role::Resolver => {
@@ -148,6 +148,16 @@ pub fn interpret(asked: &Asked<'_>, answer: &Answer) -> Finding {
         }
         Role::Authority(zone) => interpret_authority(asked, zone, answer),
     }
+}
+
+/// A server that follows aliases itself, through its own zones, gives up when they lead too far or in a circle
+/// (BIND after eleven), and says SERVFAIL beside the aliases. The first of them is told with authority all the
+/// same, and whether there are too many is for us to find out.
+fn overlong_chain(asked: &Asked<'_>, answer: &Answer) -> Option<Finding> {
+    let authority = matches!(asked.role, Role::Authority(_)) && answer.authoritative;
+    let target = alias(asked.name, &answer.answers)?;
+    let gave_up = authority && answer.code == ResponseCode::SERVFAIL;
+    gave_up.then(|| Finding::Alias { target: target.clone() })
 }
 
 fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) -> Finding {
@@ -297,6 +307,22 @@ mod tests {
         ];
         let answer = authoritative(ResponseCode::NOERROR, answers);
         assert_eq!(finding(&answer), Finding::Alias { target: name("x.acme.example") });
+    }
+
+    #[test]
+    fn an_alias_counts_although_the_server_gave_up_on_the_chain_behind_it() {
+        let chain = vec![
+            record(NAME, Data::Cname(name("l1.example.com"))),
+            record("l1.example.com", Data::Cname(name(NAME))),
+        ];
+        let mut answer = authoritative(ResponseCode::SERVFAIL, chain);
+        assert_eq!(finding(&answer), Finding::Alias { target: name("l1.example.com") });
+        let failure = Finding::Lame(Lameness::Code(ResponseCode::SERVFAIL));
+        assert_eq!(resolved(&answer), failure, "a resolver follows them itself, and failed");
+        answer.authoritative = false;
+        assert_eq!(finding(&answer), failure);
+        let refused = authoritative(ResponseCode::REFUSED, answer.answers);
+        assert_eq!(finding(&refused), Finding::Lame(Lameness::Code(ResponseCode::REFUSED)));
     }
 
     #[test]

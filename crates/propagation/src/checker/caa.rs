@@ -15,7 +15,7 @@ use crate::{
     caa::{self, Heard, Lead, Level, Question, Report, Row, Said, Search, climb},
     probe::Role,
     target::{Route, Target},
-    watch::Place,
+    watch::{Located, Place},
     wire::{Query, RecordType},
 };
 
@@ -29,8 +29,8 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 impl Checker {
     /// Says whether CAA records let a CA issue for a name (RFC 8659, RFC 8657): looks at the name and its
-    /// ancestors until one has records, at the zones' own name servers (with [`Policy::RecursiveOnly`] at the
-    /// resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
+    /// ancestors until one has records, at the zones' own name servers (under [`Policy::RecursiveOnly`] at
+    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
     /// seconds at most, usually well under one.
     ///
     /// A name that is no name of a certificate is asked about as any other; the challenge name never is.
@@ -153,9 +153,9 @@ impl Look<'_> {
     async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let found = async {
-            let zone = self.shared.locator.zone(&place).await?;
-            let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-            Ok(Authorities { zone, targets })
+            let Located { zone, targets, .. } = self.shared.locator.verified(&place).await?;
+            let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
+            Ok(Authorities { zone: zone.ok_or_else(nowhere)?, targets })
         };
         time::timeout_at(self.deadline, found).await.map_err(late)?
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perennial_core::DomainName;
 
-use crate::{Error, NameServer, Nat64, Policy, duration};
+use crate::{Agreement, Dnssec, Error, NameServer, Nat64, Policy, duration};
 
 use super::CheckerBuilder;
 
@@ -22,6 +22,9 @@ impl CheckerBuilder {
     /// | `PERENNIAL_GRACE` | [`grace`](Self::grace), as in `500ms`, `30s`, `2m` |
     /// | `PERENNIAL_SETTLE` | [`settle`](Self::settle), likewise |
     /// | `PERENNIAL_AUTHORITATIVE_PORT` | [`authoritative_port`](Self::authoritative_port) |
+    /// | `PERENNIAL_VANTAGE_POINTS` | [`vantage_points`](Self::vantage_points), separated by commas |
+    /// | `PERENNIAL_VANTAGE_AGREEMENT` | [`vantage_agreement`](Self::vantage_agreement): `reported` or `required` |
+    /// | `PERENNIAL_DNSSEC` | [`dnssec`](Self::dnssec): `off`, `warn` or `require` |
     ///
     /// # Errors
     /// [`Error::BadSetting`] or [`Error::BadNameServer`] with the variable's value and the remedy.
@@ -91,6 +94,21 @@ impl CheckerBuilder {
                 parsed.ok_or_else(|| bad("PERENNIAL_AUTHORITATIVE_PORT", &port, "use 1 to 65535"))?,
             );
         }
+        if let Some(servers) = variable("PERENNIAL_VANTAGE_POINTS") {
+            let parse = |server: &str| server.trim().parse::<NameServer>().map_err(Error::from);
+            builder = builder.vantage_points(servers.split(',').map(parse).collect::<Result<Vec<_>, _>>()?);
+        }
+        if let Some(agreement) = variable("PERENNIAL_VANTAGE_AGREEMENT") {
+            let parsed = agreement.trim().parse::<Agreement>();
+            builder = builder.vantage_agreement(
+                parsed.map_err(|error| bad("PERENNIAL_VANTAGE_AGREEMENT", &agreement, &error.to_string()))?,
+            );
+        }
+        if let Some(dnssec) = variable("PERENNIAL_DNSSEC") {
+            let parsed = dnssec.trim().parse::<Dnssec>();
+            builder =
+                builder.dnssec(parsed.map_err(|error| bad("PERENNIAL_DNSSEC", &dnssec, &error.to_string()))?);
+        }
         Ok(builder)
     }
 }
@@ -113,8 +131,16 @@ mod tests {
             ("PERENNIAL_NAMESERVERS_ONLY", "true"),
             ("PERENNIAL_NAT64", "64:ff9b::/96"),
             ("PERENNIAL_AUTHORITATIVE_PORT", "5300"),
+            ("PERENNIAL_VANTAGE_POINTS", "9.9.9.9, tls://1.1.1.1"),
+            ("PERENNIAL_VANTAGE_AGREEMENT", "required"),
+            ("PERENNIAL_DNSSEC", "require"),
         ])
         .unwrap();
+        let demands = &builder.demands;
+        assert_eq!(
+            (demands.points.len(), demands.agreement, demands.dnssec),
+            (2, Agreement::Required, Dnssec::Require)
+        );
         assert_eq!(builder.nameservers.len(), 2);
         assert_eq!((builder.policy, builder.port), (Policy::RecursiveOnly, 5300));
         assert!(matches!(builder.nat64, Nat64::Prefixes(prefixes) if prefixes.len() == 1));
@@ -164,6 +190,9 @@ mod tests {
             ("PERENNIAL_GRACE", "5", "30s"),
             ("PERENNIAL_SETTLE", "soon", "30s"),
             ("PERENNIAL_AUTHORITATIVE_PORT", "0", "65535"),
+            ("PERENNIAL_VANTAGE_POINTS", "9.9.9.9:0", "65535"),
+            ("PERENNIAL_VANTAGE_AGREEMENT", "yes", "reported or required"),
+            ("PERENNIAL_DNSSEC", "yes", "off, warn or require"),
         ] {
             let error = from(&[(variable, value)]).err().unwrap().to_string();
             assert!(error.contains(value) && error.contains(remedy), "{error}");

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, HttpClient};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
@@ -14,28 +14,40 @@ use crate::{
 };
 
 mod caa;
+mod calls;
+mod connectivity;
+pub use connectivity::Connectivity;
 mod drive;
 mod environment;
+mod examine;
 mod finder;
 mod flights;
+mod given;
 mod locator;
 mod paths;
 mod prefixes;
 mod resolver;
 mod walker;
+mod watches;
+pub use watches::{Checks, Watches};
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
-use drive::Drive;
+use calls::{Calls, Drivers, Hears};
+use examine::{Demands, Examiner, reserve};
+use given::Given;
 use locator::{Locator, Means};
 use paths::Paths;
 
 /// Says whether TXT values are visible where a CA will look.
 ///
 /// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
-/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+/// from any number of tasks at once, and dropping a future abandons the work and leaves nothing behind. All
+/// checks and watches of one runtime go through one [engine](crate::watch::engine), in a task that ends when
+/// there is nothing to watch: many names cost little more than one, and two calls that want to know the same ask
+/// once.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -63,6 +75,8 @@ struct Shared {
     port: u16,
     paths: Arc<Paths>,
     locator: Arc<Locator>,
+    drivers: Drivers,
+    demands: Demands,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -78,41 +92,87 @@ impl Checker {
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
     /// 30 seconds at most, usually well under one.
     ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
+    ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
-        Ok(match outcome {
-            Outcome::Expired(report) | Outcome::Finished(report) => *report,
-            Outcome::Ready(propagated) => propagated.into_report(),
-        })
+        let end = Instant::now() + LIMIT;
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
+        let outcome = calls.outcome(&mut |_| ()).await;
+        self.shared.conclude_check(wanted, outcome, end).await
+    }
+
+    /// Checks many names at once. Results come as they are known, through [`Checks::next`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn check_all(&self, wanted: impl IntoIterator<Item = Wanted>) -> Checks {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let end = Instant::now() + LIMIT;
+        let calls = self.calls(wanted.clone(), Sweep::Once, LIMIT, Hears::End);
+        Checks::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
     /// no sense.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn watch(
         &self,
         wanted: &Wanted,
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
-            Outcome::Ready(propagated) => {
-                on_report(propagated.report());
-                Ok(*propagated)
-            }
-            Outcome::Expired(report) | Outcome::Finished(report) => {
-                on_report(&report);
-                Err(Error::NotPropagated(report))
-            }
+        let end = Instant::now() + deadline;
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
+        let outcome = calls.outcome(on_report).await;
+        let result = self.shared.conclude_watch(wanted, outcome, end, on_report).await;
+        match &result {
+            Ok(propagated) => on_report(propagated.report()),
+            Err(Error::NotPropagated(report)) => on_report(report),
+            Err(_) => {}
         }
+        result
+    }
+
+    /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
+    /// known, through [`Watches::next`]. Names of one zone share its look-up and, where many wait for one name
+    /// server, their questions; see [`watch::engine`](crate::watch::engine).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use perennial_propagation::{Checker, Wanted};
+    /// # async fn example(checker: &Checker, wanted: Vec<Wanted>) {
+    /// let mut watches = checker.watch_all(wanted, Duration::from_secs(120));
+    /// while let Some((wanted, result)) = watches.next().await {
+    ///     match result {
+    ///         Ok(_) => println!("{} is there", wanted.name()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let end = Instant::now() + deadline;
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
+        Watches::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
@@ -123,13 +183,57 @@ impl Checker {
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let place = Place::Holding(name.clone());
-        time::timeout(LIMIT, self.shared.locator.zone(&place)).await.map_err(late)?
+        let located = time::timeout(LIMIT, self.shared.locator.verified(&place)).await.map_err(late)??;
+        located.zone.ok_or_else(|| Error::NoZone { name: name.clone(), tried: Vec::new() })
     }
 
-    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+    /// Has names watched or checked; some of the time until `deadline` is left for what is asked at the end.
+    fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
+        let deadline = deadline - reserve(policy, deadline);
         let settings = Settings { policy, sweep, deadline, grace, settle };
-        Drive::new(&self.shared, wanted, settings)
+        Drivers::begin(&self.shared, wanted, settings, hears)
+    }
+}
+
+impl Shared {
+    /// What a check comes to, when the rest of the world was heard or the failure looked into.
+    async fn conclude_check(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+    ) -> Result<Report, Error> {
+        let report = match outcome? {
+            Outcome::Expired(report) | Outcome::Finished(report) => *report,
+            Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(self, wanted);
+        let left = end.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
+        })
+    }
+
+    /// What a watch comes to, likewise.
+    async fn conclude_watch(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Error> {
+        let mut examiner = Examiner::new(self, wanted);
+        let concluded = match outcome? {
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
+        };
+        concluded.map_err(|report| Error::NotPropagated(Box::new(report)))
     }
 }
 
@@ -149,7 +253,9 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
+    given: Vec<NameServer>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
     means: Means,
@@ -167,7 +273,9 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
+            given: Vec::new(),
             grace: GRACE,
             http: None,
             means: Means::Resolvers,
@@ -304,8 +412,9 @@ impl CheckerBuilder {
             Some(exchange) => exchange,
             None => {
                 let for_zones = self.zone_nameservers.iter().flat_map(|(_, servers)| servers);
-                let everybody: Vec<NameServer> = nameservers.iter().chain(for_zones).cloned().collect();
-                network(&everybody, self.http, &self.roots)?
+                let everybody =
+                    nameservers.iter().chain(for_zones).chain(&self.demands.points).chain(&self.given);
+                network(everybody, self.http, &self.roots)?
             }
         };
         let paths = Arc::new(Paths::new(exchange.clone(), self.routable, self.nat64).with_resolvers(
@@ -313,7 +422,8 @@ impl CheckerBuilder {
             self.zone_nameservers,
             system.unwrap_or_default(),
         ));
-        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into());
+        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into())
+            .with_given(Given::new(&exchange, &paths, self.given));
         let shared = Shared {
             exchange,
             policy: self.policy,
@@ -322,17 +432,19 @@ impl CheckerBuilder {
             port: self.port,
             paths,
             locator: Arc::new(locator),
+            drivers: Drivers::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

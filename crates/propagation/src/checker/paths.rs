@@ -87,6 +87,11 @@ impl Paths {
         target::plan(servers, port, &prefixes, &self.routable)
     }
 
+    /// Whether the routing table has a way to an address.
+    pub(super) fn is_routable(&self, address: IpAddr) -> bool {
+        (self.routable)(address)
+    }
+
     /// Where to ask a name server that has this address; `None` when there is no way to it.
     pub(super) async fn reach(&self, address: IpAddr, port: u16) -> Option<Endpoint> {
         let prefixes = self.prefixes_for(std::iter::once(address)).await;
@@ -100,14 +105,19 @@ impl Paths {
         if let Some(known) = resolvers.targets.get() {
             return known;
         }
-        let each = resolvers.servers.iter().map(|server| self.resolver_targets(server));
-        let mut targets = Vec::new();
-        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
-        let targets: Arc<[Target]> = targets.into();
+        let targets: Arc<[Target]> = self.targets(&resolvers.servers).await.into();
         // A resolver whose name was not found may be found next time.
         if targets.iter().any(|target| target.route == Route::Exists) {
             resolvers.targets.set(targets.clone());
         }
+        targets
+    }
+
+    /// Where these servers are reached, each of their addresses.
+    pub(super) async fn targets(&self, servers: &[NameServer]) -> Vec<Target> {
+        let each = servers.iter().map(|server| self.resolver_targets(server));
+        let mut targets = Vec::new();
+        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
         targets
     }
 
@@ -179,7 +189,7 @@ impl Paths {
     }
 
     /// The NAT64 prefixes, where one of these addresses needs them.
-    async fn prefixes_for(&self, mut addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
+    pub(super) async fn prefixes_for(&self, mut addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
         if addresses.any(|address| address.is_ipv4() && !(self.routable)(address)) {
             self.prefixes().await
         } else {

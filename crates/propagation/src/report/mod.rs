@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod advice;
+pub(crate) use advice::newer_serial;
 pub use advice::{Advice, Reach, Sign};
 
 mod clue;
@@ -131,3 +132,6 @@ fn option_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests;

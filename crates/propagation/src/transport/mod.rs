@@ -5,14 +5,18 @@
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use perennial_core::Retry;
 use serde::{Serialize, Serializer};
 
 use crate::wire::{Answer, Query};
 
+mod driver;
+mod engine;
+pub use engine::Counters;
 mod https;
 mod network;
-pub use network::Network;
+pub use network::{Network, NetworkBuilder};
 pub(crate) mod route;
 mod tcp;
 mod tls;
@@ -35,7 +39,30 @@ pub trait Exchange: Send + Sync {
     /// # Errors
     /// [`TransportError`] when no usable answer arrived.
     async fn exchange(&self, server: &Endpoint, query: &Query) -> Result<Reply, TransportError>;
+
+    /// Asks many questions, and hands each result to `land` with the question's index, as they come.
+    ///
+    /// `land` is called once for each question, in any order. Dropping the future abandons those that are
+    /// left. How many are on their way at once is the implementation's business; callers need not ration.
+    async fn exchange_all(&self, questions: &[(Endpoint, Query)], land: &mut Land<'_>) {
+        let mut waiting = questions.iter().enumerate();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            let room = MOST_AT_ONCE - asked.len();
+            for (index, (server, query)) in waiting.by_ref().take(room) {
+                asked.push(async move { (index, self.exchange(server, query).await) });
+            }
+            let Some((index, result)) = asked.next().await else { return };
+            land(index, result);
+        }
+    }
 }
+
+/// Who takes the results of [`Exchange::exchange_all`].
+pub type Land<'a> = dyn FnMut(usize, Result<Reply, TransportError>) + Send + 'a;
+
+/// Questions of one call that wait at a time, where nobody knows better.
+const MOST_AT_ONCE: usize = 256;
 
 /// Where a question goes, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -200,24 +227,14 @@ impl TransportError {
     }
 }
 
-/// How long one try may take. A loss is far more common than an answer that takes longer than this, and a
-/// repeated datagram is cheap, so tries begin short and double (never one long timer). A recursive server may
-/// have to ask half the world first, so it gets twice the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Patience {
-    /// Wait after each datagram, first and second.
-    udp: [Duration; 2],
-    /// For a whole exchange over a connection, set-up included.
-    stream: Duration,
-}
-
-impl Patience {
-    fn with(query: &Query) -> Self {
-        let factor = if query.recursion_desired { 2 } else { 1 };
-        let millis = |base: u64| Duration::from_millis(base * factor);
-        Self { udp: [millis(400), millis(800)], stream: millis(1600) }
-    }
+/// How long a whole exchange over a connection may take, its set-up included. A recursive server may have to
+/// ask half the world first, so it gets twice the time.
+fn stream_patience(query: &Query) -> Duration {
+    Duration::from_millis(if query.recursion_desired { 3200 } else { 1600 })
 }
 
 #[cfg(test)]
 fn _object_safe(_: &dyn Exchange) {}
+
+#[cfg(test)]
+mod tests;

@@ -1,243 +1,284 @@
-//! DNS over UDP: RFC 1035 §4.2.1, RFC 5452 §9, and over TCP where UDP does not do (RFC 7766 §5).
+//! DNS over UDP: the callers' side of the one engine and its one task.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::{net::UdpSocket, time};
+use tokio::{
+    runtime,
+    sync::{Notify, mpsc, oneshot},
+    time::{self, Instant},
+};
 
-use super::{Patience, Transport, TransportError, tcp};
-use crate::wire::{Answer, Edns, Encoded, Malformed, Query, ResponseCode, Style, Unfit};
+use super::{
+    Counters, TransportError,
+    driver::drive,
+    engine::{Engine, Key, Outcome, Settings},
+};
+use crate::wire::Query;
 
-/// Asks over UDP; over TCP when the answer is truncated, UDP is lost twice, or nothing listens on UDP.
-pub(super) async fn exchange(
-    server: SocketAddr,
-    query: &Query,
-    patience: Patience,
-) -> Result<(Answer, Transport), TransportError> {
-    match datagrams(server, query, patience).await {
-        Ok(answer) if !answer.truncated => return Ok((answer, Transport::Udp)),
-        Ok(_) | Err(TransportError::Timeout | TransportError::Refused) => {}
-        Err(error) => return Err(error),
-    }
-    Ok((tcp::exchange(server, query, patience.stream).await?, Transport::Tcp))
+/// Asks over UDP. Clones share servers' state and sockets.
+#[derive(Clone)]
+pub(super) struct Udp(Arc<Handle>);
+
+/// The callers' hold on the task: when the last one lets go, it ends.
+struct Handle(Arc<Shared>);
+
+/// What callers and the task share. The lock is never held across a wait or a system call.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Tells the task that there is something to send.
+    pub(super) wake: Notify,
+    pub(super) start: Instant,
 }
 
-async fn datagrams(server: SocketAddr, query: &Query, patience: Patience) -> Result<Answer, TransportError> {
-    let answer = attempt(server, query, Edns::On, patience).await?;
-    // A server from before EDNS (RFC 6891 §7) gets the question once more in the words of RFC 1035.
-    if answer.code == ResponseCode::FORMERR {
-        return attempt(server, query, Edns::Off, patience).await;
-    }
-    Ok(answer)
+struct State {
+    engine: Engine<Token>,
+    driver: Option<Driver>,
+    /// How many there have been.
+    drivers: u64,
+    /// How often the task has come round.
+    turns: u64,
+    closed: bool,
 }
 
-async fn attempt(
-    server: SocketAddr,
-    query: &Query,
-    edns: Edns,
-    patience: Patience,
-) -> Result<Answer, TransportError> {
-    let io = |error: std::io::Error| TransportError::from_io(&error);
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    // Port 0 lets the kernel draw a port; connecting drops what comes from anybody else, and lets an ICMP
-    // "port unreachable" arrive as an error at once.
-    let socket = UdpSocket::bind(any).await.map_err(io)?;
-    socket.connect(server).await.map_err(io)?;
-    let id: u16 = rand::random();
-    let octets =
-        encode(query, id, edns).map_err(|error| TransportError::Malformed { reason: error.reason })?;
-    for wait in patience.udp {
-        socket.send(&octets.octets).await.map_err(io)?;
-        // The id stays, so that a late answer to the first datagram still counts.
-        match time::timeout(wait, receive(&socket, &octets, query)).await {
-            Ok(answer) => return answer.map_err(io),
-            Err(_elapsed) => {}
-        }
-    }
-    Err(TransportError::Timeout)
+/// The task that serves the sockets, and where it lives.
+#[derive(Clone, Copy)]
+struct Driver {
+    number: u64,
+    runtime: runtime::Id,
 }
 
-fn encode(query: &Query, id: u16, edns: Edns) -> Result<Encoded, Malformed> {
-    query.encode_in(id, &Style { edns, ..Style::default() })
+/// Whom to tell how a question ended; `None` when the task has ended first.
+pub(super) enum Token {
+    /// One of many, by its place among them.
+    Many { index: usize, landed: mpsc::UnboundedSender<(usize, Option<Outcome>)> },
+    /// The only one.
+    One(oneshot::Sender<Option<Outcome>>),
 }
 
-/// Waits for our answer; what is malformed, or somebody else's, is passed over.
-async fn receive(socket: &UdpSocket, question: &Encoded, query: &Query) -> Result<Answer, std::io::Error> {
-    let mut buffer = vec![0; MAX_DATAGRAM];
-    loop {
-        let length = socket.recv(&mut buffer).await?;
-        match question.answer(buffer.get(..length).unwrap_or_default(), query) {
-            Ok(answer) => return Ok(answer),
-            Err(Unfit::Malformed(_) | Unfit::NotOurs) => {}
+impl Token {
+    pub(super) fn land(self, outcome: Option<Outcome>) {
+        // Nobody there to listen: the caller has lost interest.
+        match self {
+            Self::Many { index, landed } => drop(landed.send((index, outcome))),
+            Self::One(landed) => drop(landed.send(outcome)),
         }
     }
 }
 
-/// Room for servers that ignore the size that was asked for, in octets; 4096 is the largest in use.
-const MAX_DATAGRAM: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Data, RecordType};
-    use hickory_proto::{
-        op,
-        rr::{self, RData, rdata},
-    };
-    use std::time::Duration;
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
-
-    fn query() -> Query {
-        Query::authoritative("a.example".parse().unwrap(), RecordType::Txt)
+impl Udp {
+    pub(super) fn new(settings: Settings) -> Self {
+        let engine = Engine::new(settings, rand::random(), rand::random());
+        let state = State { engine, driver: None, drivers: 0, turns: 0, closed: false };
+        let shared = Shared { state: Mutex::new(state), wake: Notify::new(), start: Instant::now() };
+        Self(Arc::new(Handle(Arc::new(shared))))
     }
 
-    fn quick() -> Patience {
-        Patience { udp: [Duration::from_millis(100); 2], stream: Duration::from_secs(5) }
+    pub(super) fn counters(&self) -> Counters {
+        self.shared().with(|engine, _| engine.counters())
     }
 
-    fn patient() -> Patience {
-        Patience { udp: [Duration::from_secs(5); 2], stream: Duration::from_secs(5) }
-    }
-
-    fn answer_to(question: &[u8], text: &str, amend: impl FnOnce(&mut op::Message)) -> Vec<u8> {
-        let question = op::Message::from_vec(question).unwrap();
-        let mut message = op::Message::response(question.metadata.id, op::OpCode::Query);
-        message.add_queries(question.queries.clone());
-        let txt = RData::TXT(rdata::TXT::new(vec![text.to_owned()]));
-        message.add_answer(rr::Record::from_rdata(question.queries[0].name().clone(), 1, txt));
-        amend(&mut message);
-        message.to_vec().unwrap()
-    }
-
-    fn text(answer: &Answer) -> &[u8] {
-        match &answer.answers[0].data {
-            Data::Txt(text) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn udp_server() -> (UdpSocket, SocketAddr) {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        (socket, address)
-    }
-
-    async fn both_servers() -> (UdpSocket, TcpListener, SocketAddr) {
-        loop {
-            let (udp, address) = udp_server().await;
-            if let Ok(tcp) = TcpListener::bind(address).await {
-                return (udp, tcp, address);
+    /// Asks one question.
+    pub(super) async fn exchange(&self, server: SocketAddr, query: &Query) -> Outcome {
+        for _ in 0..RESTARTS {
+            let (token, mut landed) = oneshot::channel();
+            let mut asked = Asked { shared: self.shared(), keys: Vec::with_capacity(1) };
+            asked.ask(std::iter::once((server, query.clone(), Token::One(token))));
+            loop {
+                let turns = self.shared().lock().turns;
+                match time::timeout(STALL, &mut landed).await {
+                    Ok(Ok(Some(outcome))) => return outcome,
+                    Ok(_) => break,
+                    Err(_elapsed) => self.shared().replace_stalled(turns),
+                }
             }
         }
+        Outcome::Failed(ended())
     }
 
-    /// Asks while the server does its part. A server that waits for what never comes fails the test, rather
-    /// than hang it.
-    async fn talk(
-        query: &Query,
-        address: SocketAddr,
-        patience: Patience,
-        server: impl Future<Output = ()>,
-    ) -> Result<(Answer, Transport), TransportError> {
-        let both = async { tokio::join!(exchange(address, query, patience), server).0 };
-        time::timeout(Duration::from_secs(30), both).await.expect("client and server understand each other")
+    /// Asks many questions; the results come from [`Many::next`].
+    pub(super) fn ask_many<'a>(&'a self, questions: Vec<(usize, SocketAddr, &'a Query)>) -> Many<'a> {
+        let (sender, landed) = mpsc::unbounded_channel();
+        let keys = Vec::with_capacity(questions.len());
+        let asked = Asked { shared: self.shared(), keys };
+        Many { questions, asked, sender, landed, next: 0, open: 0, restarts: 0, batch: Vec::new() }
     }
 
-    async fn serve_one_tcp(listener: &TcpListener, amend: impl FnOnce(&mut op::Message)) {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let length = stream.read_u16().await.unwrap();
-        let mut question = vec![0; length.into()];
-        stream.read_exact(&mut question).await.unwrap();
-        let answer = answer_to(&question, "over tcp", amend);
-        stream.write_u16(answer.len().try_into().unwrap()).await.unwrap();
-        stream.write_all(&answer).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn forgeries_and_junk_are_passed_over_until_the_answer_comes() {
-        let (socket, address) = udp_server().await;
-        let server = async {
-            let mut buffer = [0; 512];
-            let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-            let wrong_id = answer_to(&buffer[..length], "forged", |m| m.metadata.id = !m.metadata.id);
-            let wrong_name = answer_to(&buffer[..length], "forged", |m| {
-                m.queries[0].set_name(rr::Name::from_ascii("b.example.").unwrap());
-            });
-            let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            stranger.send_to(&answer_to(&buffer[..length], "stranger", |_| ()), client).await.unwrap();
-            for octets in
-                [b"junk".to_vec(), wrong_id, wrong_name, answer_to(&buffer[..length], "true", |_| ())]
-            {
-                socket.send_to(&octets, client).await.unwrap();
-            }
-        };
-        let asked = query();
-        let result = talk(&asked, address, patient(), server).await;
-        let (answer, transport) = result.unwrap();
-        assert_eq!((text(&answer), transport), (&b"true"[..], Transport::Udp));
-    }
-
-    #[tokio::test]
-    async fn a_truncated_answer_is_fetched_over_tcp() {
-        let (udp, tcp, address) = both_servers().await;
-        let server = async {
-            let mut buffer = [0; 512];
-            let (length, client) = udp.recv_from(&mut buffer).await.unwrap();
-            let cut = answer_to(&buffer[..length], "cut", |m| m.metadata.truncation = true);
-            udp.send_to(&cut, client).await.unwrap();
-            serve_one_tcp(&tcp, |_| ()).await;
-        };
-        let asked = query();
-        let result = talk(&asked, address, patient(), server).await;
-        let (answer, transport) = result.unwrap();
-        assert_eq!((text(&answer), transport), (&b"over tcp"[..], Transport::Tcp));
-    }
-
-    #[tokio::test]
-    async fn two_lost_datagrams_lead_to_tcp() {
-        let (udp, tcp, address) = both_servers().await;
-        let asked = query();
-        let result = talk(&asked, address, quick(), serve_one_tcp(&tcp, |_| ())).await;
-        assert_eq!(result.unwrap().1, Transport::Tcp);
-        let mut buffer = [0; 512];
-        let first = udp.try_recv(&mut buffer).unwrap();
-        let id = buffer[..2].to_vec();
-        assert_eq!(udp.try_recv(&mut buffer).unwrap(), first);
-        assert_eq!(buffer[..2], id, "a late answer to the first must still count");
-    }
-
-    #[tokio::test]
-    async fn a_server_from_before_edns_is_asked_without_it() {
-        let (socket, address) = udp_server().await;
-        let server = async {
-            let mut buffer = [0; 512];
-            let (_, client) = socket.recv_from(&mut buffer).await.unwrap();
-            let id = u16::from_be_bytes([buffer[0], buffer[1]]);
-            let mut cannot = op::Message::response(id, op::OpCode::Query);
-            cannot.metadata.response_code = op::ResponseCode::FormErr;
-            socket.send_to(&cannot.to_vec().unwrap(), client).await.unwrap();
-            let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-            assert!(op::Message::from_vec(&buffer[..length]).unwrap().edns.is_none());
-            socket.send_to(&answer_to(&buffer[..length], "plain", |_| ()), client).await.unwrap();
-        };
-        let asked = query();
-        let result = talk(&asked, address, patient(), server).await;
-        assert_eq!(text(&result.unwrap().0), b"plain");
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_is_told_from_silence() {
-        let (socket, address) = udp_server().await;
-        drop(socket);
-        assert_eq!(exchange(address, &query(), patient()).await, Err(TransportError::Refused));
-        let (_kept_silent, tcp, address) = both_servers().await;
-        let brief = Patience { stream: Duration::from_millis(100), ..quick() };
-        assert_eq!(exchange(address, &query(), brief).await, Err(TransportError::Timeout));
-        drop(tcp);
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
     }
 }
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.wake.notify_one();
+    }
+}
+
+/// Many questions of one caller.
+pub(super) struct Many<'a> {
+    questions: Vec<(usize, SocketAddr, &'a Query)>,
+    asked: Asked<'a>,
+    sender: mpsc::UnboundedSender<(usize, Option<Outcome>)>,
+    landed: mpsc::UnboundedReceiver<(usize, Option<Outcome>)>,
+    /// The first that was not asked yet.
+    next: usize,
+    /// Asked and not landed.
+    open: usize,
+    restarts: usize,
+    batch: Vec<(usize, Option<Outcome>)>,
+}
+
+impl Many<'_> {
+    /// Adds the next results: each question's index, and how it ended. Whether there were any left. May be
+    /// dropped and called again.
+    pub(super) async fn next(&mut self, results: &mut Vec<(usize, Outcome)>) -> bool {
+        if self.open < MOST_ASKED / 2 {
+            let more = (self.questions.len() - self.next).min(MOST_ASKED - self.open);
+            self.ask(self.next..self.next + more);
+            (self.next, self.open) = (self.next + more, self.open + more);
+        }
+        if self.open == 0 {
+            return false;
+        }
+        let turns = self.asked.shared.lock().turns;
+        if time::timeout(STALL, self.landed.recv_many(&mut self.batch, BATCH)).await.is_err() {
+            self.asked.shared.replace_stalled(turns);
+        }
+        for (place, outcome) in std::mem::take(&mut self.batch) {
+            let Some((index, ..)) = self.questions.get(place) else { continue };
+            let outcome = match outcome {
+                None if self.restarts < self.questions.len() * RESTARTS => {
+                    self.restarts += 1;
+                    self.ask(place..place + 1);
+                    continue;
+                }
+                outcome => outcome.unwrap_or_else(|| Outcome::Failed(ended())),
+            };
+            self.open -= 1;
+            results.push((*index, outcome));
+        }
+        true
+    }
+
+    fn ask(&mut self, places: std::ops::Range<usize>) {
+        let (questions, sender) = (&self.questions, &self.sender);
+        self.asked.ask(places.filter_map(|index| {
+            let (_, server, query) = questions.get(index)?;
+            Some((*server, (*query).clone(), Token::Many { index, landed: sender.clone() }))
+        }));
+    }
+}
+
+/// Questions that are cancelled when their caller is dropped.
+struct Asked<'a> {
+    shared: &'a Arc<Shared>,
+    keys: Vec<Key>,
+}
+
+impl Asked<'_> {
+    fn ask(&mut self, questions: impl Iterator<Item = (SocketAddr, Query, Token)>) {
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        for (server, query, token) in questions {
+            self.keys.push(state.engine.ask(now, server, query, token));
+        }
+        let here = runtime::Handle::current();
+        // A task in a runtime that nobody runs any more serves nobody.
+        let elsewhere = state.driver.is_some_and(|driver| driver.runtime != here.id());
+        let alone = state.engine.len() <= self.keys.len();
+        if state.driver.is_none() || (elsewhere && alone) {
+            self.shared.start_driver(&mut state, &here);
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        for key in &self.keys {
+            state.engine.cancel(*key);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Engine<Token>, Duration) -> R) -> R {
+        let now = self.now();
+        act(&mut self.lock().engine, now)
+    }
+
+    /// Counts a turn of the task. Whether it is still the one.
+    pub(super) fn turn(&self, number: u64) -> bool {
+        let mut state = self.lock();
+        state.turns += 1;
+        !state.closed && state.driver.is_some_and(|driver| driver.number == number)
+    }
+
+    /// Lets the task end when there is nothing to do.
+    pub(super) fn retire(&self, number: u64) -> bool {
+        let mut state = self.lock();
+        let idle = state.engine.len() == 0 && state.driver.is_some_and(|driver| driver.number == number);
+        if idle {
+            state.driver = None;
+            state.engine.abandon();
+        }
+        idle
+    }
+
+    /// Tells everybody that this task is gone, unless another one has taken over.
+    pub(super) fn abandon(&self, number: u64) {
+        let mut state = self.lock();
+        if state.driver.is_some_and(|driver| driver.number == number) {
+            state.driver = None;
+            let tokens = state.engine.abandon();
+            drop(state);
+            tokens.into_iter().for_each(|token| token.land(None));
+        }
+    }
+
+    /// Starts another task when the present one has not come round for long: its runtime stands still.
+    fn replace_stalled(self: &Arc<Self>, turns: u64) {
+        let mut state = self.lock();
+        if state.turns == turns {
+            self.start_driver(&mut state, &runtime::Handle::current());
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    fn start_driver(self: &Arc<Self>, state: &mut State, here: &runtime::Handle) {
+        state.drivers += 1;
+        state.turns += 1;
+        state.driver = Some(Driver { number: state.drivers, runtime: here.id() });
+        here.spawn(drive(Arc::clone(self), state.drivers));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The engine does not panic; if it did, its state would be no worse than a lost datagram.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ended() -> TransportError {
+    TransportError::Io { reason: "the runtime that served the sockets has ended, again and again".to_owned() }
+}
+
+/// How often a question is asked anew because the task that served it has ended.
+const RESTARTS: usize = 3;
+/// While a question waits, the task comes round every two seconds at least.
+const STALL: Duration = Duration::from_secs(5);
+/// Questions of one caller that the engine holds at a time: enough to keep every server busy.
+const MOST_ASKED: usize = 4096;
+/// Results that are taken at a time.
+const BATCH: usize = 256;

@@ -35,7 +35,11 @@ use crate::{
 };
 
 mod security;
+pub(crate) use security::read as security;
 pub use security::{Dnssec, Security};
+
+mod weigh;
+pub(crate) use weigh::weigh;
 
 /// Whether vantage points must have the values too, before a check says ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -197,7 +201,7 @@ impl Witness {
 }
 
 /// How soon a vantage point is asked again whose trouble has no known end.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const AGAIN: Duration = Duration::from_secs(5);
 
 /// One second more than the TTL says, since it counts whole ones; and never in a tight loop.
 fn lapse(ttl: u32) -> Duration {

@@ -167,6 +167,10 @@ impl ResponseCode {
     pub const NOTIMP: Self = Self(4);
     /// The server does not want to.
     pub const REFUSED: Self = Self(5);
+    /// The server knows no such version of EDNS (RFC 6891 §6.1.3).
+    pub const BADVERS: Self = Self(16);
+    /// The server wants the question again with the cookie that it gives (RFC 7873 §8).
+    pub const BADCOOKIE: Self = Self(23);
 
     /// Whether the server answered the question, be it with "no".
     #[must_use]
@@ -184,6 +188,8 @@ impl fmt::Display for ResponseCode {
             Self::NXDOMAIN => f.write_str("NXDOMAIN"),
             Self::NOTIMP => f.write_str("NOTIMP"),
             Self::REFUSED => f.write_str("REFUSED"),
+            Self::BADVERS => f.write_str("BADVERS"),
+            Self::BADCOOKIE => f.write_str("BADCOOKIE"),
             Self(other) => write!(f, "RCODE{other}"),
         }
     }
@@ -410,8 +416,8 @@ mod tests {
 
     #[test]
     fn response_codes_print_as_the_registry_names_them() {
-        let texts = [0, 2, 3, 5, 23].map(|code| ResponseCode(code).to_string());
-        assert_eq!(texts, ["NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "RCODE23"]);
+        let texts = [0, 2, 3, 5, 23, 22].map(|code| ResponseCode(code).to_string());
+        assert_eq!(texts, ["NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "BADCOOKIE", "RCODE22"]);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ pub use answer::{Answer, Data, ExtendedError, Malformed, Record, ResponseCode};
 pub(crate) use answer::{Unfit, printable};
 
 mod message;
+pub(crate) use message::{Likeness, Parsed, likeness, parse};
 
 mod query;
 pub(crate) use query::{Edns, Encoded, Style};

@@ -18,6 +18,7 @@ pub(super) use read::advise;
 mod resolvers;
 
 mod servers;
+pub(crate) use servers::newer as newer_serial;
 
 mod text;
 
@@ -340,4 +341,4 @@ impl Advice {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,9 +14,9 @@ use crate::{
     zone::{Evidence, ZoneServer, ZoneView},
 };
 
-const NAME: &str = "_acme-challenge.www.example.com";
+pub(in crate::report) const NAME: &str = "_acme-challenge.www.example.com";
 
-fn name(text: &str) -> DomainName {
+pub(in crate::report) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn udp(address: &str) -> Endpoint {
     Endpoint::Udp(address.parse().unwrap())
 }
 
-fn last(transport: Transport, values: &[&str]) -> LastAnswer {
+pub(in crate::report) fn last(transport: Transport, values: &[&str]) -> LastAnswer {
     LastAnswer {
         transport,
         elapsed: Duration::from_millis(3),
@@ -55,24 +55,24 @@ fn row(server: &str, address: &str, state: State) -> Row {
     }
 }
 
-fn one(state: State) -> Row {
+pub(in crate::report) fn one(state: State) -> Row {
     row("ns1.example.com", "192.0.2.1:53", state)
 }
 
-fn two(state: State) -> Row {
+pub(in crate::report) fn two(state: State) -> Row {
     row("ns2.example.com", "192.0.2.2:53", state)
 }
 
-fn with(mut row: Row, amend: impl FnOnce(&mut Row)) -> Row {
+pub(in crate::report) fn with(mut row: Row, amend: impl FnOnce(&mut Row)) -> Row {
     amend(&mut row);
     row
 }
 
-fn with_values(row: Row, values: &[&str]) -> Row {
+pub(in crate::report) fn with_values(row: Row, values: &[&str]) -> Row {
     with(row, |row| row.last = Some(last(Transport::Udp, values)))
 }
 
-fn with_serial(row: Row, serial: u32) -> Row {
+pub(in crate::report) fn with_serial(row: Row, serial: u32) -> Row {
     with(row, |row| row.serial = Some(serial))
 }
 
@@ -91,14 +91,14 @@ fn stage(origin: Origin, apex: &str, rows: Vec<Row>) -> Stage {
     Stage { name: name(NAME), origin, zone: Some(zone), servers, rows, problem: None }
 }
 
-fn report(rows: Vec<Row>) -> Report {
+pub(in crate::report) fn report(rows: Vec<Row>) -> Report {
     let ready = rows.iter().all(|row| row.state == State::Satisfied);
     let verdict = if ready { Verdict::Ready } else { Verdict::NotYet };
     let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
     Report::new(wanted, verdict, Duration::ZERO, vec![stage(Origin::Wanted, "example.com", rows)])
 }
 
-fn amended(mut report: Report, amend: impl FnOnce(&mut Report)) -> Report {
+pub(in crate::report) fn amended(mut report: Report, amend: impl FnOnce(&mut Report)) -> Report {
     amend(&mut report);
     report.advise();
     report
@@ -108,7 +108,7 @@ fn codes(report: &Report) -> Vec<&'static str> {
     report.advice.iter().map(Advice::code).collect()
 }
 
-fn timeout() -> State {
+pub(in crate::report) fn timeout() -> State {
     State::Unreachable { error: TransportError::Timeout }
 }
 
@@ -315,7 +315,7 @@ fn zones_tell_of_split_horizons_placeholders_and_differences() {
     assert_eq!(codes(&with_evidence(vec![differ("ns-0.awsdns-00.com")])), ["private_zone"]);
 }
 
-fn witness(view: View, security: Security) -> Witness {
+pub(in crate::report) fn witness(view: View, security: Security) -> Witness {
     let (server, endpoint) = ("9.9.9.9".to_owned(), udp("9.9.9.9:53"));
     Witness { server, endpoint, nat64: None, view, security, extended_error: None }
 }

@@ -138,18 +138,19 @@ pub(super) struct Resolver {
     pub(super) address: IpAddr,
 }
 
-/// Validates, caches for a minute, and notes what it is asked.
 pub(super) const MAIN: IpAddr = v4(0, 20);
-/// Caches, and belongs to whoever catches port 53.
 pub(super) const ISP: IpAddr = v4(0, 21);
-/// Sees zones that the rest of the world does not: a private cloud, a cluster.
-pub(super) const VPC: IpAddr = v4(0, 22);
 
 /// All of them.
 pub(super) const RESOLVERS: &[Resolver] = &[
+    // Validates, caches for a minute, and notes what it is asked.
     Resolver { name: "main", address: MAIN },
+    // Caches, and belongs to whoever catches port 53.
     Resolver { name: "isp", address: ISP },
-    Resolver { name: "vpc", address: VPC },
+    // Of a private cloud or a cluster: sees zones that the rest of the world does not.
+    Resolver { name: "vpc", address: v4(0, 22) },
+    // Caches, validates, and is asked as somebody else's: a public resolver.
+    Resolver { name: "public", address: v4(0, 23) },
     Resolver { name: "dead", address: v4(0, 24) },
     // As name servers they are faces of dnsdist, and as resolvers they are as bad.
     Resolver { name: "failing", address: v4(5, 4) },

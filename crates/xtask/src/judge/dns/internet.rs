@@ -7,7 +7,10 @@ use std::{
 
 use perennial_testkit::{
     dns::{AuthoritativeServer, Data, Endpoint},
-    real::{Bind, Dnsdist, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, ZoneFile},
+    real::{
+        Bind, Dnsdist, DnsdistBuilder, Knot, Nsd, Pdns, Signatures, SignedZone, Unbound, UnboundBuilder,
+        ZoneFile,
+    },
 };
 
 use super::{
@@ -23,6 +26,8 @@ pub(super) struct Internet {
     pub(super) lagging: Bind,
     /// The resolver that notes what it is asked.
     pub(super) main: Unbound,
+    /// The resolver that somebody may have asked too early.
+    pub(super) public: Unbound,
     _others: Others,
 }
 
@@ -75,23 +80,20 @@ impl Internet {
                 builder.zone(it.file.clone())
             });
         let root = parents.socket_addr();
-        let main = resolver(host::MAIN, root).trust_anchor(&anchor).log_queries();
-        let vpc = zones.iter().filter(|it| it.zone.seen_by.is_some());
-        let vpc = vpc.fold(resolver(host::VPC, root), |builder, it| {
-            let servers = it.zone.hosts.iter().filter_map(|served| host::host(&served.host));
-            let addresses = servers.flat_map(|host| host.addresses.iter());
-            builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
-        });
+        let main = resolver("main", &zones, root).trust_anchor(&anchor).log_queries();
+        let public = resolver("public", &zones, root).trust_anchor(&anchor);
+        let (isp, vpc) = (resolver("isp", &zones, root), resolver("vpc", &zones, root));
         Ok(Self {
             lagging,
             main: text(main.start().await)?,
+            public: text(public.start().await)?,
             _others: Others {
                 _parents: parents,
                 _follow: follow,
                 _knot: knot,
                 _nsd: text(nsd.start().await)?,
                 _pdns: text(pdns.start().await)?,
-                _resolvers: [text(resolver(host::ISP, root).start().await)?, text(vpc.start().await)?],
+                _resolvers: [text(isp.start().await)?, text(vpc.start().await)?],
                 _dnsdist: text(faces(primary).start().await)?,
                 _testkit: testkit(&zones).await?,
             },
@@ -240,7 +242,7 @@ async fn knot(zones: &[Rendered<'_>]) -> Result<Knot, String> {
 }
 
 /// One dnsdist with all its faces.
-fn faces(bind: SocketAddr) -> perennial_testkit::real::DnsdistBuilder {
+fn faces(bind: SocketAddr) -> DnsdistBuilder {
     let all = "AllRule()";
     let mut builder = Dnsdist::builder()
         .port(DNS_PORT)
@@ -254,7 +256,10 @@ fn faces(bind: SocketAddr) -> perennial_testkit::real::DnsdistBuilder {
                 Program::Dnsdist(rules) => rules
                     .iter()
                     .fold(builder.face(*address), |builder, (when, what)| builder.rule(*address, when, what)),
-                Program::Flapping => builder.rule(*address, all, "PoolAction('machines')"),
+                // Only the questions for the record itself: nobody else asks them, so they strictly take turns.
+                Program::Flapping => {
+                    builder.rule(*address, "QTypeRule(DNSQType.TXT)", "PoolAction('machines')")
+                }
                 Program::Intercepted => {
                     let recursion = "LuaAction(function(dq) dq.dh:setRD(true) return DNSAction.None end)";
                     builder.rule(*address, all, recursion).rule(*address, all, "PoolAction('isp')")
@@ -277,7 +282,9 @@ async fn testkit(zones: &[Rendered<'_>]) -> Result<Vec<AuthoritativeServer>, Str
         let served = |it: &&Rendered<'_>| it.zone.hosts.iter().any(|served| served.host == host.name);
         for it in zones.iter().filter(served) {
             let zone = text(perennial_testkit::dns::Zone::new(&it.zone.origin))?;
-            text(zone.add_name_server(&host.domain(), &[*address]))?;
+            for served in it.zone.hosts.iter().filter(|served| served.inside) {
+                text(zone.add_name_server(&name_of(it.zone, served)?, known(served)?.addresses))?;
+            }
             for line in &it.zone.records {
                 let (name, value) = line.split_once(" TXT ").ok_or("the testkit's zones have TXT only")?;
                 text(zone.add(&format!("{name}.{}", it.zone.origin), Data::txt(value)))?;
@@ -290,9 +297,17 @@ async fn testkit(zones: &[Rendered<'_>]) -> Result<Vec<AuthoritativeServer>, Str
     Ok(servers)
 }
 
-fn resolver(address: IpAddr, root: SocketAddr) -> perennial_testkit::real::UnboundBuilder {
+fn resolver(name: &str, zones: &[Rendered<'_>], root: SocketAddr) -> UnboundBuilder {
+    let address = host::resolver(name).unwrap_or(host::MAIN);
     let minute = std::time::Duration::from_secs(60);
-    Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute)
+    let builder = Unbound::builder().address(address).port(DNS_PORT).stub_zone(".", [root]).cache(minute);
+    let seen = zones.iter().filter(|it| it.zone.seen_by.iter().any(|resolver| resolver == name));
+    seen.fold(builder, |builder, it| {
+        let private = it.zone.hosts.iter().filter(|served| !served.above && !served.inside);
+        let hosts = private.filter_map(|served| host::host(&served.host));
+        let addresses = hosts.flat_map(|host| host.addresses.iter());
+        builder.stub_zone(&it.zone.origin, addresses.map(|address| SocketAddr::new(*address, DNS_PORT)))
+    })
 }
 
 /// The zones on hosts of a kind.

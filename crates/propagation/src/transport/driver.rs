@@ -1,0 +1,330 @@
+//! The sockets around the [`Engine`], and the task that serves them.
+
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSliceMut},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{
+    future::{AbortHandle, Aborted, BoxFuture, FutureExt as _, abortable},
+    stream::{FuturesUnordered, StreamExt as _},
+};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use tokio::{
+    io::Interest,
+    net::UdpSocket,
+    time::{self, Sleep},
+};
+
+use super::{
+    TransportError,
+    engine::{Event, Family, SocketKey, Transmit},
+    udp::{Shared, Token},
+};
+
+/// Serves the sockets until there is nothing to do for a while, or another one has taken over.
+pub(super) async fn drive(shared: Arc<Shared>, number: u64) {
+    let _leave = Leave { shared: &shared, number };
+    let mut ports = Ports::new();
+    let mut alarm = pin!(time::sleep(IDLE));
+    loop {
+        let wake = shared.wake.notified();
+        if !shared.turn(number) {
+            return;
+        }
+        ports.turn(&shared);
+        let due = shared.with(|engine, _| engine.poll_timeout());
+        let deadline = shared.start + due.unwrap_or_else(|| shared.now() + IDLE);
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        let mut wake = pin!(wake);
+        let idle = due.is_none();
+        let rang = poll_fn(|context| ports.poll(context, wake.as_mut(), alarm.as_mut())).await;
+        if rang && idle && shared.retire(number) {
+            return;
+        }
+    }
+}
+
+/// However the task ends, with its runtime for instance, nobody waits for it any longer.
+struct Leave<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.shared.abandon(self.number);
+    }
+}
+
+/// The sockets that are open.
+struct Ports {
+    open: Vec<Port>,
+    /// Waits for the word that a port's questions have met an obstacle.
+    obstacles: FuturesUnordered<BoxFuture<'static, Result<SocketKey, Aborted>>>,
+    /// The ports that have had that word.
+    met: Vec<SocketKey>,
+    /// What a socket had no room for.
+    blocked: Option<Transmit>,
+    outgoing: Vec<u8>,
+    incoming: Vec<u8>,
+    events: Vec<Event<Token>>,
+}
+
+struct Port {
+    key: SocketKey,
+    socket: Arc<UdpSocket>,
+    state: UdpSocketState,
+    obstacle: AbortHandle,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Who waits for obstacles holds the socket, too.
+        self.obstacle.abort();
+    }
+}
+
+impl Ports {
+    fn new() -> Self {
+        Self {
+            open: Vec::new(),
+            obstacles: FuturesUnordered::new(),
+            met: Vec::new(),
+            blocked: None,
+            outgoing: Vec::new(),
+            incoming: vec![0; BATCH_SIZE * MAX_RECEIVED],
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes in what has come, tells what became of it, sends what is to be sent.
+    fn turn(&mut self, shared: &Shared) {
+        for key in std::mem::take(&mut self.met) {
+            if let Some(index) = self.open.iter().position(|port| port.key == key) {
+                self.meet_obstacles(shared, index);
+                self.expect_obstacles(index);
+            }
+        }
+        for index in 0..self.open.len() {
+            for _ in 0..ROUNDS {
+                if !self.receive(shared, index) {
+                    break;
+                }
+                self.send_all(shared);
+            }
+        }
+        // Only now: what had come in time is not late because we were.
+        shared.with(|engine, now| engine.handle_timeout(now));
+        self.send_all(shared);
+        self.tell(shared);
+    }
+
+    /// One batch from one socket. Whether there may be more.
+    fn receive(&mut self, shared: &Shared, index: usize) -> bool {
+        let Some(Port { key, socket, state, .. }) = self.open.get(index) else { return false };
+        let mut found = [RecvMeta::default(); BATCH_SIZE];
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = {
+            let mut chunks = self.incoming.chunks_mut(MAX_RECEIVED);
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
+        };
+        let read = || state.recv((&**socket).into(), &mut buffers, &mut found);
+        let count = match socket.try_io(Interest::READABLE, read) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            // An obstacle of an earlier question may be told here; the others' answers come after it.
+            Err(_) => return self.meet_obstacles(shared, index),
+        };
+        let key = *key;
+        let read = self.incoming.chunks(MAX_RECEIVED).zip(&found).take(count);
+        shared.with(|engine, now| {
+            for (octets, meta) in read {
+                // The system may have joined several datagrams of one sender.
+                let joined = octets.get(..meta.len).unwrap_or_default();
+                for datagram in joined.chunks(meta.stride.max(1)) {
+                    engine.handle_datagram(now, key, meta.addr, datagram);
+                }
+            }
+        });
+        true
+    }
+
+    /// Hands in what ICMP says. Whether it said anything.
+    fn meet_obstacles(&self, shared: &Shared, index: usize) -> bool {
+        let Some(Port { socket, state, .. }) = self.open.get(index) else { return false };
+        let mut any = false;
+        for _ in 0..BATCH_SIZE {
+            let read = || {
+                let next = state.recv_transport_error((&**socket).into()).ok().flatten();
+                next.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            };
+            let Ok(obstacle) = socket.try_io(Interest::ERROR, read) else { break };
+            any = true;
+            if let Some(address) = obstacle.addr {
+                let error = TransportError::from_io(&io::Error::from_raw_os_error(obstacle.raw_errno));
+                shared.with(|engine, now| engine.handle_unreachable(now, address, &error));
+            }
+        }
+        any
+    }
+
+    fn send_all(&mut self, shared: &Shared) {
+        loop {
+            if self.blocked.is_none() {
+                let outgoing = &mut self.outgoing;
+                self.blocked = shared.with(|engine, now| engine.poll_transmit(now, SEGMENTS, outgoing));
+            }
+            let Some(transmit) = self.blocked else { return };
+            match self.send(&transmit) {
+                Ok(()) => {}
+                Err(Refusal::Busy) => return,
+                Err(Refusal::Server(error)) => {
+                    shared.with(|engine, now| engine.handle_unreachable(now, transmit.server, &error))
+                }
+                Err(Refusal::Socket(error)) => {
+                    shared.with(|engine, _| engine.handle_socket_failure(transmit.socket, &error));
+                }
+            }
+            self.blocked = None;
+        }
+    }
+
+    fn send(&mut self, transmit: &Transmit) -> Result<(), Refusal> {
+        let index =
+            self.port(transmit.socket).map_err(|error| Refusal::Socket(TransportError::from_io(&error)))?;
+        let Some(port) = self.open.get(index) else { return Ok(()) };
+        let segments = port.state.max_gso_segments().max(1);
+        for octets in self.outgoing.chunks(transmit.segment.max(1) * segments) {
+            port.send(transmit, octets)?;
+        }
+        Ok(())
+    }
+
+    /// Where the socket is, opened if need be: at a port that the system draws.
+    fn port(&mut self, key: SocketKey) -> io::Result<usize> {
+        if let Some(index) = self.open.iter().position(|port| port.key == key) {
+            return Ok(index);
+        }
+        let any: SocketAddr = match key.family {
+            Family::V4 => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            Family::V6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = std::net::UdpSocket::bind(any)?;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let state = UdpSocketState::new((&*socket).into())?;
+        state.enable_transport_errors((&*socket).into())?;
+        let (_, obstacle) = abortable(std::future::pending::<()>());
+        self.open.push(Port { key, socket, state, obstacle });
+        let index = self.open.len() - 1;
+        self.expect_obstacles(index);
+        Ok(index)
+    }
+
+    /// Waits for the next word of ICMP about a port.
+    fn expect_obstacles(&mut self, index: usize) {
+        let Some(port) = self.open.get_mut(index) else { return };
+        let (key, socket) = (port.key, Arc::clone(&port.socket));
+        let (obstacle, handle) = abortable(async move {
+            let _ = socket.ready(Interest::ERROR).await;
+            key
+        });
+        port.obstacle = handle;
+        self.obstacles.push(obstacle.boxed());
+    }
+
+    /// Tells the callers what became of their questions, and closes sockets.
+    fn tell(&mut self, shared: &Shared) {
+        let events = &mut self.events;
+        shared.with(|engine, _| events.extend(std::iter::from_fn(|| engine.poll_event())));
+        for event in self.events.drain(..) {
+            match event {
+                Event::Close(key) => self.open.retain(|port| port.key != key),
+                Event::Landed(token, outcome) => token.land(Some(outcome)),
+            }
+        }
+    }
+
+    /// Ready when there is something to do; with `true` when it is only the alarm.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        wake: Pin<&mut impl Future<Output = ()>>,
+        alarm: Pin<&mut Sleep>,
+    ) -> Poll<bool> {
+        let mut ready = wake.poll(context).is_ready();
+        for port in &self.open {
+            ready |= port.socket.poll_recv_ready(context).is_ready();
+        }
+        if let Some(transmit) = self.blocked
+            && let Some(port) = self.open.iter().find(|port| port.key == transmit.socket)
+        {
+            ready |= port.socket.poll_send_ready(context).is_ready();
+        }
+        while let Poll::Ready(Some(obstacle)) = self.obstacles.poll_next_unpin(context) {
+            self.met.extend(obstacle);
+            ready = true;
+        }
+        match alarm.poll(context) {
+            _ if ready => Poll::Ready(false),
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Port {
+    /// Sends datagrams to one server, in one system call.
+    fn send(&self, transmit: &Transmit, octets: &[u8]) -> Result<(), Refusal> {
+        let several = quinn_udp::Transmit {
+            destination: transmit.server,
+            ecn: None,
+            contents: octets,
+            segment_size: Some(transmit.segment),
+            src_ip: None,
+        };
+        match self.try_send(&several) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Refusal::Busy),
+            // It may be the joining of datagrams that the system cannot do, or the word of an earlier
+            // question's obstacle: each is tried once on its own.
+            Err(_) => {
+                for contents in octets.chunks(transmit.segment.max(1)) {
+                    let one = quinn_udp::Transmit { contents, segment_size: None, ..several.clone() };
+                    self.try_send(&one).map_err(|error| Refusal::Server(TransportError::from_io(&error)))?;
+                }
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn try_send(&self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&*self.socket).into(), transmit))
+    }
+}
+
+/// Why something was not sent.
+enum Refusal {
+    /// Not yet.
+    Busy,
+    /// This server cannot be reached.
+    Server(TransportError),
+    /// This socket cannot be opened.
+    Socket(TransportError),
+}
+
+/// The largest datagram, or bundle of joined ones, that the system hands out, in octets.
+const MAX_RECEIVED: usize = 1 << 16;
+/// Batches from one socket before the others have their turn.
+const ROUNDS: usize = 4;
+/// Datagrams in one system call; Linux takes 64 (`UDP_MAX_SEGMENTS`).
+const SEGMENTS: usize = 64;
+/// For how long sockets stay open that nobody asks anything.
+const IDLE: Duration = Duration::from_secs(10);

@@ -1,0 +1,603 @@
+//! Questions over UDP, without the sockets: what to send from where, which answer to believe, when to give up.
+//!
+//! RFC 1035 §4.2.1 and RFC 5452 §9, with EDNS (RFC 6891), cookies (RFC 7873, RFC 9018) and letters of drawn
+//! case (draft-vixie-dnsext-dns0x20). Time, octets and the seed of all randomness come in as values.
+//!
+//! ```text
+//!            ask ──► held? ──► queued ──► in flight ──► landed: an answer, or "over TCP", or a failure
+//!                    (pace)    (window)    │  ▲ │
+//!                                          │  └─┘ lost once: again, waiting twice as long
+//!                                          └► queued: put differently (no EDNS, plain letters, new cookie)
+//! ```
+
+use std::{collections::VecDeque, hash::Hasher as _, net::SocketAddr, time::Duration};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use siphasher::sip::SipHasher24;
+use slab::Slab;
+
+use super::TransportError;
+use crate::wire::{Answer, Likeness, Parsed, Query, ResponseCode, likeness, parse};
+
+mod pace;
+mod question;
+mod server;
+mod socket;
+mod timer;
+
+use pace::Pace;
+use question::{Dress, Question, STORM, State};
+use server::{Credence, Servers};
+use socket::Pool;
+use timer::Wheel;
+
+/// Everything about questions over UDP but the sockets. `T` is whatever the caller wants back with the result.
+pub(super) struct Engine<T> {
+    settings: Settings,
+    random: StdRng,
+    /// Of the client cookies: RFC 9018 §3 wants them unpredictable and different for each server.
+    secret: [u8; 16],
+    questions: Slab<Question<T>>,
+    serial: u32,
+    in_flight: usize,
+    servers: Servers,
+    sockets: Pool,
+    timers: Wheel,
+    pace: Pace,
+    /// Servers that have something to send and perhaps room for it.
+    ready: VecDeque<u32>,
+    /// Questions to be sent once more.
+    again: VecDeque<Key>,
+    events: VecDeque<Event<T>>,
+    counters: Counters,
+    /// Kept for their memory.
+    expired: Vec<Key>,
+    passed: Vec<Key>,
+    scratch: Vec<u8>,
+}
+
+/// A question, for as long as it has not landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    index: u32,
+    serial: u32,
+}
+
+/// A socket, never the same again once it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SocketKey {
+    pub(super) family: Family,
+    number: u64,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const fn of(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(_) => Self::V4,
+            SocketAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// What can be chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// Sockets that are used at a time, for each family.
+    pub(super) sockets: usize,
+    /// The most questions that wait for one server's answers.
+    pub(super) in_flight: usize,
+    /// How often in a second a server hears the same question.
+    pub(super) repeats: u8,
+    pub(super) case: bool,
+    pub(super) cookies: bool,
+}
+
+/// Octets to send: one datagram, or several of the same length to the same server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Transmit {
+    /// From here; to be opened when it is not.
+    pub(super) socket: SocketKey,
+    pub(super) server: SocketAddr,
+    /// The length of each datagram, in octets.
+    pub(super) segment: usize,
+}
+
+/// What the caller is to learn.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event<T> {
+    /// Nothing waits at this socket any more, nor will.
+    Close(SocketKey),
+    Landed(T, Outcome),
+}
+
+/// The end of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// An answer, and how long it took from the first datagram.
+    Answer(Answer, Duration),
+    Failed(TransportError),
+    /// UDP does not do: to be asked over a connection. So much time has passed.
+    Stream(Duration),
+}
+
+/// What was dropped, and why; since the engine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Answers that were believed.
+    pub accepted: u64,
+    /// Datagrams from addresses that were never asked.
+    pub strangers: u64,
+    /// Datagrams from a server's address with an id or a question that nobody waits for: forgeries, and late
+    /// repetitions.
+    pub mismatches: u64,
+    /// Answers with the letters of the name in another case than was asked.
+    pub other_case: u64,
+    /// Answers with another cookie than ours (RFC 7873 §5.3).
+    pub other_cookie: u64,
+    /// Answers to a question of ours that are no DNS messages.
+    pub malformed: u64,
+    /// Questions that went over to TCP because of too many wrong answers.
+    pub storms: u64,
+}
+
+impl<T> Engine<T> {
+    pub(super) fn new(settings: Settings, seed: [u8; 32], secret: [u8; 16]) -> Self {
+        Self {
+            settings,
+            random: StdRng::from_seed(seed),
+            secret,
+            questions: Slab::new(),
+            serial: 0,
+            in_flight: 0,
+            servers: Servers::new(),
+            sockets: Pool::new(settings.sockets),
+            timers: Wheel::new(),
+            pace: Pace::new(settings.repeats),
+            ready: VecDeque::new(),
+            again: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            expired: Vec::new(),
+            passed: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many questions have not landed.
+    pub(super) fn len(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Takes a question. It lands once, unless it is cancelled or abandoned before.
+    pub(super) fn ask(&mut self, now: Duration, server: SocketAddr, query: Query, token: T) -> Key {
+        let secret = self.secret;
+        let server = self.servers.at(now, server, |address| client_cookie(&secret, now, address));
+        self.serial = self.serial.wrapping_add(1);
+        let index = self.questions.insert(Question::new(self.serial, token, query, server));
+        let key = Key { index: u32::try_from(index).unwrap_or(u32::MAX), serial: self.serial };
+        self.admit(now, key);
+        key
+    }
+
+    /// Forgets a question. Its answer, should it come, is nobody's.
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.remove(key);
+    }
+
+    /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens.
+    pub(super) fn abandon(&mut self) -> Vec<T> {
+        let mut tokens = Vec::with_capacity(self.questions.len());
+        for question in self.questions.drain() {
+            if let Some(server) = self.servers.get(question.server) {
+                (server.in_flight, server.ready) = (0, false);
+                server.queue.clear();
+            }
+            tokens.push(question.token);
+        }
+        self.sockets.clear();
+        self.ready.clear();
+        self.again.clear();
+        self.events.clear();
+        self.timers = Wheel::new();
+        self.in_flight = 0;
+        tokens
+    }
+
+    /// Takes a datagram that came to one of the sockets.
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Duration,
+        socket: SocketKey,
+        from: SocketAddr,
+        octets: &[u8],
+    ) {
+        let Some(server) = self.servers.find(from) else {
+            self.counters.strangers += 1;
+            return;
+        };
+        let id = octets.first_chunk::<2>().map(|id| u16::from_be_bytes(*id));
+        let waiting = id.and_then(|id| self.sockets.waiting(socket, id));
+        let found =
+            waiting.and_then(|index| Some((index, self.questions.get(usize::try_from(index).ok()?)?)));
+        let Some((index, question)) = found.filter(|(_, question)| question.server == server) else {
+            return self.mismatch(now, server);
+        };
+        let key = Key { index, serial: question.serial };
+        match likeness(octets, &question.octets, question.question) {
+            Likeness::Other => self.mismatch(now, server),
+            // Whoever guesses id and port must now guess both anew, so there is little to win by lying.
+            Likeness::OtherCase if question.dress.case => {
+                self.counters.other_case += 1;
+                if let Some(server) = self.servers.get(server) {
+                    server.folds_case(now);
+                }
+                self.put_differently(now, key);
+            }
+            Likeness::OtherCase | Likeness::Same => match parse(octets, Some(&question.query)) {
+                Ok(parsed) => self.weigh(now, key, parsed),
+                Err(_malformed) => {
+                    self.counters.malformed += 1;
+                    self.mismatch(now, server);
+                }
+            },
+        }
+    }
+
+    /// Gives up waiting for what was due by now. Datagrams that have come before must be handed in before.
+    pub(super) fn handle_timeout(&mut self, now: Duration) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.timers.expire(now, &mut expired);
+        for key in expired.drain(..) {
+            self.expire(now, key);
+        }
+        self.expired = expired;
+    }
+
+    /// Takes the network's word that this server cannot be reached.
+    pub(super) fn handle_unreachable(&mut self, now: Duration, server: SocketAddr, error: &TransportError) {
+        let Some(server) = self.servers.find(server) else { return };
+        let mut keys = self.in_flight_at(server, |_| true);
+        keys.extend(self.servers.get(server).into_iter().flat_map(|server| server.queue.drain(..)));
+        for key in keys {
+            // Nothing listens on UDP; TCP is another port, and its refusal is nobody's guess.
+            let refused = matches!(error, TransportError::Refused);
+            let outcome = if refused { self.over_tcp(now, key) } else { Outcome::Failed(error.clone()) };
+            self.land(key, outcome);
+        }
+    }
+
+    /// Takes the system's word that this socket cannot be had.
+    pub(super) fn handle_socket_failure(&mut self, socket: SocketKey, error: &TransportError) {
+        for index in self.sockets.remove(socket) {
+            let serial = usize::try_from(index).ok().and_then(|index| self.questions.get(index));
+            if let Some(serial) = serial.map(|question| question.serial) {
+                self.land(Key { index, serial }, Outcome::Failed(error.clone()));
+            }
+        }
+    }
+
+    /// What to send next, written to `octets`; several datagrams at most where the system splits them itself.
+    #[must_use]
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Duration,
+        segments: usize,
+        octets: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        octets.clear();
+        while let Some(key) = self.again.pop_front() {
+            if let Some(transmit) = self.repeat(now, key, octets) {
+                return Some(transmit);
+            }
+        }
+        while self.in_flight < MAX_IN_FLIGHT
+            && let Some(server) = self.ready.pop_front()
+        {
+            match self.batch(now, server, segments, octets) {
+                // The others come first now.
+                Some(transmit) => {
+                    self.ready.push_back(server);
+                    return Some(transmit);
+                }
+                None => {
+                    if let Some(server) = self.servers.get(server) {
+                        server.ready = false;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        if self.questions.is_empty() { None } else { self.timers.next() }
+    }
+
+    #[must_use]
+    pub(super) fn poll_event(&mut self) -> Option<Event<T>> {
+        self.events.pop_front().or_else(|| self.sockets.drained().map(Event::Close))
+    }
+
+    /// Weighs an answer that fits: whether to believe it, and whether it is one.
+    fn weigh(&mut self, now: Duration, key: Key, parsed: Parsed) {
+        let Parsed { answer, cookie } = parsed;
+        let Some(question) = live(&mut self.questions, key) else { return };
+        let Some(server) = self.servers.get(question.server) else { return };
+        if question.dress.cookie {
+            match server.check_cookie(cookie.as_deref()) {
+                Credence::Good => {}
+                Credence::None => {
+                    self.counters.other_cookie += 1;
+                    let server = question.server;
+                    return self.mismatch(now, server);
+                }
+                Credence::Doubtful => {
+                    server.forget_cookie();
+                    let outcome = self.over_tcp(now, key);
+                    return self.land(key, outcome);
+                }
+            }
+        }
+        let unread = [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS];
+        if question.dress.edns && unread.contains(&answer.code) {
+            // A server from before EDNS (RFC 6891 §7) gets the question once more in the words of RFC 1035.
+            server.knows_no_edns(now);
+            return self.put_differently(now, key);
+        }
+        if question.dress.cookie && answer.code == ResponseCode::BADCOOKIE {
+            return self.put_differently(now, key);
+        }
+        let trip = (question.tries == 1).then(|| now.saturating_sub(question.sent));
+        server.heard(trip, self.settings.in_flight);
+        server.weigh_cookies(now, question.dress.cookie, question.dress.cookie_dropped);
+        let outcome = if answer.truncated {
+            self.over_tcp(now, key)
+        } else {
+            self.counters.accepted += 1;
+            Outcome::Answer(answer, question.elapsed(now))
+        };
+        self.land(key, outcome);
+    }
+
+    /// A datagram from this server that nobody waits for.
+    fn mismatch(&mut self, now: Duration, key: u32) {
+        self.counters.mismatches += 1;
+        let Some(server) = self.servers.get(key) else { return };
+        server.wrong += 1;
+        if !server.wrong.is_multiple_of(STORM) {
+            return;
+        }
+        let counts = (server.right, server.wrong);
+        for key in self.in_flight_at(key, |question| question.is_stormed(counts)) {
+            self.counters.storms += 1;
+            let outcome = self.over_tcp(now, key);
+            self.land(key, outcome);
+        }
+    }
+
+    fn expire(&mut self, now: Duration, key: Key) {
+        let Some(question) = live(&mut self.questions, key) else { return };
+        if question.state == State::Queued {
+            return;
+        }
+        if question.due > now {
+            let due = question.due;
+            return self.timers.set(now, due, key);
+        }
+        if question.state == State::Held {
+            return self.admit(now, key);
+        }
+        let Some(server) = self.servers.get(question.server) else { return };
+        server.lost(now);
+        if question.tries < TRIES {
+            return self.again.push_back(key);
+        }
+        // Once it is known to be silent, nobody waits for it to be silent again.
+        let queued = if server.gave_up() { server.queue.drain(..).collect() } else { Vec::new() };
+        for key in std::iter::once(key).chain(queued) {
+            let outcome = self.over_tcp(now, key);
+            self.land(key, outcome);
+        }
+    }
+
+    /// Queues a question, or holds it back while its server has heard it too often.
+    fn admit(&mut self, now: Duration, key: Key) {
+        let Some(question) = live(&mut self.questions, key) else { return };
+        let silent = self.servers.get(question.server).is_some_and(|server| server.is_silent());
+        match self.pace.admit(now, question.server, &question.query) {
+            Ok(()) if silent => {
+                let outcome = self.over_tcp(now, key);
+                self.land(key, outcome);
+            }
+            Ok(()) => self.enqueue(key, End::Back),
+            Err(until) => {
+                (question.state, question.due) = (State::Held, until);
+                self.timers.set(now, until, key);
+            }
+        }
+    }
+
+    /// Asks the same once more in another style, as the server's state now has it.
+    fn put_differently(&mut self, now: Duration, key: Key) {
+        self.leave(key);
+        let Some(question) = live(&mut self.questions, key) else { return };
+        question.retold += 1;
+        if question.retold > MAX_RETOLD {
+            let outcome = self.over_tcp(now, key);
+            return self.land(key, outcome);
+        }
+        question.octets.clear();
+        question.tries = 0;
+        self.enqueue(key, End::Front);
+    }
+
+    fn enqueue(&mut self, key: Key, end: End) {
+        let Some(question) = live(&mut self.questions, key) else { return };
+        question.state = State::Queued;
+        let Some(server) = self.servers.get(question.server) else { return };
+        match end {
+            End::Back => server.queue.push_back(key),
+            End::Front => server.queue.push_front(key),
+        }
+        if !server.ready {
+            server.ready = true;
+            self.ready.push_back(question.server);
+        }
+    }
+
+    /// The second datagram of a question, from the same socket with the same id.
+    fn repeat(&mut self, now: Duration, key: Key, octets: &mut Vec<u8>) -> Option<Transmit> {
+        let question = live(&mut self.questions, key)?;
+        let State::InFlight { socket, id } = question.state else { return None };
+        let server = self.servers.get(question.server)?;
+        if question.dress.cookie && !server.gave_cookie() {
+            question.drop_cookie().ok()?;
+        }
+        question.repeat(now, server, id);
+        self.timers.set(now, question.due, key);
+        octets.extend_from_slice(&question.octets);
+        Some(Transmit { socket, server: server.address, segment: octets.len() })
+    }
+
+    /// As many questions to one server as it has room for, and as are of one length.
+    fn batch(&mut self, now: Duration, to: u32, segments: usize, octets: &mut Vec<u8>) -> Option<Transmit> {
+        let wish =
+            Dress { edns: true, case: self.settings.case, cookie: self.settings.cookies, ..Dress::default() };
+        let server = self.servers.get(to)?;
+        let room = server.room().min(segments).min(MAX_IN_FLIGHT - self.in_flight);
+        if room == 0 || server.queue.is_empty() {
+            return None;
+        }
+        let socket = self.sockets.pick(now, Family::of(server.address), &mut self.random);
+        let (mut segment, mut sent) = (0, 0);
+        let mut unfit = Vec::new();
+        while sent < room && self.passed.len() < LOOKED_AT {
+            let Some(key) = server.queue.pop_front() else { break };
+            // It may have been cancelled meanwhile.
+            let Some(question) = live(&mut self.questions, key) else { continue };
+            if question.octets.is_empty()
+                && let Err(error) = question.dress(now, server, wish, &mut self.random, &mut self.scratch)
+            {
+                unfit.push((key, Outcome::Failed(TransportError::Malformed { reason: error.reason })));
+                continue;
+            }
+            if sent > 0 && question.octets.len() != segment {
+                self.passed.push(key);
+                continue;
+            }
+            let Some(id) = self.sockets.draw_id(socket, key.index, &mut self.random) else {
+                unfit.push((key, Outcome::Stream(question.elapsed(now))));
+                continue;
+            };
+            question.depart(now, server, socket, id);
+            self.timers.set(now, question.due, key);
+            octets.extend_from_slice(&question.octets);
+            segment = question.octets.len();
+            server.in_flight += 1;
+            sent += 1;
+        }
+        for key in self.passed.drain(..).rev() {
+            server.queue.push_front(key);
+        }
+        let server = server.address;
+        self.in_flight += sent;
+        for (key, outcome) in unfit {
+            self.land(key, outcome);
+        }
+        (sent > 0).then_some(Transmit { socket, server, segment })
+    }
+
+    fn over_tcp(&mut self, now: Duration, key: Key) -> Outcome {
+        Outcome::Stream(
+            live(&mut self.questions, key).map_or(Duration::ZERO, |question| question.elapsed(now)),
+        )
+    }
+
+    fn land(&mut self, key: Key, outcome: Outcome) {
+        if let Some(token) = self.remove(key) {
+            self.events.push_back(Event::Landed(token, outcome));
+        }
+    }
+
+    fn remove(&mut self, key: Key) -> Option<T> {
+        self.leave(key);
+        live(&mut self.questions, key)?;
+        Some(self.questions.remove(usize::try_from(key.index).ok()?).token)
+    }
+
+    /// Takes a question out of flight, which makes room for another one.
+    fn leave(&mut self, key: Key) {
+        let Some(question) = live(&mut self.questions, key) else { return };
+        let State::InFlight { socket, id } = question.state else { return };
+        question.state = State::Queued;
+        self.sockets.release(socket, id);
+        self.in_flight -= 1;
+        let Some(server) = self.servers.get(question.server) else { return };
+        server.in_flight -= 1;
+        if !server.ready && !server.queue.is_empty() {
+            server.ready = true;
+            self.ready.push_back(question.server);
+        }
+    }
+
+    /// The questions in flight at a server. It looks at all there are: for rare occasions.
+    fn in_flight_at(&self, server: u32, which: impl Fn(&Question<T>) -> bool) -> Vec<Key> {
+        let here = |question: &Question<T>| {
+            question.server == server && matches!(question.state, State::InFlight { .. }) && which(question)
+        };
+        let found = self.questions.iter().filter(|(_, question)| here(question));
+        found
+            .filter_map(|(index, question)| {
+                Some(Key { index: u32::try_from(index).ok()?, serial: question.serial })
+            })
+            .collect()
+    }
+}
+
+/// The end of a queue.
+enum End {
+    Back,
+    Front,
+}
+
+/// The question, unless it has landed and its place is another's.
+fn live<T>(questions: &mut Slab<Question<T>>, key: Key) -> Option<&mut Question<T>> {
+    questions.get_mut(usize::try_from(key.index).ok()?).filter(|question| question.serial == key.serial)
+}
+
+/// Ours for this server, and another one each day (RFC 7873 §7.1 wants at most 36).
+fn client_cookie(secret: &[u8; 16], now: Duration, server: SocketAddr) -> [u8; 8] {
+    let mut hasher = SipHasher24::new_with_key(secret);
+    hasher.write_u64(now.as_secs() / 86_400);
+    match server {
+        SocketAddr::V4(v4) => hasher.write(&v4.ip().octets()),
+        SocketAddr::V6(v6) => hasher.write(&v6.ip().octets()),
+    }
+    hasher.finish().to_be_bytes()
+}
+
+/// Datagrams for one question in one style; then TCP is the better try.
+const TRIES: u8 = 2;
+/// A question is put differently for want of EDNS, of letters and of a cookie, each once.
+const MAX_RETOLD: u8 = 3;
+/// Questions that wait for an answer, of all servers: so that the ids of a port stay hard to guess.
+const MAX_IN_FLIGHT: usize = 8192;
+/// How far down a queue is looked for questions of one length.
+const LOOKED_AT: usize = 128;
+
+#[cfg(test)]
+mod tests;

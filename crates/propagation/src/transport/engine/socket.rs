@@ -1,0 +1,177 @@
+//! The ports that questions leave from: RFC 5452 §9.2.
+
+use std::{collections::HashMap, time::Duration};
+
+use rand::Rng;
+
+use super::{Family, SocketKey};
+
+/// A few sockets for each address family, at ports that the system draws.
+///
+/// A port of its own for each question would be harder to guess, but costs more than the question itself.
+/// So there are some, each is used for a while only, and ids and letters are drawn beside it.
+pub(super) struct Pool {
+    sockets: Vec<Socket>,
+    /// How many are used at a time in a family.
+    size: usize,
+    opened: u64,
+}
+
+struct Socket {
+    key: SocketKey,
+    /// The questions that wait for an answer here, by id.
+    waiting: HashMap<u16, u32>,
+    asked: u32,
+    since: Duration,
+    /// It sends nothing new, and is closed when the last answer is in.
+    retired: bool,
+}
+
+impl Pool {
+    pub(super) const fn new(size: usize) -> Self {
+        Self { sockets: Vec::new(), size, opened: 0 }
+    }
+
+    /// A socket for the next questions, drawn among those in use; a new one while there are few.
+    pub(super) fn pick(&mut self, now: Duration, family: Family, random: &mut impl Rng) -> SocketKey {
+        if self.sockets.len() < MAX_SOCKETS {
+            for socket in &mut self.sockets {
+                socket.retired |= socket.asked >= MAX_ASKED || now.saturating_sub(socket.since) >= MAX_AGE;
+            }
+        }
+        let usable = |socket: &&Socket| !socket.retired && socket.key.family == family;
+        let count = self.sockets.iter().filter(usable).count();
+        let size = u32::try_from(self.size).unwrap_or(1).max(1);
+        let draw = usize::try_from(random.next_u32() % size).unwrap_or_default();
+        if count == 0 || (draw >= count && self.sockets.len() < MAX_SOCKETS) {
+            return self.open(now, family);
+        }
+        let chosen = self.sockets.iter().filter(usable).nth(draw % count);
+        chosen.map_or(SocketKey { family, number: 0 }, |socket| socket.key)
+    }
+
+    fn open(&mut self, now: Duration, family: Family) -> SocketKey {
+        self.opened += 1;
+        let key = SocketKey { family, number: self.opened };
+        let waiting = HashMap::new();
+        self.sockets.push(Socket { key, waiting, asked: 0, since: now, retired: false });
+        key
+    }
+
+    /// Draws an id that nothing at this socket waits for. `None` when it has far too many already.
+    pub(super) fn draw_id(&mut self, key: SocketKey, question: u32, random: &mut impl Rng) -> Option<u16> {
+        let socket = self.get(key)?;
+        for _ in 0..DRAWS {
+            let [id, _] = halves(random.next_u32());
+            if let std::collections::hash_map::Entry::Vacant(vacant) = socket.waiting.entry(id) {
+                vacant.insert(question);
+                socket.asked += 1;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The question that waits at this socket with this id.
+    pub(super) fn waiting(&mut self, key: SocketKey, id: u16) -> Option<u32> {
+        self.get(key)?.waiting.get(&id).copied()
+    }
+
+    pub(super) fn release(&mut self, key: SocketKey, id: u16) {
+        if let Some(socket) = self.get(key) {
+            socket.waiting.remove(&id);
+        }
+    }
+
+    /// A retired socket that nothing waits at any more; it is forgotten.
+    pub(super) fn drained(&mut self) -> Option<SocketKey> {
+        let at = self.sockets.iter().position(|socket| socket.retired && socket.waiting.is_empty())?;
+        Some(self.sockets.swap_remove(at).key)
+    }
+
+    /// Forgets a socket that could not be opened or does not work, and gives back what waited there.
+    pub(super) fn remove(&mut self, key: SocketKey) -> Vec<u32> {
+        match self.sockets.iter().position(|socket| socket.key == key) {
+            Some(at) => self.sockets.swap_remove(at).waiting.into_values().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sockets.clear();
+    }
+
+    fn get(&mut self, key: SocketKey) -> Option<&mut Socket> {
+        self.sockets.iter_mut().find(|socket| socket.key == key)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+}
+
+const fn halves(word: u32) -> [u16; 2] {
+    let [a, b, c, d] = word.to_be_bytes();
+    [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
+}
+
+/// Sockets of both families, those that drain among them.
+pub(super) const MAX_SOCKETS: usize = 64;
+/// After so many questions, and
+const MAX_ASKED: u32 = 1 << 15;
+/// after so long, another port is drawn: a port that somebody has found out is of use until then.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// Even a socket that is a quarter full gives an id within so many draws, but once in 4 milliards.
+const DRAWS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{SeedableRng as _, rngs::StdRng};
+    use std::collections::HashSet;
+
+    #[test]
+    fn sockets_are_opened_as_needed_and_replaced_in_time() {
+        let mut random = StdRng::from_seed([7; 32]);
+        let mut pool = Pool::new(4);
+        let first: HashSet<_> = (0..99).map(|_| pool.pick(Duration::ZERO, Family::V4, &mut random)).collect();
+        assert_eq!((first.len(), pool.len()), (4, 4));
+        let six = pool.pick(Duration::ZERO, Family::V6, &mut random);
+        assert!(!first.contains(&six));
+        let kept = *first.iter().next().unwrap();
+        let id = pool.draw_id(kept, 5, &mut random).unwrap();
+        let later = MAX_AGE + Duration::from_secs(1);
+        let second: HashSet<_> = (0..99).map(|_| pool.pick(later, Family::V4, &mut random)).collect();
+        assert!(second.is_disjoint(&first) && second.len() == 4);
+        let drained: HashSet<_> = std::iter::from_fn(|| pool.drained()).collect();
+        assert!(drained.len() == 4 && !drained.contains(&kept) && drained.contains(&six));
+        assert_eq!(pool.waiting(kept, id), Some(5), "a retired one still takes its last answer");
+        pool.release(kept, id);
+        assert_eq!(pool.drained(), Some(kept));
+    }
+
+    #[test]
+    fn a_socket_is_replaced_after_so_many_questions() {
+        let mut random = StdRng::from_seed([7; 32]);
+        let mut pool = Pool::new(1);
+        let first = pool.pick(Duration::ZERO, Family::V4, &mut random);
+        for _ in 0..MAX_ASKED {
+            let id = pool.draw_id(first, 0, &mut random).unwrap();
+            pool.release(first, id);
+        }
+        assert_ne!(pool.pick(Duration::ZERO, Family::V4, &mut random), first);
+    }
+
+    #[test]
+    fn ids_that_wait_are_not_drawn_again_and_a_full_socket_says_so() {
+        let mut random = StdRng::from_seed([7; 32]);
+        let mut pool = Pool::new(1);
+        let key = pool.pick(Duration::ZERO, Family::V4, &mut random);
+        let ids: Vec<_> = (0..60_000).map_while(|index| pool.draw_id(key, index, &mut random)).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        assert!(ids.len() > 10_000);
+        assert_eq!(pool.remove(key).len(), ids.len());
+        assert_eq!(pool.draw_id(key, 0, &mut random), None);
+    }
+}

@@ -6,6 +6,7 @@ mod scene;
 mod authoritative;
 mod caa;
 mod diagnosis;
+mod discretion;
 mod resolvers;
 mod situations;
 mod split_horizon;

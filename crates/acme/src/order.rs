@@ -280,7 +280,7 @@ impl OrderState {
             expires: order.moment("expires"),
             identifiers: names.iter().filter_map(Identifier::read).collect(),
             authorizations: urls
-                .map(|url| url.as_str().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
+                .map(|url| url.as_text().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
                 .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
                 .collect::<Result<_, _>>()?,
             finalize: order.required_url("finalize")?,

@@ -11,7 +11,11 @@ use std::fmt;
 
 use perennial_core::Timestamp;
 
-use crate::{Misbehaved, Problem, Thumbprint, Url, json::Object, open_enum::open_enum};
+use crate::{
+    Misbehaved, Problem, Thumbprint, Url,
+    json::{Kept, Object},
+    open_enum::open_enum,
+};
 
 open_enum! {
     /// The type of a challenge. The registry is open (RFC 8555 §9.7.8).
@@ -62,7 +66,7 @@ pub struct ChallengeState {
     /// Why the proof failed.
     pub error: Option<Problem>,
     token: Result<Token, TokenFault>,
-    fields: Object,
+    fields: Kept,
 }
 
 impl ChallengeState {
@@ -71,10 +75,10 @@ impl ChallengeState {
     /// # Errors
     /// [`Misbehaved`] when it has no type or no URL.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
-        Self::read(&Object::parse("challenge", body)?)
+        Self::read(&Object::parse("challenge", body)?, || Kept::whole(body))
     }
 
-    pub(crate) fn read(challenge: &Object) -> Result<Self, Misbehaved> {
+    pub(crate) fn read(challenge: &Object<'_>, fields: impl FnOnce() -> Kept) -> Result<Self, Misbehaved> {
         Ok(Self {
             kind: challenge.required_text("type")?.into(),
             url: challenge.required_url("url")?,
@@ -82,7 +86,7 @@ impl ChallengeState {
             validated: challenge.moment("validated"),
             error: Problem::inner(challenge.value("error")),
             token: challenge.text("token").map_or(Err(TokenFault::Missing), Token::parse),
-            fields: challenge.clone(),
+            fields: fields(),
         })
     }
 
@@ -95,8 +99,9 @@ impl ChallengeState {
         self.token.as_ref().map_err(|fault| *fault)
     }
 
-    pub(crate) fn value(&self, name: &str) -> Option<&serde_json::Value> {
-        self.fields.value(name)
+    /// Reads fields that have no place of their own here.
+    pub(crate) fn read_fields<T>(&self, read: impl FnOnce(&Object<'_>) -> Option<T>) -> Option<T> {
+        self.fields.read("challenge", read)
     }
 
     /// Any field as JSON text, also one that this library does not know.

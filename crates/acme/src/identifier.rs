@@ -1,6 +1,6 @@
 //! What a certificate is about (RFC 8555 §7.1.3, §9.7.7).
 
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use perennial_core::DomainName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -91,10 +91,16 @@ impl Identifier {
     }
 
     pub(crate) fn to_json(&self) -> Value {
+        let (kind, value) = self.to_words();
+        json!({ "type": kind, "value": value })
+    }
+
+    /// Type and value as on the wire.
+    pub(crate) fn to_words(&self) -> (&str, Cow<'_, str>) {
         match self {
-            Self::Dns(name) => json!({ "type": "dns", "value": name.as_str() }),
-            Self::Ip(address) => json!({ "type": "ip", "value": address.to_string() }),
-            Self::Unknown { kind, value } => json!({ "type": kind, "value": value }),
+            Self::Dns(name) => ("dns", name.as_str().into()),
+            Self::Ip(address) => ("ip", address.to_string().into()),
+            Self::Unknown { kind, value } => (kind, value.into()),
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) use value::Json;
 use value::{Member, Members};
 
 mod write;
-pub(crate) use write::push_text;
+pub(crate) use write::{ObjectWriter, push_text};
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,12 @@ enum Fields<'a> {
 impl<'a> Object<'a> {
     /// Reads the body of an answer as the resource of that name.
     pub(crate) fn parse(resource: &'static str, body: &'a [u8]) -> Result<Self, Misbehaved> {
-        let Members(fields) = serde_json::from_slice(body)
+        // Looked at whole it is quickly known to be text, which serde_json would otherwise ask of each string.
+        let fields = match std::str::from_utf8(body) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(body),
+        };
+        let Members(fields) = fields
             .map_err(|error| Misbehaved::Body { resource, reason: printable(&error.to_string(), 200) })?;
         Ok(Self { resource, fields: Fields::Own(fields) })
     }

@@ -109,8 +109,13 @@ impl SigningInput {
     #[must_use]
     pub fn seal(self, signature: &[u8]) -> Bytes {
         let Self { mut body, dot } = self;
-        // All three are base64url: there is nothing to escape.
-        body.splice(dot..=dot, PAYLOAD.iter().copied());
+        // All three are base64url: there is nothing to escape. The payload makes room for its name.
+        let end = body.len();
+        body.resize(end + PAYLOAD.len() - 1, 0);
+        body.copy_within(dot + 1..end, dot + PAYLOAD.len());
+        if let Some(name) = body.get_mut(dot..dot + PAYLOAD.len()) {
+            name.copy_from_slice(PAYLOAD);
+        }
         body.extend_from_slice(SIGNATURE);
         push_base64(&mut body, signature);
         body.extend_from_slice(br#""}"#);

@@ -64,6 +64,10 @@ impl NoncePool {
         nonces.push_back((nonce, now));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Forgets all: one was refused, so its contemporaries are suspect.
     pub(crate) fn clear(&self) {
         self.lock().clear();

@@ -218,6 +218,11 @@ impl<T> Call<T> {
         self.reserved.is_some()
     }
 
+    /// Whether it can only be sent after a nonce has come from somewhere.
+    pub(crate) fn lacks_nonce(&self, server: &Server) -> bool {
+        self.spec.credential != Credential::None && self.reserved.is_none() && server.nonces.is_empty()
+    }
+
     /// RFC 8555's word for what is asked for, such as `newOrder`.
     #[must_use]
     pub const fn verb(&self) -> &'static str {

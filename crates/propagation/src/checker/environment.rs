@@ -166,10 +166,12 @@ mod tests {
     #[test]
     fn resolvers_for_zones_and_the_walk_from_the_root_can_be_chosen() {
         let zones = "example.com=8.8.8.8, [2001:db8::1]:5353 ; internal.example=tls://dns.example;";
-        let builder =
-            from(&[("PERENNIAL_NAMESERVERS_FOR", zones), ("PERENNIAL_ITERATIVE", "true")]).unwrap();
-        let shown: Vec<_> =
-            builder.zone_nameservers.iter().map(|(zone, servers)| format!("{zone} {}", servers.len())).collect();
+        let builder = from(&[("PERENNIAL_NAMESERVERS_FOR", zones), ("PERENNIAL_ITERATIVE", "true")]).unwrap();
+        let shown: Vec<_> = builder
+            .zone_nameservers
+            .iter()
+            .map(|(zone, servers)| format!("{zone} {}", servers.len()))
+            .collect();
         assert_eq!(shown, ["example.com 2", "internal.example 1"]);
         assert_eq!(builder.means, Means::Walk);
         assert_eq!(from(&[("PERENNIAL_ITERATIVE", "false")]).unwrap().means, Means::Resolvers);

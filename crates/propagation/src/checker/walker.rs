@@ -42,7 +42,7 @@ impl Walker {
     }
 
     /// The zone that a delegation describes.
-    pub(super) async fn from_delegation(&self, delegation: &Delegation) -> Result<Held, DeadEnd> {
+    pub(super) async fn delegated(&self, delegation: &Delegation) -> Result<Held, DeadEnd> {
         self.run(Walk::from_delegation(delegation, &self.roots, rand::random())).await
     }
 

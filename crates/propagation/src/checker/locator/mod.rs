@@ -134,6 +134,14 @@ impl Locator {
                         rest: None,
                     });
                 };
+                // Whoever looks again has servers to go on with: nothing unverified shall take their place.
+                if freshness == Freshness::Fresh {
+                    let held = verification.await?;
+                    return Ok(Sighting {
+                        located: this.located(&held.zone, Verification::Done).await,
+                        rest: None,
+                    });
+                }
                 let located = this.located(&held.zone, Verification::UnderWay).await;
                 let rest =
                     async move { Ok(this.located(&verification.await?.zone, Verification::Done).await) };
@@ -312,7 +320,7 @@ impl Locator {
                 self.finder.resolve(&mut servers).await;
             }
             if servers.iter().all(ZoneServer::is_unresolved)
-                && let Ok(held) = self.walker.from_delegation(delegation).await
+                && let Ok(held) = self.walker.complete(delegation).await
             {
                 servers = held.zone.servers.clone();
             }

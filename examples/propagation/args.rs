@@ -154,6 +154,14 @@ pub(crate) struct World {
     #[arg(long, value_name = "SPEC")]
     pub(crate) nameserver: Vec<NameServer>,
 
+    /// A recursive name server for a zone and what lies below: example.com=10.0.0.1; repeat for more
+    #[arg(long, value_name = "ZONE=SPEC", value_parser = for_zone)]
+    pub(crate) nameserver_for: Vec<(DomainName, NameServer)>,
+
+    /// Find zones by a walk from the root, without any recursive name server
+    #[arg(long)]
+    pub(crate) iterative: bool,
+
     /// Ask this name server, instead of those of the zone: an address, perhaps with a port; repeat for more
     #[arg(long, value_name = "SPEC")]
     pub(crate) authoritative: Vec<NameServer>,
@@ -168,12 +176,20 @@ pub(crate) struct World {
 
     /// Look at a little internet that this program brings along, where example.com has a server that lags, one
     /// that is broken, and a resolver that answers wrongly
-    #[arg(long, conflicts_with_all = ["authoritative", "nameserver", "port"])]
+    #[arg(long, conflicts_with_all = ["authoritative", "iterative", "nameserver", "nameserver_for", "port"])]
     pub(crate) embedded: bool,
 
     /// Print the result as JSON on standard output; watch prints one object, on one line, for each change
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn for_zone(text: &str) -> Result<(DomainName, NameServer), String> {
+    let (zone, server) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} has no =: write example.com=10.0.0.1"))?;
+    let zone = zone.parse::<DomainName>().map_err(|error| error.to_string())?;
+    let server = server.parse::<NameServer>().map_err(|error| error.to_string())?;
+    Ok((zone, server))
 }
 
 const AFTER_HELP: &str = "\

@@ -77,7 +77,21 @@ fn builder(world: &args::World, vantage: &[NameServer]) -> Result<CheckerBuilder
     if !world.nameserver.is_empty() {
         checker = checker.nameservers(world.nameserver.clone());
     }
-    let mut servers = world.authoritative.iter().chain(&world.nameserver).chain(vantage);
+    let mut zones: Vec<(&DomainName, Vec<NameServer>)> = Vec::new();
+    for (zone, server) in &world.nameserver_for {
+        match zones.iter_mut().find(|(known, _)| *known == zone) {
+            Some((_, servers)) => servers.push(server.clone()),
+            None => zones.push((zone, vec![server.clone()])),
+        }
+    }
+    for (zone, servers) in zones {
+        checker = checker.nameservers_for(zone.clone(), servers);
+    }
+    if world.iterative {
+        checker = checker.iterative();
+    }
+    let for_zones = world.nameserver_for.iter().map(|(_, server)| server);
+    let mut servers = world.authoritative.iter().chain(&world.nameserver).chain(for_zones).chain(vantage);
     if servers.any(|server| server.protocol() == Protocol::Https) {
         let client = ReqwestClient::new().map_err(|error| Failure::cannot_tell(error.to_string()))?;
         checker = checker.http(Arc::new(client));

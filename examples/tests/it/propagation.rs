@@ -72,6 +72,19 @@ async fn the_policy_decides_how_many_must_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zone_may_have_resolvers_of_its_own() {
+    let world = world().await;
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (dead, port) = (silent.local_addr().unwrap().to_string(), world.authoritative_port().to_string());
+    let own = ["com", "example.com"].map(|zone| format!("{zone}={}", world.resolver()));
+    let check = ["check", NAME, "--value", "token", "--nameserver", &dead, "--port", &port];
+    let with_own = [&check[..], &["--nameserver-for", &own[0], "--nameserver-for", &own[1]]].concat();
+    let told = text(&run(&with_own), 0);
+    assert!(told.contains(&world.resolver().to_string()) && !told.contains(&dead), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn given_servers_are_asked_instead_of_all() {
     let world = world().await;
     world.servers()[1].set_freshness(Freshness::Frozen);
@@ -228,6 +241,7 @@ fn wrong_usage_names_the_remedy() {
         (&["check", NAME, "--value", "t", "--dnssec", "maybe"], "require"),
         (&["watch", NAME, "--value", "t", "--deadline", "0"], "one second to a week"),
         (&["explain", "_acme-challenge.example.org", "--embedded"], "_acme-challenge.app.site.example.com"),
+        (&["check", NAME, "--value", "t", "--nameserver-for", "10.0.0.1"], "example.com=10.0.0.1"),
         (&["caa", "example.com", "--embedded", "--port", "53"], "cannot be used with"),
         (&["wach"], "watch"),
     ] {

@@ -128,6 +128,9 @@ impl Look<'_> {
             match found {
                 Ok(Authorities { zone, targets }) => {
                     let heard = self.ask(&lead.name, Role::Authority(&zone.apex), &targets).await;
+                    if !heard.iter().any(|(row, _)| row.said.is_useful()) {
+                        self.shared.locator.forget(&zone.apex);
+                    }
                     search.handle_answers(&lead, Some(zone), heard);
                 }
                 Err(error) => search.handle_failure(&lead, error.to_string()),

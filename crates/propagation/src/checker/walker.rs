@@ -41,8 +41,8 @@ impl Walker {
         self.run(Walk::to(name.clone(), &self.roots, rand::random())).await
     }
 
-    /// The zone that a delegation describes, with the addresses that it does not tell.
-    pub(super) async fn complete(&self, delegation: &Delegation) -> Result<Held, DeadEnd> {
+    /// The zone that a delegation describes.
+    pub(super) async fn delegated(&self, delegation: &Delegation) -> Result<Held, DeadEnd> {
         self.run(Walk::from_delegation(delegation, &self.roots, rand::random())).await
     }
 

@@ -129,7 +129,7 @@ fn those_who_answer_must_agree_where_agreement_is_required() {
     let dead = witness(View::Unreachable { error: TransportError::Timeout });
     let lacking = witness(View::Lacking { absence: None });
     let has = witness(View::Has);
-    assert!(Agreement::Reported.is_met(&[lacking.clone()]));
+    assert!(Agreement::Reported.is_met(std::slice::from_ref(&lacking)));
     for (witnesses, met) in [
         (vec![], false),
         (vec![has.clone()], true),

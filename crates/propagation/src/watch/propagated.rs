@@ -18,8 +18,8 @@ impl Propagated {
     }
 
     /// The same proof after the rest of the world was heard, unless it took the verdict back.
-    pub(crate) fn with_report(self, report: Report) -> Result<Self, Report> {
-        if report.verdict.is_ready() { Ok(Self { report }) } else { Err(report) }
+    pub(crate) fn with_report(self, report: Report) -> Result<Self, Box<Report>> {
+        if report.verdict.is_ready() { Ok(Self { report }) } else { Err(Box::new(report)) }
     }
 
     /// Where the values are visible.

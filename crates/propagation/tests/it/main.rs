@@ -10,3 +10,4 @@ mod discretion;
 mod resolvers;
 mod situations;
 mod split_horizon;
+mod transport;

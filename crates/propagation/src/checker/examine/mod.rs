@@ -99,7 +99,7 @@ impl<'a> Examiner<'a> {
             report.elapsed += begin.elapsed();
             let mut report = match propagated.clone().with_report(report) {
                 Ok(propagated) => return Ok(propagated),
-                Err(report) => report,
+                Err(report) => *report,
             };
             on_report(&report);
             let again = Instant::now() + self.pause();

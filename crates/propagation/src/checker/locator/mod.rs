@@ -160,6 +160,11 @@ impl Locator {
         }
     }
 
+    /// Looks for this zone anew the next time: its servers were of no use.
+    pub(super) fn forget(&self, apex: &DomainName) {
+        self.zones.forget(apex);
+    }
+
     /// Zones whose servers gave trouble are forgotten, perhaps they moved; and NAT64 prefixes through which nobody
     /// answered are used last.
     pub(super) fn learn_from(&self, report: &Report) {
@@ -320,7 +325,7 @@ impl Locator {
                 self.finder.resolve(&mut servers).await;
             }
             if servers.iter().all(ZoneServer::is_unresolved)
-                && let Ok(held) = self.walker.complete(delegation).await
+                && let Ok(held) = self.walker.delegated(delegation).await
             {
                 servers = held.zone.servers.clone();
             }

@@ -1,8 +1,8 @@
 //! One case: the checker is asked, and what it says is held against what it should say.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use perennial_propagation::{Checker, CheckerBuilder, Error, NameServer, Report, Wanted};
+use perennial_propagation::{Checker, CheckerBuilder, Error, NameServer, Report, Wanted, zone::ZoneServer};
 
 use super::{
     Outcome, host,
@@ -77,6 +77,9 @@ fn checker(story: &Story) -> Result<CheckerBuilder, String> {
     for setting in &story.settings {
         builder = match setting.split(' ').collect::<Vec<_>>()[..] {
             ["policy", policy] => builder.policy(text(policy.parse())?),
+            ["walk"] => builder.iterative().root_hints([root()?]),
+            ["hints"] => builder.root_hints([root()?]),
+            ["resolvers", name, "for", zone] => builder.nameservers_for(text(zone.parse())?, [server(name)?]),
             ["dnssec", demand] => builder.dnssec(text(demand.parse())?),
             ["vantage", ref points @ ..] => {
                 let points: Result<Vec<_>, String> = points.iter().map(|name| server(name)).collect();
@@ -90,9 +93,17 @@ fn checker(story: &Story) -> Result<CheckerBuilder, String> {
     Ok(builder)
 }
 
+/// The laboratory's own root.
+fn root() -> Result<ZoneServer, String> {
+    let mut root = ZoneServer::new(text("a.parents.test".parse())?);
+    root.add(host::PARENTS);
+    Ok(root)
+}
+
 fn server(name: &str) -> Result<NameServer, String> {
-    let address = host::resolver(name).ok_or_else(|| format!("there is no resolver {name}"))?;
-    Ok(NameServer::at(SocketAddr::new(address, 53)))
+    let (scheme, host) = name.split_once(':').unwrap_or(("udp", name));
+    let address = host::resolver(host).ok_or_else(|| format!("there is no resolver {host}"))?;
+    text(format!("{scheme}://{address}").parse())
 }
 
 /// What happens meanwhile.

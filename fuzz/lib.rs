@@ -8,13 +8,16 @@ pub use acme::{
     acme_order, acme_problem, acme_renewal_info,
 };
 
+mod watch;
+pub use watch::watch_engine;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, caa, nat64, wire};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 17] = [
+pub const TARGETS: [(&str, fn(&[u8])); 18] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -32,6 +35,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 17] = [
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("watch_engine", watch_engine),
 ];
 
 /// The data of CAA records (RFC 8659 §4.1: flags, the length of the tag, the tag, the value), one a line.

@@ -112,7 +112,8 @@ impl World {
             Policy::Strict,
             Policy::WaitOnly(Duration::from_secs(3)),
         ];
-        let seconds = |feed: &mut Unstructured<'_>, most| Fed::Ok(Duration::from_secs(feed.int_in_range(0..=most)?));
+        let seconds =
+            |feed: &mut Unstructured<'_>, most| Fed::Ok(Duration::from_secs(feed.int_in_range(0..=most)?));
         let settings = Settings {
             policy: *feed.choose(&policies)?,
             sweep: if feed.ratio(1, 4)? { Sweep::Once } else { Sweep::UntilReady },

@@ -48,10 +48,8 @@ const MAX_INQUIRIES: usize = 64;
 /// The questions that may explain a report.
 pub(crate) fn questions(report: &Report, resolvers: &[Target]) -> Vec<Inquiry> {
     let mut asked = Vec::new();
-    let about =
-        report.stages.iter().rev().find_map(|stage| stage.zone.as_ref().map(|zone| zone.apex.clone()));
     let only_resolvers = report.stages.iter().any(|stage| stage.zone.is_none() && !stage.rows.is_empty());
-    if !only_resolvers && let Some(zone) = about.or_else(|| cut::start(report.wanted.name())) {
+    if !only_resolvers && let Some(zone) = zone_to_show(report) {
         asked.extend(resolvers.iter().map(|resolver| zone_at(resolver, &zone)));
     }
     for (index, stage) in report.stages.iter().enumerate() {
@@ -63,6 +61,21 @@ pub(crate) fn questions(report: &Report, resolvers: &[Target]) -> Vec<Inquiry> {
     }
     asked.truncate(MAX_INQUIRIES);
     asked
+}
+
+/// The zone about which resolvers are asked: the last one whose name may be shown to them and whose servers
+/// answer. A resolver that is silent about a zone whose servers are all dead is not dead itself, so then it is
+/// asked about the name above.
+fn zone_to_show(report: &Report) -> Option<DomainName> {
+    let safe = |stage: &Stage, zone: &DomainName| {
+        cut::start(&stage.name).is_some_and(|start| start.is_at_or_below(zone))
+    };
+    let mut zones = report.stages.iter().rev().filter_map(|stage| Some((stage, &stage.zone.as_ref()?.apex)));
+    match zones.find(|(stage, zone)| safe(stage, zone)) {
+        Some((stage, zone)) if stage.rows.iter().any(Row::is_heard) => Some(zone.clone()),
+        Some((_, zone)) => zone.parent(),
+        None => cut::start(report.wanted.name())?.parent(),
+    }
 }
 
 /// The question to a resolver about a zone's own name, which shows no name that is waited for.
@@ -103,21 +116,20 @@ fn of_servers(stage: &Stage, zone: &ZoneView) -> Vec<Inquiry> {
         State::Unreachable { .. } if matches!(row.endpoint, Endpoint::Udp(_)) => {
             Some(soa(row, Purpose::Alive))
         }
-        State::Lacking | State::Satisfied if behind && row.serial.is_none() => {
-            Some(soa(row, Purpose::Serial))
-        }
+        // Also of those who told one before: it may have been the number of what they had then.
+        State::Lacking | State::Satisfied if behind => Some(soa(row, Purpose::Serial)),
         _ => None,
     };
     stage.rows.iter().filter_map(of).collect()
 }
 
 fn of_wildcards(index: usize, stage: &Stage, zone: &ZoneView) -> Vec<Inquiry> {
-    let row = stage.rows.iter().find(|row| match &row.state {
+    let made = stage.rows.iter().find(|row| match &row.state {
         State::Alias { .. } => true,
         State::Lacking => row.last.as_ref().is_some_and(|last| !last.values.is_empty()),
         _ => false,
     });
-    let Some(row) = row else { return Vec::new() };
+    let Some(row) = made.or_else(|| most_recent(stage)) else { return Vec::new() };
     let ask = |wildcard| Inquiry {
         endpoint: row.endpoint.clone(),
         query: Query::authoritative(wildcard, RecordType::Txt),
@@ -170,6 +182,27 @@ pub(crate) fn learn(report: &mut Report, heard: &[Heard<'_>], unchecked: &[(Endp
     for index in 0..report.stages.len() {
         wildcard(report, index, heard);
     }
+    wildcard_value(report, heard);
+}
+
+/// A wildcard with the very value makes it up at every other name, those included at which it was sought. It
+/// stands at the wildcard, and not at the name, which exists or is hidden by one that does (RFC 4592 §2.2.2).
+fn wildcard_value(report: &mut Report, heard: &[Heard<'_>]) {
+    let holds = |(inquiry, outcome): &&Heard<'_>| {
+        matches!(inquiry.purpose, Purpose::Wildcard { .. })
+            && outcome.as_ref().is_ok_and(|reply| {
+                reply.answer.authoritative && has_wanted(report, &reply.answer, &inquiry.query.name)
+            })
+    };
+    // The last is the highest, which makes up those below it.
+    let Some((inquiry, _)) = heard.iter().rfind(holds) else { return };
+    report.clues.retain(|clue| !matches!(clue, Clue::Elsewhere { .. }));
+    push(report, Clue::Elsewhere { name: inquiry.query.name.clone(), mistake: Mistake::Misplaced });
+}
+
+fn has_wanted(report: &Report, answer: &Answer, name: &DomainName) -> bool {
+    let is_wanted = |text: &[u8]| report.wanted.values().iter().any(|value| value.as_bytes() == text);
+    texts(answer, name).into_iter().any(is_wanted)
 }
 
 fn push(report: &mut Report, clue: Clue) {
@@ -191,9 +224,7 @@ fn elsewhere(
     mistake: Mistake,
 ) {
     let Ok(reply) = outcome else { return };
-    let is_wanted = |text: &[u8]| report.wanted.values().iter().any(|value| value.as_bytes() == text);
-    let there = texts(&reply.answer, &inquiry.query.name).into_iter().any(is_wanted);
-    if reply.answer.authoritative && there {
+    if reply.answer.authoritative && has_wanted(report, &reply.answer, &inquiry.query.name) {
         push(report, Clue::Elsewhere { name: inquiry.query.name.clone(), mistake });
     }
 }

@@ -179,6 +179,34 @@ fn the_value_is_found_at_the_name_where_it_was_put() {
 }
 
 #[test]
+fn a_value_that_a_wildcard_makes_up_everywhere_else_stands_at_the_wildcard() {
+    let (clues, _) = explained(report(vec![row(1, &says(vec![]))]), |to, query| match query.record_type {
+        RecordType::Txt => says(vec![txt(query.name.as_str(), "token")]),
+        _ => empty(to, query),
+    });
+    assert_eq!(clues, [Clue::Elsewhere { name: name("*.example.com"), mistake: Mistake::Misplaced }]);
+}
+
+#[test]
+fn no_resolver_hears_of_a_challenge_name_that_is_a_zone_or_of_a_zone_whose_servers_are_dead() {
+    let shown = |report: &Report| {
+        let asked = questions(report, &[resolver()]);
+        let to_resolver = asked.into_iter().filter(|asked| asked.query.recursion_desired);
+        to_resolver.map(|asked| asked.query.to_string()).collect::<Vec<_>>()
+    };
+    let mut delegated = report(vec![row(1, &says(vec![]))]);
+    let mut own = delegated.stages[0].clone();
+    own.zone.as_mut().unwrap().apex = name(NAME);
+    delegated.stages.push(own);
+    assert_eq!(shown(&delegated), ["example.com SOA"]);
+    let dead = report(vec![row(1, &Err(TransportError::Timeout))]);
+    assert_eq!(shown(&dead), ["com SOA"], "silence about it would prove nothing");
+    let mut unknown = report(vec![]);
+    unknown.stages[0].zone = None;
+    assert_eq!(shown(&unknown), ["example.com SOA"]);
+}
+
+#[test]
 fn what_a_wildcard_makes_up_is_traced_to_it_and_what_stands_there_is_not() {
     let alias = |owner: &str, target: &str| record(owner, Data::Cname(name(target)));
     let at_name = says(vec![alias(NAME, "t.example.net")]);

@@ -26,6 +26,9 @@ mod text;
 
 /// What a check found. `Display` prints text that a person can act on; serde writes it for machines
 /// (durations in milliseconds).
+///
+/// It is written and not read back: its enums grow, so a reader of this version would refuse reports of the
+/// next. A program looks at [`Advice::code`], which stands in the JSON as `advice`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {

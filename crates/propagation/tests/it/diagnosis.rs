@@ -99,6 +99,32 @@ async fn a_record_in_the_zone_above_a_cut_is_seen_by_nobody() {
     scene.publish(NAME, "token");
     let report = check(&scene).await;
     assert_eq!(codes(&report), ["below_zone_cut"], "{report}");
+    assert_eq!(scene.challenge_names_at_the_resolver(), 0, "not even as the name of a zone");
+}
+
+#[tokio::test]
+async fn a_record_in_the_zone_above_is_suspected_where_the_lower_one_has_nothing() {
+    let mut scene = Scene::new().await;
+    let child = Zone::new("www.example.com").unwrap();
+    child.add_name_server("ns.www.example.com", &[SPARE]).unwrap();
+    let _server = scene.start_spare(&child);
+    scene.zone.delegate("www.example.com", "ns.www.example.com", &[SPARE]).unwrap();
+    scene.publish(NAME, "token");
+    let report = check(&scene).await;
+    assert_eq!(codes(&report), ["below_zone_cut"], "{report}");
+    child.add(NAME, Data::txt("token")).unwrap();
+    assert_eq!(check(&scene).await.verdict, Verdict::Ready);
+}
+
+#[tokio::test]
+async fn a_value_at_a_wildcard_that_does_not_reach_the_name_is_found_there() {
+    let scene = Scene::new().await;
+    // The name exists, since something lies below it; so no wildcard counts there.
+    scene.publish(&format!("x.{NAME}"), "other");
+    scene.publish("*.www.example.com", "token");
+    let report = check(&scene).await;
+    assert_eq!(codes(&report), ["misplaced_name"], "{report}");
+    assert!(report.advice[0].to_string().contains("*.www.example.com"), "{report}");
 }
 
 #[tokio::test]

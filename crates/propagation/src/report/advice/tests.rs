@@ -196,6 +196,33 @@ fn a_zone_of_its_own_that_lacks_the_record_is_told_apart_from_one_that_has_it() 
 }
 
 #[test]
+fn a_zone_below_ones_own_is_suspected_and_one_below_a_registry_is_not() {
+    let below = |apex: &str, parent: &str, rows: Vec<Row>| {
+        amended(report(rows), |report| {
+            let zone = report.stages[0].zone.as_mut().unwrap();
+            zone.apex = name(apex);
+            let (apex, parent) = (zone.apex.clone(), name(parent));
+            zone.evidence = vec![Evidence::Confirmed { apex, parent, by: "192.0.2.100:53".into() }];
+        })
+    };
+    let nowhere = || vec![one(State::Lacking)];
+    for (apex, parent, code) in [
+        ("www.example.com", "example.com", "below_zone_cut"),
+        ("www.example.co.uk", "example.co.uk", "below_zone_cut"),
+        ("example.com", "com", "not_yet"),
+        ("example.co.uk", "co.uk", "not_yet"),
+        ("example.com.au", "com.au", "not_yet"),
+    ] {
+        assert_eq!(codes(&below(apex, parent, nowhere())), [code], "{apex}");
+    }
+    let elsewhere = vec![with_values(one(State::Lacking), &["yesterday"])];
+    let (apex, parent) = ("www.example.com", "example.com");
+    assert_eq!(codes(&below(apex, parent, elsewhere)), ["stale_value"], "somebody writes to it already");
+    let partly = vec![one(State::Satisfied), two(State::Lacking)];
+    assert_eq!(codes(&below(apex, parent, partly)), ["not_yet"]);
+}
+
+#[test]
 fn one_silent_server_is_unreachable_and_all_of_them_are_an_egress_that_is_blocked() {
     assert_eq!(codes(&report(vec![one(State::Satisfied), two(timeout())])), ["unreachable"]);
     assert_eq!(codes(&report(vec![one(timeout())])), ["unreachable"], "one is too few to tell");
@@ -264,6 +291,19 @@ fn a_lame_server_is_quoted_with_its_own_reason() {
     let report = report(vec![lame, two(State::Satisfied)]);
     assert_eq!(codes(&report), ["lame_server"]);
     assert!(report.advice[0].to_string().contains("EDE 20 (not mine)"), "{}", report.advice[0]);
+}
+
+#[test]
+fn a_way_that_is_missing_is_told_by_its_reason() {
+    for (reason, expected) in [
+        (NoRoute::Localhost, vec!["localhost_server"]),
+        (NoRoute::NoIpv6, vec![]),
+        (NoRoute::NoNat64Prefix, vec!["nat64_missing"]),
+        (NoRoute::NotTranslatable("it is private".into()), vec!["nat64_missing"]),
+    ] {
+        let report = report(vec![one(State::Satisfied), two(State::NotAsked { reason })]);
+        assert_eq!(codes(&report), expected);
+    }
 }
 
 #[test]

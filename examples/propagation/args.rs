@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, Subcommand};
 use perennial::{
     core::DomainName,
-    propagation::{NameServer, Nat64, Policy},
+    propagation::{Dnssec, NameServer, Nat64, Policy},
 };
 
 use crate::duration;
@@ -129,6 +129,19 @@ pub(crate) struct Look {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(crate) settle: Option<Duration>,
 
+    /// A recursive name server that is asked once the zone's own have the values, to see what the rest of the
+    /// world sees: as --nameserver; repeat for more
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) vantage: Vec<NameServer>,
+
+    /// Every vantage point that answers must have the values, too
+    #[arg(long, requires = "vantage")]
+    pub(crate) vantage_must_agree: bool,
+
+    /// Whether broken signatures of the zone are looked for, told, or make it a no: off, warn or require
+    #[arg(long, value_name = "off|warn|require", default_value = "warn")]
+    pub(crate) dnssec: Dnssec,
+
     #[command(flatten)]
     pub(crate) world: World,
 }
@@ -141,6 +154,18 @@ pub(crate) struct World {
     #[arg(long, value_name = "SPEC")]
     pub(crate) nameserver: Vec<NameServer>,
 
+    /// A recursive name server for a zone and what lies below: example.com=10.0.0.1; repeat for more
+    #[arg(long, value_name = "ZONE=SPEC", value_parser = for_zone)]
+    pub(crate) nameserver_for: Vec<(DomainName, NameServer)>,
+
+    /// Find zones by a walk from the root, without any recursive name server
+    #[arg(long)]
+    pub(crate) iterative: bool,
+
+    /// Ask this name server, instead of those of the zone: an address, perhaps with a port; repeat for more
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) authoritative: Vec<NameServer>,
+
     /// How IPv4 name servers are reached from an IPv6-only host: auto, off, or a prefix such as 64:ff9b::/96
     #[arg(long, value_name = "auto|off|PREFIX", default_value = "auto")]
     pub(crate) nat64: Nat64,
@@ -151,12 +176,20 @@ pub(crate) struct World {
 
     /// Look at a little internet that this program brings along, where example.com has a server that lags, one
     /// that is broken, and a resolver that answers wrongly
-    #[arg(long, conflicts_with_all = ["nameserver", "port"])]
+    #[arg(long, conflicts_with_all = ["authoritative", "iterative", "nameserver", "nameserver_for", "port"])]
     pub(crate) embedded: bool,
 
     /// Print the result as JSON on standard output; watch prints one object, on one line, for each change
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn for_zone(text: &str) -> Result<(DomainName, NameServer), String> {
+    let (zone, server) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} has no =: write example.com=10.0.0.1"))?;
+    let zone = zone.parse::<DomainName>().map_err(|error| error.to_string())?;
+    let server = server.parse::<NameServer>().map_err(|error| error.to_string())?;
+    Ok((zone, server))
 }
 
 const AFTER_HELP: &str = "\

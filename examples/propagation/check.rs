@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) async fn run(check: &Check) -> Result<Answer, Failure> {
-    let scene = Scene::for_record(&check.look, &check.value).await?;
+    let scene = Scene::for_record(&check.look, &check.look.vantage, &check.value).await?;
     let wanted = Wanted::new(check.look.name.clone(), check.value.clone());
     let report = scene.checker.check(&wanted).await?;
     if check.look.world.json {

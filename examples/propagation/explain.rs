@@ -18,7 +18,9 @@ pub(crate) async fn run(explain: &Explain) -> Result<Answer, Failure> {
     let look = &explain.look;
     let given = &explain.value;
     let published = if given.is_empty() { vec![PUBLISHED.to_owned()] } else { given.clone() };
-    let scene = Scene::for_record(look, &published).await?;
+    // What the resolvers see is part of the story; they are asked once nothing they remember can do harm.
+    let vantage = if look.vantage.is_empty() { &look.world.nameserver } else { &look.vantage };
+    let scene = Scene::for_record(look, vantage, &published).await?;
     let mut wanted = given.clone();
     let mut report = None;
     if wanted.is_empty() {
@@ -30,18 +32,20 @@ pub(crate) async fn run(explain: &Explain) -> Result<Answer, Failure> {
         Some(report) => report,
         None => scene.checker.check(&Wanted::new(look.name.clone(), wanted.clone())).await?,
     };
+    let host = scene.checker.connectivity().await;
     if look.world.json {
-        say_json(&report, true)?;
+        say_json(&serde_json::json!({ "host": host, "report": report }), true)?;
         return Ok(Answer::of(&report));
     }
+    say(&format!("This host has {host}.\n"));
     if given.is_empty() {
         say(&if wanted.is_empty() {
-            format!("No server shows a TXT record at {}.\n\n", look.name)
+            format!("No server shows a TXT record at {}.\n", look.name)
         } else {
-            "No --value given: what any server has should be at all of them.\n\n".to_owned()
+            "No --value given: what any server has should be at all of them.\n".to_owned()
         });
     }
-    say(&report.to_string());
+    say(&format!("\n{report}"));
     Ok(Answer::of(&report))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use perennial::{
     core::{DomainName, ReqwestClient},
-    propagation::{Checker, CheckerBuilder, Policy, Protocol},
+    propagation::{Agreement, Checker, CheckerBuilder, NameServer, Policy, Protocol},
 };
 use perennial_testkit::{
     World,
@@ -26,20 +26,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// For a look at a TXT record. In the embedded world the values were published a moment ago.
-    pub(crate) async fn for_record(look: &Look, values: &[String]) -> Result<Self, Failure> {
-        let demand = |checker: CheckerBuilder| {
-            let checker = checker.policy(look.policy);
-            let checker = match look.grace {
-                Some(grace) => checker.grace(grace),
-                None => checker,
-            };
-            match look.settle {
-                Some(settle) => checker.settle(settle),
-                None => checker,
-            }
-        };
+    pub(crate) async fn for_record(
+        look: &Look,
+        vantage: &[NameServer],
+        values: &[String],
+    ) -> Result<Self, Failure> {
         if !look.world.embedded {
-            let checker = demand(builder(&look.world)?).build()?;
+            let checker = demanding(look, vantage, builder(&look.world, vantage)?).build()?;
             return Ok(Self { checker, _world: None });
         }
         require_inside(&look.name)?;
@@ -49,7 +42,8 @@ impl Scene {
             world.zone().add(look.name.as_str(), Data::txt(value)).map_err(|error| broken(&error))?;
         }
         announce(&world, look.world.json, &["", BEHIND, ", which has lost it and answers SERVFAIL"]);
-        let checker = demand(world::checker(&world).nat64(look.world.nat64.clone())).build()?;
+        let checker = world::checker(&world).nat64(look.world.nat64.clone());
+        let checker = demanding(look, vantage, checker).build()?;
         Ok(Self { checker, _world: Some(world) })
     }
 
@@ -57,7 +51,7 @@ impl Scene {
     pub(crate) async fn for_caa(caa: &args::Caa) -> Result<Self, Failure> {
         let policy = if caa.recursive_only { Policy::RecursiveOnly } else { Policy::All };
         if !caa.world.embedded {
-            let checker = builder(&caa.world)?.policy(policy).build()?;
+            let checker = builder(&caa.world, &[])?.policy(policy).build()?;
             return Ok(Self { checker, _world: None });
         }
         require_inside(&caa.name.base())?;
@@ -75,17 +69,50 @@ impl Scene {
 }
 
 /// The real world, as the command line describes it.
-fn builder(world: &args::World) -> Result<CheckerBuilder, Failure> {
-    let mut checker = Checker::builder().nat64(world.nat64.clone()).authoritative_port(world.port);
+fn builder(world: &args::World, vantage: &[NameServer]) -> Result<CheckerBuilder, Failure> {
+    let mut checker = Checker::builder()
+        .authoritative_servers(world.authoritative.clone())
+        .nat64(world.nat64.clone())
+        .authoritative_port(world.port);
     if !world.nameserver.is_empty() {
         checker = checker.nameservers(world.nameserver.clone());
     }
-    let https = |server: &perennial::propagation::NameServer| server.protocol() == Protocol::Https;
-    if world.nameserver.iter().any(https) {
+    let mut zones: Vec<(&DomainName, Vec<NameServer>)> = Vec::new();
+    for (zone, server) in &world.nameserver_for {
+        match zones.iter_mut().find(|(known, _)| *known == zone) {
+            Some((_, servers)) => servers.push(server.clone()),
+            None => zones.push((zone, vec![server.clone()])),
+        }
+    }
+    for (zone, servers) in zones {
+        checker = checker.nameservers_for(zone.clone(), servers);
+    }
+    if world.iterative {
+        checker = checker.iterative();
+    }
+    let for_zones = world.nameserver_for.iter().map(|(_, server)| server);
+    let mut servers = world.authoritative.iter().chain(&world.nameserver).chain(for_zones).chain(vantage);
+    if servers.any(|server| server.protocol() == Protocol::Https) {
         let client = ReqwestClient::new().map_err(|error| Failure::cannot_tell(error.to_string()))?;
         checker = checker.http(Arc::new(client));
     }
     Ok(checker)
+}
+
+fn demanding(look: &Look, vantage: &[NameServer], checker: CheckerBuilder) -> CheckerBuilder {
+    let agreement = if look.vantage_must_agree { Agreement::Required } else { Agreement::Reported };
+    let mut checker = checker
+        .policy(look.policy)
+        .vantage_points(vantage.to_vec())
+        .vantage_agreement(agreement)
+        .dnssec(look.dnssec);
+    if let Some(grace) = look.grace {
+        checker = checker.grace(grace);
+    }
+    if let Some(settle) = look.settle {
+        checker = checker.settle(settle);
+    }
+    checker
 }
 
 fn require_inside(name: &DomainName) -> Result<(), Failure> {

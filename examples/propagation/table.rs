@@ -47,9 +47,9 @@ impl Table {
         }
     }
 
-    /// Leaves the rows as they are.
-    pub(crate) fn finish(self) {
-        self.rows.iter().for_each(|(_, _, bar)| bar.abandon());
+    /// Takes it off the screen.
+    pub(crate) fn clear(self) {
+        self.rows.iter().for_each(|(_, _, bar)| bar.finish_and_clear());
         self.head.finish_and_clear();
     }
 }

@@ -23,7 +23,7 @@ enum View {
 }
 
 pub(crate) async fn run(watch: &Watch) -> Result<Answer, Failure> {
-    let scene = Scene::for_record(&watch.look, &watch.value).await?;
+    let scene = Scene::for_record(&watch.look, &watch.look.vantage, &watch.value).await?;
     let wanted = Wanted::new(watch.look.name.clone(), watch.value.clone());
     let mut view = match (watch.look.world.json, std::io::stdout().is_terminal()) {
         (true, _) => View::Json,
@@ -31,7 +31,11 @@ pub(crate) async fn run(watch: &Watch) -> Result<Answer, Failure> {
         (false, false) => View::Lines(Lines::default()),
     };
     let mut failure = None;
-    let mut show = |report: &Report| failure = view.show(report).err().or(failure.take());
+    let mut show = |report: &Report| {
+        if let Err(error) = view.show(report) {
+            failure.get_or_insert(error);
+        }
+    };
     let report = match scene.checker.watch(&wanted, watch.deadline, &mut show).await {
         Ok(propagated) => propagated.into_report(),
         Err(Error::NotPropagated(report)) => *report,
@@ -51,15 +55,19 @@ impl View {
         Ok(())
     }
 
-    /// What it came to, in words. In JSON the last object has it.
+    /// What it came to. In JSON the last object has it; the table gives way to the whole report.
     fn finish(self, report: &Report) {
         match self {
-            Self::Json => return,
-            Self::Lines(_) => {}
-            Self::Table(table) => table.finish(),
+            Self::Json => {}
+            Self::Lines(_) => {
+                let (name, seconds) = (report.wanted.name(), report.elapsed.as_secs_f64());
+                say(&format!("{name}: {} after {seconds:.1} s\n", report.verdict));
+                report.advice.iter().for_each(|advice| say(&format!("  -> {advice}\n")));
+            }
+            Self::Table(table) => {
+                table.clear();
+                say(&report.to_string());
+            }
         }
-        let (name, seconds) = (report.wanted.name(), report.elapsed.as_secs_f64());
-        say(&format!("{name}: {} after {seconds:.1} s\n", report.verdict));
-        report.advice.iter().for_each(|advice| say(&format!("  -> {advice}\n")));
     }
 }

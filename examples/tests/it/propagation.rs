@@ -72,6 +72,44 @@ async fn the_policy_decides_how_many_must_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zone_may_have_resolvers_of_its_own() {
+    let world = world().await;
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (dead, port) = (silent.local_addr().unwrap().to_string(), world.authoritative_port().to_string());
+    let own = ["com", "example.com"].map(|zone| format!("{zone}={}", world.resolver()));
+    let check = ["check", NAME, "--value", "token", "--nameserver", &dead, "--port", &port];
+    let with_own = [&check[..], &["--nameserver-for", &own[0], "--nameserver-for", &own[1]]].concat();
+    let told = text(&run(&with_own), 0);
+    assert!(told.contains(&world.resolver().to_string()) && !told.contains(&dead), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_servers_are_asked_instead_of_all() {
+    let world = world().await;
+    world.servers()[1].set_freshness(Freshness::Frozen);
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    for (server, code) in [(0, 0), (1, 1)] {
+        let address = world.servers()[server].address().to_string();
+        let told = text(&run(&["check", NAME, "--value", "token", "--authoritative", &address]), code);
+        assert!(told.contains("the name servers were given") && told.contains(&address), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vantage_points_are_told_and_decide_only_where_they_must() {
+    let (world, elsewhere) = (world().await, world().await);
+    world.zone().add(NAME, Data::txt("token")).unwrap();
+    let other = elsewhere.resolver().to_string();
+    let check = ["check", NAME, "--value", "token", "--vantage", &other];
+    let told = text(&look(&world, &check).await, 0);
+    assert!(told.contains(&format!("missing     {other}")), "{told}");
+    text(&look(&world, &[&check[..], &["--vantage-must-agree"]].concat()).await, 1);
+    let unsigned = [&check[..4], &["--dnssec", "require"]].concat();
+    assert!(text(&look(&world, &unsigned).await, 0).contains("DNSSEC: insecure"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn watch_sees_a_record_become_visible_and_tells_each_change() {
     let world = world().await;
     world.servers()[1].set_freshness(Freshness::Frozen);
@@ -102,23 +140,43 @@ async fn watch_prints_lines_where_nobody_can_redraw_and_gives_up_at_the_deadline
         said.lines().any(|line| line.contains(server) && line.contains(word) && line.contains(" s  "))
     };
     assert!(of("ns1.example.com", "ok") && of("ns2.example.com", "missing"), "{said}");
-    assert!(said.contains("not yet propagated after 1.") && said.contains("\n  -> "), "{said}");
+    assert!(said.contains("not yet propagated after ") && said.contains("\n  -> "), "{said}");
     assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn watch_redraws_a_table_in_place_on_a_terminal() {
+    let program = example("propagation");
+    let watch = "watch _acme-challenge.app.site.example.com --value token --embedded --grace 1s";
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &format!("{} {watch}", program.display()), "/dev/null"]);
+    let Ok(output) = terminal.env("TERM", "xterm").output() else {
+        println!("skipped: there is no script(1) to play a terminal");
+        return;
+    };
+    let said = text(&output, 0);
+    let (drawn, report) = said.rsplit_once("\u{1b}[").unwrap();
+    assert!(drawn.contains("ns2.example.com") && drawn.contains("missing"), "{drawn:?}");
+    assert!(report.contains("TXT: propagated, with warnings"), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_takes_what_any_server_has_for_wanted() {
     let world = world().await;
     let nothing = text(&look(&world, &["explain", NAME]).await, 1);
-    assert!(nothing.starts_with("No server shows a TXT record at"), "{nothing}");
+    assert!(nothing.contains("No server shows a TXT record at"), "{nothing}");
     assert!(nothing.contains("confirm the zone example.com"), "{nothing}");
     world.servers()[1].set_freshness(Freshness::Frozen);
     world.zone().add(NAME, Data::txt("found")).unwrap();
     let some = text(&look(&world, &["explain", NAME]).await, 1);
     assert!(some.contains("wanted: \"found\"") && some.contains("ns2.example.com"), "{some}");
     world.servers()[1].set_freshness(Freshness::Current);
-    text(&look(&world, &["explain", NAME]).await, 0);
-    text(&look(&world, &["explain", NAME, "--value", "other"]).await, 1);
+    let all = text(&look(&world, &["explain", NAME]).await, 0);
+    let seen = format!("vantage points\n    ok          {}", world.resolver());
+    assert!(all.contains(&seen), "{all}");
+    let other = json(&look(&world, &["explain", NAME, "--value", "other", "--json"]).await, 1);
+    assert_eq!(other["report"]["verdict"], "not_yet");
+    assert!(other["host"]["nat64"].is_array(), "{other}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,8 +238,10 @@ fn wrong_usage_names_the_remedy() {
         (&["check", NAME, "--value", "t", "--nameserver", "64:ff9b::8.8.8.8:53"], "add brackets"),
         (&["check", NAME, "--value", "t", "--policy", "most"], "quorum:2"),
         (&["check", NAME, "--value", "t", "--nat64", "maybe"], "auto"),
+        (&["check", NAME, "--value", "t", "--dnssec", "maybe"], "require"),
         (&["watch", NAME, "--value", "t", "--deadline", "0"], "one second to a week"),
         (&["explain", "_acme-challenge.example.org", "--embedded"], "_acme-challenge.app.site.example.com"),
+        (&["check", NAME, "--value", "t", "--nameserver-for", "10.0.0.1"], "example.com=10.0.0.1"),
         (&["caa", "example.com", "--embedded", "--port", "53"], "cannot be used with"),
         (&["wach"], "watch"),
     ] {

@@ -15,7 +15,7 @@ use crate::{
     caa::{self, Heard, Lead, Level, Question, Report, Row, Said, Search, climb},
     probe::Role,
     target::{Route, Target},
-    watch::Place,
+    watch::{Located, Place},
     wire::{Query, RecordType},
 };
 
@@ -128,6 +128,9 @@ impl Look<'_> {
             match found {
                 Ok(Authorities { zone, targets }) => {
                     let heard = self.ask(&lead.name, Role::Authority(&zone.apex), &targets).await;
+                    if !heard.iter().any(|(row, _)| row.said.is_useful()) {
+                        self.shared.locator.forget(&zone.apex);
+                    }
                     search.handle_answers(&lead, Some(zone), heard);
                 }
                 Err(error) => search.handle_failure(&lead, error.to_string()),
@@ -153,9 +156,9 @@ impl Look<'_> {
     async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let found = async {
-            let zone = self.shared.locator.zone(&place).await?;
-            let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-            Ok(Authorities { zone, targets })
+            let Located { zone, targets, .. } = self.shared.locator.verified(&place).await?;
+            let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
+            Ok(Authorities { zone: zone.ok_or_else(nowhere)?, targets })
         };
         time::timeout_at(self.deadline, found).await.map_err(late)?
     }

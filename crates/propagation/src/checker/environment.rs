@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use perennial_core::DomainName;
+
 use crate::{Agreement, Dnssec, Error, NameServer, Nat64, Policy, duration};
 
 use super::CheckerBuilder;
@@ -12,7 +14,9 @@ impl CheckerBuilder {
     /// | variable | holds |
     /// |---|---|
     /// | `PERENNIAL_NAMESERVERS` | [`nameservers`](Self::nameservers), separated by commas |
+    /// | `PERENNIAL_NAMESERVERS_FOR` | [`nameservers_for`](Self::nameservers_for), as in `example.com=8.8.8.8,1.1.1.1;example.org=tls://dns.example` |
     /// | `PERENNIAL_NAMESERVERS_ONLY` | `true` for [`Policy::RecursiveOnly`], unless `PERENNIAL_POLICY` is set |
+    /// | `PERENNIAL_ITERATIVE` | `true` for [`iterative`](Self::iterative) |
     /// | `PERENNIAL_NAT64` | `auto`, `off`, or prefixes separated by commas |
     /// | `PERENNIAL_POLICY` | [`policy`](Self::policy): `all`, `any`, `quorum:2`, `recursive-only`, `strict`, `wait:30s` |
     /// | `PERENNIAL_GRACE` | [`grace`](Self::grace), as in `500ms`, `30s`, `2m` |
@@ -39,6 +43,24 @@ impl CheckerBuilder {
             value: value.chars().take(80).collect(),
             remedy: remedy.to_owned(),
         };
+        if let Some(zones) = variable("PERENNIAL_NAMESERVERS_FOR") {
+            for setting in zones.split(';').filter(|setting| !setting.trim().is_empty()) {
+                let remedy = "write zone=server,server and separate zones by semicolons";
+                let wrong = || bad("PERENNIAL_NAMESERVERS_FOR", setting, remedy);
+                let (zone, servers) = setting.split_once('=').ok_or_else(wrong)?;
+                let zone = DomainName::parse(zone.trim()).map_err(|_| wrong())?;
+                let parse = |server: &str| server.trim().parse::<NameServer>().map_err(Error::from);
+                let servers = servers.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+                builder = builder.nameservers_for(zone, servers);
+            }
+        }
+        if let Some(iterative) = variable("PERENNIAL_ITERATIVE") {
+            builder = match iterative.trim() {
+                "true" => builder.iterative(),
+                "false" => builder,
+                other => return Err(bad("PERENNIAL_ITERATIVE", other, "use true or false")),
+            };
+        }
         if let Some(only) = variable("PERENNIAL_NAMESERVERS_ONLY") {
             builder = match only.trim() {
                 "true" => builder.policy(Policy::RecursiveOnly),
@@ -94,6 +116,7 @@ impl CheckerBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checker::locator::Means;
 
     fn from(pairs: &[(&str, &str)]) -> Result<CheckerBuilder, Error> {
         CheckerBuilder::from_variables(&|name| {
@@ -141,10 +164,27 @@ mod tests {
     }
 
     #[test]
+    fn resolvers_for_zones_and_the_walk_from_the_root_can_be_chosen() {
+        let zones = "example.com=8.8.8.8, [2001:db8::1]:5353 ; internal.example=tls://dns.example;";
+        let builder = from(&[("PERENNIAL_NAMESERVERS_FOR", zones), ("PERENNIAL_ITERATIVE", "true")]).unwrap();
+        let shown: Vec<_> = builder
+            .zone_nameservers
+            .iter()
+            .map(|(zone, servers)| format!("{zone} {}", servers.len()))
+            .collect();
+        assert_eq!(shown, ["example.com 2", "internal.example 1"]);
+        assert_eq!(builder.means, Means::Walk);
+        assert_eq!(from(&[("PERENNIAL_ITERATIVE", "false")]).unwrap().means, Means::Resolvers);
+    }
+
+    #[test]
     fn a_bad_value_is_named_with_its_variable_and_the_remedy() {
         for (variable, value, remedy) in [
             ("PERENNIAL_NAMESERVERS", "64:ff9b::8.8.8.8:53", "brackets"),
             ("PERENNIAL_NAMESERVERS_ONLY", "yes", "true or false"),
+            ("PERENNIAL_NAMESERVERS_FOR", "8.8.8.8", "zone=server"),
+            ("PERENNIAL_NAMESERVERS_FOR", "*..com=8.8.8.8", "zone=server"),
+            ("PERENNIAL_ITERATIVE", "perhaps", "true or false"),
             ("PERENNIAL_NAT64", "maybe", "auto"),
             ("PERENNIAL_POLICY", "most", "quorum:2"),
             ("PERENNIAL_GRACE", "5", "30s"),

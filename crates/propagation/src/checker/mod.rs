@@ -15,11 +15,14 @@ use crate::{
 
 mod caa;
 mod calls;
+mod connectivity;
+pub use connectivity::Connectivity;
 mod drive;
 mod environment;
 mod examine;
 mod finder;
 mod flights;
+mod given;
 mod locator;
 mod paths;
 mod prefixes;
@@ -34,6 +37,7 @@ mod tests;
 
 use calls::{Calls, Drivers, Hears};
 use examine::{Demands, Examiner, reserve};
+use given::Given;
 use locator::{Locator, Means};
 use paths::Paths;
 
@@ -179,7 +183,8 @@ impl Checker {
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let place = Place::Holding(name.clone());
-        time::timeout(LIMIT, self.shared.locator.zone(&place)).await.map_err(late)?
+        let located = time::timeout(LIMIT, self.shared.locator.verified(&place)).await.map_err(late)??;
+        located.zone.ok_or_else(|| Error::NoZone { name: name.clone(), tried: Vec::new() })
     }
 
     /// Has names watched or checked; some of the time until `deadline` is left for what is asked at the end.
@@ -250,6 +255,7 @@ impl fmt::Debug for Checker {
 pub struct CheckerBuilder {
     demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
+    given: Vec<NameServer>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
     means: Means,
@@ -269,6 +275,7 @@ impl Default for CheckerBuilder {
         Self {
             demands: Demands::default(),
             exchange: None,
+            given: Vec::new(),
             grace: GRACE,
             http: None,
             means: Means::Resolvers,
@@ -405,7 +412,8 @@ impl CheckerBuilder {
             Some(exchange) => exchange,
             None => {
                 let for_zones = self.zone_nameservers.iter().flat_map(|(_, servers)| servers);
-                let everybody = nameservers.iter().chain(for_zones).chain(&self.demands.points);
+                let everybody =
+                    nameservers.iter().chain(for_zones).chain(&self.demands.points).chain(&self.given);
                 network(everybody, self.http, &self.roots)?
             }
         };
@@ -414,7 +422,8 @@ impl CheckerBuilder {
             self.zone_nameservers,
             system.unwrap_or_default(),
         ));
-        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into());
+        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into())
+            .with_given(Given::new(&exchange, &paths, self.given));
         let shared = Shared {
             exchange,
             policy: self.policy,

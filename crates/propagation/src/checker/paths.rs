@@ -87,6 +87,11 @@ impl Paths {
         target::plan(servers, port, &prefixes, &self.routable)
     }
 
+    /// Whether the routing table has a way to an address.
+    pub(super) fn is_routable(&self, address: IpAddr) -> bool {
+        (self.routable)(address)
+    }
+
     /// Where to ask a name server that has this address; `None` when there is no way to it.
     pub(super) async fn reach(&self, address: IpAddr, port: u16) -> Option<Endpoint> {
         let prefixes = self.prefixes_for(std::iter::once(address)).await;
@@ -184,7 +189,7 @@ impl Paths {
     }
 
     /// The NAT64 prefixes, where one of these addresses needs them.
-    async fn prefixes_for(&self, mut addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
+    pub(super) async fn prefixes_for(&self, mut addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
         if addresses.any(|address| address.is_ipv4() && !(self.routable)(address)) {
             self.prefixes().await
         } else {

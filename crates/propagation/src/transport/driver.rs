@@ -158,7 +158,7 @@ impl Ports {
 
     /// Hands in what ICMP says. Whether it said anything.
     fn meet_obstacles(&self, shared: &Shared, index: usize) -> bool {
-        let Some(Port { socket, state, .. }) = self.open.get(index) else { return false };
+        let Some(Port { key, socket, state, .. }) = self.open.get(index) else { return false };
         let mut any = false;
         for _ in 0..BATCH_SIZE {
             let read = || {
@@ -167,9 +167,11 @@ impl Ports {
             };
             let Ok(obstacle) = socket.try_io(Interest::ERROR, read) else { break };
             any = true;
-            if let Some(address) = obstacle.addr {
-                let error = TransportError::from_io(&io::Error::from_raw_os_error(obstacle.raw_errno));
-                shared.with(|engine, now| engine.handle_unreachable(now, address, &error));
+            // A router's word would not tell which server it means; the questions' own patience finds out.
+            let error = TransportError::from_io(&io::Error::from_raw_os_error(obstacle.raw_errno));
+            if let (TransportError::Refused, Some(host)) = (error, obstacle.addr) {
+                let key = *key;
+                shared.with(|engine, now| engine.handle_refusal(now, key, host.ip()));
             }
         }
         any

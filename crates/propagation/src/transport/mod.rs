@@ -18,7 +18,7 @@ mod https;
 mod network;
 pub use network::{Network, NetworkBuilder};
 pub(crate) mod route;
-mod tcp;
+mod stream;
 mod tls;
 mod udp;
 

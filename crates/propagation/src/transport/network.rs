@@ -1,6 +1,6 @@
 //! The real thing: every transport, chosen by the endpoint.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -10,17 +10,22 @@ use tokio::time::Instant;
 use super::{
     Counters, Endpoint, Exchange, Land, Reply, Transport, TransportError,
     engine::{Outcome, Settings},
-    https, stream_patience, tcp, tls,
+    https,
+    stream::{Peer, Streams},
+    stream_patience, tls,
     udp::Udp,
 };
-use crate::{Error, wire::Query};
+use crate::{
+    Error,
+    wire::{Answer, Query},
+};
 
 /// The [`Exchange`] that sends real messages.
 ///
 /// Questions over UDP share a few sockets at ports that the system draws, replaced every minute; id and letters
 /// are drawn for each (RFC 5452 §9), and servers that know cookies get one (RFC 7873). What is known of a server
-/// is kept: how fast it is, how much it takes at once, whether it knows EDNS. Clones share all that. It may be
-/// used from several runtimes.
+/// is kept: how fast it is, how much it takes at once, whether it knows EDNS. Over TCP and TLS many questions
+/// share one connection to a server. Clones share all that. It may be used from several runtimes.
 ///
 /// ```
 /// use perennial_propagation::transport::Network;
@@ -33,6 +38,7 @@ pub struct Network {
     http: Option<Arc<dyn HttpClient>>,
     tls: Option<tls::Connector>,
     udp: Udp,
+    streams: Streams,
 }
 
 /// How a [`Network`] treats servers, before it knows any.
@@ -81,7 +87,7 @@ impl NetworkBuilder {
     /// The network. It opens its first socket with the first question.
     #[must_use]
     pub fn build(self) -> Network {
-        Network { http: None, tls: None, udp: Udp::new(self.settings) }
+        Network { http: None, tls: None, udp: Udp::new(self.settings), streams: Streams::default() }
     }
 }
 
@@ -128,13 +134,15 @@ impl Network {
                 let outcome = self.udp.exchange(*address, query).await;
                 return self.finish(server, query, outcome).await;
             }
-            Endpoint::Tcp(address) => (tcp::exchange(*address, query, patience).await?, Transport::Tcp),
+            Endpoint::Tcp(address) => (self.over_tcp(*address, query).await?, Transport::Tcp),
             Endpoint::Tls { address, name } => {
                 let connector = self.tls.as_ref().ok_or_else(|| TransportError::Tls {
                     reason: "this network was built without TLS".to_owned(),
                 })?;
                 // A handshake is two round trips more than the question itself.
-                (connector.exchange(*address, name, query, patience * 2).await?, Transport::Tls)
+                let peer = Peer { address: *address, name: Some(name.clone()) };
+                let answer = self.streams.exchange(&peer, Some(connector), query, patience * 2).await?;
+                (answer, Transport::Tls)
             }
             Endpoint::Https { url } => {
                 let client = self.http.as_deref().ok_or_else(|| TransportError::Http {
@@ -144,6 +152,11 @@ impl Network {
             }
         };
         Ok(Reply::new(answer, transport, start.elapsed()))
+    }
+
+    async fn over_tcp(&self, address: SocketAddr, query: &Query) -> Result<Answer, TransportError> {
+        let peer = Peer { address, name: None };
+        self.streams.exchange(&peer, None, query, stream_patience(query)).await
     }
 
     /// One of many that is not, or no longer, UDP's business.
@@ -173,7 +186,7 @@ impl Network {
             (Outcome::Stream(_), None) => Err(TransportError::Timeout),
             (Outcome::Stream(before), Some(address)) => {
                 let start = Instant::now();
-                let answer = tcp::exchange(address, query, stream_patience(query)).await?;
+                let answer = self.over_tcp(address, query).await?;
                 Ok(Reply::new(answer, Transport::Tcp, before + start.elapsed()))
             }
         }

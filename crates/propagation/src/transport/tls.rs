@@ -1,17 +1,14 @@
 //! DNS over TLS: RFC 7858, with the server authenticated by name or address (RFC 8310 §8.1).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::{net::TcpStream, time};
-use tokio_rustls::TlsConnector;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{TransportError, tcp};
-use crate::{
-    Error,
-    wire::{Answer, Query},
-};
+use super::{TransportError, stream};
+use crate::Error;
 
 /// Opens TLS sessions. Cloning is cheap.
 #[derive(Clone)]
@@ -41,21 +38,15 @@ impl Connector {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Asks over a session of its own, within `limit`.
-    pub(super) async fn exchange(
+    /// Opens a session with the server of this name, or IP address.
+    pub(super) async fn connect(
         &self,
         server: SocketAddr,
         name: &str,
-        query: &Query,
-        limit: Duration,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<TlsStream<TcpStream>, TransportError> {
         let tls = |reason: String| TransportError::Tls { reason };
-        let talk = async {
-            let name = ServerName::try_from(name.to_owned()).map_err(|error| tls(error.to_string()))?;
-            let stream = TcpStream::connect(server).await.map_err(|error| TransportError::from_io(&error))?;
-            let session = self.0.connect(name, stream).await.map_err(|error| tls(error.to_string()))?;
-            tcp::converse(session, query).await
-        };
-        time::timeout(limit, talk).await.unwrap_or(Err(TransportError::Timeout))
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| tls(error.to_string()))?;
+        let stream = stream::connect(server).await?;
+        self.0.connect(name, stream).await.map_err(|error| tls(error.to_string()))
     }
 }

@@ -101,6 +101,13 @@ pub enum Evidence {
         /// The server that said so.
         by: String,
     },
+    /// The operator gave the name servers; nobody was asked for others.
+    Given {
+        /// Where their zone begins, by their own word.
+        apex: DomainName,
+        /// Those servers.
+        servers: Vec<String>,
+    },
     /// The zone above and the resolver name different name servers.
     NameServersDiffer {
         /// Where the zone begins.
@@ -160,6 +167,9 @@ impl fmt::Display for Evidence {
             }
             Self::Confirmed { apex, parent, by } => {
                 write!(f, "the servers of {parent} ({by}) confirm the zone {apex}")
+            }
+            Self::Given { apex, servers } => {
+                write!(f, "the name servers were given ({}), and serve {apex}", list(servers))
             }
             Self::NameServersDiffer { apex, parent_only, resolver_only } => {
                 write!(f, "the name servers of {apex} differ:")?;

@@ -226,6 +226,7 @@ async fn where_only_resolvers_may_be_asked_they_are() {
     let mut heard = scene.resolver.queries();
     heard.truncate(3);
     assert_eq!(asked(&heard).len(), 3, "all names are asked about at once");
+    assert!(heard.iter().all(|query| query.recursion_desired));
     scene.servers.iter().for_each(|server| server.set_behaviour(Behaviour::ServerFailure));
     let report = checker.caa(&question("www.example.com")).await.unwrap();
     assert!(matches!(report.decision, Decision::Inconclusive { .. }), "{report}");

@@ -6,5 +6,8 @@ mod scene;
 mod authoritative;
 mod caa;
 mod diagnosis;
+mod discretion;
 mod resolvers;
+mod situations;
 mod split_horizon;
+mod transport;

@@ -15,6 +15,7 @@ mod tests;
 use super::{
     finder::{Finder, Found, from_delegation},
     flights::Flights,
+    given::Given,
     paths::Paths,
     walker::Walker,
     zone_cache::{Age, Held, Hit, Verdict, ZoneCache},
@@ -32,6 +33,7 @@ use crate::{
 /// know is looked for once.
 pub(super) struct Locator {
     finder: Finder,
+    given: Option<Given>,
     walker: Walker,
     paths: Arc<Paths>,
     port: u16,
@@ -86,6 +88,7 @@ impl Locator {
     ) -> Self {
         Self {
             finder: Finder::new(exchange.clone(), paths.clone(), port),
+            given: None,
             walker: Walker::new(exchange.clone(), paths.clone(), port, roots),
             paths,
             port,
@@ -94,6 +97,12 @@ impl Locator {
             searches: Flights::default(),
             resolvers_failed: Mutex::default(),
         }
+    }
+
+    /// These are asked, if any, instead of those of a zone that is found.
+    pub(super) fn with_given(mut self, given: Option<Given>) -> Self {
+        self.given = given;
+        self
     }
 
     /// Finds out whom to ask in this place. Dropping the future, or the rest, abandons what nobody else waits for.
@@ -114,6 +123,9 @@ impl Locator {
             }
             .boxed(),
             (Asking::Authorities, Place::Holding(name)) => async move {
+                if let Some(given) = &this.given {
+                    return Ok(Sighting { located: given.located(&name).await, rest: None });
+                }
                 let age = if freshness == Freshness::Fresh { Age::New } else { Age::Any };
                 let Sighted { held, verification } = this.holding(&name, age).await?;
                 let Some(verification) = verification else {
@@ -131,18 +143,18 @@ impl Locator {
         }
     }
 
-    /// The verified zone of a place.
-    pub(super) async fn zone(self: &Arc<Self>, place: &Place) -> Result<ZoneView, Error> {
-        let name = match place {
-            Place::Holding(name) => name,
-            Place::Delegated(delegation) => return Ok(self.delegated(delegation).await),
-        };
-        let Sighted { held, verification } = self.holding(name, Age::Any).await?;
-        let held = match verification {
-            Some(verification) => verification.await?,
-            None => held,
-        };
-        Ok(Arc::unwrap_or_clone(held.zone))
+    /// Whom to ask in a place, once its zone is verified.
+    pub(super) async fn verified(self: &Arc<Self>, place: &Place) -> Result<Located, Error> {
+        let sighting = self.locate(place, Freshness::Cached, Asking::Authorities).await?;
+        match sighting.rest {
+            Some(rest) => rest.await,
+            None => Ok(sighting.located),
+        }
+    }
+
+    /// Looks for this zone anew the next time: its servers were of no use.
+    pub(super) fn forget(&self, apex: &DomainName) {
+        self.zones.forget(apex);
     }
 
     /// Zones whose servers gave trouble are forgotten, perhaps they moved; and NAT64 prefixes through which nobody

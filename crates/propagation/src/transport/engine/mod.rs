@@ -10,7 +10,12 @@
 //!                                          └► queued: put differently (no EDNS, plain letters, new cookie)
 //! ```
 
-use std::{collections::VecDeque, hash::Hasher as _, net::SocketAddr, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::Hasher as _,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use siphasher::sip::SipHasher24;
@@ -198,14 +203,8 @@ impl<T> Engine<T> {
 
     /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens.
     pub(super) fn abandon(&mut self) -> Vec<T> {
-        let mut tokens = Vec::with_capacity(self.questions.len());
-        for question in self.questions.drain() {
-            if let Some(server) = self.servers.get(question.server) {
-                (server.in_flight, server.ready) = (0, false);
-                server.queue.clear();
-            }
-            tokens.push(question.token);
-        }
+        let tokens = self.questions.drain().map(|question| question.token).collect();
+        self.servers.hold();
         self.sockets.clear();
         self.ready.clear();
         self.again.clear();
@@ -265,7 +264,24 @@ impl<T> Engine<T> {
         self.expired = expired;
     }
 
-    /// Takes the network's word that this server cannot be reached.
+    /// Takes the word of the host at this address that nothing listens at the port to which something was sent
+    /// from this socket. It does not say which port.
+    pub(super) fn handle_refusal(&mut self, now: Duration, socket: SocketKey, host: IpAddr) {
+        let mut addresses = HashSet::new();
+        for (_, question) in &self.questions {
+            if matches!(question.state, State::InFlight { socket: from, .. } if from == socket)
+                && let Some(server) = self.servers.get(question.server)
+                && server.address.ip() == host
+            {
+                addresses.insert(server.address);
+            }
+        }
+        for address in addresses {
+            self.handle_unreachable(now, address, &TransportError::Refused);
+        }
+    }
+
+    /// Takes the system's word that this server cannot be reached.
     pub(super) fn handle_unreachable(&mut self, now: Duration, server: SocketAddr, error: &TransportError) {
         let Some(server) = self.servers.find(server) else { return };
         let mut keys = self.in_flight_at(server, |_| true);
@@ -358,13 +374,14 @@ impl<T> Engine<T> {
             server.knows_no_edns(now);
             return self.put_differently(now, key);
         }
-        if question.dress.cookie && answer.code == ResponseCode::BADCOOKIE {
+        if question.dress.cookie && answer.code == ResponseCode::BADCOOKIE && !question.cookie_refused {
+            question.cookie_refused = true;
             return self.put_differently(now, key);
         }
         let trip = (question.tries == 1).then(|| now.saturating_sub(question.sent));
         server.heard(trip, self.settings.in_flight);
         server.weigh_cookies(now, question.dress.cookie, question.dress.cookie_dropped);
-        let outcome = if answer.truncated {
+        let outcome = if answer.truncated || answer.code == ResponseCode::BADCOOKIE {
             self.over_tcp(now, key)
         } else {
             self.counters.accepted += 1;

@@ -27,6 +27,8 @@ pub(super) struct Question<T> {
     pub(super) tries: u8,
     /// How often it was put in another style.
     pub(super) retold: u8,
+    /// The server has asked for another cookie already: RFC 7873 §5.3, once.
+    pub(super) cookie_refused: bool,
     /// The server's counts when it was sent.
     pub(super) right: u64,
     pub(super) wrong: u64,
@@ -68,6 +70,7 @@ impl<T> Question<T> {
             due: Duration::ZERO,
             tries: 0,
             retold: 0,
+            cookie_refused: false,
             right: 0,
             wrong: 0,
         }

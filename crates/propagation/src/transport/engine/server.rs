@@ -267,6 +267,14 @@ impl Servers {
         key
     }
 
+    /// Forgets what is asked, and nothing else.
+    pub(super) fn hold(&mut self) {
+        for (_, server) in &mut self.known {
+            (server.in_flight, server.ready) = (0, false);
+            server.queue.clear();
+        }
+    }
+
     /// Forgets those that nobody has asked lately, then those that nobody is asking now.
     fn make_room(&mut self, now: Duration) {
         for age in [MEMORY / 10, Duration::ZERO] {
@@ -295,8 +303,8 @@ fn plain(address: SocketAddr) -> SocketAddr {
 /// Before anything is known: a loss is far more common than an answer that takes longer, and a repeated
 /// datagram is cheap.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(400);
-/// Servers and this host have their pauses, which are no losses.
-const LEAST_WAIT: Duration = Duration::from_millis(100);
+/// Servers and this host have their pauses, which are no losses; TCP waits as long at least.
+const LEAST_WAIT: Duration = Duration::from_millis(200);
 /// Beyond this TCP is the better try.
 const MOST_WAIT: Duration = Duration::from_millis(1600);
 /// RFC 6298 §2.3, "G": what a pause of the scheduler may add.

@@ -223,9 +223,11 @@ impl Engine {
         let Some(post) = self.posts.get_mut(&post_id) else { return };
         let serial = answer.as_ref().ok().and_then(|reply| reply.answer.serial());
         let newer = (lookout || serial.is_some()) && answer.is_ok() && post.take_serial(serial);
-        if (newer || lookout && moved) && !post.parked.is_empty() {
+        if newer || lookout && moved {
+            // Those who are being asked at the moment may have been answered before it moved: for them, too,
+            // there will be a sweep.
             post.moved = true;
-            if self.now >= post.next_sweep() {
+            if !post.parked.is_empty() && self.now >= post.next_sweep() {
                 self.sweep(post_id);
             }
             self.set_alarm(post_id);

@@ -495,3 +495,24 @@ fn a_crowd_whose_names_come_one_by_one_sees_each_of_them_soon() {
         .filter(|(at, server, query)| *server == 2 && query.name.as_str() == nth(27) && *at < seconds(10));
     assert!(each.count() <= 45);
 }
+
+#[test]
+fn a_serial_number_that_moves_in_the_middle_of_a_sweep_is_not_forgotten() {
+    // The server needs a millisecond for each question, so that a sweep of thirty names sees it at thirty moments;
+    // and about five seconds after the beginning there is one.
+    for step in 0..30 {
+        let moment = millis(4900 + 20 * step);
+        let busy = std::cell::Cell::new((Duration::ZERO, 0_u64));
+        let mut world = World::new(&[1], move |_, query, now| {
+            let place = if busy.get().0 == now { busy.get().1 + 1 } else { 0 };
+            busy.set((now, place));
+            let moved = now + millis(place) >= moment;
+            let there = moved && query.name.as_str() == nth(0);
+            Ok(if there { has_it(&query.name) } else { has_it_not(&query.name, u32::from(moved)) })
+        });
+        let ids = world.watch_many(30);
+        world.run_until(moment + seconds(2));
+        assert!(world.is_ready(ids[0]), "{moment:?}");
+        assert!(world.end(ids[0]) < moment + millis(700), "{moment:?}: {:?}", world.end(ids[0]));
+    }
+}

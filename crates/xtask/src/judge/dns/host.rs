@@ -59,7 +59,6 @@ pub(super) const HOSTS: &[Host] = &[
     Host { name: "nsd", addresses: &[v4(3, 1)], program: Program::Nsd },
     Host { name: "pdns", addresses: &[v4(4, 1)], program: Program::Pdns },
     // Faces of dnsdist.
-    Host { name: "plain", addresses: &[v4(5, 1)], program: Program::Dnsdist(&[]) },
     Host {
         name: "slow",
         addresses: &[v4(5, 2)],
@@ -149,8 +148,11 @@ pub(super) const RESOLVERS: &[Resolver] = &[
     Resolver { name: "isp", address: ISP },
     // Of a private cloud or a cluster: sees zones that the rest of the world does not.
     Resolver { name: "vpc", address: v4(0, 22) },
+    // Caches, validates, and is asked as somebody else's: a public resolver.
+    Resolver { name: "public", address: v4(0, 23) },
     Resolver { name: "dead", address: v4(0, 24) },
     // As name servers they are faces of dnsdist, and as resolvers they are as bad.
+    Resolver { name: "denying", address: v4(5, 14) },
     Resolver { name: "failing", address: v4(5, 4) },
     Resolver { name: "refusing", address: v4(5, 3) },
     Resolver { name: "silent", address: v4(5, 10) },

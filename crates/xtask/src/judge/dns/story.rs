@@ -12,6 +12,8 @@
 //!     watch 10s
 //!     not_yet: lame_server stale_value
 //!     within 3s
+//!     queries 40
+//!     says instance
 //! ```
 //!
 //! A zone is served by the hosts of the table in [`host`](super::host), and its NS records name them, above and
@@ -42,6 +44,8 @@ pub(super) struct Story {
     pub(super) advice: Vec<String>,
     pub(super) within: Option<Duration>,
     pub(super) queries: Option<u32>,
+    /// What the report has to have in its text.
+    pub(super) says: Vec<String>,
 }
 
 /// A zone and who serves it.
@@ -86,6 +90,8 @@ pub(super) enum Signed {
 /// What happens while somebody watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
+    /// Somebody asks the resolver `public` for the record, too early.
+    Ask,
     /// The secondary that lags asks its primary.
     Refresh { zone: String },
     /// A dynamic update at the primary.
@@ -150,6 +156,7 @@ fn statement(story: &mut Story, words: &str) -> Result<(), String> {
         "at" => story.events.push(event(rest)?),
         "watch" => story.watch = Some(duration(rest)?),
         "within" => story.within = Some(duration(rest)?),
+        "says" => story.says.push(rest.to_owned()),
         "queries" => story.queries = Some(rest.parse().map_err(|_| "no number")?),
         "error" => story.expected = format!("error {rest}"),
         verdict @ ("ready" | "ready_with_warnings" | "not_yet") => {
@@ -204,7 +211,8 @@ fn served(word: &str) -> Served {
 
 fn event(text: &str) -> Result<(Duration, Event), String> {
     let (at, rest) = text.split_once(' ').ok_or("no event")?;
-    let event = match rest.split_once(' ').ok_or("no event")? {
+    let event = match rest.split_once(' ').unwrap_or((rest, "")) {
+        ("ask", "") => Event::Ask,
         ("refresh", zone) => Event::Refresh { zone: zone.to_owned() },
         ("update", update) => {
             let (zone, line) = update.split_once(": ").ok_or("an update is `update ZONE: LINE`")?;
@@ -272,6 +280,7 @@ lag
     not_yet: stale_value lame_server
     within 3s
     queries 12
+    says serial 1
 short
     ready
 ";
@@ -300,6 +309,7 @@ short
         assert_eq!(lag.events.len(), 2);
         assert_eq!((lag.expected.as_str(), lag.advice.len()), ("not_yet", 2));
         assert_eq!((lag.watch, lag.queries), (Some(Duration::from_secs(10)), Some(12)));
+        assert_eq!(lag.says, ["serial 1"]);
         assert_eq!(short.question().0, "_acme-challenge.test");
     }
 

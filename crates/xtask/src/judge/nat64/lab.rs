@@ -9,7 +9,7 @@ use std::{
 
 use perennial_testkit::{
     ChildGuard,
-    real::{Bind, Component, Nsd, Tool, Unbound, ZoneFile},
+    real::{Bind, Component, Missing, Nsd, Tool, Unbound, ZoneFile},
 };
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ use super::{
     namespace::{Namespace, ip},
     text,
 };
+use crate::shell;
 
 /// The networks; everything in them stops when this is dropped.
 pub(super) struct Lab {
@@ -216,7 +217,6 @@ data-dir {data}
 "
             ),
         ))?;
-        make_tun_device()?;
         gateway.ip(&format!("tuntap add dev {device} mode tun"))?;
         gateway.ip(&format!("link set {device} up"))?;
         gateway.ip(&format!("route add 192.168.{number}.0/24 dev {device}"))?;
@@ -230,14 +230,22 @@ data-dir {data}
     }
 }
 
-/// A container may come without the device file, and with the right to make it.
-fn make_tun_device() -> Result<(), String> {
-    let device = Path::new("/dev/net/tun");
-    if device.exists() {
-        return Ok(());
+/// The device file that tayga needs. A container may come without it, and with the right to make it.
+pub(super) fn tun_device() -> Result<(), Missing> {
+    let device = Path::new(TUN);
+    if !device.exists() {
+        // Where one of the two fails the device cannot be opened either, which is told.
+        let _ = fs::create_dir_all("/dev/net");
+        let mut command = Command::new("mknod");
+        command.arg(device).args(["c", "10", "200"]);
+        let _ = shell::output(command);
     }
-    text(fs::create_dir_all("/dev/net"))?;
-    let mut command = Command::new("mknod");
-    command.arg(device).args(["c", "10", "200"]);
-    text(crate::shell::read(command)).map(drop)
+    let opened = fs::OpenOptions::new().read(true).write(true).open(device);
+    opened.map(drop).map_err(|error| {
+        let how =
+            format!("{error}; run it as root, on a kernel with CONFIG_TUN (in a container: --device {TUN})");
+        Missing::new(TUN, how)
+    })
 }
+
+const TUN: &str = "/dev/net/tun";

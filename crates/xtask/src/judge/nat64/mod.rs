@@ -123,6 +123,9 @@ const CASES: &[Case] = &[
 
 fn run<'a>(setting: &'a Setting, report: &'a mut Report) -> Running<'a> {
     Box::pin(async move {
+        if let Err(missing) = lab::tun_device() {
+            return report.missing(&missing);
+        }
         let mut lab = match Lab::start(setting).await {
             Ok(lab) => lab,
             Err(reason) => return report.case("lab", Err(reason)),

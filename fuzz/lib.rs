@@ -8,13 +8,22 @@ pub use acme::{
     acme_order, acme_problem, acme_renewal_info,
 };
 
+mod answer;
+pub use answer::dns_answer;
+
+mod walk;
+pub use walk::zone_walk;
+
+mod watch;
+pub use watch::watch_engine;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use perennial_core::{DomainName, Timestamp};
-use perennial_propagation::{NameServer, caa, nat64, wire};
+use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 17] = [
+pub const TARGETS: [(&str, fn(&[u8])); 19] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -32,6 +41,8 @@ pub const TARGETS: [(&str, fn(&[u8])); 17] = [
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("watch_engine", watch_engine),
+    ("zone_walk", zone_walk),
 ];
 
 /// The data of CAA records (RFC 8659 §4.1: flags, the length of the tag, the tag, the value), one a line.
@@ -85,12 +96,6 @@ pub fn certificate_chain(bytes: &[u8]) {
     let _ = perennial_lifecycle::Facts::from_der(bytes);
 }
 
-/// A DNS message from anybody.
-pub fn dns_answer(bytes: &[u8]) {
-    let _ = wire::Answer::parse(bytes);
-    perennial_providers::rfc2136::read_any_answer(bytes);
-}
-
 /// A name from a command line or a server.
 pub fn domain_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -125,15 +130,23 @@ pub fn nameserver(bytes: &[u8]) {
     }
 }
 
-/// A NAT64 prefix and an address in it.
+/// A NAT64 prefix and an address in it; a setting; and the addresses in which a resolver shows the prefix.
 pub fn nat64_address(bytes: &[u8]) {
+    let shown: Vec<Ipv6Addr> =
+        bytes.chunks_exact(16).filter_map(|octets| Some(<[u8; 16]>::try_from(octets).ok()?.into())).collect();
+    for prefix in nat64::discover::prefixes(&shown) {
+        assert_eq!(prefix.to_string().parse(), Ok(prefix), "a discovered prefix that cannot be written down");
+        let [v4, _] = nat64::discover::WELL_KNOWN_ADDRESSES;
+        assert_eq!(prefix.extract(prefix.embed(v4)), Some(v4));
+    }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = text.parse::<nat64::Nat64>();
     let Some((prefix, address)) = text.split_once(' ') else { return };
     let Ok(prefix) = prefix.parse::<nat64::Prefix>() else { return };
-    if let Ok(address) = address.parse::<Ipv4Addr>() {
-        if let Ok(synthesized) = prefix.synthesize(address) {
-            assert_eq!(prefix.extract(synthesized), Some(address));
-        }
+    if let Ok(address) = address.parse::<Ipv4Addr>()
+        && let Ok(synthesized) = prefix.synthesize(address)
+    {
+        assert_eq!(prefix.extract(synthesized), Some(address));
     }
     if let Ok(address) = address.parse::<Ipv6Addr>() {
         let _ = prefix.extract(address);

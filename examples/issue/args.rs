@@ -8,6 +8,8 @@ use perennial::{
     propagation::{NameServer, Nat64},
 };
 
+use crate::duration;
+
 /// Obtain one certificate by DNS-01, showing every stage.
 ///
 /// Without --directory and --domain it needs no network: it starts a small internet of its own, with a CA, a
@@ -77,7 +79,7 @@ pub(crate) struct Args {
     pub(crate) preferred_chain: Option<String>,
 
     /// How long it may take in all: 90, 90s, 10m or 1h
-    #[arg(long, default_value = "10m", value_parser = duration)]
+    #[arg(long, default_value = "10m", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
 
     /// The directory for cert.pem, chain.pem, fullchain.pem and privkey.pem
@@ -108,24 +110,5 @@ impl Args {
             && self.provider_option.is_empty()
             && self.nameserver.is_empty()
             && !self.nameservers_only
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let seconds_per_unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(format!("{text:?} is no duration: write 90, 90s, 10m or 1h")),
-    };
-    let number: u64 =
-        number.parse().map_err(|_| format!("{text:?} is no duration: write 90, 90s, 10m or 1h"))?;
-    match number.checked_mul(seconds_per_unit) {
-        Some(seconds @ 1..=604_800) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("{text:?} is out of range: use one second to a week")),
     }
 }

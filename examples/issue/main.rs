@@ -19,11 +19,15 @@ use perennial::{
 };
 
 mod args;
+#[path = "../shared/duration.rs"]
+mod duration;
 mod embedded;
 mod failure;
 mod progress;
 mod scene;
 mod summary;
+#[path = "../shared/world.rs"]
+mod world;
 
 use args::Args;
 use failure::Failure;

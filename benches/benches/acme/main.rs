@@ -1,6 +1,7 @@
 //! What does an ACME client cost: a request, an answer, an issuance?
 //!
-//! - `acme/sign_serialize`: one signed request beside the bare signature of ring. At most 1.05.
+//! - `acme/sign_serialize`: one signed request beside the bare signature of ring. At most 1.05; with `_text`
+//!   behind, the same for a request whose payload is there as text.
 //! - `acme/parse_…`: an answer read beside the same bytes read by serde alone.
 //! - `acme/requests_…`: how many requests an issuance takes, beside the fewest that RFC 8555 allows.
 //! - `acme/issuance_…`: the processor time and the memory of a whole issuance, beside `instant-acme`'s.

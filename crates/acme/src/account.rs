@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{ExternalAccount, Jwk, Misbehaved, Url, json::Object, open_enum::open_enum, text::printable};
+use crate::{
+    ExternalAccount, Jwk, Misbehaved, Url,
+    json::{Json, Object},
+    open_enum::open_enum,
+    text::printable,
+};
 
 open_enum! {
     /// Whether an account may be used (RFC 8555 §7.1.6).
@@ -188,7 +193,7 @@ impl AccountState {
                 .list("contact", usize::MAX)?
                 .iter()
                 .take(MAX_CONTACTS)
-                .filter_map(Value::as_str)
+                .filter_map(Json::as_text)
                 .map(|contact| printable(contact, 300))
                 .collect(),
             terms_agreed: account.flag("termsOfServiceAgreed"),
@@ -215,8 +220,8 @@ impl OrdersPage {
     /// 10,000 of them.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
         let page = Object::parse("list of orders", body)?;
-        let url = |value: &Value| {
-            let text = value.as_str().ok_or_else(|| page.lacks("orders", "an array of URLs"))?;
+        let url = |value: &Json<'_>| {
+            let text = value.as_text().ok_or_else(|| page.lacks("orders", "an array of URLs"))?;
             Url::parse(text).map_err(|fault| Misbehaved::url(text, fault))
         };
         let orders = page.required_list("orders", MAX_ORDERS)?.iter().map(url);

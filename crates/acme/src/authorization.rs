@@ -3,7 +3,11 @@
 use perennial_core::Timestamp;
 use serde_json::json;
 
-use crate::{ChallengeKind, ChallengeState, Identifier, Misbehaved, json::Object, open_enum::open_enum};
+use crate::{
+    ChallengeKind, ChallengeState, Identifier, Misbehaved,
+    json::{Kept, Object},
+    open_enum::open_enum,
+};
 
 open_enum! {
     /// How far an authorization has come (RFC 8555 §7.1.6).
@@ -106,8 +110,13 @@ impl AuthorizationState {
     /// # Errors
     /// [`Misbehaved`] when a required field is missing, or there are more than 100 challenges.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
-        let mut authorization = Object::parse("authorization", body)?;
-        let challenges = authorization.take_objects("challenge", "challenges", MAX_CHALLENGES)?;
+        let authorization = Object::parse("authorization", body)?;
+        let kept = Kept::whole(body);
+        let challenges = authorization.list("challenges", MAX_CHALLENGES)?.iter().enumerate();
+        let challenge = |(index, value)| {
+            let challenge = Object::inner("challenge", value)?;
+            ChallengeState::read(&challenge, || kept.element("challenges", index)).ok()
+        };
         Ok(Self {
             identifier: authorization
                 .value("identifier")
@@ -115,7 +124,7 @@ impl AuthorizationState {
                 .ok_or_else(|| authorization.lacks("identifier", "an identifier"))?,
             status: authorization.required_text("status")?.into(),
             expires: authorization.moment("expires"),
-            challenges: challenges.filter_map(|challenge| ChallengeState::read(&challenge).ok()).collect(),
+            challenges: challenges.filter_map(challenge).collect(),
             wildcard: authorization.flag("wildcard").unwrap_or(false),
             subdomain_auth_allowed: authorization.flag("subdomainAuthAllowed").unwrap_or(false),
         })

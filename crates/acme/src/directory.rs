@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use perennial_core::DomainName;
-use serde_json::Value;
 
 use crate::{
     AutoRenewalPolicy, Misbehaved, Url,
     challenge::dns_persist01::{AccountHashPrefix, issuer_domain_names},
-    json::Object,
+    json::{Json, Kept, Object},
     text::printable,
 };
 
@@ -38,7 +37,7 @@ pub struct Directory {
     pub renewal_info: Option<Url>,
     /// About the server.
     pub meta: Meta,
-    fields: Object,
+    fields: Kept,
 }
 
 /// What a directory says about its server. All of it is optional.
@@ -91,7 +90,7 @@ impl Directory {
                 .map(|meta| Meta::read(&meta))
                 .transpose()?
                 .unwrap_or_default(),
-            fields,
+            fields: Kept::whole(body),
         })
     }
 
@@ -110,7 +109,7 @@ impl Directory {
 }
 
 impl Meta {
-    fn read(meta: &Object) -> Result<Self, Misbehaved> {
+    fn read(meta: &Object<'_>) -> Result<Self, Misbehaved> {
         let text = |field| meta.text(field).map(|text| printable(text, 300));
         let profiles = meta.object("directory's profiles", "profiles");
         let profiles = profiles.iter().flat_map(Object::iter).take(MAX_PROFILES);
@@ -120,7 +119,7 @@ impl Meta {
             caa_identities: meta
                 .list("caaIdentities", MAX_IDENTITIES)?
                 .iter()
-                .filter_map(Value::as_str)
+                .filter_map(Json::as_text)
                 .map(|name| printable(name, 253))
                 .collect(),
             external_account_required: meta.flag("externalAccountRequired").unwrap_or(false),
@@ -138,7 +137,7 @@ impl Meta {
                 .unwrap_or_default(),
             account_hash_prefix: meta.text("accountHashPrefix").and_then(AccountHashPrefix::parse),
             profiles: profiles
-                .map(|(name, value)| (name.to_owned(), printable(value.as_str().unwrap_or_default(), 300)))
+                .map(|(name, value)| (name.to_owned(), printable(value.as_text().unwrap_or_default(), 300)))
                 .collect(),
         })
     }

@@ -1,12 +1,15 @@
 //! What a certificate is about (RFC 8555 §7.1.3, §9.7.7).
 
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use perennial_core::DomainName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
-use crate::text::printable;
+use crate::{
+    json::{Json, Object},
+    text::printable,
+};
 
 /// A name that an order asks for or an authorization speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,9 +75,9 @@ impl Identifier {
         }
     }
 
-    pub(crate) fn read(value: &Value) -> Option<Self> {
-        let text = |field: &str| value.get(field).and_then(Value::as_str);
-        let (kind, value) = (text("type")?, text("value")?);
+    pub(crate) fn read(value: &Json<'_>) -> Option<Self> {
+        let identifier = Object::inner("identifier", value)?;
+        let (kind, value) = (identifier.text("type")?, identifier.text("value")?);
         let unknown = || Self::Unknown { kind: printable(kind, 64), value: printable(value, 253) };
         Some(Self::known(kind, value).unwrap_or_else(unknown))
     }
@@ -88,10 +91,16 @@ impl Identifier {
     }
 
     pub(crate) fn to_json(&self) -> Value {
+        let (kind, value) = self.to_words();
+        json!({ "type": kind, "value": value })
+    }
+
+    /// Type and value as on the wire.
+    pub(crate) fn to_words(&self) -> (&str, Cow<'_, str>) {
         match self {
-            Self::Dns(name) => json!({ "type": "dns", "value": name.as_str() }),
-            Self::Ip(address) => json!({ "type": "ip", "value": address.to_string() }),
-            Self::Unknown { kind, value } => json!({ "type": kind, "value": value }),
+            Self::Dns(name) => ("dns", name.as_str().into()),
+            Self::Ip(address) => ("ip", address.to_string().into()),
+            Self::Unknown { kind, value } => (kind, value.into()),
         }
     }
 }
@@ -129,7 +138,7 @@ impl Serialize for Identifier {
 
 impl<'de> Deserialize<'de> for Identifier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+        let value = Json::deserialize(deserializer)?;
         Self::read(&value).ok_or_else(|| D::Error::custom("an identifier is an object of `type` and `value`"))
     }
 }
@@ -149,19 +158,23 @@ impl fmt::Display for Identifier {
 mod tests {
     use super::*;
 
+    fn read(value: &Value) -> Option<Identifier> {
+        Identifier::read(&serde_json::from_str(&value.to_string()).unwrap())
+    }
+
     #[test]
     fn dns_names_are_normalised_and_other_kinds_are_kept() {
-        let dns = Identifier::read(&json!({ "type": "dns", "value": "WWW.example.org" }));
+        let dns = read(&json!({ "type": "dns", "value": "WWW.example.org" }));
         assert_eq!(dns.unwrap().to_string(), "www.example.org");
         let other = json!({ "type": "TNAuthList", "value": "F83n2a" });
-        let kept = Identifier::read(&other).unwrap();
+        let kept = read(&other).unwrap();
         assert_eq!(kept.to_string(), "TNAuthList:F83n2a");
         assert_eq!(kept.to_json(), other);
     }
 
     #[test]
     fn rfc8738_3_addresses_are_written_in_their_canonical_form() {
-        let read = |value: &str| Identifier::read(&json!({ "type": "ip", "value": value })).unwrap();
+        let read = |value: &str| read(&json!({ "type": "ip", "value": value })).unwrap();
         assert_eq!(read("2001:DB8:0::1"), Identifier::Ip("2001:db8::1".parse().unwrap()));
         assert_eq!(read("2001:DB8:0::1").to_json(), json!({ "type": "ip", "value": "2001:db8::1" }));
         assert_eq!(read("192.0.2.7").to_string(), "192.0.2.7");
@@ -182,9 +195,9 @@ mod tests {
 
     #[test]
     fn a_dns_name_that_is_none_is_kept_and_no_failure() {
-        let odd = Identifier::read(&json!({ "type": "dns", "value": "a b\n.example" })).unwrap();
+        let odd = read(&json!({ "type": "dns", "value": "a b\n.example" })).unwrap();
         assert_eq!(odd, Identifier::Unknown { kind: "dns".into(), value: "a b .example".into() });
-        assert_eq!(Identifier::read(&json!({ "type": "dns" })), None);
-        assert_eq!(Identifier::read(&json!(7)), None);
+        assert_eq!(read(&json!({ "type": "dns" })), None);
+        assert_eq!(read(&json!(7)), None);
     }
 }

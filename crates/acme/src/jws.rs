@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
-use crate::{Algorithm, Jwk};
+use crate::{Algorithm, Jwk, json::push_text};
 
 /// Whose key it is: the key itself, or the account that the server knows it by. Never both, never neither
 /// (RFC 8555 §6.2).
@@ -109,8 +109,13 @@ impl SigningInput {
     #[must_use]
     pub fn seal(self, signature: &[u8]) -> Bytes {
         let Self { mut body, dot } = self;
-        // All three are base64url: there is nothing to escape.
-        body.splice(dot..=dot, PAYLOAD.iter().copied());
+        // All three are base64url: there is nothing to escape. The payload makes room for its name.
+        let end = body.len();
+        body.resize(end + PAYLOAD.len() - 1, 0);
+        body.copy_within(dot + 1..end, dot + PAYLOAD.len());
+        if let Some(name) = body.get_mut(dot..dot + PAYLOAD.len()) {
+            name.copy_from_slice(PAYLOAD);
+        }
         body.extend_from_slice(SIGNATURE);
         push_base64(&mut body, signature);
         body.extend_from_slice(br#""}"#);
@@ -129,19 +134,6 @@ fn push_base64(body: &mut Vec<u8>, octets: &[u8]) {
     // There is room for all of them and their padding, which is left out.
     let written = URL_SAFE_NO_PAD.encode_slice(octets, room).unwrap_or_default();
     body.truncate(start + written);
-}
-
-/// URLs, nonces and algorithm names hold nothing to escape but in a server's dreams.
-fn push_text(json: &mut String, text: &str) {
-    // Without a way out at the first, so that the compiler can look at many at once.
-    let escapes = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if text.bytes().fold(false, |any, byte| any | escapes(byte)) {
-        json.push_str(&serde_json::Value::from(text).to_string());
-        return;
-    }
-    json.push('"');
-    json.push_str(text);
-    json.push('"');
 }
 
 #[cfg(test)]

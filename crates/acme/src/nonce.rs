@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use perennial_core::Timestamp;
 
 /// A value of `Replay-Nonce`: base64url characters only, as RFC 8555 §6.5.1 has it.
@@ -16,7 +16,7 @@ pub(crate) struct Nonce(String);
 impl Nonce {
     /// The nonce of an answer; `None` when there is none, or one that RFC 8555 §6.5.1 tells us to ignore.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        Self::parse(headers.get("replay-nonce")?.to_str().ok()?)
+        Self::parse(headers.get(&REPLAY_NONCE)?.to_str().ok()?)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -29,6 +29,8 @@ impl Nonce {
         &self.0
     }
 }
+
+static REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// Servers use 22 to 64 characters; what is much longer is meant to fill memory.
 const MAX_NONCE: usize = 512;
@@ -60,6 +62,10 @@ impl NoncePool {
             nonces.pop_front();
         }
         nonces.push_back((nonce, now));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Forgets all: one was refused, so its contemporaries are suspect.

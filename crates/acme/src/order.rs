@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_core::{DomainName, Timestamp};
-use serde_json::{Value, json};
 
 use crate::{
     AutoRenewal, AutoRenewalFault, CertificateId, Identifier, Meta, Misbehaved, Misuse, Problem, Url,
     challenge::onion_csr01::{is_onion, service_key},
-    json::Object,
+    json::{Object, ObjectWriter},
     open_enum::open_enum,
     text::printable,
 };
@@ -163,13 +162,15 @@ impl NewOrder {
         Ok(())
     }
 
-    fn identifier_to_json(&self, identifier: &Identifier) -> Value {
-        let mut object = identifier.to_json();
-        let ancestor = identifier.dns().and_then(|name| self.ancestors.get(name));
-        if let (Some(ancestor), Some(fields)) = (ancestor, object.as_object_mut()) {
-            fields.insert("ancestorDomain".to_owned(), json!(ancestor.as_str()));
+    fn write_identifier(&self, json: &mut String, identifier: &Identifier) {
+        let mut object = ObjectWriter::open(json);
+        if let Some(ancestor) = identifier.dns().and_then(|name| self.ancestors.get(name)) {
+            object.text("ancestorDomain", ancestor.as_str());
         }
-        object
+        let (kind, value) = identifier.to_words();
+        object.text("type", kind);
+        object.text("value", &value);
+        object.close();
     }
 
     /// The names.
@@ -188,11 +189,6 @@ impl NewOrder {
         self.replaces.as_ref().is_some_and(|replaced| replaced.issued_by == directory.as_str())
     }
 
-    /// The same, as if it replaced nothing.
-    pub(crate) fn without_replaces(&self) -> Self {
-        Self { replaces: None, ..self.clone() }
-    }
-
     pub(crate) fn asked_profile(&self) -> Option<&str> {
         self.profile.as_deref()
     }
@@ -200,30 +196,48 @@ impl NewOrder {
     /// The payload.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut payload = serde_json::Map::new();
-        let mut put = |name: &str, value: Value| payload.insert(name.to_owned(), value);
-        put(
-            "identifiers",
-            self.identifiers.iter().map(|identifier| self.identifier_to_json(identifier)).collect(),
-        );
-        if let Some(moment) = self.not_before {
-            put("notBefore", json!(moment));
-        }
-        if let Some(moment) = self.not_after {
-            put("notAfter", json!(moment));
-        }
+        self.payload(self.replaced())
+    }
+
+    /// The payload, as if it replaced that.
+    pub(crate) fn payload(&self, replaced: Option<&CertificateId>) -> String {
+        let mut json = String::with_capacity(USUAL_BYTES + USUAL_BYTES_A_NAME * self.identifiers.len());
+        let mut order = ObjectWriter::open(&mut json);
         if let Some(renewal) = &self.auto_renewal {
-            put("auto-renewal", renewal.to_json());
+            order.member("auto-renewal").push_str(&renewal.to_json().to_string());
+        }
+        self.write_identifiers(order.member("identifiers"));
+        if let Some(moment) = self.not_after {
+            order.text("notAfter", &moment.to_string());
+        }
+        if let Some(moment) = self.not_before {
+            order.text("notBefore", &moment.to_string());
         }
         if let Some(profile) = &self.profile {
-            put("profile", json!(profile));
+            order.text("profile", profile);
         }
-        if let Some(replaced) = &self.replaces {
-            put("replaces", json!(replaced.certificate_id.to_string()));
+        if let Some(replaced) = replaced {
+            order.text("replaces", &replaced.to_string());
         }
-        Value::Object(payload).to_string()
+        order.close();
+        json
+    }
+
+    fn write_identifiers(&self, json: &mut String) {
+        json.push('[');
+        for (index, identifier) in self.identifiers.iter().enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
+            self.write_identifier(json, identifier);
+        }
+        json.push(']');
     }
 }
+
+/// Room for what is asked for beside the names, and for each name: what is larger grows.
+const USUAL_BYTES: usize = 160;
+const USUAL_BYTES_A_NAME: usize = 64;
 
 /// What a server says about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,7 +294,7 @@ impl OrderState {
             expires: order.moment("expires"),
             identifiers: names.iter().filter_map(Identifier::read).collect(),
             authorizations: urls
-                .map(|url| url.as_str().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
+                .map(|url| url.as_text().ok_or_else(|| order.lacks("authorizations", "an array of URLs")))
                 .map(|url| url.and_then(|url| Url::parse(url).map_err(|fault| Misbehaved::url(url, fault))))
                 .collect::<Result<_, _>>()?,
             finalize: order.required_url("finalize")?,
@@ -299,7 +313,9 @@ impl OrderState {
 
     /// Whether the order is for exactly these names.
     pub(crate) fn is_for(&self, identifiers: &[Identifier]) -> bool {
-        self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
+        // Servers keep the order most often.
+        self.identifiers == identifiers
+            || self.identifiers.iter().collect::<BTreeSet<_>>() == identifiers.iter().collect()
     }
 
     /// Whether an authorization for `identifier` has a place in the order: it is for one of the names, or for a
@@ -467,7 +483,44 @@ mod tests {
         assert!(!order.needs(&"192.0.2.7".parse::<std::net::IpAddr>().unwrap().into()));
     }
 
+    #[test]
+    fn all_that_can_be_asked_for_has_its_place() {
+        let name = |text: &str| text.parse::<DomainName>().unwrap();
+        let moment = |text: &str| text.parse::<Timestamp>().unwrap();
+        let renewal =
+            AutoRenewal::new(moment("2026-12-31T00:00:00Z"), std::time::Duration::from_secs(345_600));
+        let id: CertificateId = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE".parse().unwrap();
+        let order = NewOrder::new([name("a.example.org"), name("example.org")])
+            .ancestor(&name("a.example.org"), name("example.org"))
+            .validity(Some(moment("2026-11-21T00:00:00Z")), Some(moment("2026-11-28T00:00:00Z")))
+            .profile("short \"lived\"")
+            .replaces(&id, "https://ca.example/directory")
+            .auto_renewal(renewal);
+        let text = concat!(
+            r#"{"auto-renewal":{"end-date":"2026-12-31T00:00:00Z","lifetime":345600},"#,
+            r#""identifiers":[{"ancestorDomain":"example.org","type":"dns","value":"a.example.org"},"#,
+            r#"{"type":"dns","value":"example.org"}],"notAfter":"2026-11-28T00:00:00Z","#,
+            r#""notBefore":"2026-11-21T00:00:00Z","profile":"short \"lived\"","#,
+            r#""replaces":"aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"}"#
+        );
+        assert_eq!(order.to_json(), text);
+        let bare = order.payload(None);
+        assert_eq!(bare, text.replace(r#","replaces":"aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE""#, ""));
+    }
+
     proptest! {
+        #[test]
+        fn the_payload_is_what_serde_json_would_write(
+            identifiers in proptest::collection::vec((any::<String>(), any::<String>()), 0..4),
+            profile in any::<String>(),
+        ) {
+            let identifiers = identifiers.into_iter().map(|(kind, value)| Identifier::other(kind, value));
+            let order = NewOrder::new(identifiers).profile(&*profile);
+            let identifiers: Vec<_> = order.identifiers().iter().map(Identifier::to_json).collect();
+            let payload = serde_json::json!({ "identifiers": identifiers, "profile": profile });
+            prop_assert_eq!(order.to_json(), payload.to_string());
+        }
+
         #[test]
         fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = OrderState::parse(&body);

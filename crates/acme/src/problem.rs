@@ -5,10 +5,14 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode, header::LOCATION};
 use perennial_core::{Retry, Timestamp};
-use serde_json::Value;
 
 use crate::{
-    Identifier, Misbehaved, Url, json::Object, link, open_enum::open_enum, retry_after, text::printable,
+    Identifier, Misbehaved, Url,
+    json::{Json, Object},
+    link,
+    open_enum::open_enum,
+    retry_after,
+    text::printable,
 };
 
 open_enum! {
@@ -152,7 +156,7 @@ impl Problem {
     }
 
     /// A problem inside a resource: an order's or a challenge's `error`.
-    pub(crate) fn inner(value: Option<&Value>) -> Option<Self> {
+    pub(crate) fn inner(value: Option<&Json<'_>>) -> Option<Self> {
         Some(Self::from_object(&Object::inner("problem", value?)?, 0))
     }
 
@@ -172,7 +176,7 @@ impl Problem {
         }
     }
 
-    fn from_object(object: &Object, depth: usize) -> Self {
+    fn from_object(object: &Object<'_>, depth: usize) -> Self {
         let list = |field| object.list(field, usize::MAX).unwrap_or_default().iter().take(MAX_SUBPROBLEMS);
         let subproblems = if depth == 0 {
             let inner = list("subproblems").filter_map(|value| Object::inner("problem", value));
@@ -193,7 +197,7 @@ impl Problem {
             terms_of_service: None,
             location: None,
             algorithms: list("algorithms")
-                .filter_map(Value::as_str)
+                .filter_map(Json::as_text)
                 .map(|text| printable(text, 64))
                 .collect(),
             retry_at: None,

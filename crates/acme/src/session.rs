@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use perennial_core::Timestamp;
 
 use crate::{Directory, Jwk, Misbehaved, Misuse, Signer, Thumbprint, Url, UrlPolicy, nonce::NoncePool};
@@ -19,6 +19,8 @@ pub struct Server {
     directory_url: Url,
     policy: UrlPolicy,
     headers: HeaderMap,
+    /// The same, and what a signed request has besides.
+    post_headers: HeaderMap,
     directory: Mutex<Option<(Arc<Directory>, Timestamp)>>,
     pub(crate) nonces: NoncePool,
 }
@@ -35,6 +37,7 @@ impl Server {
             directory_url: url,
             policy,
             headers: HeaderMap::new(),
+            post_headers: HeaderMap::from_iter([(header::CONTENT_TYPE, JOSE)]),
             directory: Mutex::new(None),
             nonces: NoncePool::default(),
         })
@@ -45,7 +48,7 @@ impl Server {
     /// # Errors
     /// [`Misuse::HeaderValue`] when the text cannot be a header.
     pub fn user_agent(mut self, product: &str) -> Result<Self, Misuse> {
-        self.headers.insert(header::USER_AGENT, header_value("User-Agent", product)?);
+        self.insert(header::USER_AGENT, &header_value("User-Agent", product)?);
         Ok(self)
     }
 
@@ -54,8 +57,13 @@ impl Server {
     /// # Errors
     /// [`Misuse::HeaderValue`] when the text cannot be a header.
     pub fn accept_language(mut self, languages: &str) -> Result<Self, Misuse> {
-        self.headers.insert(header::ACCEPT_LANGUAGE, header_value("Accept-Language", languages)?);
+        self.insert(header::ACCEPT_LANGUAGE, &header_value("Accept-Language", languages)?);
         Ok(self)
+    }
+
+    fn insert(&mut self, name: HeaderName, value: &HeaderValue) {
+        self.headers.insert(name.clone(), value.clone());
+        self.post_headers.insert(name, value.clone());
     }
 
     /// The URL of its directory.
@@ -98,7 +106,14 @@ impl Server {
     pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.headers
     }
+
+    pub(crate) const fn post_headers(&self) -> &HeaderMap {
+        &self.post_headers
+    }
 }
+
+/// RFC 8555 §6.2.
+const JOSE: HeaderValue = HeaderValue::from_static("application/jose+json");
 
 const DIRECTORY_LIFETIME: Duration = Duration::from_secs(86_400);
 

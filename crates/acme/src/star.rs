@@ -70,7 +70,7 @@ impl AutoRenewal {
     }
 
     /// Reads the object of an order; `None` without an end and a lifetime.
-    pub(crate) fn read(object: &Object) -> Option<Self> {
+    pub(crate) fn read(object: &Object<'_>) -> Option<Self> {
         let seconds = |field| object.number(field).map(Duration::from_secs);
         Some(Self {
             start_date: object.moment("start-date"),
@@ -138,7 +138,7 @@ pub struct AutoRenewalPolicy {
 
 impl AutoRenewalPolicy {
     /// Reads the object of a directory; `None` without its required numbers.
-    pub(crate) fn read(object: &Object) -> Option<Self> {
+    pub(crate) fn read(object: &Object<'_>) -> Option<Self> {
         Some(Self {
             min_lifetime: object.number("min-lifetime").map(Duration::from_secs)?,
             max_duration: object.number("max-duration").map(Duration::from_secs)?,
@@ -225,7 +225,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn object(text: &str) -> Object {
+    fn object(text: &str) -> Object<'_> {
         Object::parse("auto-renewal", text.as_bytes()).unwrap()
     }
 

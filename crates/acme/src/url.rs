@@ -36,6 +36,9 @@ impl Url {
         if text.len() > MAX_URL {
             return Err(UrlFault::TooLong { length: text.len() });
         }
+        if is_plain(text) {
+            return Ok(Self(text.into()));
+        }
         if text.contains('#') {
             return Err(UrlFault::Malformed);
         }
@@ -47,12 +50,6 @@ impl Url {
         }
         if authority.as_str().contains('@') {
             return Err(UrlFault::Credentials);
-        }
-        // Nearly all come as they would be written again: the scheme in lower case, and a path.
-        let path = uri.path_and_query().map_or("", |path| path.as_str());
-        let site = scheme.len() + "://".len() + authority.as_str().len();
-        if text.starts_with(scheme) && path.starts_with('/') && site + path.len() == text.len() {
-            return Ok(Self(text.into()));
         }
         Ok(Self(uri.to_string().into()))
     }
@@ -79,7 +76,7 @@ impl Url {
 
     /// The part before the path, as the server wrote it.
     fn site(&self) -> &str {
-        let authority = self.0.find("://").map_or(0, |colon| colon + "://".len());
+        let authority = if self.0.starts_with("https") { "https://".len() } else { "http://".len() };
         let path = self.0.get(authority..).and_then(|rest| rest.find('/'));
         path.and_then(|path| self.0.get(..authority + path)).unwrap_or(&self.0)
     }
@@ -103,6 +100,17 @@ impl Url {
         let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
         Some((scheme, uri.host()?.to_ascii_lowercase(), port))
     }
+}
+
+/// Whether it can stay as it is, since `http` would take it and write it again the same: nearly all that servers
+/// write can. `https`, a host in lower case without a port, and a path of unreserved characters (RFC 3986 §2.3).
+fn is_plain(text: &str) -> bool {
+    let Some((host, path)) = text.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let names = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let walks = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_' | b'~');
+    !host.is_empty() && host.bytes().all(names) && path.bytes().all(walks)
 }
 
 /// Far above what servers use, and what common HTTP servers still take in a request line.
@@ -188,7 +196,10 @@ impl UrlPolicy {
             return Err(UrlFault::Insecure);
         }
         // What is written alike is alike; reading both costs more than all the rest of a request's checks.
-        let same_site = || url.site() == home.site() || url.origin() == home.origin();
+        let same_site = || {
+            let path = url.as_str().strip_prefix(home.site());
+            path.is_some_and(|path| path.starts_with('/')) || url.origin() == home.origin()
+        };
         if !self.any_origin && !same_site() {
             return Err(UrlFault::OtherOrigin { home: home.to_string() });
         }
@@ -302,6 +313,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_plain_is_what_would_be_written_again_the_same(
+            text in prop_oneof![
+                "https://[a-z0-9.-]{0,8}(:80|u@|Z)?/[A-Za-z0-9/._~-]{0,12}[#?%:@A]?",
+                "https:/{0,3}[a-z.-]{0,6}/?[ -~]{0,8}",
+            ],
+        ) {
+            if is_plain(&text) {
+                let uri: Uri = text.parse().unwrap();
+                prop_assert_eq!(uri.to_string(), &*text);
+                let authority = uri.authority().unwrap();
+                prop_assert!(!authority.host().is_empty() && authority.as_str() == authority.host());
+                prop_assert!(uri.query().is_none() && !text.contains('#'));
+            }
+        }
+
         #[test]
         fn no_text_panics_and_what_parses_is_stable(
             text in "(https?://)?[ -~]{0,30}|.{0,30}",

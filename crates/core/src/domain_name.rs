@@ -33,6 +33,13 @@ impl DomainName {
     /// # Errors
     /// [`DomainNameError`] with the text and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, DomainNameError> {
+        if is_normal(text) {
+            return Ok(Self(text.into()));
+        }
+        Self::parse_any(text)
+    }
+
+    fn parse_any(text: &str) -> Result<Self, DomainNameError> {
         let fault = |problem| DomainNameError { text: text.chars().take(260).collect(), problem };
         let trimmed = text.strip_suffix('.').unwrap_or(text);
         let (wildcard, rest) = match trimmed.strip_prefix("*.") {
@@ -97,7 +104,7 @@ impl DomainName {
     /// # Errors
     /// [`DomainNameError`] when the label is none, the whole gets too long, or this is a wildcard.
     pub fn child(&self, label: &str) -> Result<Self, DomainNameError> {
-        Self::parse(&format!("{label}.{}", self.0))
+        Self::parse(&[label, ".", &self.0].concat())
     }
 
     /// The labels from left to right; a wildcard's first is `*`.
@@ -132,6 +139,25 @@ impl DomainName {
 const MAX_NAME: usize = 253;
 /// RFC 1035 §2.3.4.
 const MAX_LABEL: usize = 63;
+
+/// Whether it can stay as it is, since nothing of it would be changed or refused: nearly all names come so. What
+/// else does is told by the long way.
+fn is_normal(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label_is_normal = |label: &[u8]| {
+        let inner = label.strip_prefix(b"_").unwrap_or(label);
+        label.len() <= MAX_LABEL
+            && !label.starts_with(b"xn--")
+            && inner.first().is_some_and(|byte| plain(*byte) || *byte == b'_')
+            && inner.last().is_some_and(|byte| plain(*byte) || *byte == b'_')
+            && inner.iter().all(|byte| plain(*byte) || matches!(byte, b'-' | b'_'))
+    };
+    let mut labels = text.as_bytes().split(|byte| *byte == b'.');
+    // No IPv4 address ends in a label that begins with a letter.
+    let top_is_a_word =
+        labels.clone().next_back().is_some_and(|top| top.first().is_some_and(u8::is_ascii_lowercase));
+    text.len() <= MAX_NAME && top_is_a_word && labels.all(label_is_normal)
+}
 
 fn check_label(label: &str) -> Result<(), Problem> {
     if label.is_empty() {
@@ -309,6 +335,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_normal_would_come_through_unchanged(
+            labels in proptest::collection::vec("xn--[ab]?|_{0,2}[ab1-]{1,3}_?|[A*]|[ab]{62,65}|[ab]?[0-9]?", 0..4),
+            longest in 0..8_usize,
+            dot in "\\.?",
+        ) {
+            let mut text = labels.join(".") + &dot;
+            if longest == 0 {
+                text = format!("{}.{text}", ["abcdefghi"; 25].join("."));
+            }
+            let long_way = DomainName::parse_any(&text);
+            if is_normal(&text) {
+                prop_assert_eq!(long_way, Ok(DomainName(text.as_str().into())));
+            } else {
+                prop_assert_eq!(long_way, DomainName::parse(&text));
+            }
+        }
+
         #[test]
         fn no_text_panics_and_what_parses_is_stable(text in ".{0,80}") {
             if let Ok(name) = DomainName::parse(&text) {

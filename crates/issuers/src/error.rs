@@ -97,6 +97,7 @@ impl Error {
 fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
     use perennial_acme::Error as Acme;
     match error {
+        Acme::CaaForbids(_) => IssueErrorClass::Policy,
         Acme::Certificate(_) | Acme::Misbehaved(_) => IssueErrorClass::Contract,
         Acme::Misuse(_) | Acme::Signer(_) => IssueErrorClass::Local,
         Acme::Network(HttpError::BadRequest { .. } | HttpError::InsecureUrl { .. }) => IssueErrorClass::Local,

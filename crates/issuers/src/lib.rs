@@ -3,9 +3,13 @@
 //! [`AcmeIssuer`] implements [`perennial_lifecycle::Issuer`] over `perennial-acme`; a [`Solver`] puts the
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
 //! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
+//! [`CaaLookup`] looks at CAA records before an order is sent.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
+
+mod caa;
+pub use caa::CaaLookup;
 
 mod error;
 pub use error::Error;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perennial_core::{DomainName, Retry};
 
-use crate::{NameServerError, Report, transport::TransportError};
+use crate::{NameServerError, Report, transport::TransportError, wire::ResponseCode};
 
 /// Why there is no report, or why the report is bad news.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,7 @@ pub enum Error {
     #[error("{}", summary(.0))]
     NotPropagated(Box<Report>),
     /// No zone holds the name, as far as the resolvers know.
-    #[error("no zone of {name} was found; asked for the SOA record of {}", crate::zone::list(.tried))]
+    #[error("no zone of {name} was found; asked about {}", crate::zone::list(.tried))]
     NoZone {
         /// The name.
         name: DomainName,
@@ -70,12 +70,26 @@ pub enum Error {
         tried: Vec<DomainName>,
     },
     /// No resolver answers at all.
-    #[error("no resolver answers the question for {question}: {}", silence(.failures))]
+    #[error("no resolver answers the question for {question}: {}{}", silence(.failures), also(.walk))]
     ResolversSilent {
         /// The question.
         question: String,
         /// Each resolver, and what happened.
         failures: Vec<(String, TransportError)>,
+        /// Why the walk from the root, which is taken then, led nowhere either.
+        walk: Option<String>,
+    },
+    /// The resolvers answer with errors.
+    #[error("no resolver is willing to answer the question for {question}: {resolver} answers {code}{}", also(.walk))]
+    ResolversUnwilling {
+        /// The question.
+        question: String,
+        /// The last that was asked.
+        resolver: String,
+        /// What it answered.
+        code: ResponseCode,
+        /// Why the walk from the root, which is taken then, led nowhere either.
+        walk: Option<String>,
     },
     /// The zone was not found in time.
     #[error("the zone of {name} was not found within {} s; some resolvers or name servers are slow", .limit.as_secs())]
@@ -84,6 +98,14 @@ pub enum Error {
         name: DomainName,
         /// The time that was allowed.
         limit: Duration,
+    },
+    /// The walk from the root to the zone led nowhere.
+    #[error("the zone of {name} was not found on the way from the root: {reason}")]
+    WalkFailed {
+        /// The name.
+        name: DomainName,
+        /// Where it ended, and why.
+        reason: String,
     },
 }
 
@@ -104,7 +126,9 @@ impl Error {
             | Self::NotPropagated(_)
             | Self::NoZone { .. }
             | Self::ResolversSilent { .. }
-            | Self::TooSlow { .. } => Retry::Backoff,
+            | Self::ResolversUnwilling { .. }
+            | Self::TooSlow { .. }
+            | Self::WalkFailed { .. } => Retry::Backoff,
         }
     }
 }
@@ -121,6 +145,12 @@ fn summary(report: &Report) -> String {
         text.push_str(&advice.to_string());
     }
     text
+}
+
+fn also(walk: &Option<String>) -> String {
+    walk.as_ref()
+        .map(|reason| format!("; nor does the way from the root lead there: {reason}"))
+        .unwrap_or_default()
 }
 
 fn silence(failures: &[(String, TransportError)]) -> String {
@@ -140,6 +170,7 @@ mod tests {
         let silent = Error::ResolversSilent {
             question: "example.com SOA".into(),
             failures: vec![("10.0.0.1:53".into(), TransportError::Timeout)],
+            walk: None,
         };
         assert_eq!(
             silent.to_string(),

@@ -21,12 +21,14 @@
 pub mod caa;
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder};
+pub use checker::{Checker, CheckerBuilder, Checks, Connectivity, Watches};
 
 mod duration;
 
 mod error;
 pub use error::Error;
+
+mod inquiry;
 
 mod nameserver;
 pub use nameserver::{Host, NameServer, NameServerError, Protocol};

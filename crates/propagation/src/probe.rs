@@ -99,13 +99,13 @@ pub struct Delegation {
 impl Delegation {
     /// The delegation of `cut` in this section, if it is there.
     ///
-    /// Glue counts for names at or below `bailiwick`, the zone of whoever answers: for others the server has
-    /// no say (RFC 2181 §5.4.1).
+    /// Glue counts for names at or below `bailiwick`, the zone of whoever answers (`None` is the root): for others
+    /// the server has no say (RFC 2181 §5.4.1).
     pub(crate) fn read(
         section: &[Record],
         additionals: &[Record],
         cut: &DomainName,
-        bailiwick: &DomainName,
+        bailiwick: Option<&DomainName>,
     ) -> Option<Self> {
         let name_servers: Vec<_> =
             Answer::name_servers(section, cut).into_iter().take(MAX_NAME_SERVERS).cloned().collect();
@@ -120,7 +120,8 @@ impl Delegation {
                 Data::Aaaa(v6) => IpAddr::V6(v6),
                 _ => continue,
             };
-            let told = name_servers.contains(owner) && owner.is_at_or_below(bailiwick);
+            let ours = bailiwick.is_none_or(|zone| owner.is_at_or_below(zone));
+            let told = name_servers.contains(owner) && ours;
             if told && glue.len() < MAX_GLUE && !glue.contains(&(owner.clone(), address)) {
                 glue.push((owner.clone(), address));
             }
@@ -138,7 +139,7 @@ const MAX_GLUE: usize = 4 * MAX_NAME_SERVERS;
 #[must_use]
 pub fn interpret(asked: &Asked<'_>, answer: &Answer) -> Finding {
     if !answer.code.is_answer() {
-        return Finding::Lame(Lameness::Code(answer.code));
+        return overlong_chain(asked, answer).unwrap_or(Finding::Lame(Lameness::Code(answer.code)));
     }
     match asked.role {
         Role::Resolver => {
@@ -149,11 +150,21 @@ pub fn interpret(asked: &Asked<'_>, answer: &Answer) -> Finding {
     }
 }
 
+/// A server that follows aliases itself, through its own zones, gives up when they lead too far or in a circle
+/// (BIND after eleven), and says SERVFAIL beside the aliases. The first of them is told with authority all the
+/// same, and whether there are too many is for us to find out.
+fn overlong_chain(asked: &Asked<'_>, answer: &Answer) -> Option<Finding> {
+    let authority = matches!(asked.role, Role::Authority(_)) && answer.authoritative;
+    let target = alias(asked.name, &answer.answers)?;
+    let gave_up = authority && answer.code == ResponseCode::SERVFAIL;
+    gave_up.then(|| Finding::Alias { target: target.clone() })
+}
+
 fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) -> Finding {
     let own = answer.answers.iter().any(|record| record.owner.as_ref() == Some(asked.name));
     // Some servers set AA on a referral; the empty answer and the NS records below the zone give it away.
     if !own && let Some(cut) = cut_below(zone, asked.name, answer) {
-        let delegation = Delegation::read(&answer.authorities, &answer.additionals, cut, zone);
+        let delegation = Delegation::read(&answer.authorities, &answer.additionals, cut, Some(zone));
         return delegation.map_or(Finding::Lame(Lameness::NotAuthoritative), Finding::Referral);
     }
     if !answer.authoritative {
@@ -296,6 +307,22 @@ mod tests {
         ];
         let answer = authoritative(ResponseCode::NOERROR, answers);
         assert_eq!(finding(&answer), Finding::Alias { target: name("x.acme.example") });
+    }
+
+    #[test]
+    fn an_alias_counts_although_the_server_gave_up_on_the_chain_behind_it() {
+        let chain = vec![
+            record(NAME, Data::Cname(name("l1.example.com"))),
+            record("l1.example.com", Data::Cname(name(NAME))),
+        ];
+        let mut answer = authoritative(ResponseCode::SERVFAIL, chain);
+        assert_eq!(finding(&answer), Finding::Alias { target: name("l1.example.com") });
+        let failure = Finding::Lame(Lameness::Code(ResponseCode::SERVFAIL));
+        assert_eq!(resolved(&answer), failure, "a resolver follows them itself, and failed");
+        answer.authoritative = false;
+        assert_eq!(finding(&answer), failure);
+        let refused = authoritative(ResponseCode::REFUSED, answer.answers);
+        assert_eq!(finding(&refused), Finding::Lame(Lameness::Code(ResponseCode::REFUSED)));
     }
 
     #[test]

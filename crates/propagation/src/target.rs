@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use perennial_core::DomainName;
 use serde::Serialize;
 
 use crate::{nat64::Prefix, transport::Endpoint, zone::ZoneServer};
@@ -21,6 +22,14 @@ pub struct Target {
     pub nat64: Option<Embedded>,
     /// Whether there is a way to it.
     pub route: Route,
+}
+
+impl Target {
+    /// An address that can be asked as it is, of these servers.
+    #[must_use]
+    pub const fn new(servers: Vec<String>, endpoint: Endpoint) -> Self {
+        Self { servers, endpoint, nat64: None, route: Route::Exists }
+    }
 }
 
 /// An IPv4 address inside an IPv6 one.
@@ -49,6 +58,8 @@ pub enum Route {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoRoute {
+    /// The name server calls itself `localhost`: whoever is asked there is this host itself (RFC 6761 §6.3).
+    Localhost,
     /// An IPv6 address, and this host has no IPv6.
     NoIpv6,
     /// An IPv4 address, this host has no IPv4, and no NAT64 prefix is known.
@@ -60,6 +71,7 @@ pub enum NoRoute {
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Localhost => f.write_str("a name server called localhost is this host itself"),
             Self::NoIpv6 => f.write_str("this host has no route to it over IPv6"),
             Self::NoNat64Prefix => {
                 f.write_str("this host has no route to it over IPv4, and knows no NAT64 prefix")
@@ -77,8 +89,8 @@ const MAX_TARGETS: usize = 64;
 /// The addresses to ask, each once, IPv6 before IPv4 for each server.
 ///
 /// `routable` says whether the operating system has a way to an address. An IPv6 address that embeds an IPv4
-/// address of the same server (a DNS64 resolver makes such, RFC 6147) is that server a second time, and is
-/// left out where the IPv4 address itself can be asked.
+/// address (a DNS64 resolver makes such, RFC 6147) stands for that address, which is asked once: itself where there
+/// is a way to it, else through NAT64.
 pub(crate) fn plan(
     servers: &[ZoneServer],
     port: u16,
@@ -87,7 +99,9 @@ pub(crate) fn plan(
 ) -> Vec<Target> {
     let mut targets = Vec::new();
     for server in servers {
+        let nobody = is_localhost(&server.name);
         for (address, nat64, route) in addresses(server, prefixes, routable) {
+            let route = if nobody { Route::None(NoRoute::Localhost) } else { route };
             let endpoint = Endpoint::Udp(SocketAddr::new(address, port));
             add(&mut targets, Target { servers: vec![server.name.to_string()], endpoint, nat64, route });
         }
@@ -110,7 +124,19 @@ pub(crate) fn add(targets: &mut Vec<Target>, target: Target) {
     same.nat64 = same.nat64.or(target.nat64);
 }
 
-/// How to reach one address: itself, or through NAT64.
+/// Whether an IPv6 address of a server holds an IPv4 address of the same server in the way of RFC 6052, outside the
+/// well-known prefix: then a DNS64 has probably made it up, and it is worth asking for the prefix.
+pub(crate) fn is_dns64_likely(servers: &[ZoneServer]) -> bool {
+    let holds = |server: &ZoneServer, v6: Ipv6Addr| {
+        Prefix::LENGTHS.into_iter().filter_map(|length| Prefix::split(v6, length)).any(|(prefix, v4)| {
+            prefix != Prefix::WELL_KNOWN && prefix.embed(v4) == v6 && server.v4.contains(&v4)
+        })
+    };
+    servers.iter().any(|server| server.v6.iter().any(|v6| holds(server, *v6)))
+}
+
+/// How to reach one address: itself, or through NAT64. The first prefix serves that may carry the address and to
+/// which there is a route: never several, since a server is not more visible for being reached twice.
 pub(crate) fn reach(
     address: IpAddr,
     prefixes: &[Prefix],
@@ -123,7 +149,10 @@ pub(crate) fn reach(
     let mut why = NoRoute::NoNat64Prefix;
     for prefix in prefixes {
         match prefix.synthesize(v4) {
-            Ok(v6) => return (v6.into(), Some(Embedded { v4, prefix: *prefix }), Route::Exists),
+            Ok(v6) if routable(v6.into()) => {
+                return (v6.into(), Some(Embedded { v4, prefix: *prefix }), Route::Exists);
+            }
+            Ok(_) => why = NoRoute::NoIpv6,
             Err(error) => why = NoRoute::NotTranslatable(error.to_string()),
         }
     }
@@ -143,26 +172,52 @@ fn addresses(
     // What the well-known prefix embeds is recognised even where no prefix is configured.
     let mut known = prefixes.to_vec();
     known.push(Prefix::WELL_KNOWN);
-    let v4: Vec<Ipv4Addr> = server.v4.iter().copied().filter(|v4| is_host((*v4).into())).collect();
-    let v6: Vec<Ipv6Addr> = server.v6.iter().copied().filter(|v6| is_host((*v6).into())).collect();
+    let mut v4: Vec<Ipv4Addr> = server.v4.iter().copied().filter(|v4| is_host((*v4).into())).collect();
+    let mut made_up = Vec::new();
     let mut found = Vec::new();
-    for v6 in &v6 {
-        let inside = embedded((*v6).into(), &known);
-        let twice = inside.is_some_and(|inside| v4.contains(&inside.v4) && routable(inside.v4.into()));
-        if !twice {
-            let (address, _, route) = reach((*v6).into(), prefixes, routable);
-            found.push((address, inside, route));
+    for v6 in server.v6.iter().copied().filter(|v6| is_host((*v6).into())) {
+        match embedded(v6.into(), &known) {
+            None => found.push(reach(v6.into(), prefixes, routable)),
+            Some(inside) => {
+                made_up.push((v6, inside));
+                if !v4.contains(&inside.v4) {
+                    v4.push(inside.v4);
+                }
+            }
         }
     }
+    // One way to each IPv4 address, whether it was told as such, by a DNS64, or both.
     for v4 in v4 {
-        let covered = found.iter().any(|(_, inside, route)| {
-            *route == Route::Exists && inside.is_some_and(|inside| inside.v4 == v4)
+        let told = made_up.iter().find(|(v6, inside)| inside.v4 == v4 && routable((*v6).into()));
+        found.push(match told {
+            Some((v6, inside)) if !routable(v4.into()) => translated(*v6, *inside, prefixes, routable),
+            _ => reach(v4.into(), prefixes, routable),
         });
-        if !covered {
-            found.push(reach(v4.into(), prefixes, routable));
-        }
     }
     found
+}
+
+/// The way that a DNS64 shows, unless no translator may carry the address there.
+fn translated(
+    v6: Ipv6Addr,
+    inside: Embedded,
+    prefixes: &[Prefix],
+    routable: &dyn Fn(IpAddr) -> bool,
+) -> (IpAddr, Option<Embedded>, Route) {
+    let Err(error) = inside.prefix.synthesize(inside.v4) else {
+        return (v6.into(), Some(inside), Route::Exists);
+    };
+    let (address, nat64, route) = reach(inside.v4.into(), prefixes, routable);
+    match route {
+        Route::Exists => (address, nat64, route),
+        Route::None(_) => (address, None, Route::None(NoRoute::NotTranslatable(error.to_string()))),
+    }
+}
+
+/// Whether a name is one of those that every host takes for itself. Resolvers serve such zones (`invalid`, by RFC 6761
+/// §6.4) with such name servers. Loopback addresses under other names are somebody's laboratory.
+fn is_localhost(name: &DomainName) -> bool {
+    name.labels().next_back() == Some("localhost")
 }
 
 /// Whether a server can have this address. Loopback and private addresses are fine: laboratories and internal
@@ -257,6 +312,51 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_only_a_dns64_tells_is_asked_over_ipv4_where_that_works() {
+        let servers = [server("a.example", &["64:ff9b::808:808"]), server("b.example", &["8.8.8.8"])];
+        assert_eq!(shown(&servers, &[], &dual), ["a.example+b.example 8.8.8.8:53"]);
+        assert_eq!(
+            shown(&servers, &["64:ff9b::/96"], &only_v6),
+            ["a.example+b.example [64:ff9b::808:808]:53 nat64"]
+        );
+    }
+
+    #[test]
+    fn a_private_address_that_a_dns64_put_under_the_well_known_prefix_is_refused_with_the_reason() {
+        let servers = [server("a.example", &["64:ff9b::10.0.0.1"])];
+        let targets = plan(&servers, 53, &[Prefix::WELL_KNOWN], &only_v6);
+        assert!(
+            matches!(&targets[0].route, Route::None(NoRoute::NotTranslatable(why)) if why.contains("10.0.0.1"))
+        );
+        assert_eq!(
+            shown(&servers, &["64:ff9b:1:fffe::/96"], &only_v6),
+            ["a.example [64:ff9b:1:fffe::a00:1]:53 nat64"]
+        );
+    }
+
+    #[test]
+    fn of_several_prefixes_the_first_with_a_route_is_one_target() {
+        let servers = [server("a.example", &["8.8.8.8"])];
+        let no_way_to_the_first =
+            |address: IpAddr| address.is_ipv6() && address.to_string().starts_with("2001:db8:2:");
+        let prefixes = ["2001:db8:1::/96", "2001:db8:2::/96"];
+        assert_eq!(
+            shown(&servers, &prefixes, &no_way_to_the_first),
+            ["a.example [2001:db8:2::808:808]:53 nat64"]
+        );
+    }
+
+    #[test]
+    fn a_dns64_with_a_prefix_of_its_own_is_suspected() {
+        let suspected = |addresses: &[&str]| is_dns64_likely(&[server("a.example", addresses)]);
+        assert!(suspected(&["8.8.8.8", "2001:db8:64::808:808"]));
+        assert!(suspected(&["8.8.8.8", "2001:db8:122:808:8:800::"]));
+        assert!(!suspected(&["8.8.8.8", "64:ff9b::808:808"]), "known to everybody");
+        assert!(!suspected(&["8.8.4.4", "2001:db8:64::808:808"]));
+        assert!(!suspected(&["2001:db8::1", "192.0.2.1"]));
+    }
+
+    #[test]
     fn servers_that_share_an_address_share_the_question() {
         let servers = [server("a.example", &["192.0.2.1"]), server("b.example", &["192.0.2.1", "192.0.2.2"])];
         assert_eq!(
@@ -269,6 +369,16 @@ mod tests {
     fn addresses_of_no_host_are_left_out() {
         let nobody = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "::ffff:192.0.2.1"];
         assert_eq!(shown(&[server("a.example", &nobody)], &[], &dual), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_server_called_localhost_is_not_asked() {
+        let servers = [server("localhost", &["127.0.0.1", "::1"]), server("ns.example", &["127.0.0.2"])];
+        let shown = shown(&servers, &[], &dual);
+        assert_eq!(
+            shown,
+            ["localhost [::1]:53 no-route", "localhost 127.0.0.1:53 no-route", "ns.example 127.0.0.2:53"]
+        );
     }
 
     #[test]

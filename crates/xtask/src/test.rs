@@ -17,6 +17,8 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("tests", || tests(Judges::Required)),
         ("example", example),
         ("benches", || bench::smoke(&["acme", "nat64"])),
+        ("judge dns", || judge("dns")),
+        ("judge nat64", || judge("nat64")),
         ("judge pebble", || judge("pebble")),
         ("judge issue", || judge("issue")),
     ])

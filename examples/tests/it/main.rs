@@ -3,6 +3,7 @@
 
 mod account;
 mod issue;
+mod propagation;
 mod readme;
 
 /// Examples are built beside the tests: `target/debug/examples`.

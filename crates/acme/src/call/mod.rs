@@ -50,7 +50,7 @@ pub use verb::{
     revoke_certificate, revoke_certificate_by_key, star_certificate, update_account, wait_for_order,
 };
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -125,7 +125,7 @@ enum Credential {
 }
 
 enum Payload {
-    Fixed(String),
+    Fixed(Cow<'static, str>),
     /// Depends on the key, or on what the server offers, or is refused because of it.
     For(MakePayload),
 }
@@ -218,6 +218,11 @@ impl<T> Call<T> {
         self.reserved.is_some()
     }
 
+    /// Whether it can only be sent after a nonce has come from somewhere.
+    pub(crate) fn lacks_nonce(&self, server: &Server) -> bool {
+        self.spec.credential != Credential::None && self.reserved.is_none() && server.nonces.is_empty()
+    }
+
     /// RFC 8555's word for what is asked for, such as `newOrder`.
     #[must_use]
     pub const fn verb(&self) -> &'static str {
@@ -272,11 +277,13 @@ impl<T> Call<T> {
             return self.plain(session, Method::GET, url);
         }
         let payload = match &self.spec.payload {
-            Payload::Fixed(text) => text.clone(),
-            Payload::For(make) => make(session, &directory)?,
+            Payload::Fixed(text) => Cow::Borrowed(&**text),
+            Payload::For(make) => Cow::Owned(make(session, &directory)?),
         };
+        let verb = self.spec.verb;
+        let no_account = || Misuse::NoAccount { verb };
         let kid = match self.spec.credential {
-            Credential::Kid => Some(session.account().ok_or(Misuse::NoAccount { verb: self.spec.verb })?),
+            Credential::Kid => Some(session.account().ok_or_else(no_account)?),
             Credential::Jwk | Credential::None => None,
         };
         let Some(nonce) = self.reserved.take().or_else(|| server.nonces.take(now)) else {
@@ -286,7 +293,7 @@ impl<T> Call<T> {
         self.awaiting = Awaiting::Answer;
         self.url = Some(url.clone());
         let unsigned = Unsigned::new(session, url, kid, &nonce, &payload)
-            .ok_or(Misuse::NoAccount { verb: self.spec.verb })?
+            .ok_or_else(no_account)?
             .accept(self.spec.accept);
         Ok(Outgoing::Unsigned(unsigned))
     }
@@ -309,7 +316,7 @@ impl<T> Call<T> {
         now: Timestamp,
         response: Response<Bytes>,
     ) -> Result<Progress<T>, Error> {
-        let server = session.server().clone();
+        let server = session.server();
         let url = self.url.clone().unwrap_or_else(|| server.directory_url().clone());
         let (head, body) = response.into_parts();
         let nonce = Nonce::from_headers(&head.headers);

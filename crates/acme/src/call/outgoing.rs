@@ -48,9 +48,7 @@ impl Unsigned {
             url: url.as_str(),
         };
         let input = SigningInput::new(&header, payload.as_bytes());
-        let mut headers = session.server().headers().clone();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jose+json"));
-        Some(Self { url, headers, input })
+        Some(Self { url, headers: session.server().post_headers().clone(), input })
     }
 
     pub(super) fn accept(mut self, media_type: Option<&'static str>) -> Self {

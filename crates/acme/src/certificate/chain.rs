@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use memchr::memchr_iter;
 use perennial_core::{DomainName, Timestamp};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -30,8 +31,7 @@ impl CertificateChain {
         if pem.len() > MAX_CHAIN_BYTES {
             return Err(CertificateFault::TooLarge { bytes: pem.len() });
         }
-        refuse_other_blocks(pem)?;
-        refuse_cut_block(pem)?;
+        check_blocks(pem)?;
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate
@@ -184,27 +184,26 @@ pub(crate) const MAX_CHAIN_BYTES: usize = 256 * 1024;
 /// A leaf and nine above it; public CAs send one to three.
 pub(super) const MAX_CERTIFICATES: usize = 10;
 
-/// A chain that has a private key or another surprise in it is not what RFC 8555 §9.1 describes.
-fn refuse_other_blocks(pem: &[u8]) -> Result<(), CertificateFault> {
-    for line in pem.split(|byte| *byte == b'\n') {
-        let Some(label) = line.trim_ascii().strip_prefix(b"-----BEGIN ") else {
-            continue;
-        };
-        if label != b"CERTIFICATE-----" {
-            let label = printable(&String::from_utf8_lossy(label), 64);
-            let label = label.trim_end_matches('-').to_owned();
-            return Err(CertificateFault::OtherBlock { label });
+/// A chain that has a private key or another surprise in it is not what RFC 8555 §9.1 describes. And the PEM
+/// parser stops at a block without an end as if there were none: a chain that was cut off would pass for a
+/// shorter one.
+fn check_blocks(pem: &[u8]) -> Result<(), CertificateFault> {
+    let (mut begun, mut ended) = (0_usize, 0_usize);
+    let mut start = 0;
+    for end in memchr_iter(b'\n', pem).chain([pem.len()]) {
+        let line = pem.get(start..end).unwrap_or_default().trim_ascii();
+        start = end + 1;
+        if let Some(label) = line.strip_prefix(b"-----BEGIN ") {
+            if label != b"CERTIFICATE-----" {
+                let label = printable(&String::from_utf8_lossy(label), 64);
+                return Err(CertificateFault::OtherBlock { label: label.trim_end_matches('-').to_owned() });
+            }
+            begun += 1;
+        } else if line == b"-----END CERTIFICATE-----" {
+            ended += 1;
         }
     }
-    Ok(())
-}
-
-/// The PEM parser stops at a block without an end as if there were none: a chain that was cut off would pass
-/// for a shorter one.
-fn refuse_cut_block(pem: &[u8]) -> Result<(), CertificateFault> {
-    let count =
-        |mark: &[u8]| pem.split(|byte| *byte == b'\n').filter(|line| line.trim_ascii() == mark).count();
-    if count(b"-----BEGIN CERTIFICATE-----") == count(b"-----END CERTIFICATE-----") {
+    if begun == ended {
         return Ok(());
     }
     Err(CertificateFault::NotPem { reason: "a block has no end".to_owned() })

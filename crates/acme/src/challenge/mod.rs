@@ -7,11 +7,15 @@ pub mod http01;
 pub mod onion_csr01;
 pub mod tls_alpn01;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use perennial_core::Timestamp;
 
-use crate::{Misbehaved, Problem, Thumbprint, Url, json::Object, open_enum::open_enum};
+use crate::{
+    Misbehaved, Problem, Thumbprint, Url,
+    json::{Kept, Object},
+    open_enum::open_enum,
+};
 
 open_enum! {
     /// The type of a challenge. The registry is open (RFC 8555 §9.7.8).
@@ -62,7 +66,7 @@ pub struct ChallengeState {
     /// Why the proof failed.
     pub error: Option<Problem>,
     token: Result<Token, TokenFault>,
-    fields: Object,
+    fields: Kept,
 }
 
 impl ChallengeState {
@@ -71,10 +75,10 @@ impl ChallengeState {
     /// # Errors
     /// [`Misbehaved`] when it has no type or no URL.
     pub fn parse(body: &[u8]) -> Result<Self, Misbehaved> {
-        Self::read(&Object::parse("challenge", body)?)
+        Self::read(&Object::parse("challenge", body)?, || Kept::whole(body))
     }
 
-    pub(crate) fn read(challenge: &Object) -> Result<Self, Misbehaved> {
+    pub(crate) fn read(challenge: &Object<'_>, fields: impl FnOnce() -> Kept) -> Result<Self, Misbehaved> {
         Ok(Self {
             kind: challenge.required_text("type")?.into(),
             url: challenge.required_url("url")?,
@@ -82,7 +86,7 @@ impl ChallengeState {
             validated: challenge.moment("validated"),
             error: Problem::inner(challenge.value("error")),
             token: challenge.text("token").map_or(Err(TokenFault::Missing), Token::parse),
-            fields: challenge.clone(),
+            fields: fields(),
         })
     }
 
@@ -95,8 +99,9 @@ impl ChallengeState {
         self.token.as_ref().map_err(|fault| *fault)
     }
 
-    pub(crate) fn value(&self, name: &str) -> Option<&serde_json::Value> {
-        self.fields.value(name)
+    /// Reads fields that have no place of their own here.
+    pub(crate) fn read_fields<T>(&self, read: impl FnOnce(&Object<'_>) -> Option<T>) -> Option<T> {
+        self.fields.read("challenge", read)
     }
 
     /// Any field as JSON text, also one that this library does not know.
@@ -106,7 +111,7 @@ impl ChallengeState {
     }
 }
 
-/// A challenge's random value (RFC 8555 §8.3): 22 to 255 characters of base64url.
+/// A challenge's random value (RFC 8555 §8.3): 22 to 255 characters of base64url. Cheap to clone.
 ///
 /// Tokens become file names and parts of URLs. A server that could put `../` or a quote in one could write
 /// files and run commands on its clients, and some did; a `Token` cannot hold either.
@@ -120,7 +125,7 @@ impl ChallengeState {
 /// # Ok::<(), TokenFault>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Token(String);
+pub struct Token(Arc<str>);
 
 impl Token {
     /// Reads a token.
@@ -133,7 +138,7 @@ impl Token {
         }
         match text.len() {
             0..MIN_TOKEN => Err(TokenFault::TooShort { length: text.len() }),
-            MIN_TOKEN..=MAX_TOKEN => Ok(Self(text.to_owned())),
+            MIN_TOKEN..=MAX_TOKEN => Ok(Self(text.into())),
             length => Err(TokenFault::TooLong { length }),
         }
     }
@@ -183,7 +188,7 @@ impl KeyAuthorization {
     /// Joins the two.
     #[must_use]
     pub fn new(token: &Token, thumbprint: &Thumbprint) -> Self {
-        Self(format!("{}.{thumbprint}", token.as_str()))
+        Self([token.as_str(), ".", thumbprint.as_str()].concat())
     }
 
     /// The key authorization as text: what http-01 serves.

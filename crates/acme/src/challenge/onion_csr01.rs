@@ -44,8 +44,7 @@ pub const APPLICANT_SIGNING_NONCE: &[u64] = &[2, 23, 140, 42];
 /// # Errors
 /// [`Misbehaved::Field`] when the challenge has none, or it has not 8 to 255 octets.
 pub fn nonce(challenge: &ChallengeState) -> Result<Vec<u8>, Misbehaved> {
-    let text = challenge.value("nonce").and_then(serde_json::Value::as_str);
-    let octets = text.and_then(|text| BASE64.decode(text).ok());
+    let octets = challenge.read_fields(|fields| BASE64.decode(fields.text("nonce")?).ok());
     octets.filter(|octets| (8..=255).contains(&octets.len())).ok_or(Misbehaved::Field {
         resource: "challenge",
         field: "nonce",
@@ -64,12 +63,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// before the challenge is answered.
 #[must_use]
 pub fn auth_key(challenge: &ChallengeState) -> Option<[u8; 32]> {
-    let key = challenge.value("authKey")?.as_object()?;
-    let text = |member: &str| key.get(member)?.as_str();
-    if text("kty") != Some("OKP") || text("crv") != Some("Ed25519") {
-        return None;
-    }
-    URL_SAFE_NO_PAD.decode(text("x")?).ok()?.try_into().ok()
+    challenge.read_fields(|fields| {
+        let key = fields.object("challenge's authKey", "authKey")?;
+        if key.text("kty") != Some("OKP") || key.text("crv") != Some("Ed25519") {
+            return None;
+        }
+        URL_SAFE_NO_PAD.decode(key.text("x")?).ok()?.try_into().ok()
+    })
 }
 
 /// The values of an attribute: a SET of one OCTET STRING, in DER.

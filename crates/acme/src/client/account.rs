@@ -24,14 +24,14 @@ struct Inner {
     client: Client,
     url: Url,
     /// In whose name requests are signed. Never held across an await: a request takes a copy along.
-    session: Mutex<Session>,
+    session: Mutex<Arc<Session>>,
     state: Mutex<Option<AccountState>>,
 }
 
 impl Account {
     /// The account at that URL, for a session that has its key.
     pub(super) fn new(client: Client, session: Session, url: Url, state: Option<AccountState>) -> Self {
-        let session = Mutex::new(session.with_account(url.clone()));
+        let session = Mutex::new(Arc::new(session.with_account(url.clone())));
         Self(Arc::new(Inner { client, url, session, state: Mutex::new(state) }))
     }
 
@@ -172,13 +172,13 @@ impl Account {
     }
 
     /// In whose name the next request is signed.
-    pub(super) fn session(&self) -> Session {
+    pub(super) fn session(&self) -> Arc<Session> {
         self.0.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Signs with another key from now on, in all clones.
     pub(super) fn follow(&self, session: Session) {
-        let session = session.with_account(self.0.url.clone());
+        let session = Arc::new(session.with_account(self.0.url.clone()));
         *self.0.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 

@@ -1,10 +1,11 @@
 //! The handle of an authorization (RFC 8555 §7.5).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{Account, Challenge};
 use crate::{
-    AuthorizationState, AuthorizationStatus, ChallengeKind, Error, Identifier, NewAuthorization, Url, call,
+    AuthorizationState, AuthorizationStatus, ChallengeKind, ChallengeState, Error, Identifier,
+    NewAuthorization, Url, call,
 };
 
 /// What a server wanted proven for one name when it was last asked. Cheap to clone.
@@ -16,17 +17,17 @@ struct Inner {
     account: Account,
     url: Url,
     state: AuthorizationState,
-    challenges: Vec<Challenge>,
+    /// Made when all are asked for: most want one.
+    challenges: OnceLock<Vec<Challenge>>,
 }
 
 impl Authorization {
     pub(super) fn new(account: Account, url: Url, state: AuthorizationState) -> Self {
-        let challenges = state
-            .challenges
-            .iter()
-            .map(|challenge| Challenge::new(account.clone(), state.identifier.clone(), challenge.clone()))
-            .collect();
-        Self(Arc::new(Inner { account, url, state, challenges }))
+        Self(Arc::new(Inner { account, url, state, challenges: OnceLock::new() }))
+    }
+
+    fn handle(&self, challenge: &ChallengeState) -> Challenge {
+        Challenge::new(self.0.account.clone(), self.0.state.identifier.clone(), challenge.clone())
     }
 
     /// The authorization's URL.
@@ -66,13 +67,14 @@ impl Authorization {
     /// The ways to prove it, in the server's order, unknown ones too. One is enough.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
-        &self.0.challenges
+        let all = || self.0.state.challenges.iter().map(|challenge| self.handle(challenge)).collect();
+        self.0.challenges.get_or_init(all)
     }
 
     /// The first challenge of that kind.
     #[must_use]
     pub fn challenge(&self, kind: &ChallengeKind) -> Option<Challenge> {
-        self.0.challenges.iter().find(|challenge| challenge.kind() == kind).cloned()
+        self.0.state.challenge(kind).map(|challenge| self.handle(challenge))
     }
 
     /// The dns-01 challenge, if it is offered.

@@ -17,7 +17,7 @@ impl Account {
     /// All are driven to their end, also when one fails.
     pub async fn send<T>(&self, calls: Vec<Call<T>>) -> Vec<Result<T, Error>> {
         let mut outcomes: Vec<Option<Result<T, Error>>> = calls.iter().map(|_| None).collect();
-        let mut waiting = outcomes.iter_mut().zip(calls);
+        let mut waiting = outcomes.iter_mut().zip(calls).peekable();
         let mut under_way = FuturesUnordered::new();
         let mut held = None;
         loop {
@@ -28,6 +28,13 @@ impl Account {
                 if !ready && !in_any_case {
                     held = Some((outcome, call));
                     break;
+                }
+                let server = self.client().server();
+                let next_waits = waiting.peek().is_none_or(|(_, next)| next.lacks_nonce(server));
+                if under_way.is_empty() && self.client().parallel() <= 1 && next_waits {
+                    // Nothing to overlap with.
+                    *outcome = Some(self.run(call).await);
+                    continue;
                 }
                 under_way.push(async move { *outcome = Some(self.run(call).await) });
             }

@@ -15,7 +15,7 @@ impl Order {
     /// key (RFC 8555 §7.4, §11.1): nothing is sent, and the order stays good for a better one. Otherwise as
     /// [`finalize`](Self::finalize).
     pub async fn finalize_with(&self, request: &CertificationRequest) -> Result<OrderState, Error> {
-        request.check_identifiers(&self.state().identifiers).map_err(Misuse::from)?;
+        request.check_identifiers(&self.latest().identifiers).map_err(Misuse::from)?;
         request.check_key(&self.account().thumbprint()).map_err(Misuse::from)?;
         self.finalize(request.der()).await
     }
@@ -42,12 +42,12 @@ impl Order {
     }
 
     async fn download(&self) -> Result<Download, Error> {
-        let state = self.state();
+        let state = self.latest();
         if state.status != OrderStatus::Valid {
-            return Err(self.not_ready("the certificate", state.status));
+            return Err(self.not_ready("the certificate", state.status.clone()));
         }
-        let missing = Misbehaved::Field { resource: "order", field: "certificate", expected: "a URL" };
-        self.account().run(call::certificate(state.certificate.ok_or(missing)?)).await
+        let missing = || Misbehaved::Field { resource: "order", field: "certificate", expected: "a URL" };
+        self.account().run(call::certificate(state.certificate.clone().ok_or_else(missing)?)).await
     }
 }
 

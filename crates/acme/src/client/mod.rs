@@ -158,10 +158,11 @@ impl Client {
         }
         loop {
             let verb = call.verb();
+            let no_account = || Misuse::NoAccount { verb };
             let request = match call.request(session, self.clock.now())? {
                 Outgoing::Plain(request) => request,
                 Outgoing::Unsigned(unsigned) => {
-                    let signer = session.signer().ok_or(Misuse::NoAccount { verb })?;
+                    let signer = session.signer().ok_or_else(no_account)?;
                     let signature = signer.sign(unsigned.message()).await?;
                     unsigned.seal(session, &signature)?
                 }

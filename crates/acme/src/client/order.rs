@@ -22,12 +22,12 @@ pub struct Order(Arc<Inner>);
 struct Inner {
     account: Account,
     url: Url,
-    state: Mutex<OrderState>,
+    state: Mutex<Arc<OrderState>>,
 }
 
 impl Order {
     pub(super) fn new(account: Account, url: Url, state: OrderState) -> Self {
-        Self(Arc::new(Inner { account, url, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { account, url, state: Mutex::new(Arc::new(state)) }))
     }
 
     /// The order's URL: all that another process needs to take it up.
@@ -49,11 +49,16 @@ impl Order {
     /// What the server last said about it.
     #[must_use]
     pub fn state(&self) -> OrderState {
+        OrderState::clone(&self.latest())
+    }
+
+    /// The same, shared.
+    pub(super) fn latest(&self) -> Arc<OrderState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn remember(&self, state: OrderState) -> OrderState {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.clone());
         state
     }
 
@@ -74,7 +79,7 @@ impl Order {
     /// The first request's that failed; [`Misbehaved::AuthorizationName`] when one is for a name that the order
     /// does not have: a server must not make us prove anything else.
     pub async fn authorizations(&self) -> Result<Vec<Authorization>, Error> {
-        let order = self.state();
+        let order = self.latest();
         let calls = order.authorizations.iter().cloned().map(call::authorization).collect();
         let states = self.0.account.send(calls).await;
         let handle = |(url, state): (&Url, Result<AuthorizationState, Error>)| {
@@ -133,7 +138,7 @@ impl Order {
             let next = if finalization.is_in_doubt() {
                 finalization.handle_look(self.refresh().await)
             } else {
-                let call = call::finalize(self.state().finalize, csr_der);
+                let call = call::finalize(self.latest().finalize.clone(), csr_der);
                 finalization.handle_answer(self.0.account.run(call).await)
             };
             if let Next::Settled(state) = next? {
@@ -171,8 +176,7 @@ impl Order {
                 self.0.account.sleep_until(at).await;
             }
             let call = call::wait_for_order(self.0.url.clone(), settled, deadline);
-            state = self.0.account.run(call).await?;
-            self.remember(state.clone());
+            state = self.remember(self.0.account.run(call).await?);
         }
         if matches!(state.status, OrderStatus::Canceled | OrderStatus::Invalid) {
             return Err(self.explain(state).await);

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_acme::Client;
+use perennial_acme::{CaaCheck, Client};
 use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
 use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, SigningRequest};
 
-use crate::{Error, Proof, Solver};
+use crate::{Error, Proof, Solver, caa::WithMethods};
 
 mod account;
 use account::AccountKeeper;
@@ -54,6 +54,7 @@ impl AcmeIssuer {
         AcmeIssuerBuilder {
             account_file: None,
             agreed: false,
+            caa: None,
             clock: Arc::new(SystemClock::new()),
             contacts: Vec::new(),
             directory: directory.into(),
@@ -106,6 +107,7 @@ impl Issuer for AcmeIssuer {
 pub struct AcmeIssuerBuilder {
     account_file: Option<PathBuf>,
     agreed: bool,
+    caa: Option<Arc<dyn CaaCheck>>,
     clock: Arc<dyn Clock>,
     contacts: Vec<String>,
     directory: String,
@@ -126,6 +128,14 @@ impl AcmeIssuerBuilder {
     /// Agrees to the CA's terms of service (RFC 8555 §7.3). Most CAs register nobody without.
     pub const fn agree_to_terms(mut self) -> Self {
         self.agreed = true;
+        self
+    }
+
+    /// Who looks at CAA records before an order is sent, such as [`CaaLookup`](crate::CaaLookup): an order that
+    /// they forbid is not sent, and costs no rate limit. Default: nobody. The CA looks in any case, and from
+    /// where it stands; not every host can ask the name servers of every domain; and an order waits for it.
+    pub fn caa_check(mut self, check: impl CaaCheck + 'static) -> Self {
+        self.caa = Some(Arc::new(check));
         self
     }
 
@@ -189,10 +199,14 @@ impl AcmeIssuerBuilder {
             Some(http) => http,
             None => Arc::new(ReqwestClient::new().map_err(perennial_acme::Error::from)?),
         };
-        let client = Client::builder(self.directory.as_str()).http(http).clock(self.clock.clone()).build()?;
+        let mut client = Client::builder(self.directory.as_str()).http(http).clock(self.clock.clone());
+        if let Some(check) = self.caa {
+            let methods = self.solvers.iter().map(|solver| solver.kind()).collect();
+            client = client.caa_check(Arc::new(WithMethods { check, methods }));
+        }
         Ok(AcmeIssuer {
             account: AccountKeeper::new(self.directory, self.account_file, self.contacts, self.agreed),
-            client,
+            client: client.build()?,
             clock: self.clock,
             preferred_chain: self.preferred_chain,
             solvers: self.solvers,

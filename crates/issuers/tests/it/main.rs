@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod acme;
+mod caa;
 mod lifecycle;
 mod scene;

@@ -15,7 +15,7 @@ use crate::{
     caa::{self, Heard, Lead, Level, Question, Report, Row, Said, Search, climb},
     probe::Role,
     target::{Route, Target},
-    watch::Place,
+    watch::{Located, Place},
     wire::{Query, RecordType},
 };
 
@@ -29,8 +29,8 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 
 impl Checker {
     /// Says whether CAA records let a CA issue for a name (RFC 8659, RFC 8657): looks at the name and its
-    /// ancestors until one has records, at the zones' own name servers (with [`Policy::RecursiveOnly`] at the
-    /// resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
+    /// ancestors until one has records, at the zones' own name servers (under [`Policy::RecursiveOnly`] at
+    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
     /// seconds at most, usually well under one.
     ///
     /// A name that is no name of a certificate is asked about as any other; the challenge name never is.
@@ -101,7 +101,7 @@ impl Look<'_> {
     }
 
     async fn at_resolvers(&self, name: &DomainName) -> Vec<Level> {
-        let targets = self.shared.paths.resolvers().await;
+        let targets = self.shared.paths.resolvers(name).await;
         let ask = |name: DomainName| async {
             let heard = self.ask(&name, Role::Resolver, &targets).await;
             let mut search = Search::new(name);
@@ -128,6 +128,9 @@ impl Look<'_> {
             match found {
                 Ok(Authorities { zone, targets }) => {
                     let heard = self.ask(&lead.name, Role::Authority(&zone.apex), &targets).await;
+                    if !heard.iter().any(|(row, _)| row.said.is_useful()) {
+                        self.shared.locator.forget(&zone.apex);
+                    }
                     search.handle_answers(&lead, Some(zone), heard);
                 }
                 Err(error) => search.handle_failure(&lead, error.to_string()),
@@ -153,9 +156,9 @@ impl Look<'_> {
     async fn place(&self, place: Place, name: &DomainName) -> Result<Authorities, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
         let found = async {
-            let zone = self.shared.zone(&place, false).await?;
-            let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-            Ok(Authorities { zone, targets })
+            let Located { zone, targets, .. } = self.shared.locator.verified(&place).await?;
+            let nowhere = || Error::NoZone { name: name.clone(), tried: Vec::new() };
+            Ok(Authorities { zone: zone.ok_or_else(nowhere)?, targets })
         };
         time::timeout_at(self.deadline, found).await.map_err(late)?
     }

@@ -1,77 +1,267 @@
-//! The loop around [`Watch`]: sends what it asks for, hands in what comes back.
+//! The loop around the [`Engine`]: sends what it asks for, hands in what comes back.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{
     future::{BoxFuture, FutureExt as _},
     stream::{FuturesUnordered, StreamExt as _},
 };
 use perennial_core::Retry;
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{self, Instant},
+};
 
-use super::Shared;
+use super::{
+    Shared,
+    calls::{Begin, Command, Group, Hears, Update},
+    locator::Sighting,
+};
 use crate::{
-    Error, Report, Wanted,
-    report::State,
+    Error,
     transport::{Reply, TransportError},
     watch::{
-        Asking, Event, Freshness, Locate, Located, Outcome, Question, Settings, StageId, Sweep, Ticket,
-        Verification, Watch,
+        Engine, Locate, Outcome, StageId, Sweep,
+        engine::{Event, Question, Ticket, WatchId},
     },
 };
 
-pub(super) struct Drive<'a> {
-    shared: &'a Shared,
-    wanted: &'a Wanted,
-    settings: Settings,
+/// All watches of one runtime.
+pub(super) struct Drive {
+    shared: Arc<Shared>,
+    engine: Engine,
+    start: Instant,
+    callers: HashMap<WatchId, Caller>,
+    groups: HashMap<Group, HashSet<WatchId>>,
+    /// Zones that are still to be looked for.
+    places: VecDeque<(WatchId, Locate)>,
+    locating: FuturesUnordered<BoxFuture<'static, Found>>,
+    /// Questions that were sent together, until the last is answered.
+    batches: FuturesUnordered<BoxFuture<'static, ()>>,
+    asking: usize,
+    answers: UnboundedReceiver<Landed>,
+    land: UnboundedSender<Landed>,
 }
 
-/// What comes back.
-enum Landed {
-    Answer(Ticket, Result<Reply, TransportError>),
-    Zone(StageId, Result<Located, Error>),
+/// Who waits for a watch.
+struct Caller {
+    group: Group,
+    index: usize,
+    hears: Hears,
+    sweep: Sweep,
+    updates: UnboundedSender<(usize, Update)>,
 }
 
-impl<'a> Drive<'a> {
-    pub(super) const fn new(shared: &'a Shared, wanted: &'a Wanted, settings: Settings) -> Self {
-        Self { shared, wanted, settings }
+/// An answer, or why there is none.
+type Landed = (Ticket, Result<Reply, TransportError>);
+
+/// What was found for whom.
+type Found = (WatchId, StageId, Result<Sighting, Error>);
+
+/// The most questions under way at once, to all servers together.
+const MOST_QUESTIONS: usize = 4096;
+/// The most zones that are looked for at once: resolvers are shared with others.
+const MOST_PLACES: usize = 256;
+/// How much is taken in before the engine is asked what follows from it.
+const MOST_AT_ONCE: usize = 256;
+
+impl Drive {
+    /// Begins with a first caller's watches.
+    pub(super) fn new(shared: Arc<Shared>, first: Begin) -> Self {
+        let (land, answers) = unbounded_channel();
+        let mut drive = Self {
+            shared,
+            engine: Engine::new(rand::random()),
+            start: Instant::now(),
+            callers: HashMap::new(),
+            groups: HashMap::new(),
+            places: VecDeque::new(),
+            locating: FuturesUnordered::new(),
+            batches: FuturesUnordered::new(),
+            asking: 0,
+            answers,
+            land,
+        };
+        drive.begin(first);
+        drive
     }
 
-    /// Runs a watch to its end, which the watch's own deadline bounds.
-    pub(super) async fn run(self, on_report: &mut (dyn FnMut(&Report) + Send)) -> Result<Outcome, Error> {
-        if self.wanted.values().is_empty() {
-            return Err(Error::NothingWanted { name: self.wanted.name().clone() });
-        }
-        let start = Instant::now();
-        let mut watch = Watch::new(self.wanted.clone(), self.settings, rand::random());
-        let mut flights: FuturesUnordered<BoxFuture<'_, Landed>> = FuturesUnordered::new();
+    /// Drives until there is nothing to watch.
+    pub(super) async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+        let mut answers = Vec::new();
         loop {
-            while let Some(event) = watch.poll_event() {
-                match event {
-                    Event::Changed => on_report(&watch.report()),
-                    Event::Done(outcome) => {
-                        self.learn_from(&outcome);
-                        return Ok(outcome);
-                    }
-                    Event::Locate(locate) => flights.push(self.locate(locate).boxed()),
+            self.take_all(&mut commands, &mut answers);
+            self.do_what_is_due();
+            if self.engine.is_idle() {
+                match self.shared.drivers.retire(&mut commands) {
+                    Some(command) => self.obey(command),
+                    None => return,
+                }
+                continue;
+            }
+            let Some(timeout) = self.engine.poll_timeout() else { continue };
+            tokio::select! {
+                Some(command) = commands.recv() => self.obey(command),
+                Some(found) = self.locating.next() => self.take(found),
+                Some(()) = self.batches.next() => {}
+                _ = self.answers.recv_many(&mut answers, MOST_AT_ONCE) => {}
+                () = time::sleep_until(self.start + timeout) => self.engine.handle_timeout(self.start.elapsed()),
+            }
+        }
+    }
+
+    /// Takes what came together together, so that those who ask the same ask once.
+    fn take_all(&mut self, commands: &mut UnboundedReceiver<Command>, answers: &mut Vec<Landed>) {
+        for _ in 0..MOST_AT_ONCE {
+            match commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => break,
+            }
+        }
+        for _ in 0..MOST_AT_ONCE {
+            match self.locating.next().now_or_never().flatten() {
+                Some(found) => self.take(found),
+                None => break,
+            }
+        }
+        let now = self.start.elapsed();
+        for (ticket, answer) in answers.drain(..) {
+            self.asking -= 1;
+            self.engine.handle_answer(now, ticket, &answer);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Begin(begin) => self.begin(begin),
+            Command::Stop(group) => {
+                for id in self.groups.remove(&group).unwrap_or_default() {
+                    self.callers.remove(&id);
+                    self.engine.remove(id);
                 }
             }
-            while let Some(question) = watch.poll_query() {
-                flights.push(self.ask(question).boxed());
+        }
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        let Begin { group, wanted, settings, hears, updates } = begin;
+        let now = self.start.elapsed();
+        for (index, wanted) in wanted.into_iter().enumerate() {
+            if wanted.values().is_empty() {
+                let nothing = Error::NothingWanted { name: wanted.name().clone() };
+                let _ = updates.send((index, Update::Done(Err(nothing))));
+                continue;
             }
-            let Some(timeout) = watch.poll_timeout() else { continue };
-            let landed = tokio::select! {
-                Some(landed) = flights.next() => Some(landed),
-                () = time::sleep_until(start + timeout) => None,
-            };
-            let now = start.elapsed();
-            match landed {
-                None => watch.handle_timeout(now),
-                Some(Landed::Answer(ticket, answer)) => watch.handle_answer(now, ticket, answer),
-                Some(Landed::Zone(stage, Ok(located))) => watch.handle_located(now, stage, Ok(located)),
-                Some(Landed::Zone(stage, Err(error))) => {
-                    if self.is_final(&error, watch.report().stages.len()) {
-                        return Err(error);
+            let id = self.engine.add(now, wanted, settings);
+            let caller = Caller { group, index, hears, sweep: settings.sweep, updates: updates.clone() };
+            self.callers.insert(id, caller);
+            self.groups.entry(group).or_default().insert(id);
+        }
+    }
+
+    /// Tells, looks for and sends what the engine wants told, looked for and sent.
+    fn do_what_is_due(&mut self) {
+        loop {
+            while let Some(event) = self.engine.poll_event() {
+                match event {
+                    Event::Changed(id) => self.tell(id),
+                    Event::Done(id, outcome) => {
+                        self.shared.locator.learn_from(outcome.report());
+                        self.end(id, Ok(outcome));
                     }
-                    watch.handle_located(now, stage, Err(error.to_string()));
+                    Event::Locate(id, locate) => self.places.push_back((id, locate)),
+                }
+            }
+            while self.locating.len() < MOST_PLACES
+                && let Some((id, locate)) = self.places.pop_front()
+            {
+                // The caller may have gone while the place stood in the queue.
+                if self.callers.contains_key(&id) {
+                    let Locate { stage, place, freshness } = locate;
+                    let asking = self.shared.policy.asking();
+                    let found = self.shared.locator.locate(&place, freshness, asking);
+                    self.locating.push(found.map(move |found| (id, stage, found)).boxed());
+                }
+            }
+            self.ask();
+            // Questions that need not be sent are answered at once.
+            if !self.engine.has_events() {
+                return;
+            }
+        }
+    }
+
+    /// Sends what there is to send, all at once.
+    fn ask(&mut self) {
+        let (mut tickets, mut questions) = (Vec::new(), Vec::new());
+        while self.asking < MOST_QUESTIONS
+            && let Some(Question { ticket, endpoint, query }) = self.engine.poll_question()
+        {
+            self.asking += 1;
+            tickets.push(Some(ticket));
+            questions.push((endpoint, query));
+        }
+        if questions.is_empty() {
+            return;
+        }
+        let (shared, land) = (self.shared.clone(), self.land.clone());
+        let batch = async move {
+            let mut landed = |index: usize, answer| {
+                if let Some(ticket) = tickets.get_mut(index).and_then(Option::take) {
+                    let _ = land.send((ticket, answer));
+                }
+            };
+            shared.exchange.exchange_all(&questions, &mut landed).await;
+            // An exchange that forgets a question does not leave anybody waiting.
+            for ticket in tickets.into_iter().flatten() {
+                let _ = land.send((ticket, Err(TransportError::Timeout)));
+            }
+        };
+        self.batches.push(batch.boxed());
+    }
+
+    fn tell(&self, id: WatchId) {
+        let Some(caller) = self.callers.get(&id).filter(|caller| caller.hears == Hears::Changes) else {
+            return;
+        };
+        if let Some(report) = self.engine.report(id) {
+            let _ = caller.updates.send((caller.index, Update::Changed(Box::new(report))));
+        }
+    }
+
+    fn end(&mut self, id: WatchId, outcome: Result<Outcome, Error>) {
+        let Some(caller) = self.callers.remove(&id) else { return };
+        if let Some(group) = self.groups.get_mut(&caller.group) {
+            group.remove(&id);
+            if group.is_empty() {
+                self.groups.remove(&caller.group);
+            }
+        }
+        // A caller that is gone has its Stop under way.
+        let _ = caller.updates.send((caller.index, Update::Done(outcome)));
+    }
+
+    fn take(&mut self, (id, stage, found): Found) {
+        let now = self.start.elapsed();
+        match found {
+            Ok(Sighting { located, rest }) => {
+                self.engine.handle_located(now, id, stage, Ok(located));
+                if let Some(rest) = rest {
+                    let last = rest.map(move |located| {
+                        (id, stage, located.map(|located| Sighting { located, rest: None }))
+                    });
+                    self.locating.push(last.boxed());
+                }
+            }
+            Err(error) => {
+                if self.is_final(id, &error) {
+                    self.engine.remove(id);
+                    self.end(id, Err(error));
+                } else {
+                    self.engine.handle_located(now, id, stage, Err(error.to_string()));
                 }
             }
         }
@@ -79,48 +269,8 @@ impl<'a> Drive<'a> {
 
     /// Whether a zone that was not found ends it all: always for a single check, unless aliases led us there;
     /// in a watch only when no time can help.
-    const fn is_final(&self, error: &Error, stages: usize) -> bool {
-        let first = stages == 1;
-        first && (matches!(self.settings.sweep, Sweep::Once) || matches!(error.retry(), Retry::Never))
-    }
-
-    async fn ask(&self, question: Question) -> Landed {
-        let Question { ticket, endpoint, query, .. } = question;
-        Landed::Answer(ticket, self.shared.exchange.exchange(&endpoint, &query).await)
-    }
-
-    async fn locate(&self, locate: Locate) -> Landed {
-        let located = match self.settings.policy.asking() {
-            Asking::Authorities => self.authorities(&locate).await,
-            Asking::Resolvers => Ok(self.resolvers().await),
-        };
-        Landed::Zone(locate.stage, located)
-    }
-
-    async fn authorities(&self, locate: &Locate) -> Result<Located, Error> {
-        let zone = self.shared.zone(&locate.place, locate.freshness == Freshness::Fresh).await?;
-        let targets = self.shared.paths.plan(&zone.servers, self.shared.port).await;
-        let servers = zone.servers.iter().map(|server| server.name.to_string()).collect();
-        Ok(Located { zone: Some(zone), servers, targets, verification: Verification::Done })
-    }
-
-    async fn resolvers(&self) -> Located {
-        let targets = self.shared.paths.resolvers().await.to_vec();
-        let servers = self.shared.paths.resolver_names();
-        Located { zone: None, servers, targets, verification: Verification::Done }
-    }
-
-    /// A zone whose servers gave trouble is not kept: perhaps it moved.
-    fn learn_from(&self, outcome: &Outcome) {
-        let report = match outcome {
-            Outcome::Expired(report) | Outcome::Finished(report) => report,
-            Outcome::Ready(propagated) => propagated.report(),
-        };
-        for stage in &report.stages {
-            let trouble = |state: &State| matches!(state, State::Lame { .. } | State::Unreachable { .. });
-            if stage.rows.iter().any(|row| trouble(&row.state)) {
-                self.shared.zones.forget(&stage.name);
-            }
-        }
+    fn is_final(&self, id: WatchId, error: &Error) -> bool {
+        let once = self.callers.get(&id).is_some_and(|caller| caller.sweep == Sweep::Once);
+        self.engine.is_at_first_stage(id) && (once || error.retry() == Retry::Never)
     }
 }

@@ -10,28 +10,44 @@ use crate::{
     transport::{Network, route},
     verdict::GRACE,
     watch::{Outcome, Place, Settings, Sweep},
+    zone::{ZoneServer, roots},
 };
 
 mod caa;
+mod calls;
+mod connectivity;
+pub use connectivity::Connectivity;
 mod drive;
 mod environment;
+mod examine;
 mod finder;
+mod flights;
+mod given;
+mod locator;
 mod paths;
+mod prefixes;
 mod resolver;
+mod walker;
+mod watches;
+pub use watches::{Checks, Watches};
 mod zone_cache;
 
 #[cfg(test)]
 mod tests;
 
-use drive::Drive;
-use finder::Finder;
+use calls::{Calls, Drivers, Hears};
+use examine::{Demands, Examiner, reserve};
+use given::Given;
+use locator::{Locator, Means};
 use paths::Paths;
-use zone_cache::ZoneCache;
 
 /// Says whether TXT values are visible where a CA will look.
 ///
 /// Cloning is cheap, and clones share what they have learnt about zones and routes. Every method may be called
-/// from any number of tasks at once; dropping a future abandons the work and leaves nothing behind.
+/// from any number of tasks at once, and dropping a future abandons the work and leaves nothing behind. All
+/// checks and watches of one runtime go through one [engine](crate::watch::engine), in a task that ends when
+/// there is nothing to watch: many names cost little more than one, and two calls that want to know the same ask
+/// once.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -57,8 +73,10 @@ struct Shared {
     grace: Duration,
     settle: Duration,
     port: u16,
-    paths: Paths,
-    zones: ZoneCache,
+    paths: Arc<Paths>,
+    locator: Arc<Locator>,
+    drivers: Drivers,
+    demands: Demands,
 }
 
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
@@ -74,41 +92,87 @@ impl Checker {
     /// Asks everybody once, and reports. A name server that is still silent at the end counts as dead. Takes
     /// 30 seconds at most, usually well under one.
     ///
+    /// Where the values are not seen, a few questions more say why; where they are, vantage points are heard.
+    ///
     /// # Errors
     /// [`Error`] when the question makes no sense or the zone cannot be found. That the values are not there
     /// is no error: the report's [`verdict`](Report::verdict) says so.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn check(&self, wanted: &Wanted) -> Result<Report, Error> {
-        let outcome = self.drive(wanted, Sweep::Once, LIMIT).run(&mut |_| ()).await?;
-        Ok(match outcome {
-            Outcome::Expired(report) | Outcome::Finished(report) => *report,
-            Outcome::Ready(propagated) => propagated.into_report(),
-        })
+        let end = Instant::now() + LIMIT;
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
+        let outcome = calls.outcome(&mut |_| ()).await;
+        self.shared.conclude_check(wanted, outcome, end).await
+    }
+
+    /// Checks many names at once. Results come as they are known, through [`Checks::next`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn check_all(&self, wanted: impl IntoIterator<Item = Wanted>) -> Checks {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let end = Instant::now() + LIMIT;
+        let calls = self.calls(wanted.clone(), Sweep::Once, LIMIT, Hears::End);
+        Checks::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too.
+    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
     /// [`Error::NotPropagated`] with the diagnosis at the deadline; another [`Error`] when the question makes
     /// no sense.
+    ///
+    /// # Panics
+    /// When the [`Exchange`] does.
     pub async fn watch(
         &self,
         wanted: &Wanted,
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        match self.drive(wanted, Sweep::UntilReady, deadline).run(on_report).await? {
-            Outcome::Ready(propagated) => {
-                on_report(propagated.report());
-                Ok(*propagated)
-            }
-            Outcome::Expired(report) | Outcome::Finished(report) => {
-                on_report(&report);
-                Err(Error::NotPropagated(report))
-            }
+        let end = Instant::now() + deadline;
+        let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
+        let outcome = calls.outcome(on_report).await;
+        let result = self.shared.conclude_watch(wanted, outcome, end, on_report).await;
+        match &result {
+            Ok(propagated) => on_report(propagated.report()),
+            Err(Error::NotPropagated(report)) => on_report(report),
+            Err(_) => {}
         }
+        result
+    }
+
+    /// Watches many names at once, each until it is visible or `deadline` has passed. Results come as they are
+    /// known, through [`Watches::next`]. Names of one zone share its look-up and, where many wait for one name
+    /// server, their questions; see [`watch::engine`](crate::watch::engine).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use perennial_propagation::{Checker, Wanted};
+    /// # async fn example(checker: &Checker, wanted: Vec<Wanted>) {
+    /// let mut watches = checker.watch_all(wanted, Duration::from_secs(120));
+    /// while let Some((wanted, result)) = watches.next().await {
+    ///     match result {
+    ///         Ok(_) => println!("{} is there", wanted.name()),
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
+        let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let end = Instant::now() + deadline;
+        let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
+        Watches::new(self.shared.clone(), wanted, calls, end)
     }
 
     /// Finds the zone that holds `name`, its name servers, and the evidence for both. `name` itself is never
@@ -118,34 +182,58 @@ impl Checker {
     /// [`Error`] when no zone is found, or not within 30 seconds.
     pub async fn zone(&self, name: &DomainName) -> Result<ZoneView, Error> {
         let late = |_| Error::TooSlow { name: name.clone(), limit: LIMIT };
-        time::timeout(LIMIT, self.shared.finder().holding(name)).await.map_err(late)?
+        let place = Place::Holding(name.clone());
+        let located = time::timeout(LIMIT, self.shared.locator.verified(&place)).await.map_err(late)??;
+        located.zone.ok_or_else(|| Error::NoZone { name: name.clone(), tried: Vec::new() })
     }
 
-    fn drive<'a>(&'a self, wanted: &'a Wanted, sweep: Sweep, deadline: Duration) -> Drive<'a> {
+    /// Has names watched or checked; some of the time until `deadline` is left for what is asked at the end.
+    fn calls(&self, wanted: Vec<Wanted>, sweep: Sweep, deadline: Duration, hears: Hears) -> Calls {
         let Shared { policy, grace, settle, .. } = *self.shared;
+        let deadline = deadline - reserve(policy, deadline);
         let settings = Settings { policy, sweep, deadline, grace, settle };
-        Drive::new(&self.shared, wanted, settings)
+        Drivers::begin(&self.shared, wanted, settings, hears)
     }
 }
 
 impl Shared {
-    fn finder(&self) -> Finder<'_> {
-        Finder::new(&*self.exchange, &self.paths, self.port)
+    /// What a check comes to, when the rest of the world was heard or the failure looked into.
+    async fn conclude_check(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+    ) -> Result<Report, Error> {
+        let report = match outcome? {
+            Outcome::Expired(report) | Outcome::Finished(report) => *report,
+            Outcome::Ready(propagated) => propagated.into_report(),
+        };
+        let mut examiner = Examiner::new(self, wanted);
+        let left = end.duration_since(Instant::now());
+        Ok(if report.verdict.is_ready() {
+            examiner.confirm(report, left).await
+        } else {
+            examiner.explain(report, left).await
+        })
     }
 
-    /// The zone of a place, from the cache where that will do.
-    async fn zone(&self, place: &Place, fresh: bool) -> Result<ZoneView, Error> {
-        let name = match place {
-            Place::Holding(name) => name,
-            Place::Delegated(delegation) => return Ok(self.finder().delegated(delegation).await),
+    /// What a watch comes to, likewise.
+    async fn conclude_watch(
+        &self,
+        wanted: &Wanted,
+        outcome: Result<Outcome, Error>,
+        end: Instant,
+        on_report: &mut (dyn FnMut(&Report) + Send),
+    ) -> Result<Propagated, Error> {
+        let mut examiner = Examiner::new(self, wanted);
+        let concluded = match outcome? {
+            Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
+            Outcome::Expired(report) | Outcome::Finished(report) => {
+                let left = end.duration_since(Instant::now());
+                Err(examiner.explain(*report, left).await)
+            }
         };
-        let cached = if fresh { None } else { self.zones.get(name, Instant::now()) };
-        if let Some(zone) = cached {
-            return Ok(zone);
-        }
-        let zone = self.finder().holding(name).await?;
-        self.zones.put(name, zone.clone(), Instant::now());
-        Ok(zone)
+        concluded.map_err(|report| Error::NotPropagated(Box::new(report)))
     }
 }
 
@@ -165,13 +253,18 @@ impl fmt::Debug for Checker {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CheckerBuilder {
+    demands: Demands,
     exchange: Option<Arc<dyn Exchange>>,
+    given: Vec<NameServer>,
     grace: Duration,
     http: Option<Arc<dyn HttpClient>>,
+    means: Means,
     nameservers: Vec<NameServer>,
+    zone_nameservers: Vec<(DomainName, Vec<NameServer>)>,
     nat64: Nat64,
     policy: Policy,
     port: u16,
+    root_hints: Vec<ZoneServer>,
     roots: Vec<u8>,
     routable: fn(IpAddr) -> bool,
     settle: Duration,
@@ -180,13 +273,18 @@ pub struct CheckerBuilder {
 impl Default for CheckerBuilder {
     fn default() -> Self {
         Self {
+            demands: Demands::default(),
             exchange: None,
+            given: Vec::new(),
             grace: GRACE,
             http: None,
+            means: Means::Resolvers,
             nameservers: Vec::new(),
+            zone_nameservers: Vec::new(),
             nat64: Nat64::default(),
             policy: Policy::default(),
             port: 53,
+            root_hints: roots::servers(),
             roots: Vec::new(),
             routable: route::exists,
             settle: Duration::ZERO,
@@ -196,9 +294,41 @@ impl Default for CheckerBuilder {
 
 impl CheckerBuilder {
     /// The resolvers that tell where zones begin, in order of preference. Default: those of
-    /// `/etc/resolv.conf`.
+    /// `/etc/resolv.conf`; where that names none, zones are found by a walk from the root, as with
+    /// [`iterative`](Self::iterative). Search domains are never used: names are complete.
     pub fn nameservers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
         self.nameservers = servers.into_iter().collect();
+        self
+    }
+
+    /// The resolvers for `zone` and what lies below it, instead of [`nameservers`](Self::nameservers); repeatable,
+    /// and the longest zone that holds a name wins. For a cluster whose own DNS must not be asked about its public
+    /// domain, or an office that alone knows a domain.
+    ///
+    /// They are not believed more than others: the zone above is still asked whether it delegates.
+    pub fn nameservers_for(
+        mut self,
+        zone: DomainName,
+        servers: impl IntoIterator<Item = NameServer>,
+    ) -> Self {
+        self.zone_nameservers.retain(|(other, _)| *other != zone);
+        self.zone_nameservers.push((zone, servers.into_iter().collect()));
+        self
+    }
+
+    /// Finds zones without any resolver, by a walk from the root (RFC 1034 §5.3.3, with names minimised by
+    /// RFC 9156). For hosts that reach the internet's name servers and trust no resolver, and for networks whose
+    /// resolvers keep answers for too long. By default that is done only while no resolver can be used.
+    ///
+    /// [`Policy::RecursiveOnly`] asks resolvers all the same.
+    pub const fn iterative(mut self) -> Self {
+        self.means = Means::Walk;
+        self
+    }
+
+    /// The name servers of the root, for a root of one's own. Default: the internet's thirteen.
+    pub fn root_hints(mut self, servers: impl IntoIterator<Item = ZoneServer>) -> Self {
+        self.root_hints = servers.into_iter().collect();
         self
     }
 
@@ -266,18 +396,34 @@ impl CheckerBuilder {
     /// Makes the checker.
     ///
     /// # Errors
-    /// [`Error::NoResolver`] when none was given and the operating system names none, [`Error::NoHttpClient`]
-    /// when one speaks HTTPS and there is no client for it, [`Error::TlsRoots`] when one speaks TLS and the
-    /// roots cannot be used.
+    /// [`Error::NoResolver`] when resolvers are all that may be asked ([`Policy::RecursiveOnly`]) and neither was
+    /// one given nor does the operating system name one, [`Error::NoHttpClient`] when one speaks HTTPS and there is
+    /// no client for it, [`Error::TlsRoots`] when one speaks TLS and the roots cannot be used.
     pub fn build(self) -> Result<Checker, Error> {
         let system = paths::system_resolvers();
-        let nameservers = if self.nameservers.is_empty() { system.clone()? } else { self.nameservers };
+        let nameservers = match (&system, self.nameservers.is_empty(), self.policy) {
+            (_, false, _) => self.nameservers,
+            (Err(error), true, Policy::RecursiveOnly) => return Err(error.clone()),
+            (system, true, _) => system.clone().unwrap_or_default(),
+        };
+        let nobody = nameservers.is_empty() && self.zone_nameservers.is_empty();
+        let means = if nobody { Means::Walk } else { self.means };
         let exchange = match self.exchange {
             Some(exchange) => exchange,
-            None => network(&nameservers, self.http, &self.roots)?,
+            None => {
+                let for_zones = self.zone_nameservers.iter().flat_map(|(_, servers)| servers);
+                let everybody =
+                    nameservers.iter().chain(for_zones).chain(&self.demands.points).chain(&self.given);
+                network(everybody, self.http, &self.roots)?
+            }
         };
-        let paths = Paths::new(exchange.clone(), self.routable, self.nat64)
-            .with_resolvers(nameservers, system.unwrap_or_default());
+        let paths = Arc::new(Paths::new(exchange.clone(), self.routable, self.nat64).with_resolvers(
+            nameservers,
+            self.zone_nameservers,
+            system.unwrap_or_default(),
+        ));
+        let locator = Locator::new(&exchange, paths.clone(), self.port, means, self.root_hints.into())
+            .with_given(Given::new(&exchange, &paths, self.given));
         let shared = Shared {
             exchange,
             policy: self.policy,
@@ -285,18 +431,20 @@ impl CheckerBuilder {
             settle: self.settle,
             port: self.port,
             paths,
-            zones: ZoneCache::default(),
+            locator: Arc::new(locator),
+            drivers: Drivers::default(),
+            demands: self.demands,
         };
         Ok(Checker { shared: Arc::new(shared) })
     }
 }
 
-fn network(
-    servers: &[NameServer],
+fn network<'a>(
+    servers: impl Iterator<Item = &'a NameServer> + Clone,
     http: Option<Arc<dyn HttpClient>>,
     roots: &[u8],
 ) -> Result<Arc<dyn Exchange>, Error> {
-    let speaks = |protocol| servers.iter().find(|server| server.protocol() == protocol);
+    let speaks = |protocol| servers.clone().find(|server| server.protocol() == protocol);
     let mut network = Network::new();
     if speaks(Protocol::Tls).is_some() {
         network = network.with_tls(roots)?;

@@ -14,14 +14,14 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::resolver::Resolver;
+use super::{prefixes::Prefixes, resolver::Resolver};
 use crate::{
     Error, Host, NameServer, Nat64, Protocol,
-    nat64::{Prefix, discover},
+    nat64::Prefix,
     resolv_conf,
     target::{self, Route, Target},
     transport::{Endpoint, Exchange},
-    wire::{Answer, Data, Query, RecordType},
+    wire::{Data, RecordType},
     zone::ZoneServer,
 };
 
@@ -29,31 +29,49 @@ use crate::{
 pub(super) struct Paths {
     exchange: Arc<dyn Exchange>,
     routable: fn(IpAddr) -> bool,
-    nameservers: Vec<NameServer>,
+    /// Those for a zone of their own, the longest names first; last those for everything.
+    resolvers: Vec<Resolvers>,
     /// The operating system's resolvers: a DNS64 is the network's own (RFC 7050 §3), whoever else is asked.
     system: Vec<NameServer>,
-    nat64: Nat64,
-    prefixes: Remembered<Vec<Prefix>>,
-    resolvers: Remembered<Arc<[Target]>>,
+    prefixes: Prefixes,
+}
+
+/// The resolvers for one zone and what lies below, or for everything.
+struct Resolvers {
+    zone: Option<DomainName>,
+    servers: Vec<NameServer>,
+    targets: Remembered<Arc<[Target]>>,
+}
+
+impl Resolvers {
+    const fn new(zone: Option<DomainName>, servers: Vec<NameServer>) -> Self {
+        Self { zone, servers, targets: Remembered::new() }
+    }
+
+    fn are_for(&self, name: &DomainName) -> bool {
+        self.zone.as_ref().is_none_or(|zone| name.is_at_or_below(zone))
+    }
 }
 
 impl Paths {
     /// The ways of a host whose routing table says `routable`.
-    pub(super) const fn new(exchange: Arc<dyn Exchange>, routable: fn(IpAddr) -> bool, nat64: Nat64) -> Self {
-        Self {
-            exchange,
-            routable,
-            nat64,
-            nameservers: Vec::new(),
-            system: Vec::new(),
-            prefixes: Remembered::new(),
-            resolvers: Remembered::new(),
-        }
+    pub(super) fn new(exchange: Arc<dyn Exchange>, routable: fn(IpAddr) -> bool, nat64: Nat64) -> Self {
+        let prefixes = Prefixes::new(nat64);
+        Self { exchange, routable, resolvers: Vec::new(), system: Vec::new(), prefixes }
     }
 
-    /// These are the resolvers to use, and those of the operating system.
-    pub(super) fn with_resolvers(mut self, nameservers: Vec<NameServer>, system: Vec<NameServer>) -> Self {
-        self.nameservers = nameservers;
+    /// These are the resolvers to use, those for zones of their own, and those of the operating system.
+    pub(super) fn with_resolvers(
+        mut self,
+        everything: Vec<NameServer>,
+        zones: Vec<(DomainName, Vec<NameServer>)>,
+        system: Vec<NameServer>,
+    ) -> Self {
+        let zones = zones.into_iter().map(|(zone, servers)| Resolvers::new(Some(zone), servers));
+        self.resolvers = zones.collect();
+        self.resolvers
+            .sort_by_key(|one| std::cmp::Reverse(one.zone.as_ref().map_or(0, |zone| zone.labels().count())));
+        self.resolvers.push(Resolvers::new(None, everything));
         self.system = system;
         self
     }
@@ -61,36 +79,68 @@ impl Paths {
     /// The addresses of these name servers that are to be asked.
     pub(super) async fn plan(&self, servers: &[ZoneServer], port: u16) -> Vec<Target> {
         let v4 = servers.iter().flat_map(|server| &server.v4).map(|v4| IpAddr::V4(*v4));
-        let prefixes = self.prefixes_for(v4).await;
+        let prefixes = if target::is_dns64_likely(servers) {
+            self.prefixes().await
+        } else {
+            self.prefixes_for(v4).await
+        };
         target::plan(servers, port, &prefixes, &self.routable)
     }
 
-    /// The configured resolvers, each of their addresses.
-    pub(super) async fn resolvers(&self) -> Arc<[Target]> {
-        if let Some(known) = self.resolvers.get() {
+    /// Whether the routing table has a way to an address.
+    pub(super) fn is_routable(&self, address: IpAddr) -> bool {
+        (self.routable)(address)
+    }
+
+    /// Where to ask a name server that has this address; `None` when there is no way to it.
+    pub(super) async fn reach(&self, address: IpAddr, port: u16) -> Option<Endpoint> {
+        let prefixes = self.prefixes_for(std::iter::once(address)).await;
+        let (address, _, route) = target::reach(address, &prefixes, &self.routable);
+        (route == Route::Exists).then(|| Endpoint::Udp(SocketAddr::new(address, port)))
+    }
+
+    /// The configured resolvers for a name, each of their addresses.
+    pub(super) async fn resolvers(&self, name: &DomainName) -> Arc<[Target]> {
+        let Some(resolvers) = self.resolvers_for(name) else { return Arc::default() };
+        if let Some(known) = resolvers.targets.get() {
             return known;
         }
-        let each = self.nameservers.iter().map(|server| self.resolver_targets(server));
-        let mut targets = Vec::new();
-        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
-        let targets: Arc<[Target]> = targets.into();
+        let targets: Arc<[Target]> = self.targets(&resolvers.servers).await.into();
         // A resolver whose name was not found may be found next time.
         if targets.iter().any(|target| target.route == Route::Exists) {
-            self.resolvers.set(targets.clone());
+            resolvers.targets.set(targets.clone());
         }
         targets
     }
 
-    /// Where to ask the configured resolvers.
-    pub(super) async fn resolver_endpoints(&self) -> Vec<Endpoint> {
-        let targets = self.resolvers().await;
+    /// Where these servers are reached, each of their addresses.
+    pub(super) async fn targets(&self, servers: &[NameServer]) -> Vec<Target> {
+        let each = servers.iter().map(|server| self.resolver_targets(server));
+        let mut targets = Vec::new();
+        future::join_all(each).await.into_iter().flatten().for_each(|one| target::add(&mut targets, one));
+        targets
+    }
+
+    /// Where to ask the configured resolvers about a name.
+    pub(super) async fn resolver_endpoints(&self, name: &DomainName) -> Vec<Endpoint> {
+        let targets = self.resolvers(name).await;
         let reachable = targets.iter().filter(|target| target.route == Route::Exists);
         reachable.map(|target| target.endpoint.clone()).collect()
     }
 
-    /// The resolvers by the text that the operator wrote.
-    pub(super) fn resolver_names(&self) -> Vec<String> {
-        self.nameservers.iter().map(ToString::to_string).collect()
+    /// The resolvers for a name by the text that the operator wrote.
+    pub(super) fn resolver_names(&self, name: &DomainName) -> Vec<String> {
+        let resolvers = self.resolvers_for(name).map(|one| one.servers.as_slice()).unwrap_or_default();
+        resolvers.iter().map(ToString::to_string).collect()
+    }
+
+    /// Those through which nobody answered are tried last from now on.
+    pub(super) fn doubt(&self, prefix: Prefix) {
+        self.prefixes.doubt(prefix);
+    }
+
+    fn resolvers_for(&self, name: &DomainName) -> Option<&Resolvers> {
+        self.resolvers.iter().find(|one| one.are_for(name))
     }
 
     async fn resolver_targets(&self, server: &NameServer) -> Vec<Target> {
@@ -116,48 +166,49 @@ impl Paths {
     /// The addresses of a resolver that is given by name: from the resolvers that are given by address, or,
     /// where there are none, from the operating system, since nobody else is left to ask.
     async fn bootstrap(&self, name: &DomainName, port: u16) -> Vec<SocketAddr> {
-        let endpoints = self.direct(&self.nameservers);
+        let own = self.resolvers_for(name).map(|one| self.direct(&one.servers));
+        let endpoints = own.filter(|own| !own.is_empty()).unwrap_or_else(|| self.direct(self.everything()));
         if endpoints.is_empty() {
             let found = time::timeout(SYSTEM_LIMIT, net::lookup_host((name.as_str(), port))).await;
             return found.ok().and_then(Result::ok).into_iter().flatten().take(MAX_BOOTSTRAP).collect();
         }
         let resolver = Resolver::new(&*self.exchange, &endpoints);
-        let found = addresses(&resolver, name).await;
-        found.into_iter().take(MAX_BOOTSTRAP).map(|address| SocketAddr::new(address, port)).collect()
+        let (v6, v4) = tokio::join!(resolver.ask(name, RecordType::Aaaa), resolver.ask(name, RecordType::A));
+        let records = [v6, v4].into_iter().flatten().flat_map(|heard| heard.answer.answers);
+        let addresses = records.filter_map(|record| match record.data {
+            Data::A(v4) => Some(IpAddr::V4(v4)),
+            Data::Aaaa(v6) => Some(IpAddr::V6(v6)),
+            _ => None,
+        });
+        addresses.take(MAX_BOOTSTRAP).map(|address| SocketAddr::new(address, port)).collect()
+    }
+
+    /// The resolvers for what has none of its own.
+    fn everything(&self) -> &[NameServer] {
+        self.resolvers.last().map(|one| one.servers.as_slice()).unwrap_or_default()
     }
 
     /// The NAT64 prefixes, where one of these addresses needs them.
-    async fn prefixes_for(&self, addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
-        match &self.nat64 {
-            Nat64::Off => Vec::new(),
-            Nat64::Prefixes(prefixes) => prefixes.clone(),
-            Nat64::Auto => {
-                let mut v4 = addresses.filter(IpAddr::is_ipv4);
-                if v4.any(|address| !(self.routable)(address)) { self.discovered().await } else { Vec::new() }
-            }
+    pub(super) async fn prefixes_for(&self, mut addresses: impl Iterator<Item = IpAddr>) -> Vec<Prefix> {
+        if addresses.any(|address| address.is_ipv4() && !(self.routable)(address)) {
+            self.prefixes().await
+        } else {
+            Vec::new()
         }
     }
 
-    /// The network's prefixes (RFC 7050): what the first resolver shows that shows any.
-    async fn discovered(&self) -> Vec<Prefix> {
-        if let Some(known) = self.prefixes.get() {
-            return known;
-        }
-        let mut endpoints = self.direct(&self.nameservers);
-        for endpoint in self.direct(&self.system) {
-            if !endpoints.contains(&endpoint) {
-                endpoints.push(endpoint);
+    /// The network's prefixes, or those that were given.
+    async fn prefixes(&self) -> Vec<Prefix> {
+        let resolvers = || {
+            let mut endpoints = self.direct(self.everything());
+            for endpoint in self.direct(&self.system) {
+                if !endpoints.contains(&endpoint) {
+                    endpoints.push(endpoint);
+                }
             }
-        }
-        let Ok(name) = DomainName::parse(discover::WELL_KNOWN_NAME) else { return Vec::new() };
-        let query = Query::recursive(name, RecordType::Aaaa);
-        let ask = |endpoint| self.exchange.exchange(endpoint, &query);
-        let replies = future::join_all(endpoints.iter().map(ask)).await;
-        let shown = replies.into_iter().flatten().map(|reply| discover::prefixes(&v6(&reply.answer)));
-        let prefixes = shown.into_iter().find(|prefixes| !prefixes.is_empty()).unwrap_or_default();
-        tracing::debug!(?prefixes, "looked for the NAT64 prefix (RFC 7050)");
-        self.prefixes.set(prefixes.clone());
-        prefixes
+            endpoints
+        };
+        self.prefixes.get(&self.exchange, resolvers).await
     }
 
     /// Those servers that need neither a name looked up nor NAT64.
@@ -179,29 +230,6 @@ impl Paths {
 const SYSTEM_LIMIT: Duration = Duration::from_secs(5);
 /// The most addresses of a resolver that is given by name.
 const MAX_BOOTSTRAP: usize = 4;
-
-/// The addresses of a host, from resolvers; A and AAAA at once.
-pub(super) async fn addresses(resolver: &Resolver<'_>, name: &DomainName) -> Vec<IpAddr> {
-    let (v6_heard, v4_heard) =
-        tokio::join!(resolver.ask(name, RecordType::Aaaa), resolver.ask(name, RecordType::A));
-    let heard = [v6_heard, v4_heard].into_iter().flatten();
-    heard
-        .flat_map(|heard| heard.answer.answers)
-        .filter_map(|record| match record.data {
-            Data::A(v4) => Some(IpAddr::V4(v4)),
-            Data::Aaaa(v6) => Some(IpAddr::V6(v6)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn v6(answer: &Answer) -> Vec<std::net::Ipv6Addr> {
-    let of = |record: &crate::wire::Record| match record.data {
-        Data::Aaaa(v6) => Some(v6),
-        _ => None,
-    };
-    answer.answers.iter().filter_map(of).collect()
-}
 
 fn endpoint(server: &NameServer, address: SocketAddr) -> Endpoint {
     match server.protocol() {
@@ -236,7 +264,7 @@ fn interface_index(name: &str) -> Option<u32> {
 /// What was found out about this host's network, for a while: laptops and pods move.
 struct Remembered<T>(Mutex<Option<(Instant, T)>>);
 
-const MEMORY: Duration = Duration::from_secs(300);
+const MEMORY: Duration = Duration::from_secs(60);
 
 impl<T: Clone> Remembered<T> {
     const fn new() -> Self {

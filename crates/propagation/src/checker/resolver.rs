@@ -1,11 +1,19 @@
 //! Asking recursive servers, the next one where the first does not help.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::{
+    future::{self, BoxFuture, FutureExt as _, Shared},
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use perennial_core::DomainName;
 use tokio::time;
 
+use super::paths::Paths;
 use crate::{
     Error,
     transport::{Endpoint, Exchange, TransportError},
@@ -65,11 +73,55 @@ impl<'a> Resolver<'a> {
             // Somebody failed: the next need not wait for its turn.
             flights.extend(waiting.next().map(|endpoint| self.ask_one(endpoint, &query)));
         }
-        poor.ok_or_else(|| Error::ResolversSilent { question: query.to_string(), failures })
+        poor.ok_or_else(|| Error::ResolversSilent { question: query.to_string(), failures, walk: None })
     }
 
     async fn ask_one(&self, endpoint: &Endpoint, query: &Query) -> (String, Result<Answer, TransportError>) {
         let reply = self.exchange.exchange(endpoint, query).await;
         (endpoint.to_string(), reply.map(|reply| reply.answer))
+    }
+}
+
+/// What one search for a zone asks the resolvers: each question once, however many want to know.
+#[derive(Clone)]
+pub(super) struct Inquiry {
+    exchange: Arc<dyn Exchange>,
+    paths: Arc<Paths>,
+    asked: Arc<Mutex<HashMap<(DomainName, RecordType), Asked>>>,
+}
+
+type Asked = Shared<BoxFuture<'static, Result<Arc<Heard>, Error>>>;
+
+impl Inquiry {
+    pub(super) fn new(exchange: Arc<dyn Exchange>, paths: Arc<Paths>) -> Self {
+        Self { exchange, paths, asked: Arc::default() }
+    }
+
+    /// Asks, or waits for the answer of the one who asked before. The resolvers are those for `name`.
+    pub(super) fn ask(&self, name: &DomainName, record_type: RecordType) -> Asked {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = || {
+            let (exchange, paths, name) = (self.exchange.clone(), self.paths.clone(), name.clone());
+            let question = async move {
+                let endpoints = paths.resolver_endpoints(&name).await;
+                Resolver::new(&*exchange, &endpoints).ask(&name, record_type).await.map(Arc::new)
+            };
+            question.boxed().shared()
+        };
+        asked.entry((name.clone(), record_type)).or_insert_with(question).clone()
+    }
+
+    /// Drives `work`, and these questions with it, which it will ask sooner or later.
+    pub(super) async fn ahead<T>(
+        &self,
+        questions: impl IntoIterator<Item = (DomainName, RecordType)>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let questions = questions.into_iter().map(|(name, kind)| self.ask(&name, kind));
+        let ahead = future::join_all(questions).then(|_| future::pending());
+        tokio::select! {
+            done = work => done,
+            never = ahead => never,
+        }
     }
 }

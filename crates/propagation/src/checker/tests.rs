@@ -3,6 +3,7 @@
 use std::{net::Ipv6Addr, sync::Mutex};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
@@ -14,40 +15,42 @@ use crate::{
     zone::Evidence,
 };
 
-const NAME: &str = "_acme-challenge.www.example.com";
+pub(super) const NAME: &str = "_acme-challenge.www.example.com";
 
-fn name(text: &str) -> DomainName {
+pub(super) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
-fn wanted() -> Wanted {
+pub(super) fn wanted() -> Wanted {
     Wanted::new(name(NAME), ["token".to_owned()])
 }
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-type Said = Result<Answer, TransportError>;
-type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
+pub(super) type Said = Result<Answer, TransportError>;
+pub(super) type Script = dyn Fn(&str, &Query) -> (Duration, Said) + Send + Sync;
 
 /// Answers from a script and remembers who was asked what.
-struct Scripted {
+pub(super) struct Scripted {
     script: Box<Script>,
     log: Mutex<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(
+        script: impl Fn(&str, &Query) -> (Duration, Said) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self { script: Box::new(script), log: Mutex::default() })
     }
 
     /// Who was asked what, as `SERVER NAME TYPE`.
-    fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    fn asked(&self, part: &str) -> usize {
+    pub(super) fn asked(&self, part: &str) -> usize {
         self.log().iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -63,11 +66,11 @@ impl Exchange for Scripted {
     }
 }
 
-fn record(owner: &str, data: Data) -> Record {
+pub(super) fn record(owner: &str, data: Data) -> Record {
     Record { owner: Some(name(owner)), ttl: 60, data }
 }
 
-fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
+pub(super) fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Said {
     let mut answer = Answer::new(ResponseCode::NOERROR);
     answer.authoritative = authoritative;
     answer.answers = answers;
@@ -75,15 +78,15 @@ fn says(authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> 
     Ok(answer)
 }
 
-fn code(code: ResponseCode) -> Said {
+pub(super) fn code(code: ResponseCode) -> Said {
     Ok(Answer::new(code))
 }
 
-fn soa(zone: &str) -> Record {
+pub(super) fn soa(zone: &str) -> Record {
     record(zone, Data::Soa { serial: 1, minimum: 60 })
 }
 
-fn ns(zone: &str, host: &str) -> Record {
+pub(super) fn ns(zone: &str, host: &str) -> Record {
     record(zone, Data::Ns(name(host)))
 }
 
@@ -99,6 +102,7 @@ fn resolver(query: &Query) -> Said {
             let servers = vec![ns("example.com", "ns1.example.com"), ns("example.com", "ns2.example.com")];
             says(false, servers, vec![])
         }
+        ("www.example.com", RecordType::Ns) => says(false, vec![], vec![soa("example.com")]),
         ("com", RecordType::Ns) => says(false, vec![ns("com", "gtld.com")], vec![]),
         ("ns1.example.com", RecordType::A) => a(1),
         ("ns2.example.com", RecordType::A) => a(2),
@@ -120,19 +124,20 @@ fn authority(last: u8, query: &Query) -> Said {
     }
 }
 
-fn last_octet(server: &str) -> Option<u8> {
+pub(super) fn last_octet(server: &str) -> Option<u8> {
     server.strip_prefix("192.0.2.")?.strip_suffix(":53")?.parse().ok()
 }
 
 /// Everything in order, 10 ms away; the resolvers are 10.0.0.N.
-fn healthy(server: &str, query: &Query) -> (Duration, Said) {
+pub(super) fn healthy(server: &str, query: &Query) -> (Duration, Said) {
     (millis(10), last_octet(server).map_or_else(|| resolver(query), |last| authority(last, query)))
 }
 
-fn checker(exchange: &Arc<Scripted>, resolvers: &[&str]) -> CheckerBuilder {
+pub(super) fn checker(exchange: &Arc<Scripted>, resolvers: &[&str]) -> CheckerBuilder {
     Checker::builder()
         .nameservers(resolvers.iter().map(|text| text.parse().unwrap()))
         .exchange(exchange.clone())
+        .root_hints([])
         .routable(|_| true)
 }
 
@@ -272,7 +277,7 @@ async fn silent_resolvers_are_an_error_of_a_check_and_waited_for_by_a_watch() {
     assert_eq!(
         error.to_string(),
         "no resolver answers the question for www.example.com SOA: 10.0.0.1:53: the host refuses connections on \
-         this port"
+         this port; nor does the way from the root lead there: no name server of the root can be asked"
     );
     checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
 }
@@ -354,4 +359,149 @@ async fn misuse_is_refused_at_once() {
         .root_certificates_pem("no certificate")
         .build();
     assert!(matches!(roots, Err(Error::TlsRoots { .. })));
+}
+
+/// Names in the zone, for which the resolver has no other words.
+fn many(count: usize) -> Vec<Wanted> {
+    let wanted = |index| {
+        let name = name(&format!("_acme-challenge.www{index}.example.com"));
+        Wanted::new(name, ["token".to_owned()])
+    };
+    (0..count).map(wanted).collect()
+}
+
+fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
+    let resolver = server.starts_with("10.");
+    if resolver && query.name.as_str().starts_with("www") {
+        return (millis(10), says(false, vec![], vec![soa("example.com")]));
+    }
+    healthy(server, query)
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_names_are_watched_at_once_and_told_one_by_one() {
+    let exchange = Scripted::new(|server, query| match (last_octet(server), query.name.as_str()) {
+        (Some(1 | 2), "_acme-challenge.www7.example.com") => (millis(10), says(true, vec![], vec![])),
+        _ => healthy_for_many(server, query),
+    });
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let mut wanted = many(300);
+    wanted.push(Wanted::new(name("_acme-challenge.nothing.example.com"), []));
+    let start = Instant::now();
+    let mut watches = checker.watch_all(wanted.clone(), Duration::from_secs(20));
+    let mut results = std::collections::HashMap::new();
+    while let Some((wanted, result)) = watches.next().await {
+        if results.is_empty() {
+            assert_eq!(start.elapsed(), Duration::ZERO, "what makes no sense is refused at once");
+        }
+        assert_eq!(results.insert(wanted.name().clone(), result), None);
+    }
+    assert_eq!((watches.left(), results.len()), (0, 301));
+    let ended = start.elapsed();
+    assert!(ended > Duration::from_secs(17) && ended <= Duration::from_secs(20), "{ended:?}");
+    for wanted in &wanted {
+        match (wanted.name().as_str(), &results[wanted.name()]) {
+            ("_acme-challenge.nothing.example.com", Err(Error::NothingWanted { .. })) => {}
+            ("_acme-challenge.www7.example.com", Err(Error::NotPropagated(_))) => {}
+            (name, Ok(propagated)) => assert_eq!(propagated.name().as_str(), name),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_want_the_same_at_the_same_time_ask_once() {
+    let exchange = Scripted::new(healthy);
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    checker.check(&wanted()).await.unwrap();
+    let before = exchange.asked("TXT");
+    let wanted = wanted();
+    let calls = (0..20).map(|_| checker.check(&wanted));
+    for report in futures_util::future::join_all(calls).await {
+        assert_eq!(report.unwrap().verdict, Verdict::Ready);
+    }
+    assert_eq!(exchange.asked("TXT") - before, 2, "one question for each of the two servers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_asks_no_more_and_disturbs_nobody() {
+    let exchange = Scripted::new(|server, query| match last_octet(server) {
+        Some(2) if query.record_type == RecordType::Txt => (millis(10), says(true, vec![], vec![])),
+        _ => healthy_for_many(server, query),
+    });
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let (dropped, kept) = (wanted(), many(1).remove(0));
+    let mut reports = 0;
+    let mut on_report = |_: &Report| reports += 1;
+    let impatient = time::timeout(millis(1100), checker.watch(&dropped, LIMIT, &mut on_report));
+    let mut ignore = |_: &Report| ();
+    let other = checker.watch(&kept, Duration::from_secs(3), &mut ignore);
+    let (impatient, other) = tokio::join!(impatient, other);
+    assert!(impatient.is_err() && reports > 0);
+    assert!(matches!(other, Err(Error::NotPropagated(_))));
+    let lines = exchange.log();
+    let about = |name: &DomainName| lines.iter().filter(|line| line.contains(name.as_str())).count();
+    assert!((4..=7).contains(&about(dropped.name())), "{lines:#?}");
+    assert!((12..=16).contains(&about(kept.name())), "{}", about(kept.name()));
+    time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(exchange.log().len(), lines.len(), "nobody is left who asks");
+}
+
+#[test]
+fn a_checker_outlives_the_runtimes_that_it_is_used_from() {
+    let exchange = Scripted::new(healthy);
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap()
+    };
+    let is_ready = |runtime: &tokio::runtime::Runtime| {
+        let report = runtime.block_on(async { checker.check(&wanted()).await.unwrap() });
+        assert_eq!(report.verdict, Verdict::Ready);
+    };
+    let first = runtime();
+    is_ready(&first);
+    is_ready(&first);
+    // Its task stops in the middle of a watch, and is still there, and nobody runs it.
+    let (value, mut ignore) = (wanted(), |_: &Report| ());
+    first.block_on(async {
+        let watch = checker.watch(&value, LIMIT, &mut ignore);
+        assert!(time::timeout(millis(5), watch).await.is_err());
+    });
+    let second = runtime();
+    is_ready(&second);
+    drop(first);
+    is_ready(&second);
+    drop(second);
+    is_ready(&runtime());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_while_there_is_nothing_to_watch() {
+    let exchange = Scripted::new(healthy);
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let before = Arc::strong_count(&checker.shared);
+    checker.check(&wanted()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(Arc::strong_count(&checker.shared), before, "the driver's task has let go");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "the exchange that carries the questions has panicked")]
+async fn an_exchange_that_panics_does_not_leave_its_callers_waiting() {
+    let exchange = Scripted::new(|_, _| panic!("a bug in somebody's exchange"));
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let _ = checker.check(&wanted()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_only_asks_nobody() {
+    let exchange = Scripted::new(|server, query| panic!("{server} is asked for {query}"));
+    let wait = Policy::WaitOnly(Duration::from_secs(30));
+    let checker = checker(&exchange, &["10.0.0.1"]).policy(wait).build().unwrap();
+    let start = Instant::now();
+    let propagated = checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
+    assert_eq!(propagated.report().verdict, Verdict::ReadyWithWarnings);
+    assert!(matches!(propagated.report().advice[..], [Advice::NotAsked { .. }]));
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod advice;
+pub(crate) use advice::newer_serial;
 pub use advice::{Advice, Reach, Sign};
 
 mod clue;
@@ -25,6 +26,9 @@ mod text;
 
 /// What a check found. `Display` prints text that a person can act on; serde writes it for machines
 /// (durations in milliseconds).
+///
+/// It is written and not read back: its enums grow, so a reader of this version would refuse reports of the
+/// next. A program looks at [`Advice::code`], which stands in the JSON as `advice`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -131,3 +135,6 @@ fn option_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,13 @@ pub enum State {
     Waiting,
 }
 
+impl Row {
+    /// Whether it has said anything, be it useless.
+    pub(crate) const fn is_heard(&self) -> bool {
+        !matches!(self.state, State::NotAsked { .. } | State::Unreachable { .. } | State::Waiting)
+    }
+}
+
 impl LastAnswer {
     /// What is kept of a reply that means `finding`.
     pub(crate) fn new(reply: &Reply, finding: &Finding) -> Self {

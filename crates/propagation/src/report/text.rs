@@ -11,8 +11,11 @@ use crate::{
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
-        let queries = self.queries();
-        writeln!(f, "{} TXT: {} ({queries} questions in {seconds:.1} s)", self.wanted.name(), self.verdict)?;
+        let queries = match self.queries() {
+            1 => "1 question".to_owned(),
+            queries => format!("{queries} questions"),
+        };
+        writeln!(f, "{} TXT: {} ({queries} in {seconds:.1} s)", self.wanted.name(), self.verdict)?;
         writeln!(f, "  wanted: {}", quoted(self.wanted.values()))?;
         for stage in &self.stages {
             write_stage(f, stage, Some(self.elapsed))?;
@@ -88,6 +91,11 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, now: Option<Duration>) -> fm
     }
     if let Some(last) = &row.last {
         write!(f, " [{last}]")?;
+    }
+    // What the last answer says already is not said twice.
+    let known = row.last.as_ref().and_then(|last| last.serial);
+    if let Some(serial) = row.serial.filter(|serial| known != Some(*serial)) {
+        write!(f, " serial {serial}")?;
     }
     match now {
         Some(now) => write!(f, " for {:.1} s", now.saturating_sub(row.since).as_secs_f64())?,

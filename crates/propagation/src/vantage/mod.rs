@@ -23,6 +23,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use perennial_core::DomainName;
 use serde::Serialize;
 
 use crate::{
@@ -36,6 +37,10 @@ use crate::{
 
 mod security;
 pub use security::{Dnssec, Security};
+pub(crate) use security::{is_without_key, read as security};
+
+mod weigh;
+pub(crate) use weigh::weigh;
 
 /// Whether vantage points must have the values too, before a check says ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -114,8 +119,8 @@ pub struct Said<'a> {
     pub answer: &'a Answer,
     /// Its answer to the same with CD=1, where the first was SERVFAIL.
     pub unchecked: Option<&'a Answer>,
-    /// Its answer to the question for the zone's DS records, where the first was not validated.
-    pub delegation: Option<&'a Answer>,
+    /// A zone on the way and the answer to the question for its DS records, where the first was not validated.
+    pub delegation: Option<(&'a DomainName, &'a Answer)>,
 }
 
 /// What is to be asked next, to understand an answer.
@@ -197,7 +202,7 @@ impl Witness {
 }
 
 /// How soon a vantage point is asked again whose trouble has no known end.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const AGAIN: Duration = Duration::from_secs(5);
 
 /// One second more than the TTL says, since it counts whole ones; and never in a tight loop.
 fn lapse(ttl: u32) -> Duration {

@@ -15,6 +15,8 @@
 //! that made it so is asked once more, since one name may be many machines (anycast), and only then the watch is
 //! done. Where some servers have the values and some do not, each is asked for the zone's serial number, once, so
 //! that the report can tell who is how far behind.
+//!
+//! An [`Engine`] runs any number of watches at once, and lets them share what they can.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -32,10 +34,14 @@ use crate::{
     zone::ZoneView,
 };
 
+pub mod engine;
+pub use engine::Engine;
+
 mod propagated;
 pub use propagated::Propagated;
 
 mod schedule;
+use schedule::FLAT;
 pub use schedule::Schedule;
 
 mod stage;
@@ -216,6 +222,17 @@ pub enum Outcome {
     Finished(Box<Report>),
     /// Ready, and confirmed.
     Ready(Box<Propagated>),
+}
+
+impl Outcome {
+    /// The last report, however it ended.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        match self {
+            Self::Expired(report) | Self::Finished(report) => report,
+            Self::Ready(propagated) => propagated.report(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -498,8 +515,11 @@ impl Watch {
 
     /// Has the serial numbers asked for that nobody told, where some servers have the values and some do not.
     fn ask_for_serials(&mut self) -> bool {
-        self.settings.policy.asking() == Asking::Authorities
-            && self.stages.iter_mut().fold(false, |any, stage| stage.mark_serials() || any)
+        if self.settings.policy.asking() == Asking::Resolvers {
+            return false;
+        }
+        let asking = self.stages.iter_mut().filter_map(|stage| stage.mark_serials().then_some(()));
+        asking.count() > 0
     }
 
     /// Enters the stages where aliases and referrals lead, and leaves those where they no longer do.

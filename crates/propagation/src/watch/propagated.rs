@@ -17,6 +17,11 @@ impl Propagated {
         report.verdict.is_ready().then_some(Self { report })
     }
 
+    /// The same proof after the rest of the world was heard, unless it took the verdict back.
+    pub(crate) fn with_report(self, report: Report) -> Result<Self, Box<Report>> {
+        if report.verdict.is_ready() { Ok(Self { report }) } else { Err(Box::new(report)) }
+    }
+
     /// Where the values are visible.
     #[must_use]
     pub const fn name(&self) -> &DomainName {

@@ -489,7 +489,7 @@ fn a_report_reads_well_to_people_and_machines() {
         "_acme-challenge.example.com TXT: not yet propagated (2 questions in 0.1 s)\n\
          \x20 wanted: \"token\"\n\
          \x20 zone example.com, name servers ns1.example.com, ns2.example.com\n\
-         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] for 0.0 s\n\
+         \x20   ok          192.0.2.1:53 (ns1.example.com) [udp NOERROR AA \"token\"] serial 9 for 0.0 s\n\
          \x20   missing     192.0.2.2:53 (ns2.example.com) [udp NXDOMAIN AA serial 7] for 0.0 s\n\
          \x20 -> ns2.example.com (192.0.2.2:53) has version 7 of the zone and others 9, it is 2 behind: wait for \
          the zone transfer; if it stays so, look at NOTIFY and at who may transfer\n"

@@ -7,7 +7,7 @@ use perennial_core::DomainName;
 use super::{Evidence, ZoneServer};
 use crate::{
     probe::Delegation,
-    wire::{Answer, Data, ResponseCode},
+    wire::{Answer, Data, Record, ResponseCode},
 };
 
 /// The name to ask a resolver about instead of `name`: its parent, and above any labels that begin with an
@@ -21,6 +21,17 @@ pub(crate) fn start(name: &DomainName) -> Option<DomainName> {
     Some(start)
 }
 
+/// Those names at or above `start` at which the zone, and the zone above it, may begin: all of them, or of a very
+/// long name those nearest to the root, where most zones are. Shortest last.
+pub(crate) fn candidates(start: &DomainName) -> Vec<DomainName> {
+    let upwards = std::iter::successors(Some(start.clone()), DomainName::parent).collect::<Vec<_>>();
+    let skipped = upwards.len().saturating_sub(MAX_CANDIDATES);
+    upwards.into_iter().skip(skipped).collect()
+}
+
+/// What is asked about before anybody has said where the zone begins: questions, not round trips.
+const MAX_CANDIDATES: usize = 8;
+
 /// Where a zone begins, by a resolver's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
@@ -30,13 +41,16 @@ pub(crate) enum Claim {
     Silent,
 }
 
-/// Reads an answer to `asked` SOA. The SOA record stands in the answer section at an apex, and in the
-/// authority section of a negative answer everywhere else (RFC 2308 §3).
+/// Reads an answer to `asked` SOA or NS. The record asked for stands in the answer section at an apex; everywhere
+/// else the SOA record stands in the authority section of a negative answer (RFC 2308 §3).
 pub(crate) fn claim(asked: &DomainName, answer: &Answer) -> Claim {
     // Behind an alias the SOA is that of the alias's target, whatever its name looks like.
     let aliased = answer.answers.iter().any(|record| matches!(record.data, Data::Cname(_)));
     if aliased || !answer.code.is_answer() {
         return Claim::Silent;
+    }
+    if !Answer::name_servers(&answer.answers, asked).is_empty() {
+        return Claim::Apex(asked.clone());
     }
     let mut records = answer.answers.iter().chain(&answer.authorities);
     let soa = records.find(|record| matches!(record.data, Data::Soa { .. }));
@@ -65,7 +79,7 @@ pub(crate) fn testimony(parent: &DomainName, claimed: &DomainName, answer: &Answ
     if !answer.code.is_answer() {
         return Testimony::Useless(format!("it answers {}", answer.code));
     }
-    let read = |section, cut| Delegation::read(section, &answer.additionals, cut, parent);
+    let read = |section, cut| Delegation::read(section, &answer.additionals, cut, Some(parent));
     // A referral has the NS records in the authority section; a server of both zones answers for the child.
     let own = if answer.authoritative { read(&answer.answers, claimed) } else { None };
     if let Some(delegation) = own.or_else(|| read(&answer.authorities, claimed)) {
@@ -86,6 +100,21 @@ pub(crate) fn testimony(parent: &DomainName, claimed: &DomainName, answer: &Answ
     } else {
         Testimony::Useless("it answers without authority (AA=0)".to_owned())
     }
+}
+
+/// Whether a server of `apex`, asked for the SOA record of a name below it, says that the name lies in the zone
+/// itself: no cut lies between. `None` when it says nothing that counts.
+pub(crate) fn is_inside(apex: &DomainName, answer: &Answer) -> Option<bool> {
+    if !answer.code.is_answer() {
+        return None;
+    }
+    let delegated = |record: &Record| matches!((&record.data, &record.owner), (Data::Ns(_), Some(owner)) if owner != apex);
+    if !answer.authoritative {
+        return answer.authorities.iter().any(delegated).then_some(false);
+    }
+    let soa = answer.answers.iter().chain(&answer.authorities);
+    soa.filter(|record| matches!(record.data, Data::Soa { .. }))
+        .find_map(|record| Some(record.owner.as_ref()? == apex))
 }
 
 /// The name servers to ask for a confirmed zone, from what the parent says and what the resolver says.
@@ -160,7 +189,6 @@ fn merge_addresses(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Record;
 
     fn name(text: &str) -> DomainName {
         text.parse().unwrap()
@@ -207,6 +235,21 @@ mod tests {
         assert_eq!(claim(&asked, &apex), Claim::Apex(asked.clone()));
         apex.answers = vec![soa(None)];
         assert_eq!(claim(&asked, &apex), Claim::Root);
+        apex.answers = vec![ns("www.example.com", "ns.example.com")];
+        assert_eq!(claim(&asked, &apex), Claim::Apex(asked.clone()));
+        assert_eq!(claim(&name("example.com"), &apex), Claim::Silent, "somebody else's name servers");
+    }
+
+    #[test]
+    fn the_candidates_are_the_names_above_and_never_many() {
+        let shown = |start: &str| {
+            candidates(&name(start)).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown("www.example.com"), "www.example.com example.com com");
+        assert_eq!(
+            shown("a.b.c.d.e.f.g.h.i.j"),
+            "c.d.e.f.g.h.i.j d.e.f.g.h.i.j e.f.g.h.i.j f.g.h.i.j g.h.i.j h.i.j i.j j"
+        );
     }
 
     #[test]
@@ -267,6 +310,21 @@ mod tests {
         assert!(matches!(hear(&answer), Testimony::Useless(_)), "upwards leads nowhere");
     }
 
+    #[test]
+    fn a_zones_own_servers_say_whether_a_name_lies_in_it() {
+        let ask = |authoritative, records: Vec<Record>| {
+            let mut answer = Answer::new(ResponseCode::NXDOMAIN);
+            (answer.authoritative, answer.authorities) = (authoritative, records);
+            is_inside(&name("example.com"), &answer)
+        };
+        assert_eq!(ask(true, vec![soa(Some("example.com"))]), Some(true));
+        assert_eq!(ask(true, vec![soa(Some("sub.example.com"))]), Some(false), "it serves that zone too");
+        assert_eq!(ask(false, vec![ns("sub.example.com", "ns.example.com")]), Some(false));
+        assert_eq!(ask(false, vec![ns("example.com", "ns.example.com")]), None);
+        assert_eq!(ask(false, vec![soa(Some("example.com"))]), None, "a resolver's copy proves nothing");
+        assert_eq!(is_inside(&name("example.com"), &Answer::new(ResponseCode::REFUSED)), None);
+    }
+
     fn delegation(servers: &[&str], glue: &[(&str, &str)]) -> Delegation {
         let mut answer = Answer::new(ResponseCode::NOERROR);
         answer.authorities = servers.iter().map(|server| ns("example.com", server)).collect();
@@ -278,8 +336,8 @@ mod tests {
                 data: Data::A(v4.parse().unwrap()),
             })
             .collect();
-        Delegation::read(&answer.authorities, &answer.additionals, &name("example.com"), &name("com"))
-            .unwrap()
+        let (cut, parent) = (name("example.com"), name("com"));
+        Delegation::read(&answer.authorities, &answer.additionals, &cut, Some(&parent)).unwrap()
     }
 
     #[test]

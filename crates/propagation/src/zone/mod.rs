@@ -3,8 +3,9 @@
 //! A resolver is asked where the zone begins, never about the challenge name itself: a negative answer would
 //! stay in its cache (RFC 2308) and hide the record from whoever asks it later. And a resolver is not
 //! believed: in a network with a split horizon it speaks of a zone that the rest of the world does not know.
-//! So the servers of the zone *above* are asked whether they delegate it. The decisions are here; who sends
-//! the questions is in [`Checker`](crate::Checker).
+//! So the servers of the zone *above* are asked whether they delegate it. Where no resolver can be used, the
+//! zone is found by a [`walk`] from the root. The decisions are here; who sends the questions is in
+//! [`Checker`](crate::Checker).
 
 use std::{
     fmt,
@@ -17,6 +18,8 @@ use serde::Serialize;
 use crate::wire::ResponseCode;
 
 pub(crate) mod cut;
+pub(crate) mod roots;
+pub mod walk;
 
 /// A zone, its name servers, and the evidence for both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +31,14 @@ pub struct ZoneView {
     pub servers: Vec<ZoneServer>,
     /// How we know, in the order in which we learnt it.
     pub evidence: Vec<Evidence>,
+}
+
+impl ZoneView {
+    /// A zone by somebody's word, without evidence.
+    #[must_use]
+    pub const fn new(apex: DomainName, servers: Vec<ZoneServer>) -> Self {
+        Self { apex, servers, evidence: Vec::new() }
+    }
 }
 
 /// A name server of a zone.
@@ -98,6 +109,13 @@ pub enum Evidence {
         /// The server that said so.
         by: String,
     },
+    /// The operator gave the name servers; nobody was asked for others.
+    Given {
+        /// Where their zone begins, by their own word.
+        apex: DomainName,
+        /// Those servers.
+        servers: Vec<String>,
+    },
     /// The zone above and the resolver name different name servers.
     NameServersDiffer {
         /// Where the zone begins.
@@ -132,6 +150,15 @@ pub enum Evidence {
         /// Why nobody could be asked.
         reason: String,
     },
+    /// Found by walking from the root, without a resolver, along the delegations of authoritative servers.
+    Walked {
+        /// Where the zone begins.
+        apex: DomainName,
+        /// The zone above; `None` is the root.
+        parent: Option<DomainName>,
+        /// The server of the zone above that delegates it.
+        by: String,
+    },
 }
 
 impl fmt::Display for Evidence {
@@ -148,6 +175,9 @@ impl fmt::Display for Evidence {
             }
             Self::Confirmed { apex, parent, by } => {
                 write!(f, "the servers of {parent} ({by}) confirm the zone {apex}")
+            }
+            Self::Given { apex, servers } => {
+                write!(f, "the name servers were given ({}), and serve {apex}", list(servers))
             }
             Self::NameServersDiffer { apex, parent_only, resolver_only } => {
                 write!(f, "the name servers of {apex} differ:")?;
@@ -169,6 +199,10 @@ impl fmt::Display for Evidence {
             ),
             Self::Unverified { apex, reason } => {
                 write!(f, "the cut of {apex} is unverified, the resolver's word stands alone: {reason}")
+            }
+            Self::Walked { apex, parent, by } => {
+                let parent = parent.as_ref().map_or("the root", DomainName::as_str);
+                write!(f, "the walk from the root led to {apex}: the servers of {parent} ({by}) delegate it")
             }
         }
     }

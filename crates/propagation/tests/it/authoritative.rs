@@ -133,6 +133,7 @@ async fn servers_that_speak_tcp_only_or_cut_answers_or_know_no_edns_are_understo
     for (behaviour, transport) in [
         (Behaviour::TcpOnly, Transport::Tcp),
         (Behaviour::Truncate, Transport::Tcp),
+        (Behaviour::LowerCase, Transport::Udp),
         (Behaviour::NoEdns, Transport::Udp),
         (Behaviour::UdpOnly, Transport::Udp),
         (Behaviour::Slow(Duration::from_millis(600)), Transport::Udp),
@@ -187,4 +188,28 @@ async fn a_delegated_challenge_label_is_found_below_the_zone() {
     assert_eq!(report.stages[1].origin, Origin::Referral, "{report}");
     assert_eq!(report.stages[1].rows[0].endpoint.to_string(), endpoint(server.address()));
     assert_eq!(scene.challenge_names_at_the_resolver(), 0);
+}
+
+#[tokio::test]
+async fn given_name_servers_are_asked_instead_of_those_of_the_delegation() {
+    let mut scene = Scene::new().await;
+    // A new provider has the zone already, and the delegation leads to the old one.
+    let moved = Zone::new("example.com").unwrap();
+    moved.add_name_server("ns.new.com", &[SPARE]).unwrap();
+    moved.add(NAME, Data::txt("token")).unwrap();
+    let server = scene.start_spare(&moved);
+    let given = perennial_propagation::NameServer::at(server.address());
+    let checker = scene.builder().authoritative_servers([given.clone()]).build().unwrap();
+    let report = checker.check(&token(NAME)).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Ready, "{report}");
+    let zone = report.stages[0].zone.as_ref().unwrap();
+    let apex = "example.com".parse().unwrap();
+    assert_eq!(zone.evidence, [Evidence::Given { apex, servers: vec![given.to_string()] }], "{report}");
+    assert_eq!(report.stages[0].rows[0].endpoint.to_string(), server.address().to_string());
+    let nobody = scene.servers.iter().all(|server| server.queries().is_empty());
+    assert!(nobody && scene.resolver.queries().is_empty(), "nobody else is asked");
+    let caa = perennial_propagation::caa::Question::new(&"www.example.com".parse().unwrap());
+    let looked = checker.caa(&caa).await.unwrap();
+    assert_eq!(looked.levels[0].steps[0].zone.as_ref().unwrap().apex.as_str(), "example.com", "{looked}");
+    assert_eq!(scene.checker().check(&token(NAME)).await.unwrap().verdict, Verdict::NotYet);
 }

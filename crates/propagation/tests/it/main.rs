@@ -5,6 +5,9 @@ mod scene;
 
 mod authoritative;
 mod caa;
+mod diagnosis;
+mod discretion;
 mod resolvers;
+mod situations;
 mod split_horizon;
 mod transport;

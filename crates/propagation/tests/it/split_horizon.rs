@@ -43,7 +43,7 @@ async fn the_claim_of_a_cluster_is_refuted_by_the_zone_above() {
 async fn what_asks_for_nothing_is_said_after_what_does() {
     let scene = cluster().await;
     let error =
-        scene.checker().watch(&token(NAME), Duration::from_millis(300), &mut |_| ()).await.unwrap_err();
+        scene.checker().watch(&token(NAME), Duration::from_millis(1500), &mut |_| ()).await.unwrap_err();
     let perennial_propagation::Error::NotPropagated(report) = &error else { panic!("{error}") };
     assert!(matches!(&report.advice[..], [Advice::NotYet { .. }, Advice::SplitHorizon { .. }]), "{report}");
 }

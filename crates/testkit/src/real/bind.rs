@@ -116,8 +116,8 @@ impl Bind {
     /// # Errors
     /// [`Error::Control`] with what `nsupdate` says, [`Error::Missing`] without that program.
     pub async fn update(&self, zone: &str, lines: &str) -> Result<(), Error> {
-        let (script, key) = (self.file("update"), self.file("tsig.key"));
-        launch::update(&self.components, self.socket_addr, zone, lines, &script, Some(&key)).await
+        let (home, key) = (self.directory.path(), self.file("tsig.key"));
+        launch::update(&self.components, self.socket_addr, zone, lines, home, Some(&key)).await
     }
 
     /// Has a [secondary](BindBuilder::secondary_of) ask its primary now; for one that lags this ends it. The
@@ -354,6 +354,22 @@ mod tests {
         assert_eq!(bind.txt_values(CHALLENGE).await.unwrap(), ["one"]);
         assert_eq!(bind.challenge_records("example.test").await.unwrap().len(), 2);
         assert_eq!(bind.serial("example.test").await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn several_updates_at_a_time_are_all_served() {
+        let Some(_) = require(&[Tool::Named, Tool::Nsupdate]) else { return };
+        let bind = Bind::builder().zone("example.test").zone("other.test").start().await.unwrap();
+        let updates = ["example.test", "other.test"].map(|zone| {
+            let bind = &bind;
+            async move {
+                let line = format!("update add _acme-challenge.{zone} 60 TXT one");
+                bind.update(zone, &line).await.unwrap();
+                bind.txt_values(&format!("_acme-challenge.{zone}")).await.unwrap()
+            }
+        });
+        let [one, other] = updates;
+        assert_eq!(tokio::join!(one, other), (vec!["one".to_owned()], vec!["one".to_owned()]));
     }
 
     #[tokio::test]

@@ -99,8 +99,8 @@ impl Knot {
     /// # Errors
     /// [`Error::Control`] with what `nsupdate` says, [`Error::Missing`] without that program.
     pub async fn update(&self, zone: &str, lines: &str) -> Result<(), Error> {
-        let script = self.directory.path().join("update");
-        launch::update(&self.components, self.socket_addr, zone, lines, &script, None).await
+        let home = self.directory.path();
+        launch::update(&self.components, self.socket_addr, zone, lines, home, None).await
     }
 }
 

@@ -56,18 +56,19 @@ pub(super) async fn control(mut command: Command) -> Result<(), Error> {
     }
 }
 
-/// Sends a dynamic update (RFC 2136) with `nsupdate`, its script written to a file, signed with a key if there
-/// is one.
+/// Sends a dynamic update (RFC 2136) with `nsupdate`, signed with a key if there is one. Its script is written
+/// to the directory, below a name of its own: there may be several at a time.
 pub(super) async fn update(
     components: &Components,
     server: SocketAddr,
     zone: &str,
     lines: &str,
-    script: &Path,
+    directory: &Path,
     key: Option<&Path>,
 ) -> Result<(), Error> {
     let (ip, port, zone) = (server.ip(), server.port(), absolute(zone));
-    write(script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
+    let script = directory.join(identity());
+    write(&script, &format!("server {ip} {port}\nzone {zone}\n{lines}\nsend\n"))?;
     let mut command = components.find(Tool::Nsupdate)?.command();
     command.args(key.iter().flat_map(|key| ["-k".as_ref(), key.as_os_str()])).arg(script);
     control(command).await

@@ -155,6 +155,21 @@ async fn every_behaviour_is_what_it_says() {
 }
 
 #[tokio::test]
+async fn a_server_that_tidies_names_up_says_the_question_in_lower_case() {
+    let zone = zone();
+    zone.add("www.example.com", Data::txt("here")).unwrap();
+    let server = AuthoritativeServer::builder().zone(&zone).start(endpoint().await);
+    for (behaviour, echoed) in
+        [(Behaviour::Honest, "wWw.eXample.COM."), (Behaviour::LowerCase, "www.example.com.")]
+    {
+        server.set_behaviour(behaviour);
+        let answer = ask(server.address(), "wWw.eXample.COM", RecordType::TXT).await;
+        assert_eq!(answer.queries[0].name().to_ascii(), echoed);
+        assert_eq!(texts(&answer), ["here"]);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_server_frees_its_port() {
     let server = AuthoritativeServer::builder().zone(&zone()).start(endpoint().await);
     let address = server.address().to_string();

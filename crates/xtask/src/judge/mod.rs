@@ -6,6 +6,8 @@
 
 mod dns;
 mod issue;
+#[cfg(target_os = "linux")]
+mod nat64;
 mod pebble;
 mod sandbox;
 
@@ -16,7 +18,13 @@ use perennial_testkit::real::{Components, Missing, Tool};
 use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
 /// All of them.
-const SUITES: &[Suite] = &[dns::SUITE, issue::SUITE, pebble::SUITE];
+const SUITES: &[Suite] = &[
+    dns::SUITE,
+    issue::SUITE,
+    #[cfg(target_os = "linux")]
+    nat64::SUITE,
+    pebble::SUITE,
+];
 
 /// A suite of cases against real servers.
 pub(crate) struct Suite {

@@ -1,7 +1,6 @@
 //! Accounts (RFC 8555 §7.3).
 
 use http::StatusCode;
-use serde_json::json;
 
 use super::{Created, location, post_as_get, reference, spec};
 use crate::{
@@ -41,13 +40,13 @@ pub fn account(url: Url) -> Call<AccountState> {
 
 /// Changes an account (RFC 8555 §7.3.2, §7.3.3).
 pub fn update_account(url: Url, update: &AccountUpdate) -> Call<AccountState> {
-    let payload = Payload::Fixed(update.to_json());
+    let payload = Payload::Fixed(update.to_json().into());
     Call::new(spec("account update", Target::Url(url), payload, account_state))
 }
 
 /// Gives an account up for good (RFC 8555 §7.3.6). An answer that does not say `deactivated` is an error.
 pub fn deactivate_account(url: Url) -> Call<AccountState> {
-    let payload = Payload::Fixed(json!({ "status": "deactivated" }).to_string());
+    let payload = Payload::Fixed(r#"{"status":"deactivated"}"#.into());
     Call::new(spec("account deactivation", Target::Url(url), payload, |answer| {
         let state = account_state(answer)?;
         if state.status != AccountStatus::Deactivated {

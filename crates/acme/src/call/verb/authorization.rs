@@ -1,7 +1,9 @@
 //! Authorizations and challenges (RFC 8555 §7.5).
 
+use std::borrow::Cow;
+
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Created, location, post_as_get, spec};
 use crate::{
@@ -61,7 +63,7 @@ fn check_authorization(request: &NewAuthorization, directory: &Directory) -> Res
 
 /// Gives an authorization up (RFC 8555 §7.5.2).
 pub fn deactivate_authorization(url: Url) -> Call<AuthorizationState> {
-    let payload = Payload::Fixed(json!({ "status": "deactivated" }).to_string());
+    let payload = Payload::Fixed(r#"{"status":"deactivated"}"#.into());
     Call::new(spec("deactivation", Target::Url(url), payload, |answer| {
         let state = AuthorizationState::parse(answer.body)?;
         if state.status != AuthorizationStatus::Deactivated {
@@ -74,7 +76,7 @@ pub fn deactivate_authorization(url: Url) -> Call<AuthorizationState> {
 
 /// Tells the server that a challenge can be validated (RFC 8555 §7.5.1).
 pub fn answer_challenge(url: Url) -> Call<ChallengeState> {
-    challenge(url, "{}".to_owned())
+    challenge(url, "{}".into())
 }
 
 /// Answers a challenge with a payload of its type's own, a JSON object (RFC 8555 §7.5.1). It is sent to the
@@ -85,10 +87,11 @@ pub fn answer_challenge(url: Url) -> Call<ChallengeState> {
 pub fn answer_challenge_with(url: Url, payload: &str) -> Result<Call<ChallengeState>, Misuse> {
     serde_json::from_str::<Map<String, Value>>(payload)
         .map_err(|error| Misuse::Payload { reason: printable(&error.to_string(), 200) })?;
-    Ok(challenge(url, payload.to_owned()))
+    Ok(challenge(url, payload.to_owned().into()))
 }
 
-fn challenge(url: Url, payload: String) -> Call<ChallengeState> {
-    let payload = Payload::Fixed(payload);
-    Call::new(spec("challenge", Target::Url(url), payload, |answer| Ok(ChallengeState::parse(answer.body)?)))
+fn challenge(url: Url, payload: Cow<'static, str>) -> Call<ChallengeState> {
+    Call::new(spec("challenge", Target::Url(url), Payload::Fixed(payload), |answer| {
+        Ok(ChallengeState::parse(answer.body)?)
+    }))
 }

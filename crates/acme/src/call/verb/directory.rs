@@ -12,7 +12,7 @@ use crate::{
 pub fn directory() -> Call<Arc<Directory>> {
     Call::new(Spec {
         credential: Credential::None,
-        ..spec("directory", Target::Directory, Payload::Fixed(String::new()), |answer| {
+        ..spec("directory", Target::Directory, Payload::Fixed("".into()), |answer| {
             let directory = Directory::parse(answer.body)?;
             Ok(answer.session.server().learn(directory, answer.now)?)
         })

@@ -70,7 +70,7 @@ impl KeyChange {
     /// [`Misuse::SignatureSize`] when the signature has not the size that its algorithm gives it.
     pub fn seal(self, signature: &[u8]) -> Result<Call<()>, Misuse> {
         self.algorithm.check_signature(&self.new_key, signature)?;
-        let payload = Payload::Fixed(self.input.to_value(signature).to_string());
+        let payload = Payload::Fixed(self.input.to_value(signature).to_string().into());
         // The status says it all: servers differ in what they send along.
         Ok(Call::new(spec(VERB, Target::Url(self.url), payload, |_| Ok(()))))
     }

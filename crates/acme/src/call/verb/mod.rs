@@ -32,6 +32,8 @@ pub use revocation::{revoke_certificate, revoke_certificate_by_key};
 mod star;
 pub use star::{cancel_order, star_certificate};
 
+use std::borrow::Cow;
+
 use http::{StatusCode, header::LOCATION};
 
 use super::{Answer, Credential, Payload, Reading, Spec, Target};
@@ -73,7 +75,7 @@ const MAX_JSON_BYTES: usize = 1 << 20;
 
 /// RFC 8555 §6.3: a GET that is signed has an empty payload, not an empty object.
 pub(super) const fn post_as_get() -> Payload {
-    Payload::Fixed(String::new())
+    Payload::Fixed(Cow::Borrowed(""))
 }
 
 /// The URL of what was made.

@@ -14,5 +14,5 @@ use crate::{
 /// order's onion services: for a CA that wants them so ([`Meta`](crate::Meta::in_band_onion_caa_required)).
 pub fn finalize_onion(url: Url, csr_der: &[u8], records: &[SignedOnionCaa]) -> Call<OrderState> {
     let payload = json!({ "csr": URL_SAFE_NO_PAD.encode(csr_der), "onionCAA": onion::to_json(records) });
-    Call::new(spec("finalize", Target::Url(url), Payload::Fixed(payload.to_string()), order_state))
+    Call::new(spec("finalize", Target::Url(url), Payload::Fixed(payload.to_string().into()), order_state))
 }

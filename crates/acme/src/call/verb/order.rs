@@ -1,5 +1,7 @@
 //! Orders (RFC 8555 §7.4).
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use perennial_core::Timestamp;
@@ -41,29 +43,26 @@ impl Settled {
 /// What the order [`replaces`](NewOrder::replaces) is a hint (RFC 9773 §5): if the server refuses the order for
 /// a reason that may lie in it, the order is asked for once more without. A renewal never fails for it.
 pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
-    let (asked, bare) = (request.clone(), request.without_replaces());
-    let named = request.clone();
-    let is_named = move |server: &Server, now| {
-        server.directory(now).is_some_and(|directory| names_replaced(&named, server, &directory))
-    };
-    let told = is_named.clone();
+    let request = Arc::new(request.clone());
     let fallback = request.replaced().map(|_| -> Fallback {
+        let request = request.clone();
         Box::new(move |problem, server, now| {
-            let spared = is_named(server, now) && may_be_due_to_replaces(problem);
-            spared.then(|| order_payload(bare.clone()))
+            let spared = is_told(&request, server, now) && may_be_due_to_replaces(problem);
+            spared.then(|| order_payload(request.clone(), |_, _, _| false))
         })
     });
+    let asked = request.clone();
     Call::new(Spec {
         expected: &[StatusCode::CREATED],
         fallback,
         ..spec(
             "newOrder",
             Target::Endpoint(|directory| &directory.new_order),
-            order_payload(request.clone()),
+            order_payload(request, names_replaced),
             move |answer| {
                 let state = order_state(answer)?;
                 check_echo(&asked, &state)?;
-                if told(answer.session.server(), answer.now) {
+                if is_told(&asked, answer.session.server(), answer.now) {
                     warn_of_missing_echo(&asked, &state);
                 }
                 Ok(Created { url: location(answer)?, state })
@@ -72,12 +71,21 @@ pub fn new_order(request: &NewOrder) -> Call<Created<OrderState>> {
     })
 }
 
-fn order_payload(request: NewOrder) -> Payload {
+fn order_payload(
+    request: Arc<NewOrder>,
+    names_replaced: fn(&NewOrder, &Server, &Directory) -> bool,
+) -> Payload {
     Payload::For(Box::new(move |session, directory| {
         check_order(&request, directory)?;
         let named = names_replaced(&request, session.server(), directory);
-        Ok(if named { request.to_json() } else { request.without_replaces().to_json() })
+        Ok(request.payload(request.replaced().filter(|_| named)))
     }))
+}
+
+/// Whether the server has heard what the order replaces.
+fn is_told(request: &NewOrder, server: &Server, now: Timestamp) -> bool {
+    request.replaced().is_some()
+        && server.directory(now).is_some_and(|directory| names_replaced(request, server, &directory))
 }
 
 /// Whether the server is told what the order replaces. RFC 9773 §5: only one that offers renewal information; and
@@ -161,8 +169,11 @@ pub fn wait_for_order(url: Url, settled: Settled, deadline: Timestamp) -> Call<O
 /// Sends the certificate signing request (RFC 8555 §7.4) to the order's `finalize` URL.
 pub fn finalize(url: Url, csr_der: &[u8]) -> Call<OrderState> {
     // Base64url has nothing to escape.
-    let payload = Payload::Fixed(format!(r#"{{"csr":"{}"}}"#, URL_SAFE_NO_PAD.encode(csr_der)));
-    Call::new(spec("finalize", Target::Url(url), payload, order_state))
+    let mut payload = String::with_capacity(csr_der.len() * 4 / 3 + 16);
+    payload.push_str(r#"{"csr":""#);
+    URL_SAFE_NO_PAD.encode_string(csr_der, &mut payload);
+    payload.push_str(r#""}"#);
+    Call::new(spec("finalize", Target::Url(url), Payload::Fixed(payload.into()), order_state))
 }
 
 pub(super) fn order_state(answer: &Answer<'_>) -> Result<OrderState, Error> {

@@ -15,7 +15,7 @@ pub fn renewal_info(certificate: &CertificateId) -> Call<RenewalInfo> {
     Call::new(Spec {
         credential: Credential::None,
         limit: MAX_INFO_BYTES,
-        ..spec("renewalInfo", target, Payload::Fixed(String::new()), |answer| {
+        ..spec("renewalInfo", target, Payload::Fixed("".into()), |answer| {
             let missing = || Misbehaved::Header { url: answer.url.to_string(), header: "Retry-After" };
             let retry_at = retry_after::read(answer.headers, answer.now, RETRY_BOUNDS).ok_or_else(missing)?;
             Ok(RenewalInfo::parse(answer.body, retry_at)?)

@@ -21,5 +21,5 @@ pub fn revoke_certificate_by_key(revocation: &Revocation) -> Call<()> {
 
 fn revocation_spec(revocation: &Revocation) -> Spec<()> {
     let target = Target::Optional(|directory| directory.revoke_cert.as_ref());
-    spec("revokeCert", target, Payload::Fixed(revocation.to_json()), |_| Ok(()))
+    spec("revokeCert", target, Payload::Fixed(revocation.to_json().into()), |_| Ok(()))
 }

@@ -1,7 +1,5 @@
 //! Orders whose certificate the CA renews by itself (RFC 8739).
 
-use serde_json::json;
-
 use super::{order::order_state, post_as_get, spec};
 use crate::{
     CertificateChain, OrderState, StarCertificate, Url,
@@ -11,7 +9,7 @@ use crate::{
 
 /// Ends the renewals of an order (RFC 8739 §3.1.2). Only of one that is `valid`: a server refuses others.
 pub fn cancel_order(url: Url) -> Call<OrderState> {
-    let payload = Payload::Fixed(json!({ "status": "canceled" }).to_string());
+    let payload = Payload::Fixed(r#"{"status":"canceled"}"#.into());
     Call::new(spec("cancellation", Target::Url(url), payload, order_state))
 }
 

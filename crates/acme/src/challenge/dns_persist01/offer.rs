@@ -1,10 +1,9 @@
 //! What a challenge says.
 
 use perennial_core::DomainName;
-use serde_json::Value;
 
 use super::Draft;
-use crate::{ChallengeState, Meta, Misbehaved, text::printable};
+use crate::{ChallengeState, Meta, Misbehaved, json::Json, text::printable};
 
 /// What a dns-persist-01 challenge says of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +30,13 @@ impl Offer {
         };
         let expected = "one to ten domain names";
         let missing = Misbehaved::Field { resource: "challenge", field, expected };
-        let issuers = challenge.value(field).and_then(issuer_domain_names).ok_or(missing)?;
+        let issuers =
+            challenge.read_fields(|fields| issuer_domain_names(fields.value(field)?)).ok_or(missing)?;
         let account_uri = match draft {
-            Draft::V01 => challenge.value("accounturi").and_then(Value::as_str),
+            Draft::V01 => challenge.read_fields(|fields| Some(printable(fields.text("accounturi")?, 2048))),
             Draft::V02 => None,
         };
-        Ok(Self { draft, issuers, account_uri: account_uri.map(|uri| printable(uri, 2048)) })
+        Ok(Self { draft, issuers, account_uri })
     }
 
     /// That challenge and directory agree, as the revision -02 wants: the challenge has all names of the
@@ -60,11 +60,11 @@ impl Offer {
 }
 
 /// One to ten names, each as it would be compared; `None` for anything else.
-pub(crate) fn issuer_domain_names(value: &Value) -> Option<Vec<DomainName>> {
-    let list = value.as_array().filter(|list| (1..=MAX_ISSUERS).contains(&list.len()))?;
+pub(crate) fn issuer_domain_names(value: &Json<'_>) -> Option<Vec<DomainName>> {
+    let list = value.as_list().filter(|list| (1..=MAX_ISSUERS).contains(&list.len()))?;
     list.iter()
         .map(|name| {
-            let text = name.as_str()?;
+            let text = name.as_text()?;
             let name = DomainName::parse(text).ok()?;
             (name.as_str() == text && name.is_host_name() && !name.is_wildcard()).then_some(name)
         })
@@ -78,7 +78,7 @@ const MAX_ISSUERS: usize = 10;
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn challenge(more: &Value) -> ChallengeState {
         let mut text = json!({
@@ -88,6 +88,10 @@ mod tests {
         });
         text.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         ChallengeState::parse(text.to_string().as_bytes()).unwrap()
+    }
+
+    fn names(list: &Value) -> Option<Vec<DomainName>> {
+        issuer_domain_names(&serde_json::from_str(&list.to_string()).unwrap())
     }
 
     fn texts(offer: &Offer) -> Vec<&str> {
@@ -135,7 +139,7 @@ mod tests {
             let challenge = challenge(&json!({ "issuerDomainNames": names }));
             assert!(Offer::read(&challenge, Draft::V02).is_err(), "{names}");
         }
-        assert_eq!(issuer_domain_names(&json!(many.get(..10))).unwrap().len(), 10);
+        assert_eq!(names(&json!(many.get(..10))).unwrap().len(), 10);
     }
 
     #[test]
@@ -157,7 +161,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_list_panics(list in proptest::collection::vec(".{0,20}", 0..12)) {
-            let _ = issuer_domain_names(&json!(list));
+            let _ = names(&json!(list));
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) use read::advise;
 mod resolvers;
 
 mod servers;
+pub(crate) use servers::newer as newer_serial;
 
 mod text;
 
@@ -82,6 +83,11 @@ pub enum Advice {
         reason: Lameness,
         /// Its own explanation (RFC 8914).
         extended_error: Option<ExtendedError>,
+    },
+    /// A name server calls itself `localhost`.
+    LocalhostServer {
+        /// With its address.
+        server: String,
     },
     /// The value stands at another name.
     MisplacedName {
@@ -265,7 +271,7 @@ pub enum Reach {
 
 impl Advice {
     /// Every [`code`](Self::code) that there is.
-    pub const CODES: [&str; 31] = [
+    pub const CODES: [&str; 32] = [
         "alias_chain",
         "below_zone_cut",
         "dnssec_bogus",
@@ -275,6 +281,7 @@ impl Advice {
         "intercepted",
         "ipv6_unreachable",
         "lame_server",
+        "localhost_server",
         "misplaced_name",
         "name_servers_differ",
         "nat64_missing",
@@ -313,6 +320,7 @@ impl Advice {
             Self::Intercepted { .. } => "intercepted",
             Self::Ipv6Unreachable { .. } => "ipv6_unreachable",
             Self::LameServer { .. } => "lame_server",
+            Self::LocalhostServer { .. } => "localhost_server",
             Self::MisplacedName { .. } => "misplaced_name",
             Self::NameServersDiffer { .. } => "name_servers_differ",
             Self::Nat64Missing { .. } => "nat64_missing",
@@ -340,4 +348,4 @@ impl Advice {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

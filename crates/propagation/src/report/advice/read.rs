@@ -58,6 +58,7 @@ const fn rank(advice: &Advice) -> u8 {
         // Some servers do not answer as they should.
         Advice::Ipv6Unreachable { .. }
         | Advice::LameServer { .. }
+        | Advice::LocalhostServer { .. }
         | Advice::NoAddress { .. }
         | Advice::RateLimited { .. }
         | Advice::TcpBlocked { .. }
@@ -119,17 +120,43 @@ fn is_placeholder(name: &DomainName) -> bool {
         .contains(&name.as_str())
 }
 
-/// A zone of its own that lacks the record, below one that cannot hold it.
+/// A zone of its own that lacks the record, below one that cannot hold it and may have been given it.
 fn from_cut(report: &Report, above: Option<&Stage>, stage: &Stage) -> Option<Advice> {
-    let (zone, parent) = (stage.zone.as_ref()?, above?.zone.as_ref()?);
+    let zone = stage.zone.as_ref()?;
+    let parent = match stage.origin {
+        Origin::Referral => &above?.zone.as_ref()?.apex,
+        Origin::Wanted => parent_of_ones_own(zone)?,
+        Origin::Alias => return None,
+    };
     let lacking = stage.rows.iter().any(|row| row.state == State::Lacking);
-    let served = stage.rows.iter().any(|row| row.state == State::Satisfied);
-    let cut = stage.origin == Origin::Referral && report.verdict == Verdict::NotYet && lacking && !served;
+    let served = |row: &Row| row.state == State::Satisfied || servers::has_other_values(row);
+    let elsewhere = |clue: &Clue| matches!(clue, Clue::Elsewhere { .. });
+    let cut = report.verdict == Verdict::NotYet
+        && lacking
+        && !stage.rows.iter().any(served)
+        && !report.clues.iter().any(elsewhere);
     cut.then(|| Advice::BelowZoneCut {
         name: stage.name.clone(),
         cut: zone.apex.clone(),
-        parent: parent.apex.clone(),
+        parent: parent.clone(),
     })
+}
+
+/// The zone above, where it may belong to whoever writes the record: no registry's, as far as one can tell by
+/// its name. `com` has one label, and `co.uk` and `com.au` have two short ones.
+fn parent_of_ones_own(zone: &ZoneView) -> Option<&DomainName> {
+    let parent = zone.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::Confirmed { apex, parent, .. } | Evidence::Walked { apex, parent: Some(parent), .. } => {
+            (*apex == zone.apex).then_some(parent)
+        }
+        _ => None,
+    })?;
+    let labels: Vec<&str> = parent.labels().collect();
+    match labels.as_slice() {
+        [] | [_] => None,
+        [second, top] if top.len() == 2 && second.len() <= 3 => None,
+        _ => Some(parent),
+    }
 }
 
 fn from_clue(clue: &Clue) -> Option<Advice> {

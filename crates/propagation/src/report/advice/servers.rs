@@ -38,6 +38,7 @@ fn from_row(report: &Report, stage: &Stage, row: &Row) -> Option<Advice> {
         State::Unreachable { error } => Some(unreachable(report, stage, row, error)),
         // A host without IPv6 asks over IPv4 instead: nothing to do about it.
         State::NotAsked { reason: NoRoute::NoIpv6 } => None,
+        State::NotAsked { reason: NoRoute::Localhost } => Some(Advice::LocalhostServer { server }),
         State::NotAsked { reason } => Some(Advice::Nat64Missing { server, reason: reason.clone() }),
         State::Lacking => lag(stage, row),
         State::Alias { .. } | State::Referral { .. } | State::Satisfied | State::Waiting => None,
@@ -94,7 +95,7 @@ fn unreachable(report: &Report, stage: &Stage, row: &Row, error: &TransportError
         return Advice::TcpBlocked { server };
     }
     let same_server = |other: &&Row| other.servers.iter().any(|name| row.servers.contains(name));
-    let over_v4 = stage.rows.iter().filter(same_server).any(|other| !is_v6(other) && is_heard(other));
+    let over_v4 = stage.rows.iter().filter(same_server).any(|other| !is_v6(other) && other.is_heard());
     if is_v6(row) && over_v4 {
         return Advice::Ipv6Unreachable { server, reach: reach(report, error) };
     }
@@ -112,7 +113,7 @@ const MANY_QUERIES: u32 = 10;
 fn reach(report: &Report, error: &TransportError) -> Reach {
     let rows = || report.stages.iter().flat_map(|stage| &stage.rows).filter(|row| is_v6(row));
     let dead = rows().filter(|row| matches!(row.state, State::Unreachable { .. }));
-    if rows().any(is_heard) {
+    if rows().any(Row::is_heard) {
         Reach::Everybody
     } else if matches!(error, TransportError::Unreachable { .. }) || dead.count() > 1 {
         Reach::ThisHost
@@ -124,10 +125,6 @@ fn reach(report: &Report, error: &TransportError) -> Reach {
 /// An address of the server's own, not one that a translator lends it.
 fn is_v6(row: &Row) -> bool {
     row.nat64.is_none() && row.endpoint.address().is_some_and(|address| matches!(address.ip(), IpAddr::V6(_)))
-}
-
-const fn is_heard(row: &Row) -> bool {
-    !matches!(row.state, State::NotAsked { .. } | State::Unreachable { .. } | State::Waiting)
 }
 
 fn interception(report: &Report, stage: &Stage) -> Option<Advice> {
@@ -165,7 +162,7 @@ fn is_strangely_alike(one: &Row, two: &Row) -> bool {
 fn tcp_only(stage: &Stage) -> Option<Advice> {
     let fits = |values: &[String]| values.iter().map(|value| value.len() + RECORD).sum::<usize>() < SMALL;
     let lost = |row: &&Row| {
-        let last = row.last.as_ref().filter(|_| is_heard(row));
+        let last = row.last.as_ref().filter(|_| row.is_heard());
         matches!(row.endpoint, Endpoint::Udp(_))
             && last.is_some_and(|last| last.transport == Transport::Tcp && fits(&last.values))
     };

@@ -14,9 +14,9 @@ use crate::{
     zone::{Evidence, ZoneServer, ZoneView},
 };
 
-const NAME: &str = "_acme-challenge.www.example.com";
+pub(in crate::report) const NAME: &str = "_acme-challenge.www.example.com";
 
-fn name(text: &str) -> DomainName {
+pub(in crate::report) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn udp(address: &str) -> Endpoint {
     Endpoint::Udp(address.parse().unwrap())
 }
 
-fn last(transport: Transport, values: &[&str]) -> LastAnswer {
+pub(in crate::report) fn last(transport: Transport, values: &[&str]) -> LastAnswer {
     LastAnswer {
         transport,
         elapsed: Duration::from_millis(3),
@@ -55,24 +55,24 @@ fn row(server: &str, address: &str, state: State) -> Row {
     }
 }
 
-fn one(state: State) -> Row {
+pub(in crate::report) fn one(state: State) -> Row {
     row("ns1.example.com", "192.0.2.1:53", state)
 }
 
-fn two(state: State) -> Row {
+pub(in crate::report) fn two(state: State) -> Row {
     row("ns2.example.com", "192.0.2.2:53", state)
 }
 
-fn with(mut row: Row, amend: impl FnOnce(&mut Row)) -> Row {
+pub(in crate::report) fn with(mut row: Row, amend: impl FnOnce(&mut Row)) -> Row {
     amend(&mut row);
     row
 }
 
-fn with_values(row: Row, values: &[&str]) -> Row {
+pub(in crate::report) fn with_values(row: Row, values: &[&str]) -> Row {
     with(row, |row| row.last = Some(last(Transport::Udp, values)))
 }
 
-fn with_serial(row: Row, serial: u32) -> Row {
+pub(in crate::report) fn with_serial(row: Row, serial: u32) -> Row {
     with(row, |row| row.serial = Some(serial))
 }
 
@@ -91,14 +91,14 @@ fn stage(origin: Origin, apex: &str, rows: Vec<Row>) -> Stage {
     Stage { name: name(NAME), origin, zone: Some(zone), servers, rows, problem: None }
 }
 
-fn report(rows: Vec<Row>) -> Report {
+pub(in crate::report) fn report(rows: Vec<Row>) -> Report {
     let ready = rows.iter().all(|row| row.state == State::Satisfied);
     let verdict = if ready { Verdict::Ready } else { Verdict::NotYet };
     let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
     Report::new(wanted, verdict, Duration::ZERO, vec![stage(Origin::Wanted, "example.com", rows)])
 }
 
-fn amended(mut report: Report, amend: impl FnOnce(&mut Report)) -> Report {
+pub(in crate::report) fn amended(mut report: Report, amend: impl FnOnce(&mut Report)) -> Report {
     amend(&mut report);
     report.advise();
     report
@@ -108,7 +108,7 @@ fn codes(report: &Report) -> Vec<&'static str> {
     report.advice.iter().map(Advice::code).collect()
 }
 
-fn timeout() -> State {
+pub(in crate::report) fn timeout() -> State {
     State::Unreachable { error: TransportError::Timeout }
 }
 
@@ -192,7 +192,41 @@ fn a_zone_of_its_own_that_lacks_the_record_is_told_apart_from_one_that_has_it() 
     let expected = Advice::BelowZoneCut { name: own.clone(), cut: own, parent: above };
     assert_eq!(missing.advice, [expected]);
     assert_eq!(codes(&below(State::Satisfied)), Vec::<&str>::new());
-    assert_eq!(Delegation::read(&[], &[], &name(NAME), &name("example.com")), None);
+    assert_eq!(Delegation::read(&[], &[], &name(NAME), Some(&name("example.com"))), None);
+}
+
+#[test]
+fn a_zone_below_ones_own_is_suspected_and_one_below_a_registry_is_not() {
+    let below = |apex: &str, parent: &str, rows: Vec<Row>| {
+        amended(report(rows), |report| {
+            let zone = report.stages[0].zone.as_mut().unwrap();
+            zone.apex = name(apex);
+            let (apex, parent) = (zone.apex.clone(), name(parent));
+            zone.evidence = vec![Evidence::Confirmed { apex, parent, by: "192.0.2.100:53".into() }];
+        })
+    };
+    let nowhere = || vec![one(State::Lacking)];
+    for (apex, parent, code) in [
+        ("www.example.com", "example.com", "below_zone_cut"),
+        ("www.example.co.uk", "example.co.uk", "below_zone_cut"),
+        ("example.com", "com", "not_yet"),
+        ("example.co.uk", "co.uk", "not_yet"),
+        ("example.com.au", "com.au", "not_yet"),
+    ] {
+        assert_eq!(codes(&below(apex, parent, nowhere())), [code], "{apex}");
+    }
+    let walked = amended(report(nowhere()), |report| {
+        let zone = report.stages[0].zone.as_mut().unwrap();
+        zone.apex = name("www.example.com");
+        let (apex, parent) = (zone.apex.clone(), Some(name("example.com")));
+        zone.evidence = vec![Evidence::Walked { apex, parent, by: "192.0.2.1:53".into() }];
+    });
+    assert_eq!(codes(&walked), ["below_zone_cut"]);
+    let elsewhere = vec![with_values(one(State::Lacking), &["yesterday"])];
+    let (apex, parent) = ("www.example.com", "example.com");
+    assert_eq!(codes(&below(apex, parent, elsewhere)), ["stale_value"], "somebody writes to it already");
+    let partly = vec![one(State::Satisfied), two(State::Lacking)];
+    assert_eq!(codes(&below(apex, parent, partly)), ["not_yet"]);
 }
 
 #[test]
@@ -267,6 +301,19 @@ fn a_lame_server_is_quoted_with_its_own_reason() {
 }
 
 #[test]
+fn a_way_that_is_missing_is_told_by_its_reason() {
+    for (reason, expected) in [
+        (NoRoute::Localhost, vec!["localhost_server"]),
+        (NoRoute::NoIpv6, vec![]),
+        (NoRoute::NoNat64Prefix, vec!["nat64_missing"]),
+        (NoRoute::NotTranslatable("it is private".into()), vec!["nat64_missing"]),
+    ] {
+        let report = report(vec![one(State::Satisfied), two(State::NotAsked { reason })]);
+        assert_eq!(codes(&report), expected);
+    }
+}
+
+#[test]
 fn an_interception_is_told_once_for_all_servers() {
     let caught = || State::Lame { reason: Lameness::Resolver };
     let report = report(vec![one(caught()), two(caught())]);
@@ -315,7 +362,7 @@ fn zones_tell_of_split_horizons_placeholders_and_differences() {
     assert_eq!(codes(&with_evidence(vec![differ("ns-0.awsdns-00.com")])), ["private_zone"]);
 }
 
-fn witness(view: View, security: Security) -> Witness {
+pub(in crate::report) fn witness(view: View, security: Security) -> Witness {
     let (server, endpoint) = ("9.9.9.9".to_owned(), udp("9.9.9.9:53"));
     Witness { server, endpoint, nat64: None, view, security, extended_error: None }
 }

@@ -11,8 +11,9 @@ impl fmt::Display for Advice {
             Self::AliasChain { problem } => write!(f, "{problem}: mend the CNAME records"),
             Self::BelowZoneCut { name, cut, parent } => write!(
                 f,
-                "{name} lies in the zone {cut}, which {parent} delegates: a record for it in {parent} is seen by \
-                 nobody; write it to {cut}, or take the NS records of {cut} out of {parent}"
+                "{name} lies in the zone {cut}, and no server of that has the record: if it was written to \
+                 {parent}, which delegates {cut}, nobody sees it; write it to {cut}, or take the NS records of \
+                 {cut} out of {parent}"
             ),
             Self::DnssecBogus { resolver, extended_error } => write!(
                 f,
@@ -54,6 +55,11 @@ impl fmt::Display for Advice {
                 "{server} is named as a name server of the zone and does not serve it ({reason}){}: remove it from \
                  the delegation, or load the zone there",
                 because(extended_error.as_ref())
+            ),
+            Self::LocalhostServer { server } => write!(
+                f,
+                "{server} is named as a name server: whoever asks it asks himself, so it serves nobody; correct the \
+                 NS records, or the name or alias that led there"
             ),
             Self::MisplacedName { name } => {
                 write!(f, "the value is at {name}, and nobody looks there: write it to the right name")

@@ -59,7 +59,6 @@ pub(super) const HOSTS: &[Host] = &[
     Host { name: "nsd", addresses: &[v4(3, 1)], program: Program::Nsd },
     Host { name: "pdns", addresses: &[v4(4, 1)], program: Program::Pdns },
     // Faces of dnsdist.
-    Host { name: "plain", addresses: &[v4(5, 1)], program: Program::Dnsdist(&[]) },
     Host {
         name: "slow",
         addresses: &[v4(5, 2)],
@@ -138,20 +137,22 @@ pub(super) struct Resolver {
     pub(super) address: IpAddr,
 }
 
-/// Validates, caches for a minute, and notes what it is asked.
 pub(super) const MAIN: IpAddr = v4(0, 20);
-/// Caches, and belongs to whoever catches port 53.
 pub(super) const ISP: IpAddr = v4(0, 21);
-/// Sees zones that the rest of the world does not: a private cloud, a cluster.
-pub(super) const VPC: IpAddr = v4(0, 22);
 
 /// All of them.
 pub(super) const RESOLVERS: &[Resolver] = &[
+    // Validates, caches for a minute, and notes what it is asked.
     Resolver { name: "main", address: MAIN },
+    // Caches, and belongs to whoever catches port 53.
     Resolver { name: "isp", address: ISP },
-    Resolver { name: "vpc", address: VPC },
+    // Of a private cloud or a cluster: sees zones that the rest of the world does not.
+    Resolver { name: "vpc", address: v4(0, 22) },
+    // Caches, validates, and is asked as somebody else's: a public resolver.
+    Resolver { name: "public", address: v4(0, 23) },
     Resolver { name: "dead", address: v4(0, 24) },
     // As name servers they are faces of dnsdist, and as resolvers they are as bad.
+    Resolver { name: "denying", address: v4(5, 14) },
     Resolver { name: "failing", address: v4(5, 4) },
     Resolver { name: "refusing", address: v4(5, 3) },
     Resolver { name: "silent", address: v4(5, 10) },

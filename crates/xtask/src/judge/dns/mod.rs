@@ -16,6 +16,7 @@
 
 mod host;
 mod internet;
+mod render;
 mod story;
 mod trial;
 
@@ -55,6 +56,8 @@ const CORPUS: &[&str] = &[
     include_str!("corpus/servers.txt"),
     include_str!("corpus/resolvers.txt"),
     include_str!("corpus/signed.txt"),
+    include_str!("corpus/vantage.txt"),
+    include_str!("corpus/walk.txt"),
 ];
 
 /// Most cases wait for somebody who keeps silent; more than so many make one another late.
@@ -109,6 +112,7 @@ fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use perennial_propagation::report::Advice;
 
     #[test]
     fn the_corpus_can_be_read_and_no_two_cases_meet() {
@@ -126,12 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn every_host_and_resolver_of_the_corpus_is_there() {
+    fn every_host_resolver_and_advice_of_the_corpus_is_there() {
         for story in corpus().unwrap() {
             for served in story.zones.iter().flat_map(|zone| &zone.hosts) {
                 assert!(host::host(&served.host).is_some(), "{}: {}", story.name, served.host);
             }
+            for advice in &story.advice {
+                let code = advice.trim_end_matches('?');
+                assert!(Advice::CODES.contains(&code), "{}: {code}", story.name);
+            }
             for name in &story.resolvers {
+                let name = name.trim_start_matches("tcp:");
                 assert!(host::resolver(name).is_some(), "{}: {name}", story.name);
             }
         }

@@ -12,6 +12,8 @@
 //!     watch 10s
 //!     not_yet: lame_server stale_value
 //!     within 3s
+//!     queries 40
+//!     says instance
 //! ```
 //!
 //! A zone is served by the hosts of the table in [`host`](super::host), and its NS records name them, above and
@@ -19,7 +21,8 @@
 //! although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
 //!
 //! The question is for `_acme-challenge` in the first zone and the value `token`, the resolver is `main`, and
-//! everybody is asked once, unless it says otherwise. `{a*3}` in a line stands for `aaa`.
+//! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line stands for
+//! `aaa`.
 
 use std::time::Duration;
 
@@ -41,6 +44,8 @@ pub(super) struct Story {
     pub(super) advice: Vec<String>,
     pub(super) within: Option<Duration>,
     pub(super) queries: Option<u32>,
+    /// What the report has to have in its text.
+    pub(super) says: Vec<String>,
 }
 
 /// A zone and who serves it.
@@ -49,8 +54,8 @@ pub(super) struct Zone {
     pub(super) origin: String,
     pub(super) hosts: Vec<Served>,
     pub(super) signed: Signed,
-    /// The resolver that sees this zone instead of the public one.
-    pub(super) seen_by: Option<String>,
+    /// The resolvers that ask its hosts with `~`, whatever is delegated.
+    pub(super) seen_by: Vec<String>,
     /// In seconds.
     pub(super) negative_ttl: u32,
     pub(super) records: Vec<String>,
@@ -85,6 +90,8 @@ pub(super) enum Signed {
 /// What happens while somebody watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
+    /// Somebody asks the resolver `public` for the record, too early.
+    Ask,
     /// The secondary that lags asks its primary.
     Refresh { zone: String },
     /// A dynamic update at the primary.
@@ -149,6 +156,7 @@ fn statement(story: &mut Story, words: &str) -> Result<(), String> {
         "at" => story.events.push(event(rest)?),
         "watch" => story.watch = Some(duration(rest)?),
         "within" => story.within = Some(duration(rest)?),
+        "says" => story.says.push(rest.to_owned()),
         "queries" => story.queries = Some(rest.parse().map_err(|_| "no number")?),
         "error" => story.expected = format!("error {rest}"),
         verdict @ ("ready" | "ready_with_warnings" | "not_yet") => {
@@ -168,7 +176,7 @@ fn zone(text: &str) -> Result<Zone, String> {
         origin: repeat(origin)?,
         hosts,
         signed: Signed::No,
-        seen_by: None,
+        seen_by: Vec::new(),
         negative_ttl: 1,
         records: Vec::new(),
     };
@@ -179,7 +187,9 @@ fn zone(text: &str) -> Result<Zone, String> {
             ["signed", "by", "stranger"] => zone.signed = Signed::ByStranger,
             ["expired"] => zone.signed = Signed::Expired,
             ["stripped"] => zone.signed = Signed::Stripped,
-            ["seen", "by", resolver] => zone.seen_by = Some(resolver.to_owned()),
+            ["seen", "by", ref resolvers @ ..] => {
+                zone.seen_by = resolvers.iter().map(|name| (*name).to_owned()).collect();
+            }
             ["negative", seconds] => zone.negative_ttl = seconds.parse().map_err(|_| "no number")?,
             _ => return Err(format!("what is {part:?}?")),
         }
@@ -201,7 +211,8 @@ fn served(word: &str) -> Served {
 
 fn event(text: &str) -> Result<(Duration, Event), String> {
     let (at, rest) = text.split_once(' ').ok_or("no event")?;
-    let event = match rest.split_once(' ').ok_or("no event")? {
+    let event = match rest.split_once(' ').unwrap_or((rest, "")) {
+        ("ask", "") => Event::Ask,
         ("refresh", zone) => Event::Refresh { zone: zone.to_owned() },
         ("update", update) => {
             let (zone, line) = update.split_once(": ").ok_or("an update is `update ZONE: LINE`")?;
@@ -212,7 +223,7 @@ fn event(text: &str) -> Result<(Duration, Event), String> {
     Ok((duration(at)?, event))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |_| "a time is `500ms` or `3s`".to_owned();
     match text.strip_suffix("ms") {
         Some(number) => number.parse().map(Duration::from_millis).map_err(wrong),
@@ -256,7 +267,7 @@ mod tests {
         let text = "
 # A reason.
 lag
-    zone lag.test: bind knot+ nsd- pdns~ lag! bind@, signed, seen by vpc, negative 300
+    zone lag.test: bind knot+ nsd- pdns~ lag! bind@, signed, seen by vpc isp, negative 300
         _acme-challenge TXT \"{ab*2}\"
         chain 2
     above: x NS y.
@@ -269,6 +280,7 @@ lag
     not_yet: stale_value lame_server
     within 3s
     queries 12
+    says serial 1
 short
     ready
 ";
@@ -283,6 +295,7 @@ short
         );
         assert!(zone.hosts[5].in_bailiwick && zone.hosts[5].host == "bind");
         assert_eq!((zone.signed, zone.negative_ttl), (Signed::Well, 300));
+        assert_eq!(zone.seen_by, ["vpc", "isp"]);
         assert_eq!(
             zone.records,
             [
@@ -296,6 +309,7 @@ short
         assert_eq!(lag.events.len(), 2);
         assert_eq!((lag.expected.as_str(), lag.advice.len()), ("not_yet", 2));
         assert_eq!((lag.watch, lag.queries), (Some(Duration::from_secs(10)), Some(12)));
+        assert_eq!(lag.says, ["serial 1"]);
         assert_eq!(short.question().0, "_acme-challenge.test");
     }
 

@@ -1,0 +1,194 @@
+//! The last questions against a scripted world, in paused time.
+
+use super::*;
+use crate::{
+    Error, Verdict,
+    checker::tests::{NAME, Said, Scripted, checker, code, healthy, millis, name, record, says, soa, wanted},
+    report::Advice,
+    wire::{Data, ResponseCode},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+const VANTAGE_POINT: &str = "203.0.113.9:53";
+
+/// A healthy world with a vantage point that answers the nth question, from 0, like this.
+fn seen_from(view: impl Fn(u32, &Query) -> Said + Send + Sync + 'static) -> Arc<Scripted> {
+    let asked = AtomicU32::new(0);
+    Scripted::new(move |server, query| match server {
+        VANTAGE_POINT if query.record_type == RecordType::Txt => {
+            (millis(50), view(asked.fetch_add(1, Ordering::Relaxed), query))
+        }
+        VANTAGE_POINT => (millis(50), says(false, vec![], vec![soa("com")])),
+        _ => healthy(server, query),
+    })
+}
+
+fn has_it() -> Said {
+    says(false, vec![record(NAME, Data::Txt(b"token".to_vec()))], vec![])
+}
+
+fn absent(ttl: u32) -> Said {
+    let mut answer = says(false, vec![], vec![record("example.com", Data::Soa { serial: 1, minimum: ttl })])?;
+    answer.code = ResponseCode::NXDOMAIN;
+    Ok(answer)
+}
+
+fn vantage(exchange: &Arc<Scripted>) -> crate::CheckerBuilder {
+    checker(exchange, &["10.0.0.1"]).vantage_points([VANTAGE_POINT.parse().unwrap()])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vantage_point_that_remembers_a_no_is_reported_and_decides_nothing() {
+    let exchange = seen_from(|_, _| absent(30));
+    let start = Instant::now();
+    let checker = vantage(&exchange).build().unwrap();
+    let propagated = checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
+    let report = propagated.report();
+    assert_eq!(report.verdict, Verdict::Ready, "{report}");
+    let remembered = Advice::NegativelyCached { resolver: "203.0.113.9".to_owned(), ttl: Some(30) };
+    assert_eq!(report.advice, [remembered], "{report}");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // The authoritative servers were asked first, and twice.
+    let first = exchange.log().iter().position(|line| line.starts_with("203.")).unwrap();
+    let before = exchange.log()[..first].iter().filter(|line| line.contains("TXT")).count();
+    assert_eq!(before, 4, "{:?}", exchange.log());
+    assert!(!exchange.log().iter().any(|line| line.starts_with("10.") && line.contains("_acme")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_vantage_points_must_agree_a_watch_waits_until_the_no_has_run_out() {
+    let exchange = seen_from(|nth, _| if nth == 0 { absent(30) } else { has_it() });
+    let start = Instant::now();
+    let checker = vantage(&exchange).vantage_agreement(Agreement::Required).build().unwrap();
+    let mut shown = Vec::new();
+    let propagated = checker
+        .watch(&wanted(), Duration::from_secs(60), &mut |report| shown.push(report.verdict))
+        .await
+        .unwrap();
+    assert_eq!(propagated.report().advice, [], "{}", propagated.report());
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_secs(31) && elapsed < Duration::from_secs(32), "{elapsed:?}");
+    assert_eq!(exchange.asked("203.0.113.9:53 _acme"), 2, "asked again no sooner than it helps");
+    assert_eq!(shown.last(), Some(&Verdict::Ready));
+    assert!(propagated.report().elapsed >= Duration::from_secs(31));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_that_outlives_the_deadline_ends_a_watch_there() {
+    let exchange = seen_from(|_, _| absent(900));
+    let start = Instant::now();
+    let checker = vantage(&exchange).vantage_agreement(Agreement::Required).build().unwrap();
+    let error = checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_secs(60));
+    let Error::NotPropagated(report) = error else { panic!("{error}") };
+    assert!(matches!(&report.advice[..], [Advice::NegativelyCached { ttl: Some(60), .. }]), "{report}");
+    assert_eq!(exchange.asked("203.0.113.9:53 _acme"), 1);
+    assert!(report.elapsed >= Duration::from_secs(59), "{report}");
+}
+
+/// SERVFAIL with this extended error, unless nobody is to look at the signatures.
+fn bogus(query: &Query) -> Said {
+    if query.checking_disabled {
+        return has_it();
+    }
+    let mut answer = code(ResponseCode::SERVFAIL)?;
+    answer.extended_error = Some(crate::wire::ExtendedError { code: 7, text: "expired".to_owned() });
+    Ok(answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_signatures_warn_or_hold_up_as_was_asked() {
+    let exchange = seen_from(|_, query| bogus(query));
+    let check =
+        async |dnssec| vantage(&exchange).dnssec(dnssec).build().unwrap().check(&wanted()).await.unwrap();
+    for (dnssec, verdict, security) in [
+        (Dnssec::Warn, Verdict::ReadyWithWarnings, Some(Security::Bogus)),
+        (Dnssec::Require, Verdict::NotYet, Some(Security::Bogus)),
+    ] {
+        let report = check(dnssec).await;
+        assert_eq!((report.verdict, report.security), (verdict, security), "{report}");
+        assert!(matches!(&report.advice[..], [Advice::DnssecBogus { .. }]), "{report}");
+        assert!(report.to_string().contains("EDE 7 (expired)"), "{report}");
+    }
+    let off = check(Dnssec::Off).await;
+    assert_eq!((off.verdict, off.security), (Verdict::Ready, None), "{off}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn required_signatures_that_are_mended_let_a_watch_end() {
+    let exchange = seen_from(|nth, query| if nth < 2 { bogus(query) } else { has_it() });
+    let checker = vantage(&exchange).dnssec(Dnssec::Require).build().unwrap();
+    let propagated = checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
+    // The vantage point knows no key above the zone.
+    assert_eq!(propagated.report().security, Some(Security::Insecure), "{}", propagated.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_vantage_points_the_resolvers_are_asked_where_signatures_must_be_whole() {
+    let validating = |secure: bool| {
+        Scripted::new(move |server, query| match (server, query.record_type) {
+            ("10.0.0.1:53", RecordType::Txt) => {
+                let mut said = has_it();
+                if let Ok(answer) = &mut said {
+                    answer.authentic_data = secure;
+                }
+                (millis(10), said)
+            }
+            ("10.0.0.1:53", RecordType::Ds) => {
+                let key = record("example.com", Data::Ds { key_tag: 1, algorithm: 13 });
+                (millis(10), says(false, vec![key], vec![]))
+            }
+            _ => healthy(server, query),
+        })
+    };
+    let check = async |exchange: &Arc<Scripted>, dnssec| {
+        checker(exchange, &["10.0.0.1"]).dnssec(dnssec).build().unwrap().check(&wanted()).await.unwrap()
+    };
+    let secure = check(&validating(true), Dnssec::Require).await;
+    assert_eq!((secure.verdict, secure.security), (Verdict::Ready, Some(Security::Secure)), "{secure}");
+    let blind = check(&validating(false), Dnssec::Require).await;
+    assert_eq!((blind.verdict, blind.security), (Verdict::NotYet, Some(Security::Indeterminate)), "{blind}");
+    assert_eq!(blind.advice, [Advice::DnssecIndeterminate], "{blind}");
+    let exchange = validating(true);
+    check(&exchange, Dnssec::Warn).await;
+    assert_eq!(exchange.asked("10.0.0.1:53 _acme"), 0, "a warning is not worth a question while all is well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_stumbles_over_a_bogus_zone_is_asked_why() {
+    let exchange = Scripted::new(|server, query| match (server, query.name.as_str()) {
+        ("10.0.0.1:53", "www.example.com" | "example.com") => {
+            let mut said = bogus(query);
+            if let Ok(answer) = &mut said {
+                answer.answers.clear();
+            }
+            (millis(10), said)
+        }
+        // The registry's servers refer to the zone, whatever they are asked.
+        ("192.0.2.100:53", _) => {
+            let ns = |host: &str| record("example.com", Data::Ns(name(host)));
+            (millis(10), says(false, vec![], vec![ns("ns1.example.com"), ns("ns2.example.com")]))
+        }
+        _ => healthy(server, query),
+    });
+    let report = checker(&exchange, &["10.0.0.1"]).build().unwrap().check(&wanted()).await.unwrap();
+    assert_eq!(report.verdict, Verdict::ReadyWithWarnings, "{report}");
+    assert!(report.advice.iter().any(|advice| matches!(advice, Advice::DnssecBogus { .. })), "{report}");
+    assert_eq!(exchange.asked("10.0.0.1:53 _acme"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_vantage_point_holds_up_nobody_for_long() {
+    let exchange = Scripted::new(|server, query| match server {
+        VANTAGE_POINT => (Duration::from_secs(1000), Err(TransportError::Timeout)),
+        _ => healthy(server, query),
+    });
+    let start = Instant::now();
+    let report = vantage(&exchange).build().unwrap().check(&wanted()).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Ready, "{report}");
+    assert!(matches!(&report.advice[..], [Advice::ResolverDead { .. }]), "{report}");
+    assert!(start.elapsed() < VANTAGE + Duration::from_secs(1), "{:?}", start.elapsed());
+}

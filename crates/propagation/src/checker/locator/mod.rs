@@ -334,6 +334,11 @@ impl Locator {
         ZoneView { evidence: vec![Evidence::Referred { apex: apex.clone() }], apex, servers }
     }
 
+    /// Whether resolvers may be asked at all.
+    pub(super) fn may_ask_resolvers(&self) -> bool {
+        self.means == Means::Resolvers
+    }
+
     fn are_resolvers_at_rest(&self) -> bool {
         let failed = self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.is_some_and(|at| at.elapsed() < RESOLVERS_REST)

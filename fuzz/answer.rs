@@ -20,7 +20,7 @@ pub fn dns_answer(bytes: &[u8]) {
         authority_or_resolver(&answer, role, &name, &zone, &finding);
     }
     // The three questions to a vantage point, all with this answer, and none but the first.
-    for (unchecked, delegation) in [(None, None), (Some(&answer), None), (None, Some(&answer))] {
+    for (unchecked, delegation) in [(None, None), (Some(&answer), None), (None, Some((&zone, &answer)))] {
         let said = Said { answer: &answer, unchecked, delegation };
         let (view, security) = vantage::interpret(&wanted, &said);
         assert!(view != View::Has || holds_the_value(&answer), "seen without being there");

@@ -12,7 +12,7 @@ use crate::{
     transport::{Endpoint, Reply, Transport, TransportError},
     vantage::{self, Said, Security},
     wire::{Answer, Data, Query, RecordType},
-    zone::{ZoneView, cut},
+    zone::{Evidence, ZoneView, cut},
 };
 
 mod names;
@@ -103,6 +103,16 @@ pub(crate) fn stumbled_over(report: &Report) -> Option<&DomainName> {
         report.stages.iter().skip(1).filter(|stage| stage.origin == crate::report::Origin::Referral);
     let mut zones = referred.filter_map(|stage| Some((&stage.name, &stage.zone.as_ref()?.apex)));
     zones.find_map(|(name, apex)| cut::start(name)?.is_at_or_below(apex).then_some(apex))
+}
+
+/// A zone that was found from the root down, and whose name may be shown to resolvers. Where there are any, they
+/// were of no use.
+pub(crate) fn walked_to(report: &Report) -> Option<&DomainName> {
+    let stage = report.stages.first()?;
+    let zone = stage.zone.as_ref()?;
+    let walked = zone.evidence.iter().any(|evidence| matches!(evidence, Evidence::Walked { .. }));
+    let safe = cut::start(&stage.name)?.is_at_or_below(&zone.apex);
+    (walked && safe).then_some(&zone.apex)
 }
 
 fn of_servers(stage: &Stage, zone: &ZoneView) -> Vec<Inquiry> {

@@ -23,6 +23,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use perennial_core::DomainName;
 use serde::Serialize;
 
 use crate::{
@@ -35,8 +36,8 @@ use crate::{
 };
 
 mod security;
-pub(crate) use security::read as security;
 pub use security::{Dnssec, Security};
+pub(crate) use security::{is_without_key, read as security};
 
 mod weigh;
 pub(crate) use weigh::weigh;
@@ -118,8 +119,8 @@ pub struct Said<'a> {
     pub answer: &'a Answer,
     /// Its answer to the same with CD=1, where the first was SERVFAIL.
     pub unchecked: Option<&'a Answer>,
-    /// Its answer to the question for the zone's DS records, where the first was not validated.
-    pub delegation: Option<&'a Answer>,
+    /// A zone on the way and the answer to the question for its DS records, where the first was not validated.
+    pub delegation: Option<(&'a DomainName, &'a Answer)>,
 }
 
 /// What is to be asked next, to understand an answer.

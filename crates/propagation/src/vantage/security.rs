@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use perennial_core::DomainName;
 use serde::Serialize;
 
 use super::{Said, UnknownWord};
@@ -60,7 +61,7 @@ pub(crate) fn read(said: &Said<'_>) -> Security {
     if answer.code.is_answer() {
         return match delegation {
             _ if answer.authentic_data => Security::Secure,
-            Some(above) if above.code.is_answer() && !holds_a_key(above) => Security::Insecure,
+            Some((zone, above)) if is_without_key(zone, above) => Security::Insecure,
             Some(_) | None => Security::Indeterminate,
         };
     }
@@ -72,8 +73,16 @@ pub(crate) fn read(said: &Said<'_>) -> Security {
     }
 }
 
-fn holds_a_key(answer: &Answer) -> bool {
-    answer.answers.iter().any(|record| matches!(record.data, Data::Ds { .. }))
+/// Whether this answer to `zone` DS says that the zone above holds no key for it. The word must be of the zone
+/// above (RFC 4035 §3.1.4.1): a resolver from before DNSSEC asks the zone itself, which has no DS records ever.
+pub(crate) fn is_without_key(zone: &DomainName, answer: &Answer) -> bool {
+    let key = answer.answers.iter().any(|record| matches!(record.data, Data::Ds { .. }));
+    let from_above = answer.authorities.iter().any(|record| match (&record.data, &record.owner) {
+        (Data::Soa { .. }, Some(owner)) => owner != zone && zone.is_at_or_below(owner),
+        (Data::Soa { .. }, None) => true,
+        _ => false,
+    });
+    answer.code == ResponseCode::NOERROR && !key && from_above
 }
 
 /// Whether the resolver gives a reason that has nothing to do with signatures: RFC 8914 §4.15 to §4.25, from

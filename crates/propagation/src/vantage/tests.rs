@@ -46,6 +46,8 @@ fn view(answer: &Answer) -> View {
 }
 
 fn security(answer: &Answer, unchecked: Option<&Answer>, delegation: Option<&Answer>) -> Security {
+    let zone = name("example.com");
+    let delegation = delegation.map(|answer| (&zone, answer));
     interpret(&wanted(), &Said { answer, unchecked, delegation }).1
 }
 
@@ -72,7 +74,23 @@ fn a_vantage_point_has_the_values_lacks_them_or_holds_on_to_others() {
 fn a_validated_answer_is_secure_and_one_without_a_key_above_is_insecure() {
     let mut secure = answer(vec![txt(60, "token")]);
     assert_eq!(security(&secure, None, None), Security::Indeterminate);
-    assert_eq!(security(&secure, None, Some(&answer(vec![]))), Security::Insecure);
+    let no_key = |above: Option<&str>| {
+        let mut no_key = answer(vec![]);
+        let data = Data::Soa { serial: 1, minimum: 60 };
+        no_key.authorities = vec![Record { owner: above.map(name), ttl: 60, data }];
+        no_key
+    };
+    for (above, expected) in [
+        (Some("com"), Security::Insecure),
+        (None, Security::Insecure),
+        (Some("example.com"), Security::Indeterminate),
+        (Some("other.example"), Security::Indeterminate),
+    ] {
+        assert_eq!(security(&secure, None, Some(&no_key(above))), expected, "{above:?}");
+    }
+    let denied = Answer { code: ResponseCode::NXDOMAIN, ..no_key(Some("com")) };
+    assert_eq!(security(&secure, None, Some(&denied)), Security::Indeterminate, "the zone exists");
+    assert_eq!(security(&secure, None, Some(&answer(vec![]))), Security::Indeterminate, "whose word is it?");
     let key = record("example.com", 60, Data::Ds { key_tag: 1, algorithm: 13 });
     let signed = answer(vec![key]);
     assert_eq!(security(&secure, None, Some(&signed)), Security::Indeterminate, "signed, and nobody looked");
@@ -168,8 +186,10 @@ proptest! {
         octets in proptest::collection::vec(any::<u8>(), 12..200),
     ) {
         if let Ok(answer) = Answer::parse(&octets) {
-            let said = Said { answer: &answer, unchecked: Some(&answer), delegation: Some(&answer) };
-            let (view, _) = interpret(&wanted(), &said);
+            let wanted = wanted();
+            let delegation = Some((wanted.name(), &answer));
+            let said = Said { answer: &answer, unchecked: Some(&answer), delegation };
+            let (view, _) = interpret(&wanted, &said);
             let there = answer.answers.iter().any(|record| record.data == Data::Txt(b"token".to_vec()));
             prop_assert!(there || view != View::Has);
         }

@@ -9,6 +9,7 @@ use perennial_propagation::{
     Agreement, Dnssec, NameServer, Policy, Report, Verdict,
     report::{Advice, Reach, Row},
     vantage::{Security, View},
+    zone::ZoneServer,
 };
 use perennial_testkit::dns::{AuthoritativeServer, Behaviour, Data, Freshness, RecursiveServer, Zone};
 
@@ -209,6 +210,28 @@ async fn each_dead_resolver_is_named_where_the_values_are_not_seen() {
     assert!(
         matches!(&report.advice[1], Advice::ResolverDead { resolver, .. } if *resolver == dead.to_string())
     );
+}
+
+#[tokio::test]
+async fn where_the_way_was_found_without_them_dead_resolvers_are_named_and_none_is_asked_who_may_not_be() {
+    let scene = Scene::new().await;
+    scene.publish(NAME, "token");
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let dead = NameServer::at(silent.local_addr().unwrap());
+    // The server of `com` as a root of our own.
+    let mut root = ZoneServer::new("gtld.com".parse().unwrap());
+    root.add(scene.registry.address().ip());
+    let builder = scene.builder().root_hints([root]);
+    let report = builder.clone().nameservers([dead]).build().unwrap().check(&token(NAME)).await.unwrap();
+    assert_eq!((report.verdict, codes(&report)), (Verdict::Ready, vec!["resolver_dead"]), "{report}");
+    let iterative = builder.iterative().build().unwrap();
+    let unknown = "_acme-challenge.mail.example.com";
+    for (name, expected) in [(NAME, Verdict::Ready), (unknown, Verdict::NotYet)] {
+        let report = iterative.check(&token(name)).await.unwrap();
+        assert_eq!(report.verdict, expected, "{report}");
+        assert!(!codes(&report).contains(&"resolver_dead"), "{report}");
+    }
+    assert!(scene.resolver.queries().is_empty(), "{:?}", scene.resolver.queries());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use perennial_core::{HttpClient, HttpError};
-use perennial_propagation::{Checker, Error, NameServer, Policy, Verdict};
+use perennial_propagation::{Checker, Error, NameServer, Policy, Verdict, vantage::View};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
@@ -100,6 +100,27 @@ async fn a_resolver_is_asked_over_https() {
         .build()
         .unwrap();
     finds_the_zone(&scene, checker).await;
+}
+
+#[tokio::test]
+async fn vantage_points_are_asked_over_tls_and_https() {
+    let scene = Scene::new().await;
+    scene.publish(NAME, "token");
+    let (address, root) = tls_front(scene.resolver.address()).await;
+    let points = || [format!("tls://{address}").parse().unwrap(), "https://dns.example".parse().unwrap()];
+    let without_client = scene.builder().vantage_points(points()).build().unwrap_err();
+    assert!(matches!(without_client, Error::NoHttpClient { .. }), "{without_client}");
+    let checker = scene
+        .builder()
+        .vantage_points(points())
+        .root_certificates_pem(root)
+        .http(Arc::new(Gateway(scene.resolver.address())))
+        .build()
+        .unwrap();
+    let report = checker.check(&token(NAME)).await.unwrap();
+    let views: Vec<&View> = report.vantage.iter().map(|witness| &witness.view).collect();
+    assert_eq!(views, [&View::Has, &View::Has], "{report}");
+    assert_eq!((report.verdict, report.advice.len()), (Verdict::Ready, 0), "{report}");
 }
 
 #[tokio::test]

@@ -31,6 +31,11 @@ pub(super) struct Examiner<'a> {
 const EXPLANATION: Duration = Duration::from_secs(2);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
+/// How long resolvers have to show that they live, once the way from the root was taken since they seemed not to:
+/// enough for an answer from a cache, and little beside what they have cost already.
+const ROLL_CALL: Duration = Duration::from_millis(500);
+/// The most zones on the way of aliases whose keys are asked for.
+const MAX_ZONES: usize = 4;
 
 /// How much of the time until a deadline is kept for questions at the end.
 pub(super) fn reserve(policy: Policy, deadline: Duration) -> Duration {
@@ -40,8 +45,6 @@ pub(super) fn reserve(policy: Policy, deadline: Duration) -> Duration {
         _ => EXPLANATION.min(deadline / 10),
     }
 }
-/// The most zones on the way of aliases whose keys are asked for.
-const MAX_ZONES: usize = 4;
 
 impl<'a> Examiner<'a> {
     pub(super) const fn new(shared: &'a Shared, wanted: &'a Wanted) -> Self {
@@ -66,7 +69,7 @@ impl<'a> Examiner<'a> {
         let witnesses = match (points.is_empty(), dnssec) {
             (true, Dnssec::Off) => return report,
             (true, Dnssec::Warn) => {
-                self.ask_who_stumbled(&mut report, until).await;
+                self.ask_who_stumbled(&mut report).await;
                 Vec::new()
             }
             (true, Dnssec::Require) => self.resolvers(until).await,
@@ -151,15 +154,23 @@ impl<'a> Examiner<'a> {
 
     /// The configured resolvers that can be asked, as far as they are found in time.
     async fn resolvers(&self, until: Instant) -> Vec<Target> {
+        if !self.shared.locator.may_ask_resolvers() {
+            return Vec::new();
+        }
         let found = time::timeout_at(until, self.shared.paths.resolvers(self.wanted.name())).await;
         let targets = found.map(|targets| targets.to_vec()).unwrap_or_default();
         targets.into_iter().filter(|target| target.route == Route::Exists).collect()
     }
 
-    /// Resolvers are asked about a zone over which they stumbled, and about no other: while all is well, that
-    /// is nobody.
-    async fn ask_who_stumbled(&self, report: &mut Report, until: Instant) {
-        let Some(zone) = inquiry::stumbled_over(report).cloned() else { return };
+    /// Resolvers are asked about a zone over which they stumbled, or to which they could not lead us at all, and
+    /// about no other: while all is well, that is nobody.
+    async fn ask_who_stumbled(&self, report: &mut Report) {
+        let (zone, limit) = match (inquiry::stumbled_over(report), inquiry::walked_to(report)) {
+            (Some(zone), _) => (zone.clone(), EXPLANATION),
+            (None, Some(zone)) => (zone.clone(), ROLL_CALL),
+            (None, None) => return,
+        };
+        let until = Instant::now() + limit;
         let ask = |resolver: &Target| inquiry::zone_at(resolver, &zone);
         let questions = self.resolvers(until).await.iter().map(ask).collect();
         self.inquire(report, questions, until).await;
@@ -210,7 +221,8 @@ impl<'a> Examiner<'a> {
             Some(FollowUp::Delegation) => delegation = self.weakest(target, zones).await,
             None => {}
         }
-        let said = Said { answer: &answer, unchecked: unchecked.as_ref(), delegation: delegation.as_ref() };
+        let delegation = delegation.as_ref().map(|(zone, answer)| (*zone, answer));
+        let said = Said { answer: &answer, unchecked: unchecked.as_ref(), delegation };
         let (view, security) = vantage::interpret(self.wanted, &said);
         let mut witness = unheard(target, view);
         witness.security = security;
@@ -218,15 +230,19 @@ impl<'a> Examiner<'a> {
         witness
     }
 
-    /// The keys above each zone on the way; of several the answer without one, which makes all of it insecure.
-    async fn weakest(&self, target: &Target, zones: &[DomainName]) -> Option<Answer> {
+    /// What is said of the keys above each zone on the way; of several the answer that one has none, which makes
+    /// all of it insecure.
+    async fn weakest<'z>(
+        &self,
+        target: &Target,
+        zones: &'z [DomainName],
+    ) -> Option<(&'z DomainName, Answer)> {
         let mut last = None;
         for zone in zones {
             let query = Query::recursive(zone.clone(), RecordType::Ds).with_dnssec_ok();
             let answer = self.shared.exchange.exchange(&target.endpoint, &query).await.ok()?.answer;
-            let said = Said { answer: &Answer::new(answer.code), unchecked: None, delegation: Some(&answer) };
-            let insecure = vantage::security(&said) == Security::Insecure;
-            last = Some(answer);
+            let insecure = vantage::is_without_key(zone, &answer);
+            last = Some((zone, answer));
             if insecure {
                 break;
             }

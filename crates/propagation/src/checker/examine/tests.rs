@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Error, Verdict,
-    checker::tests::{NAME, Said, Scripted, checker, code, healthy, millis, name, record, says, wanted},
+    checker::tests::{NAME, Said, Scripted, checker, code, healthy, millis, name, record, says, soa, wanted},
     report::Advice,
     wire::{Data, ResponseCode},
 };
@@ -21,7 +21,7 @@ fn seen_from(view: impl Fn(u32, &Query) -> Said + Send + Sync + 'static) -> Arc<
         VANTAGE_POINT if query.record_type == RecordType::Txt => {
             (millis(50), view(asked.fetch_add(1, Ordering::Relaxed), query))
         }
-        VANTAGE_POINT => (millis(50), says(false, vec![], vec![])),
+        VANTAGE_POINT => (millis(50), says(false, vec![], vec![soa("com")])),
         _ => healthy(server, query),
     })
 }

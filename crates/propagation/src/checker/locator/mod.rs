@@ -134,6 +134,14 @@ impl Locator {
                         rest: None,
                     });
                 };
+                // Whoever looks again has servers to go on with: nothing unverified shall take their place.
+                if freshness == Freshness::Fresh {
+                    let held = verification.await?;
+                    return Ok(Sighting {
+                        located: this.located(&held.zone, Verification::Done).await,
+                        rest: None,
+                    });
+                }
                 let located = this.located(&held.zone, Verification::UnderWay).await;
                 let rest =
                     async move { Ok(this.located(&verification.await?.zone, Verification::Done).await) };
@@ -324,6 +332,11 @@ impl Locator {
         }
         let apex = delegation.cut.clone();
         ZoneView { evidence: vec![Evidence::Referred { apex: apex.clone() }], apex, servers }
+    }
+
+    /// Whether resolvers may be asked at all.
+    pub(super) fn may_ask_resolvers(&self) -> bool {
+        self.means == Means::Resolvers
     }
 
     fn are_resolvers_at_rest(&self) -> bool {

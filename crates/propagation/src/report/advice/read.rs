@@ -146,7 +146,9 @@ fn from_cut(report: &Report, above: Option<&Stage>, stage: &Stage) -> Option<Adv
 /// its name. `com` has one label, and `co.uk` and `com.au` have two short ones.
 fn parent_of_ones_own(zone: &ZoneView) -> Option<&DomainName> {
     let parent = zone.evidence.iter().find_map(|evidence| match evidence {
-        Evidence::Confirmed { apex, parent, .. } if *apex == zone.apex => Some(parent),
+        Evidence::Confirmed { apex, parent, .. } | Evidence::Walked { apex, parent: Some(parent), .. } => {
+            (*apex == zone.apex).then_some(parent)
+        }
         _ => None,
     })?;
     let labels: Vec<&str> = parent.labels().collect();

@@ -215,6 +215,13 @@ fn a_zone_below_ones_own_is_suspected_and_one_below_a_registry_is_not() {
     ] {
         assert_eq!(codes(&below(apex, parent, nowhere())), [code], "{apex}");
     }
+    let walked = amended(report(nowhere()), |report| {
+        let zone = report.stages[0].zone.as_mut().unwrap();
+        zone.apex = name("www.example.com");
+        let (apex, parent) = (zone.apex.clone(), Some(name("example.com")));
+        zone.evidence = vec![Evidence::Walked { apex, parent, by: "192.0.2.1:53".into() }];
+    });
+    assert_eq!(codes(&walked), ["below_zone_cut"]);
     let elsewhere = vec![with_values(one(State::Lacking), &["yesterday"])];
     let (apex, parent) = ("www.example.com", "example.com");
     assert_eq!(codes(&below(apex, parent, elsewhere)), ["stale_value"], "somebody writes to it already");

@@ -280,7 +280,7 @@ mod tests {
     fn bytes_of_no_meaning_are_survived() {
         // SplitMix64, a thousand bytes at a time.
         let mut state = 1_u64;
-        for _ in 0..300 {
+        for _ in 0..100 {
             let bytes: Vec<u8> = (0..1000)
                 .map(|_| {
                     state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

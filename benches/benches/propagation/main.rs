@@ -2,17 +2,27 @@
 //!
 //! - `propagation/checks_…`, `propagation/check_…`: many checks at one server, beside `dnsperf` and hickory.
 //! - `propagation/cold_…`, `propagation/warm_…`: how many round trips a check takes, one after the other.
+//! - `propagation/detect_…`: how soon a change is seen, and after how many questions.
+//! - `propagation/sweep_…`, `propagation/watch_…`: thousands of names at four servers.
 //!
-//! The servers of the first are real ones on loopback; a question whose servers are not on this machine is passed
-//! over, and said to be. `cargo bench --bench propagation -- NAME` asks one question alone. See each file's head
+//! The servers of the first and the last are real ones on loopback; a question whose servers are not on this
+//! machine is passed over, and said to be. `cargo bench --bench propagation -- NAME` asks one question alone. See each file's head
 //! for what is counted.
 
 mod cold;
+mod detection;
+mod laboratory;
+mod sweep;
 mod throughput;
 
 type Question = fn() -> Result<(), Box<dyn std::error::Error>>;
 
-const QUESTIONS: [(&str, Question); 2] = [("cold", cold::figures), ("throughput", throughput::figures)];
+const QUESTIONS: [(&str, Question); 4] = [
+    ("cold", cold::figures),
+    ("detection", detection::figures),
+    ("sweep", sweep::figures),
+    ("throughput", throughput::figures),
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What cargo itself adds begins with a dash.

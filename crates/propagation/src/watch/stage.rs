@@ -192,8 +192,9 @@ impl Stage {
         if let Some(slot) = self.slots.iter_mut().find(|slot| is_serial(slot)) {
             slot.serial = Serial::Asked;
             let serial = answer.as_ref().ok().and_then(|reply| reply.answer.serial());
+            let moved = serial.is_some() && serial != slot.row.serial;
             slot.row.serial = serial.or(slot.row.serial);
-            return Some(Heard { moved: false, awaited: true, pending: slot.is_pending() });
+            return Some(Heard { moved, awaited: true, pending: slot.is_pending() });
         }
         let slot = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket))?;
         slot.flight = None;
@@ -407,13 +408,14 @@ impl Slot {
 
     /// Takes an answer; whether it says something else than the last one.
     fn learn(&mut self, answer: &Result<Reply, TransportError>, asked: &Asked<'_>, now: Duration) -> bool {
-        let mut news = false;
+        let (mut news, mut told) = (false, None);
         let state = match answer {
             Ok(reply) => {
                 let finding = interpret(asked, &reply.answer);
                 let last = LastAnswer::new(reply, &finding);
                 news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
-                self.row.serial = reply.answer.serial().or(self.row.serial);
+                told = reply.answer.serial();
+                self.row.serial = told.or(self.row.serial);
                 self.row.last = Some(last);
                 let state = state(&finding);
                 self.finding = Some(finding);
@@ -425,6 +427,11 @@ impl Slot {
             self.row.state = state;
             self.row.since = now;
             news = true;
+            // A serial number from before the change says nothing about what is there now.
+            if answer.is_ok() && told.is_none() {
+                self.row.serial = None;
+                self.serial = Serial::NotAsked;
+            }
         }
         news
     }

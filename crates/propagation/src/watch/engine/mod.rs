@@ -1,6 +1,6 @@
 //! Any number of watches at once, as one machine without I/O.
 //!
-//! The driver's part is that of a single [`Watch`](super::Watch), with an id for each: take
+//! The driver's part is that of a single [`Watch`], with an id for each: take
 //! [`poll_event`](Engine::poll_event) and [`poll_question`](Engine::poll_question) until `None`, wait until something
 //! arrives or the moment of [`poll_timeout`](Engine::poll_timeout) comes, and hand it in with the matching
 //! `handle_…`. `now` is the time since the engine began. Whatever happens costs a step or two in the order of the
@@ -15,7 +15,7 @@
 //!   that fails again and again is not waited for by everybody in turn.
 //! - **A look-out** where a crowd of names waits for one address of one zone: the name that was asked about last
 //!   is asked about on behalf of all, and the others wait until it is there or the zone's serial number has
-//!   moved. See [`post`].
+//!   moved.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

@@ -14,13 +14,16 @@ pub use answer::dns_answer;
 mod walk;
 pub use walk::zone_walk;
 
+mod watch;
+pub use watch::watch_engine;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 18] = [
+pub const TARGETS: [(&str, fn(&[u8])); 19] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -38,6 +41,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 18] = [
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("watch_engine", watch_engine),
     ("zone_walk", zone_walk),
 ];
 

@@ -11,6 +11,8 @@
 //! figure acme/sign_serialize 19800 ns peer=ring ratio=1.03
 //! ```
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// What an operation costs, in nanoseconds of one execution.
@@ -72,6 +74,34 @@ pub fn measure(executions: u32, operation: &mut impl FnMut()) -> Cost {
     }
     let (wall, cpu) = (read(ClockId::Monotonic) - wall, read(ClockId::ThreadCPUTime) - cpu);
     Cost { wall: wall / f64::from(executions), cpu: cpu / f64::from(executions) }
+}
+
+/// What this process has used up to a moment, or between two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Two clocks are all that we look at.
+pub struct Usage {
+    /// By the clock on the wall.
+    pub wall: Duration,
+    /// By the processor's time that all threads of the process had.
+    pub cpu: Duration,
+}
+
+impl Usage {
+    /// What was used from that moment to this one.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self { wall: self.wall.saturating_sub(before.wall), cpu: self.cpu.saturating_sub(before.cpu) }
+    }
+}
+
+/// What this process has used by now.
+#[must_use]
+pub fn usage() -> Usage {
+    let time = |clock| {
+        let time = clock_gettime(clock);
+        Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+    };
+    Usage { wall: time(ClockId::Monotonic), cpu: time(ClockId::ProcessCPUTime) }
 }
 
 /// Prints a comparison as two figures: `NAME` by the wall clock and `NAME_cpu` by the processor's.

@@ -24,6 +24,14 @@ pub struct Target {
     pub route: Route,
 }
 
+impl Target {
+    /// An address that can be asked as it is, of these servers.
+    #[must_use]
+    pub const fn new(servers: Vec<String>, endpoint: Endpoint) -> Self {
+        Self { servers, endpoint, nat64: None, route: Route::Exists }
+    }
+}
+
 /// An IPv4 address inside an IPv6 one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[allow(clippy::exhaustive_structs)] // RFC 6052 §2.2: a prefix and an address are all there is to it.

@@ -4,7 +4,7 @@
 //! candidates for the zone and the zone above, all at once; the addresses of both zones' name servers; and the
 //! question to the zone above, beside which whoever wants the record already asks for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{
     future::{self, BoxFuture, Either, FutureExt as _},
@@ -181,9 +181,10 @@ impl Search {
         let (search, zone) = (self.clone(), apex.clone());
         let servers = async move { search.name_servers(&zone, MAX_NAME_SERVERS, has_both).await }.boxed();
         let heard = future::select(word, servers).await;
+        let resolvers = self.finder.paths.resolver_endpoints(&self.name).await;
         let (word, servers) = match heard {
             Either::Left((word, servers)) => (future::ready(word).boxed(), servers.await),
-            Either::Right((servers, word)) if servers.servers.iter().all(ZoneServer::is_unresolved) => {
+            Either::Right((servers, word)) if !are_fit(&servers.servers, &resolvers) => {
                 (future::ready(word.await).boxed(), servers)
             }
             Either::Right((servers, word)) => {
@@ -323,6 +324,17 @@ impl Search {
         let ttl = ttl.min(resolve(&self.inquiry, &mut servers).await);
         Servers { servers, ttl }
     }
+}
+
+/// Whether these servers may be asked for the record before the zone is verified: they have addresses, and none is a
+/// resolver that we use, as in a cluster whose DNS calls itself the server of a zone. No cache is shown the name.
+fn are_fit(servers: &[ZoneServer], resolvers: &[Endpoint]) -> bool {
+    let is_resolver = |address: IpAddr| {
+        resolvers.iter().filter_map(Endpoint::address).any(|resolver| resolver.ip() == address)
+    };
+    let (v4, v6) = (|| servers.iter().flat_map(|one| &one.v4), || servers.iter().flat_map(|one| &one.v6));
+    let any = v4().next().is_some() || v6().next().is_some();
+    any && !v4().any(|v4| is_resolver((*v4).into())) && !v6().any(|v6| is_resolver((*v6).into()))
 }
 
 impl Servers {

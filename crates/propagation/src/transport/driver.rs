@@ -75,6 +75,7 @@ struct Ports {
     blocked: Option<Transmit>,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
+    found: [RecvMeta; BATCH_SIZE],
     events: Vec<Event<Token>>,
 }
 
@@ -101,6 +102,7 @@ impl Ports {
             blocked: None,
             outgoing: Vec::new(),
             incoming: vec![0; BATCH_SIZE * MAX_RECEIVED],
+            found: [RecvMeta::default(); BATCH_SIZE],
             events: Vec::new(),
         }
     }
@@ -130,12 +132,11 @@ impl Ports {
     /// One batch from one socket. Whether there may be more.
     fn receive(&mut self, shared: &Shared, index: usize) -> bool {
         let Some(Port { key, socket, state, .. }) = self.open.get(index) else { return false };
-        let mut found = [RecvMeta::default(); BATCH_SIZE];
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = {
             let mut chunks = self.incoming.chunks_mut(MAX_RECEIVED);
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
         };
-        let read = || state.recv((&**socket).into(), &mut buffers, &mut found);
+        let read = || state.recv((&**socket).into(), &mut buffers, &mut self.found);
         let count = match socket.try_io(Interest::READABLE, read) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -143,7 +144,7 @@ impl Ports {
             Err(_) => return self.meet_obstacles(shared, index),
         };
         let key = *key;
-        let read = self.incoming.chunks(MAX_RECEIVED).zip(&found).take(count);
+        let read = self.incoming.chunks(MAX_RECEIVED).zip(&self.found).take(count);
         shared.with(|engine, now| {
             for (octets, meta) in read {
                 // The system may have joined several datagrams of one sender.

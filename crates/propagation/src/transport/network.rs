@@ -30,7 +30,7 @@ use crate::{
 /// ```
 /// use perennial_propagation::transport::Network;
 ///
-/// let network = Network::builder().sockets(16).questions_in_flight(128).build();
+/// let network = Network::builder().sockets(16).questions_in_flight(200).build();
 /// assert_eq!(network.counters().accepted, 0);
 /// ```
 #[derive(Clone)]
@@ -57,8 +57,8 @@ impl NetworkBuilder {
         self
     }
 
-    /// How many questions at most may wait for one server's answers, by default 256. Each server starts with
-    /// 64, gets more as it answers, and less as it loses some.
+    /// How many questions at most may wait for one server's answers, by default 128: what the receive buffer of a
+    /// common system holds. Each server starts with 64, gets more as it answers, and less as it loses some.
     pub fn questions_in_flight(mut self, most: usize) -> Self {
         self.settings.in_flight = most.clamp(1, 4096);
         self
@@ -100,7 +100,7 @@ impl Network {
 
     /// Begins a network of one's own taste.
     pub const fn builder() -> NetworkBuilder {
-        let settings = Settings { sockets: 8, in_flight: 256, repeats: 5, case: true, cookies: true };
+        let settings = Settings { sockets: 8, in_flight: 128, repeats: 5, case: true, cookies: true };
         NetworkBuilder { settings }
     }
 

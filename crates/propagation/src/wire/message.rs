@@ -5,7 +5,7 @@ use perennial_core::DomainName;
 use super::{
     Answer, Data, Malformed, Query, Record, RecordType, ResponseCode,
     answer::{ExtendedError, instance},
-    reader::{Name, Reader},
+    reader::Reader,
 };
 
 /// The first twelve octets: RFC 1035 §4.1.1.
@@ -144,20 +144,20 @@ fn section(
     // The count may lie: room is made for what comes, not for what is promised.
     let mut records = Vec::new();
     for _ in 0..count {
-        let owner = reader.name()?;
+        let owner = names.take(reader)?;
         let (kind, class, ttl) = (reader.u16()?, reader.u16()?, reader.u32()?);
         let length = usize::from(reader.u16()?);
         let start = *reader;
         let data = reader.take(length)?;
         if kind == OPT {
             match extension.as_deref_mut() {
-                Some(extension) => extension.read(&owner, ttl, data)?,
+                Some(extension) => extension.read(owner.as_ref(), ttl, data)?,
                 None => return Err(Malformed::new(&"an OPT record is in a section of records")),
             }
         } else if class == IN
             && length > 0
             && let Some(data) = record_data(kind, start, data, names)?
-            && let Some(owner) = names.read(&owner)
+            && let Some(owner) = owner
         {
             if records.len() == MAX_RECORDS {
                 return Err(Malformed::new(&format!("more than {MAX_RECORDS} records in a section")));
@@ -189,14 +189,14 @@ fn record_data(
             let value = reader.take(end.saturating_sub(reader.position()))?.to_vec();
             Some(Data::Caa { critical: flags & CRITICAL != 0, tag, value })
         }
-        Some(RecordType::Cname) => names.read(&reader.name()?).flatten().map(Data::Cname),
+        Some(RecordType::Cname) => names.take(&mut reader)?.flatten().map(Data::Cname),
         Some(RecordType::Ds) => {
             let data = Data::Ds { key_tag: reader.u16()?, algorithm: reader.u8()? };
             let _digest_type = reader.u8()?;
             reader.take(end.saturating_sub(reader.position()))?;
             Some(data)
         }
-        Some(RecordType::Ns) => names.read(&reader.name()?).flatten().map(Data::Ns),
+        Some(RecordType::Ns) => names.take(&mut reader)?.flatten().map(Data::Ns),
         Some(RecordType::Soa) => {
             reader.name()?;
             reader.name()?;
@@ -226,17 +226,22 @@ fn record_data(
 struct Names(Vec<(usize, Option<Option<DomainName>>)>);
 
 impl Names {
+    /// The next name: `None` when no [`DomainName`] can hold it.
     #[expect(clippy::option_option, reason = "see `Name::domain_name`")]
-    fn read(&mut self, name: &Name<'_>) -> Option<Option<DomainName>> {
-        let place = name.place();
-        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == place) {
-            return known.clone();
+    fn take(&mut self, reader: &mut Reader<'_>) -> Result<Option<Option<DomainName>>, Malformed> {
+        let mut ahead = *reader;
+        if let Some(place) = ahead.pointer()
+            && let Some((_, known)) = self.0.iter().find(|(known, _)| *known == place)
+        {
+            *reader = ahead;
+            return Ok(known.clone());
         }
+        let name = reader.name()?;
         let read = name.domain_name();
         if self.0.len() < MAX_KNOWN {
-            self.0.push((place, read.clone()));
+            self.0.push((name.place(), read.clone()));
         }
-        read
+        Ok(read)
     }
 }
 
@@ -252,9 +257,14 @@ struct Extension {
 }
 
 impl Extension {
-    fn read(&mut self, owner: &Name<'_>, ttl: u32, options: &[u8]) -> Result<(), Malformed> {
+    fn read(
+        &mut self,
+        owner: Option<&Option<DomainName>>,
+        ttl: u32,
+        options: &[u8],
+    ) -> Result<(), Malformed> {
         // RFC 6891 §6.1.1 and §6.1.2.
-        if self.seen || owner.domain_name() != Some(None) {
+        if self.seen || owner != Some(&None) {
             return Err(Malformed::new(&"the OPT record is not one, of the root"));
         }
         self.seen = true;

@@ -85,10 +85,11 @@ impl Query {
         octets.push(0);
         if case != [0; 4] {
             // Flipping a length would change it; none of them looks like a letter, being below 64.
-            for (index, octet) in octets.iter_mut().skip(HEADER).enumerate() {
-                let word = case.get(index / 64 % case.len()).copied().unwrap_or_default();
-                if octet.is_ascii_lowercase() && word >> (index % 64) & 1 == 1 {
-                    octet.make_ascii_uppercase();
+            let name = octets.get_mut(HEADER..).unwrap_or_default();
+            for (part, word) in name.chunks_mut(64).zip(case) {
+                for (place, octet) in part.iter_mut().enumerate() {
+                    let flip = octet.is_ascii_lowercase() && word >> place & 1 == 1;
+                    *octet ^= u8::from(flip) << 5;
                 }
             }
         }
@@ -213,7 +214,7 @@ pub enum RecordType {
 
 impl RecordType {
     /// The number in the IANA registry of RR types.
-    pub(super) const fn on_the_wire(self) -> u16 {
+    pub(crate) const fn on_the_wire(self) -> u16 {
         match self {
             Self::A => 1,
             Self::Aaaa => 28,

@@ -48,6 +48,17 @@ impl<'a> Reader<'a> {
         self.array()
     }
 
+    /// Passes over a name that is but a pointer, and tells where to: what is there may be known already.
+    pub(super) fn pointer(&mut self) -> Option<usize> {
+        match self.message.get(self.at..self.at + 2) {
+            Some(&[high, low]) if high & POINTER == POINTER => {
+                self.at += 2;
+                Some(pointed(high, low))
+            }
+            _ => None,
+        }
+    }
+
     /// Passes over a name and gives it back unread.
     pub(super) fn name(&mut self) -> Result<Name<'a>, Malformed> {
         let name = Name { message: self.message, at: self.at };

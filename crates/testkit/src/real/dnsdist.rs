@@ -141,7 +141,13 @@ impl DnsdistBuilder {
             "setSecurityPollSuffix('')
 setACL({{'0.0.0.0/0', '::/0'}})
 setMaxTCPClientThreads(2)
-setServerPolicy(roundrobin)
+function turns()
+  local turn = 0
+  return function(servers, question)
+    turn = turn + 1
+    return servers[turn % #servers + 1]
+  end
+end
 function at(face)
   local group = newNMG()
   group:addMask(face)
@@ -156,6 +162,11 @@ addAction(AndRule{{QNameRule('id.server.'), QClassRule(DNSClass.CHAOS)}}, SpoofR
         }
         for (pool, server) in &self.backends {
             let _ = writeln!(text, "newServer({{address='{server}', pool='{pool}'}}):setUp()");
+        }
+        let pools: BTreeSet<&String> = self.backends.iter().map(|(pool, _)| pool).collect();
+        for pool in pools {
+            // Its own round robin counts the questions to all pools together.
+            let _ = writeln!(text, "setPoolServerPolicyLua('turns', turns(), '{pool}')");
         }
         for (face, condition, action) in &self.rules {
             let _ = writeln!(text, "addAction(AndRule{{at('{face}'), {condition}}}, {action})");
@@ -176,8 +187,34 @@ async fn answers(faces: &BTreeSet<IpAddr>, port: u16, identity: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::real::{Bind, ZoneFile, require};
+    use crate::real::{Bind, Nsd, ZoneFile, require};
     use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn the_servers_of_a_pool_take_turns_whatever_others_are_asked() {
+        let Some(_) = require(&[Tool::Dnsdist, Tool::Nsd]) else { return };
+        let zone = |text: &str| ZoneFile::new("example.test").record(format!("www TXT {text}"));
+        let one = Nsd::builder().zone(zone("one")).start().await.unwrap();
+        let other = Nsd::builder().zone(zone("other")).start().await.unwrap();
+        let dnsdist = Dnsdist::builder()
+            .backend("", one.socket_addr())
+            .backend("both", one.socket_addr())
+            .backend("both", other.socket_addr())
+            .rule(Ipv4Addr::LOCALHOST, "QTypeRule(DNSQType.TXT)", "PoolAction('both')")
+            .start()
+            .await
+            .unwrap();
+        let face = SocketAddr::from((Ipv4Addr::LOCALHOST, dnsdist.port()));
+        let mut said = Vec::new();
+        for _ in 0..4 {
+            said.extend(ask::texts(face, "www.example.test").await.unwrap());
+            ask::serial(face, "example.test").await.unwrap();
+        }
+        assert!(
+            said == ["one", "other", "one", "other"] || said == ["other", "one", "other", "one"],
+            "{said:?}"
+        );
+    }
 
     #[tokio::test]
     async fn a_rule_treats_what_comes_to_its_address_and_the_rest_reaches_the_name_server() {

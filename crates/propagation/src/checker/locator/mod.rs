@@ -137,6 +137,14 @@ impl Locator {
                         rest: None,
                     });
                 };
+                // Whoever looks again has servers to go on with: nothing unverified shall take their place.
+                if freshness == Freshness::Fresh {
+                    let held = verification.await?;
+                    return Ok(Sighting {
+                        located: this.located(&held.zone, Verification::Done).await,
+                        rest: None,
+                    });
+                }
                 let located = this.located(&held.zone, Verification::UnderWay).await;
                 let rest =
                     async move { Ok(this.located(&verification.await?.zone, Verification::Done).await) };

@@ -262,6 +262,38 @@ async fn what_a_split_horizon_shows_is_never_the_verdict() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_look_does_not_fall_for_the_split_horizon_again() {
+    let exchange = Scripted::new(split);
+    let checker = builder(&exchange).build().unwrap();
+    let late = checker.watch(&token("www.example.com"), Duration::from_secs(100), &mut |_| ()).await;
+    let Err(Error::NotPropagated(report)) = late else { panic!("{late:?}") };
+    assert_eq!(exchange.asked("10.0.0.1:53 www.example.com SOA"), 3, "it was looked for again, twice");
+    let log = exchange.log();
+    let looks: Vec<usize> =
+        (0..log.len()).filter(|at| log[*at] == "10.0.0.1:53 www.example.com SOA").collect();
+    let shown = log.iter().rposition(|line| line.starts_with("192.0.2.50:53")).unwrap();
+    assert!(
+        shown < looks[1],
+        "the servers of the false zone were asked while the first look was verified only"
+    );
+    assert!(report.stages[0].rows.iter().all(|row| row.since < Duration::from_secs(1)), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_calls_itself_the_server_of_a_zone_is_not_shown_the_name() {
+    let exchange = Scripted::new(|server, query| match (server, query.name.as_str(), query.record_type) {
+        // As the DNS of a cluster: its address is among the zone's own.
+        ("10.0.0.1:53", "ns50.internal.test", RecordType::A) => {
+            (RTT, says(false, vec![record("ns50.internal.test", Data::A([10, 0, 0, 1].into()))], vec![]))
+        }
+        _ => split(server, query),
+    });
+    let checker = builder(&exchange).build().unwrap();
+    assert_eq!(checker.check(&token("www.example.com")).await.unwrap().verdict, Verdict::NotYet);
+    assert_eq!(exchange.asked("10.0.0.1:53 _acme-challenge"), 0, "{:?}", exchange.log());
+}
+
+#[tokio::test(start_paused = true)]
 async fn resolvers_for_a_zone_are_asked_about_it_and_nothing_else() {
     let exchange = Scripted::new(split);
     let servers: [NameServer; 1] = ["10.0.0.2".parse().unwrap()];

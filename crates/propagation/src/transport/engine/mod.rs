@@ -379,7 +379,7 @@ impl<T> Engine<T> {
             return self.put_differently(now, key);
         }
         let trip = (question.tries == 1).then(|| now.saturating_sub(question.sent));
-        server.heard(trip, self.settings.in_flight);
+        server.heard(now, trip, self.settings.in_flight);
         server.weigh_cookies(now, question.dress.cookie, question.dress.cookie_dropped);
         let outcome = if answer.truncated || answer.code == ResponseCode::BADCOOKIE {
             self.over_tcp(now, key)
@@ -424,7 +424,7 @@ impl<T> Engine<T> {
             return self.again.push_back(key);
         }
         // Once it is known to be silent, nobody waits for it to be silent again.
-        let queued = if server.gave_up() { server.queue.drain(..).collect() } else { Vec::new() };
+        let queued = if server.gave_up(now) { server.queue.drain(..).collect() } else { Vec::new() };
         for key in std::iter::once(key).chain(queued) {
             let outcome = self.over_tcp(now, key);
             self.land(key, outcome);
@@ -434,7 +434,7 @@ impl<T> Engine<T> {
     /// Queues a question, or holds it back while its server has heard it too often.
     fn admit(&mut self, now: Duration, key: Key) {
         let Some(question) = live(&mut self.questions, key) else { return };
-        let silent = self.servers.get(question.server).is_some_and(|server| server.is_silent());
+        let silent = self.servers.get(question.server).is_some_and(|server| server.is_silent(now));
         match self.pace.admit(now, question.server, &question.query) {
             Ok(()) if silent => {
                 let outcome = self.over_tcp(now, key);
@@ -484,7 +484,7 @@ impl<T> Engine<T> {
         if question.dress.cookie && !server.gave_cookie() {
             question.drop_cookie().ok()?;
         }
-        question.repeat(now, server, id);
+        question.repeat(now, id);
         self.timers.set(now, question.due, key);
         octets.extend_from_slice(&question.octets);
         Some(Transmit { socket, server: server.address, segment: octets.len() })
@@ -520,6 +520,7 @@ impl<T> Engine<T> {
                 unfit.push((key, Outcome::Stream(question.elapsed(now))));
                 continue;
             };
+            server.awaits(now);
             question.depart(now, server, socket, id);
             self.timers.set(now, question.due, key);
             octets.extend_from_slice(&question.octets);

@@ -23,6 +23,8 @@ pub(super) struct Question<T> {
     /// When its last one left, and until when an answer is waited for.
     pub(super) sent: Duration,
     pub(super) due: Duration,
+    /// How long the first try waits.
+    pub(super) patience: Duration,
     /// Datagrams in this style.
     pub(super) tries: u8,
     /// How often it was put in another style.
@@ -68,6 +70,7 @@ impl<T> Question<T> {
             since: None,
             sent: Duration::ZERO,
             due: Duration::ZERO,
+            patience: Duration::ZERO,
             tries: 0,
             retold: 0,
             cookie_refused: false,
@@ -116,16 +119,17 @@ impl<T> Question<T> {
         self.state = State::InFlight { socket, id };
         (self.right, self.wrong) = (server.right, server.wrong);
         self.since.get_or_insert(now);
-        self.repeat(now, server, id);
+        self.patience = server.patience(&self.query);
+        self.repeat(now, id);
     }
 
     /// A datagram of it leaves. Each waits twice as long as the one before.
-    pub(super) fn repeat(&mut self, now: Duration, server: &Server, id: u16) {
+    pub(super) fn repeat(&mut self, now: Duration, id: u16) {
         if let Some(place) = self.octets.get_mut(..2) {
             place.copy_from_slice(&id.to_be_bytes());
         }
         self.sent = now;
-        self.due = now.saturating_add(server.patience(&self.query) * (1 << u32::from(self.tries.min(8))));
+        self.due = now.saturating_add(self.patience * (1 << u32::from(self.tries.min(8))));
         self.tries += 1;
     }
 

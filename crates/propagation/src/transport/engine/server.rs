@@ -29,6 +29,10 @@ pub(super) struct Server {
     pub(super) wrong: u64,
     /// Questions given up in a row.
     silent: u32,
+    /// When it last said something, or was first asked after that.
+    quiet_since: Duration,
+    /// How often it has lost something since it last answered.
+    backoff: u32,
     used: Duration,
     plain: Until,
     caseless: Until,
@@ -74,6 +78,8 @@ impl Server {
             right: 0,
             wrong: 0,
             silent: 0,
+            quiet_since: Duration::ZERO,
+            backoff: 0,
             used: Duration::ZERO,
             plain: Until::default(),
             caseless: Until::default(),
@@ -94,14 +100,16 @@ impl Server {
         let wait = self.round_trip.map_or(FIRST_WAIT, |trip| {
             (trip.smoothed + (trip.variation * 4).max(GRANULARITY)).clamp(LEAST_WAIT, MOST_WAIT)
         });
+        // A server that has just lost something is perhaps only busy: RFC 6298 §5.5 and §5.6.
+        let wait = (wait * (1 << self.backoff.min(3))).min(MOST_WAIT);
         // A recursive server may have to ask half the world first, whatever its last answer took.
         if query.recursion_desired { wait.max(FIRST_WAIT) * 2 } else { wait }
     }
 
     /// An answer was accepted; `trip` when it is known which datagram it answers (RFC 6298 §3).
-    pub(super) fn heard(&mut self, trip: Option<Duration>, most: usize) {
+    pub(super) fn heard(&mut self, now: Duration, trip: Option<Duration>, most: usize) {
         self.right += 1;
-        self.silent = 0;
+        (self.silent, self.backoff, self.quiet_since) = (0, 0, now);
         self.window = (self.window + 1).min(most);
         let Some(trip) = trip else { return };
         self.round_trip = Some(match self.round_trip {
@@ -119,18 +127,30 @@ impl Server {
         if now.saturating_sub(self.shrunk) >= trip {
             self.shrunk = now;
             self.window = (self.window / 2).max(LEAST_WINDOW);
+            self.backoff += 1;
         }
     }
 
     /// A question was given up. Whether it is one too many: then the server is taken for silent.
-    pub(super) const fn gave_up(&mut self) -> bool {
+    pub(super) fn gave_up(&mut self, now: Duration) -> bool {
         self.silent = self.silent.saturating_add(1);
-        self.silent >= SILENT
+        self.has_gone(now)
     }
 
     /// Whether nothing has come back for long, and somebody is waiting to hear otherwise.
-    pub(super) const fn is_silent(&self) -> bool {
-        self.silent >= SILENT && self.in_flight > 0
+    pub(super) fn is_silent(&self, now: Duration) -> bool {
+        self.has_gone(now) && self.in_flight > 0
+    }
+
+    fn has_gone(&self, now: Duration) -> bool {
+        self.silent >= SILENT && now.saturating_sub(self.quiet_since) >= QUIET
+    }
+
+    /// The first question after a while goes out: the silence counts from here.
+    pub(super) const fn awaits(&mut self, now: Duration) {
+        if self.in_flight == 0 && self.silent == 0 {
+            self.quiet_since = now;
+        }
     }
 
     /// It has answered FORMERR, NOTIMP or BADVERS to EDNS.
@@ -315,6 +335,8 @@ const WINDOW: usize = 64;
 const LEAST_WINDOW: usize = 8;
 /// So many questions in a row, each sent twice, are not lost by chance.
 const SILENT: u32 = 8;
+/// Nor is a server gone that only pauses for less than this: two tries of the first question to it.
+const QUIET: Duration = Duration::from_millis(1200);
 /// Once is a lost datagram.
 const SUSPICIOUS: u8 = 2;
 /// For how long it is remembered what a server cannot do.
@@ -342,18 +364,18 @@ mod tests {
         let mut server = server();
         assert_eq!(server.patience(&authoritative), millis(400));
         assert_eq!(server.patience(&recursive), millis(800));
-        server.heard(Some(millis(100)), 64);
+        server.heard(millis(0), Some(millis(100)), 64);
         assert_eq!(server.patience(&authoritative), millis(300), "RFC 6298 §2.2");
         for _ in 0..100 {
-            server.heard(Some(millis(1)), 64);
+            server.heard(millis(0), Some(millis(1)), 64);
         }
         assert_eq!(server.patience(&authoritative), LEAST_WAIT);
         assert_eq!(server.patience(&recursive), millis(800), "a cached answer says nothing of the next");
         for _ in 0..100 {
-            server.heard(Some(millis(5_000)), 64);
+            server.heard(millis(0), Some(millis(5_000)), 64);
         }
         assert_eq!(server.patience(&authoritative), MOST_WAIT);
-        server.heard(None, 64);
+        server.heard(millis(0), None, 64);
         assert_eq!(server.patience(&authoritative), MOST_WAIT);
     }
 
@@ -362,7 +384,7 @@ mod tests {
         let mut server = server();
         assert_eq!(server.room(), 64);
         for _ in 0..500 {
-            server.heard(None, 200);
+            server.heard(millis(0), None, 200);
         }
         assert_eq!(server.room(), 200);
         server.lost(millis(1_000));

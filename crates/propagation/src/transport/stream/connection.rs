@@ -1,6 +1,14 @@
 //! One connection: two octets of length before each message, answers in any order (RFC 7766 §7 and §8).
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::{
@@ -33,11 +41,12 @@ pub(super) struct Broken {
 pub(super) async fn serve<S>(
     connect: impl Future<Output = Result<S, TransportError>>,
     mut questions: mpsc::UnboundedReceiver<Asked>,
+    answers: Arc<AtomicU64>,
 ) where
     S: AsyncRead + AsyncWrite,
 {
     let connected = time::timeout(CONNECT, connect).await.unwrap_or(Err(TransportError::Timeout));
-    let mut pipeline = Pipeline::default();
+    let mut pipeline = Pipeline { answers, ..Pipeline::default() };
     let error = match connected {
         Ok(stream) => match carry(stream, &mut questions, &mut pipeline).await {
             Ok(()) => return,
@@ -113,6 +122,8 @@ struct Pipeline {
     outgoing: BytesMut,
     incoming: BytesMut,
     served: bool,
+    /// For those who wait, to see that it is busy.
+    answers: Arc<AtomicU64>,
 }
 
 struct Waiting {
@@ -167,6 +178,7 @@ impl Pipeline {
         match read {
             Some((id, Ok(answer))) => {
                 self.served = true;
+                self.answers.fetch_add(1, Ordering::Relaxed);
                 if let Some(waiting) = self.waiting.remove(&id) {
                     drop(waiting.reply.send(Ok(answer)));
                 }

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,7 @@ use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, oneshot},
-    time::{self, Instant},
+    time,
 };
 
 use super::{TransportError, tls::Connector};
@@ -40,10 +43,28 @@ pub(super) struct Peer {
 struct Line {
     questions: mpsc::UnboundedSender<Asked>,
     runtime: runtime::Id,
+    /// How many answers have come over it.
+    answers: Arc<AtomicU64>,
 }
 
+impl Line {
+    /// Waits for an answer; longer while the line is busy with others', for they may be before it.
+    async fn wait<T>(&self, limit: Duration, mut answered: oneshot::Receiver<T>) -> Waited<T> {
+        for _ in 0..EXTENSIONS {
+            let before = self.answers.load(Ordering::Relaxed);
+            let waited = time::timeout(limit, &mut answered).await;
+            if waited.is_ok() || self.answers.load(Ordering::Relaxed) == before {
+                return waited;
+            }
+        }
+        time::timeout(limit, answered).await
+    }
+}
+
+type Waited<T> = Result<Result<T, oneshot::error::RecvError>, time::error::Elapsed>;
+
 impl Streams {
-    /// Asks, within `limit`. Over TLS where there is a connector.
+    /// Asks, within `limit`, which begins anew a few times while others' answers come in. Over TLS where there is a connector.
     pub(super) async fn exchange(
         &self,
         peer: &Peer,
@@ -51,14 +72,13 @@ impl Streams {
         query: &Query,
         limit: Duration,
     ) -> Result<Answer, TransportError> {
-        let deadline = Instant::now() + limit;
-        let answer = self.ask(peer, tls, query, Edns::On, deadline).await?;
+        let answer = self.ask(peer, tls, query, Edns::On, limit).await?;
         let unread = [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS];
         if !unread.contains(&answer.code) {
             return Ok(answer);
         }
         // A server from before EDNS (RFC 6891 §7) gets the question once more in the words of RFC 1035.
-        self.ask(peer, tls, query, Edns::Off, deadline).await
+        self.ask(peer, tls, query, Edns::Off, limit).await
     }
 
     async fn ask(
@@ -67,7 +87,7 @@ impl Streams {
         tls: Option<&Connector>,
         query: &Query,
         edns: Edns,
-        deadline: Instant,
+        limit: Duration,
     ) -> Result<Answer, TransportError> {
         let mut broken = TransportError::Closed;
         for _ in 0..LINES {
@@ -75,7 +95,7 @@ impl Streams {
             let (reply, answered) = oneshot::channel();
             // A task that has just ended takes nothing: the next turn opens another line.
             let _ = line.questions.send(Asked { query: query.clone(), edns, reply });
-            match time::timeout_at(deadline, answered).await {
+            match line.wait(limit, answered).await {
                 Ok(Ok(Ok(answer))) => return Ok(answer),
                 // RFC 7766 §6.2.4: servers close what they deem idle, perhaps with our question on its way.
                 Ok(Ok(Err(Broken { error, served: true }))) => broken = error,
@@ -103,15 +123,17 @@ impl Streams {
         }
         lines.retain(|_, line| !line.questions.is_closed());
         let (questions, waiting) = mpsc::unbounded_channel();
+        let answers = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answers);
         match (tls.cloned(), peer.clone()) {
             (Some(tls), Peer { address, name: Some(name) }) => {
-                here.spawn(serve(async move { tls.connect(address, &name).await }, waiting));
+                here.spawn(serve(async move { tls.connect(address, &name).await }, waiting, count));
             }
             (_, Peer { address, .. }) => {
-                here.spawn(serve(connect(address), waiting));
+                here.spawn(serve(connect(address), waiting, count));
             }
         }
-        let line = Line { questions, runtime: here.id() };
+        let line = Line { questions, runtime: here.id(), answers };
         lines.insert(peer.clone(), line.clone());
         line
     }
@@ -132,6 +154,8 @@ pub(super) async fn connect(server: SocketAddr) -> Result<TcpStream, TransportEr
     Ok(stream)
 }
 
+/// How often a question waits once more for a line that is busy.
+const EXTENSIONS: usize = 4;
 /// A line that was in use may break, then one more is tried.
 const LINES: usize = 2;
 

@@ -130,3 +130,60 @@ fn record(name: &str, address: IpAddr) -> String {
     let kind = if address.is_ipv4() { "A" } else { "AAAA" };
     format!("{name} {kind} {address}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(text: &str) -> Story {
+        super::super::story::read(text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_zone_and_the_zone_above_name_the_servers_that_they_should() {
+        let story = story(
+            "case
+    zone example.test: bind knot+ nsd- pdns~ lag! bind@
+        www A 127.0.0.1
+    ready",
+        );
+        let zone = &story.zones[0];
+        assert_eq!(
+            master_file(zone, &["sub.example.test. NS bind.host.test.".to_owned()]).unwrap(),
+            "$TTL 60\n\
+             $ORIGIN example.test.\n\
+             @ SOA bind.host.test. hostmaster.invalid. 1 3600 600 86400 1\n\
+             @ NS bind.host.test.\n\
+             @ NS nsd.host.test.\n\
+             @ NS lag.host.test.\n\
+             @ NS ns-bind.example.test.\n\
+             ns-bind.example.test. A 127.0.1.1\n\
+             www A 127.0.0.1\n\
+             sub.example.test. NS bind.host.test.\n"
+        );
+        assert_eq!(
+            delegation(zone).unwrap(),
+            [
+                "example.test. NS bind.host.test.",
+                "example.test. NS knot.host.test.",
+                "example.test. NS lag.host.test.",
+                "example.test. NS ns-bind.example.test.",
+                "ns-bind.example.test. A 127.0.1.1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_zone_is_delegated_by_the_closest_one_of_its_case() {
+        let story = story(
+            "case
+    zone a.test: bind
+    zone b.a.test: bind
+    zone c.b.a.test: bind
+    zone cb.a.test: bind
+    ready",
+        );
+        let found: Vec<Option<&str>> = story.zones.iter().map(|zone| above(&story, zone)).collect();
+        assert_eq!(found, [None, Some("a.test"), Some("b.a.test"), Some("a.test")]);
+    }
+}

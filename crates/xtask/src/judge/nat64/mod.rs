@@ -241,3 +241,38 @@ impl Found {
 fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(advice: &[&str], ways: &[&str]) -> Found {
+        Found {
+            verdict: "not_yet".to_owned(),
+            advice: advice.iter().map(|code| (*code).to_owned()).collect(),
+            ways: ways.iter().map(|way| (*way).to_owned()).collect(),
+            transports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_way_must_be_the_expected_one_and_there_must_be_no_other() {
+        let found =
+            found(&["nat64_missing"], &["64:ff9b::/96", "not asked: it is not a global IPv4 address"]);
+        assert!(found.expect("not_yet", &["nat64_missing"], &[WELL_KNOWN, NOT_GLOBAL]).is_ok());
+        assert!(found.expect("ready", &["nat64_missing"], &[WELL_KNOWN, NOT_GLOBAL]).is_err());
+        assert!(found.expect("not_yet", &[], &[WELL_KNOWN, NOT_GLOBAL]).is_err());
+        assert!(found.expect("not_yet", &["nat64_missing"], &[WELL_KNOWN]).is_err());
+        assert!(found.expect("not_yet", &["nat64_missing"], &[OWN, NOT_GLOBAL]).is_err());
+    }
+
+    #[test]
+    fn each_prefix_is_one_and_has_a_resolver_of_its_own() {
+        let prefixes: Result<Vec<perennial_propagation::nat64::Prefix>, _> =
+            PREFIXES.iter().map(|prefix| prefix.parse()).collect();
+        let lengths: BTreeSet<u8> = prefixes.unwrap().iter().map(|prefix| prefix.len()).collect();
+        assert_eq!(lengths, BTreeSet::from([32, 40, 48, 56, 64, 96]));
+        let resolvers = [None].into_iter().chain(PREFIXES.map(Some)).map(lab::resolver);
+        assert_eq!(resolvers.collect::<BTreeSet<_>>().len(), PREFIXES.len() + 1);
+    }
+}

@@ -10,9 +10,9 @@
 //! - `…_crowd_…`: the same where all hundred names lie in one zone, so that they share a look-out. Each record that
 //!   comes moves the zone's serial number, and has everybody asked about.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use perennial_benches::median;
+use perennial_benches::{median, usage};
 use perennial_propagation::Checker;
 use perennial_testkit::dns::{AuthoritativeServer, Data, Zone};
 use tokio::{runtime::Builder, task::JoinSet, time};
@@ -100,19 +100,19 @@ async fn one(
     time::sleep(begin).await;
     let wanted = wanted(index, &split.name).map_err(|error| text(&error))?;
     let name = wanted.name().to_string();
-    split.prompt.add(&name, Data::txt(&value(index))).map_err(|error| text(&error))?;
+    split.prompt.add(&name, Data::txt(value(index))).map_err(|error| text(&error))?;
     let publish = async {
         time::sleep(lag).await;
-        split.late.add(&name, Data::txt(&value(index))).map_err(|error| text(&error))?;
-        Ok::<_, String>(Instant::now())
+        split.late.add(&name, Data::txt(value(index))).map_err(|error| text(&error))?;
+        Ok::<_, String>(usage().wall)
     };
     let mut ignore = |_: &_| ();
     let watch = async {
         checker.watch(&wanted, LIMIT, &mut ignore).await.map_err(|error| text(&error))?;
-        Ok::<_, String>(Instant::now())
+        Ok::<_, String>(usage().wall)
     };
     let (published, seen) = tokio::try_join!(publish, watch)?;
-    Ok(seen.duration_since(published).as_secs_f64() * 1e3)
+    Ok(seen.saturating_sub(published).as_secs_f64() * 1e3)
 }
 
 /// How often one server was asked about one challenge name, at most.

@@ -123,7 +123,7 @@ async fn check(checker: &Checker, names: Vec<Wanted>, sockets_before: usize) -> 
         if report.verdict != Verdict::Ready {
             return Err(report.to_string().into());
         }
-        if checks.left() % SAMPLE == 0 {
+        if checks.left().is_multiple_of(SAMPLE) {
             most = most.max(sockets().saturating_sub(sockets_before));
         }
     }
@@ -136,7 +136,7 @@ async fn watch(checker: &Checker, names: Vec<Wanted>, sockets_before: usize) -> 
     let mut most = 0;
     while let Some((_, result)) = watches.next().await {
         result?;
-        if watches.left() % SAMPLE == 0 {
+        if watches.left().is_multiple_of(SAMPLE) {
             most = most.max(sockets().saturating_sub(sockets_before));
         }
     }

@@ -86,7 +86,7 @@ const CASES: &[Case] = &[
            zone: "global.test", verdict: "ready", advice: &[], ways: &[PREFIXES[5]] },
     Case { name: "discovered_32_bits", resolver: Resolver::Dns64(PREFIXES[6]), nat64: "auto",
            zone: "global.test", verdict: "ready", advice: &[], ways: &[PREFIXES[6]] },
-    // The resolver has made an address of one prefix already: the server is not reached by another one besides.
+    // The resolver has made an address of one prefix already: no other one is used besides.
     Case { name: "made_address_counts_once", resolver: Resolver::Dns64(WELL_KNOWN), nat64: OWN,
            zone: "global.test", verdict: "ready", advice: &[], ways: &[WELL_KNOWN] },
     // Addresses that the well-known prefix must not carry (RFC 6052 §3.1).

@@ -14,8 +14,8 @@ use crate::ChildGuard;
 
 /// A running dnsdist; stopped when dropped.
 ///
-/// It has any number of faces: addresses, each with rules of its own. What no rule treats otherwise goes to the
-/// name servers behind it.
+/// It has any number of faces: addresses, each with rules of its own. What no rule treats otherwise goes to
+/// the name servers behind it.
 ///
 /// ```no_run
 /// use perennial_testkit::real::{Bind, Dnsdist};
@@ -76,8 +76,8 @@ impl DnsdistBuilder {
     }
 
     /// What is done with questions that come to this address and meet this condition. Both are written as
-    /// dnsdist's own configuration has them: `AllRule()`, `DropAction()`. The first rule that ends a question's
-    /// way wins.
+    /// dnsdist's own configuration has them: `AllRule()`, `DropAction()`. The first rule that ends a
+    /// question's way wins.
     #[must_use]
     pub fn rule(mut self, address: impl Into<IpAddr>, condition: &str, action: &str) -> Self {
         let address = address.into();

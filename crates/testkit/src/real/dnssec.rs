@@ -6,8 +6,8 @@ use super::{Components, Error, Tool, ZoneFile, launch};
 
 /// A zone with signatures and the key that made them.
 ///
-/// One key does everything (a "combined signing key"), ECDSA P-256. The zone is as it was signed: whoever serves
-/// it must not change it.
+/// One key does everything (a "combined signing key"), ECDSA P-256. The zone is as it was signed: whoever
+/// serves it must not change it.
 #[derive(Clone, Debug)]
 pub struct SignedZone {
     zone: ZoneFile,

@@ -64,8 +64,8 @@ impl Knot {
         ask::texts(self.socket_addr, name).await
     }
 
-    /// The DS records (RFC 4034 §5) that the zone above should have for a [signed](KnotBuilder::signed) zone, as
-    /// lines of a master file. It tells them by its CDS records (RFC 7344).
+    /// The DS records (RFC 4034 §5) that the zone above should have for a [signed](KnotBuilder::signed) zone,
+    /// as lines of a master file. It tells them by its CDS records (RFC 7344).
     ///
     /// # Errors
     /// [`Error::Answer`] when it does not answer, or has no key for the zone.

@@ -56,8 +56,8 @@ pub(super) async fn control(mut command: Command) -> Result<(), Error> {
     }
 }
 
-/// Sends a dynamic update (RFC 2136) with `nsupdate`, signed with a key if there is one. Its script is written
-/// to the directory, below a name of its own: there may be several at a time.
+/// Sends a dynamic update (RFC 2136) with `nsupdate`, signed with a key if there is one. Its script is
+/// written to the directory, below a name of its own: there may be several at a time.
 pub(super) async fn update(
     components: &Components,
     server: SocketAddr,

@@ -3,8 +3,8 @@
 //! The rest of this crate is a world of our own making; these are the judges from outside it: BIND and Knot
 //! as authoritative servers that take updates (RFC 2136), NSD and PowerDNS as some that take none, dnsdist
 //! before them where packets are to be late or lost, unbound as the resolver, Pebble as the certificate
-//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration, starts the program, asks it something real until it answers, and ends it when
-//! dropped.
+//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration,
+//! starts the program, asks it something real until it answers, and ends it when dropped.
 //!
 //! Which programs there are on this machine, [`Components`] knows; a test that needs some of them begins
 //! with [`require`]:

@@ -128,8 +128,8 @@ impl UnboundBuilder {
         self
     }
 
-    /// Makes IPv6 addresses of IPv4 ones for names that have no other (DNS64, RFC 6147), below this prefix, such
-    /// as `64:ff9b::/96`; also for `ipv4only.arpa`, if a zone of its own has it.
+    /// Makes IPv6 addresses of IPv4 ones for names that have no other (DNS64, RFC 6147), below this prefix,
+    /// such as `64:ff9b::/96`; also for `ipv4only.arpa`, if a zone of its own has it.
     #[must_use]
     pub fn dns64(mut self, prefix: &str) -> Self {
         self.dns64 = Some(prefix.to_owned());

@@ -146,7 +146,7 @@ fn faces(bind: SocketAddr) -> DnsdistBuilder {
                 Program::Dnsdist(rules) => rules
                     .iter()
                     .fold(builder.face(*address), |builder, (when, what)| builder.rule(*address, when, what)),
-                // Only the questions for the record itself: nobody else asks them, so they strictly take turns.
+                // Only the questions for the record itself: nobody else asks them, so turns are strict.
                 Program::Flapping => {
                     builder.rule(*address, "QTypeRule(DNSQType.TXT)", "PoolAction('machines')")
                 }

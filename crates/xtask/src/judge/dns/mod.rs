@@ -11,8 +11,8 @@
 //!   BIND 127.0.0.10: the root and `test`, which delegates them
 //! ```
 //!
-//! The cases are text, in `corpus/`; [`story`] says how they are written, [`host`] who can serve a zone. No case
-//! passes whose challenge name the resolver was asked for.
+//! The cases are text, in `corpus/`; [`story`] says how they are written, [`host`] who can serve a zone. No
+//! case passes whose challenge name the resolver was asked for.
 
 mod host;
 mod internet;

@@ -1,4 +1,5 @@
-//! The zones of the corpus as text (RFC 1035 §5), with what is said of them above, signed where they should be.
+//! The zones of the corpus as text (RFC 1035 §5), with what is said of them above, signed where they should
+//! be.
 
 use std::{fmt::Write, net::IpAddr};
 

@@ -16,13 +16,13 @@
 //!     says instance
 //! ```
 //!
-//! A zone is served by the hosts of the table in [`host`](super::host), and its NS records name them, above and
-//! in the zone itself: with `+` only above, with `-` only in the zone, with `~` nowhere, with `!` in both places
-//! although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
+//! A zone is served by the hosts of the table in [`host`](super::host), and its NS records name them, above
+//! and in the zone itself: with `+` only above, with `-` only in the zone, with `~` nowhere, with `!` in both
+//! places although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
 //!
 //! The question is for `_acme-challenge` in the first zone and the value `token`, the resolver is `main`, and
-//! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line stands for
-//! `aaa`.
+//! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line
+//! stands for `aaa`.
 
 use std::time::Duration;
 

@@ -46,8 +46,8 @@ const SIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x53, 0, 0, 0, 0, 0x53);
 /// A resolver that has IPv4 only.
 pub(super) const FAR_RESOLVER: Ipv4Addr = Ipv4Addr::new(45, 53, 53, 54);
 
-/// The prefixes that are translated: the well-known one (RFC 6052 §2.1), and one of the network's own for each
-/// length (§2.2).
+/// The prefixes that are translated: the well-known one (RFC 6052 §2.1), and one of the network's own for
+/// each length (§2.2).
 pub(super) const PREFIXES: [&str; 7] = [
     "64:ff9b::/96",
     "2001:db8:64::/96",

@@ -98,7 +98,8 @@ fn compare(peer: &str, ours: &[Rate], theirs: &[Rate]) {
     let ratio = |what: fn(&Rate) -> f64| {
         median(ours.iter().zip(theirs).map(|(ours, theirs)| what(ours) / what(theirs)).collect())
     };
-    let (per_second, cpu): (fn(&Rate) -> f64, fn(&Rate) -> f64) = (|rate| rate.per_second, |rate| rate.cpu);
+    let per_second: fn(&Rate) -> f64 = |rate| rate.per_second;
+    let cpu: fn(&Rate) -> f64 = |rate| rate.cpu;
     let (rate, rates, other) = (of(ours, per_second), ratio(per_second), of(theirs, per_second));
     say(&format!(
         "figure propagation/checks_per_second {rate:.0} 1/s peer={peer} ratio={rates:.3} ({other:.0})"

@@ -184,6 +184,21 @@ fn only_the_answer_to_our_question_from_whom_we_asked_lands() {
 }
 
 #[test]
+fn another_server_that_we_asked_cannot_answer_for_this_one() {
+    let mut world = World::new();
+    world.settle("b.example", |_| ());
+    let other = "192.0.2.7:53".parse().unwrap();
+    world.engine.ask(world.now, other, query("c.example"), 2);
+    world.ask(LONG, 1);
+    let sent = world.sent().into_iter().find(|sent| sent.server == server()).unwrap();
+    let impostor = Sent { server: other, ..sent.clone() };
+    world.hear(&impostor, &answer(&sent.octets, |_| ()));
+    assert!(world.landed().is_empty());
+    world.hear(&sent, &answer(&sent.octets, |_| ()));
+    assert_eq!(world.landed().len(), 1);
+}
+
+#[test]
 fn a_flood_of_guesses_costs_no_memory_and_drives_the_question_to_tcp() {
     let mut world = World::new();
     world.ask(LONG, 1);

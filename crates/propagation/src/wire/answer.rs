@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::message;
 
-/// What one server answered to one [`Query`].
+/// What one server answered to one [`Query`](super::Query).
 ///
 /// Records of other types, of other classes, and with names that no [`DomainName`] can hold are left out.
 /// The fields are public, so that a scripted [`Exchange`](crate::Exchange) can make any answer.

@@ -50,12 +50,14 @@ impl Answer {
     }
 }
 
-/// Puts text on standard output. That nobody reads it any more is no reason to fail: the exit code says it too.
+/// Puts text on standard output. That nobody reads it any more is no reason to fail: the exit code says it
+/// too.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Puts one object on standard output, indented for people or on one line for programs that read line by line.
+/// Puts one object on standard output, indented for people or on one line for programs that read line by
+/// line.
 pub(crate) fn say_json(object: &impl Serialize, indented: bool) -> Result<(), Failure> {
     let text = if indented { serde_json::to_string_pretty(object) } else { serde_json::to_string(object) };
     say(&format!("{}\n", text.map_err(|error| Failure::cannot_tell(error.to_string()))?));

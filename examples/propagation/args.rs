@@ -25,8 +25,8 @@ pub(crate) enum Verb {
     Caa(Caa),
     /// Look once whether every name server that counts has the values
     Check(Check),
-    /// Show all that leads to the record: the zone and how it was found, its servers, what each of them says, and
-    /// what to do
+    /// Show all that leads to the record: the zone and how it was found, its servers, what each of them says,
+    /// and what to do
     Explain(Explain),
     /// Look until the values are visible everywhere, or the time is over
     Watch(Watch),
@@ -174,8 +174,8 @@ pub(crate) struct World {
     #[arg(long, value_name = "PORT", default_value_t = 53)]
     pub(crate) port: u16,
 
-    /// Look at a little internet that this program brings along, where example.com has a server that lags, one
-    /// that is broken, and a resolver that answers wrongly
+    /// Look at a little internet that this program brings along, where example.com has a server that lags,
+    /// one that is broken, and a resolver that answers wrongly
     #[arg(long, conflicts_with_all = ["authoritative", "iterative", "nameserver", "nameserver_for", "port"])]
     pub(crate) embedded: bool,
 

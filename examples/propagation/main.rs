@@ -1,5 +1,5 @@
-//! Looks at a challenge record as a CA will: once, until it is visible everywhere, or with all that led there;
-//! and at the CAA records that say who may issue.
+//! Looks at a challenge record as a CA will: once, until it is visible everywhere, or with all that led
+//! there; and at the CAA records that say who may issue.
 //!
 //! With `--embedded` it needs no network: it starts name servers of which one lags and one is broken, and a
 //! resolver that answers wrongly, as the DNS of a cluster does whose own domain is the certificate's.

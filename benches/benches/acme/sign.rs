@@ -1,8 +1,8 @@
 //! What does a signed request cost beside the signature alone?
 //!
-//! Ours: an order's payload and the protected header as JSON and base64url, the signature through the `Signer`
-//! trait, and the flattened JWS as the request's body. The peer: ring's ECDSA P-256 signature of the same
-//! octets. The ratio is at most 1.05: a client is there for the protocol, and the signature is the work.
+//! Ours: an order's payload and the protected header as JSON and base64url, the signature through the
+//! `Signer` trait, and the flattened JWS as the request's body. The peer: ring's ECDSA P-256 signature of the
+//! same octets. The ratio is at most 1.05: a client is there for the protocol, and the signature is the work.
 //!
 //! `acme/sign_serialize` is all of it; `acme/sign_serialize_text` begins with the payload's text, as most
 //! requests have it.

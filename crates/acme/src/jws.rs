@@ -3,7 +3,7 @@
 //! A signature may come from far away, so making one is cut in two: [`SigningInput`] is what is to be signed,
 //! and [`seal`](SigningInput::seal) puts the signature in its place. Nothing here signs.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine as _, encoded_len, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 use crate::{Algorithm, Jwk, json::push_text};
@@ -71,14 +71,19 @@ impl SigningInput {
     /// Joins header and payload. The payload of a POST-as-GET is empty (RFC 8555 §6.3).
     #[must_use]
     pub fn new(header: &Header<'_>, payload: &[u8]) -> Self {
-        Self::join(&header.to_json(), payload)
+        Self::with_room(&header.to_json(), payload, signature_octets(header.algorithm))
     }
 
     /// Joins a header in JSON and a payload.
     pub(crate) fn join(header: &str, payload: &[u8]) -> Self {
-        let text = (header.len() + payload.len()) * 4 / 3;
-        // What comes around the two, and the longest signature of an elliptic curve.
-        let mut body = Vec::with_capacity(text + PROTECTED.len() + PAYLOAD.len() + SIGNATURE.len() + 192);
+        Self::with_room(header, payload, 0)
+    }
+
+    /// With room for a signature of so many octets: exactly, so that the body is sent as it lies there.
+    fn with_room(header: &str, payload: &[u8], signature: usize) -> Self {
+        let texts: usize = [header.len(), payload.len(), signature].into_iter().map(base64_len).sum();
+        let names = PROTECTED.len() + PAYLOAD.len() + SIGNATURE.len() + END.len();
+        let mut body = Vec::with_capacity(texts + names);
         body.extend_from_slice(PROTECTED);
         push_base64(&mut body, header.as_bytes());
         let dot = body.len();
@@ -118,7 +123,7 @@ impl SigningInput {
         }
         body.extend_from_slice(SIGNATURE);
         push_base64(&mut body, signature);
-        body.extend_from_slice(br#""}"#);
+        body.extend_from_slice(END);
         body.into()
     }
 }
@@ -126,12 +131,27 @@ impl SigningInput {
 const PROTECTED: &[u8] = br#"{"protected":""#;
 const PAYLOAD: &[u8] = br#"","payload":""#;
 const SIGNATURE: &[u8] = br#"","signature":""#;
+const END: &[u8] = br#""}"#;
+
+/// How long a signature is; most RSA keys have 2048 bits, and for others the body grows.
+const fn signature_octets(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::Es256 | Algorithm::EdDsa => 64,
+        Algorithm::Es384 => 96,
+        Algorithm::Es512 => 132,
+        Algorithm::Rs256 => 256,
+    }
+}
+
+fn base64_len(octets: usize) -> usize {
+    encoded_len(octets, false).unwrap_or_default()
+}
 
 fn push_base64(body: &mut Vec<u8>, octets: &[u8]) {
     let start = body.len();
-    body.resize(start + octets.len().div_ceil(3) * 4, 0);
+    body.resize(start + base64_len(octets.len()), 0);
     let room = body.get_mut(start..).unwrap_or_default();
-    // There is room for all of them and their padding, which is left out.
+    // There is room for all of them.
     let written = URL_SAFE_NO_PAD.encode_slice(octets, room).unwrap_or_default();
     body.truncate(start + written);
 }
@@ -210,6 +230,17 @@ mod tests {
         };
         let body = SigningInput::new(&header, b"").seal(&[0; 64]);
         assert_eq!(member(&body, "payload"), "");
+    }
+
+    #[test]
+    fn a_body_has_room_for_the_signature_and_not_an_octet_more() {
+        for (algorithm, octets) in [(Algorithm::Es256, 64), (Algorithm::Es384, 96), (Algorithm::Rs256, 256)] {
+            let key = KeyReference::Kid("https://example.com/acme/acct/1");
+            let header = Header { algorithm, key, nonce: None, url: "https://example.com/" };
+            let input = SigningInput::new(&header, b"{}");
+            let room = input.body.capacity();
+            assert_eq!(input.seal(&vec![0; octets]).len(), room);
+        }
     }
 
     #[test]

@@ -102,8 +102,9 @@ impl Url {
     }
 }
 
-/// Whether it can stay as it is, since `http` would take it and write it again the same: nearly all that servers
-/// write can. `https`, a host in lower case without a port, and a path of unreserved characters (RFC 3986 §2.3).
+/// Whether it can stay as it is, since `http` would take it and write it again the same: nearly all that
+/// servers write can. `https`, a host in lower case without a port, and a path of unreserved characters
+/// (RFC 3986 §2.3).
 fn is_plain(text: &str) -> bool {
     let Some((host, path)) = text.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else {
         return false;

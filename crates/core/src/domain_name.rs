@@ -140,8 +140,8 @@ const MAX_NAME: usize = 253;
 /// RFC 1035 §2.3.4.
 const MAX_LABEL: usize = 63;
 
-/// Whether it can stay as it is, since nothing of it would be changed or refused: nearly all names come so. What
-/// else does is told by the long way.
+/// Whether it can stay as it is, since nothing of it would be changed or refused: nearly all names come so.
+/// What else does is told by the long way.
 fn is_normal(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let label_is_normal = |label: &[u8]| {
@@ -337,7 +337,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_normal_would_come_through_unchanged(
-            labels in proptest::collection::vec("xn--[ab]?|_{0,2}[ab1-]{1,3}_?|[A*]|[ab]{62,65}|[ab]?[0-9]?", 0..4),
+            labels in proptest::collection::vec(
+                "xn--[ab]?|_{0,2}[ab1-]{1,3}_?|[A*]|[ab]{62,65}|[ab]?[0-9]?",
+                0..4,
+            ),
             longest in 0..8_usize,
             dot in "\\.?",
         ) {

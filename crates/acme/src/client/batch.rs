@@ -15,7 +15,12 @@ impl Account {
     /// are under way in any case, and nonces for them are fetched.
     ///
     /// All are driven to their end, also when one fails.
-    pub async fn send<T>(&self, calls: Vec<Call<T>>) -> Vec<Result<T, Error>> {
+    pub async fn send<T>(&self, mut calls: Vec<Call<T>>) -> Vec<Result<T, Error>> {
+        if calls.len() == 1
+            && let Some(call) = calls.pop()
+        {
+            return vec![self.run(call).await];
+        }
         let mut outcomes: Vec<Option<Result<T, Error>>> = calls.iter().map(|_| None).collect();
         let mut waiting = outcomes.iter_mut().zip(calls).peekable();
         let mut under_way = FuturesUnordered::new();

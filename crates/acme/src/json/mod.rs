@@ -38,7 +38,7 @@ enum Fields<'a> {
 impl<'a> Object<'a> {
     /// Reads the body of an answer as the resource of that name.
     pub(crate) fn parse(resource: &'static str, body: &'a [u8]) -> Result<Self, Misbehaved> {
-        // Looked at whole it is quickly known to be text, which serde_json would otherwise ask of each string.
+        // Looked at whole it is quickly known to be text; serde_json would otherwise ask it of each string.
         let fields = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(body),

@@ -231,7 +231,10 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_serde_json_reads_is_read_alike_and_nothing_else_is(
-            text in r#"[\[\]{}:, "a\\u0-9eE.+-]{0,24}|(\[|\{"a":|"a"|-?[0-9]{1,22}|\]|\}|,|true|null| ){0,16}"#,
+            text in prop_oneof![
+                r#"[\[\]{}:, "a\\u0-9eE.+-]{0,24}"#,
+                r#"(\[|\{"a":|"a"|-?[0-9]{1,22}|\]|\}|,|true|null| ){0,16}"#,
+            ],
         ) {
             match (serde_json::from_str::<Json<'_>>(&text), serde_json::from_str::<Value>(&text)) {
                 (Ok(ours), Ok(theirs)) => prop_assert!(same(&ours, &theirs), "{ours:?} {theirs}"),
@@ -247,7 +250,8 @@ mod tests {
             let body = [br#"{"a":""#, &bytes[..], br#""}"#].concat();
             let ours = serde_json::from_slice::<Members<'_>>(&body).map(drop);
             let theirs = serde_json::from_slice::<serde_json::Map<String, Value>>(&body).map(drop);
-            prop_assert_eq!(ours.map_err(|error| error.to_string()), theirs.map_err(|error| error.to_string()));
+            let text = |error: serde_json::Error| error.to_string();
+            prop_assert_eq!(ours.map_err(text), theirs.map_err(text));
         }
     }
 }

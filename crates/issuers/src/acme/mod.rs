@@ -131,9 +131,9 @@ impl AcmeIssuerBuilder {
         self
     }
 
-    /// Who looks at CAA records before an order is sent, such as [`CaaLookup`](crate::CaaLookup): an order that
-    /// they forbid is not sent, and costs no rate limit. Default: nobody. The CA looks in any case, and from
-    /// where it stands; not every host can ask the name servers of every domain; and an order waits for it.
+    /// Who looks at CAA records before an order is sent, such as [`CaaLookup`](crate::CaaLookup): an order
+    /// that they forbid is not sent, and costs no rate limit. Default: nobody. The CA looks in any case, and
+    /// from where it stands; not every host can ask the name servers of every domain; and an order waits.
     pub fn caa_check(mut self, check: impl CaaCheck + 'static) -> Self {
         self.caa = Some(Arc::new(check));
         self

@@ -13,10 +13,11 @@ pub enum Authorization {
     Issuer {
         /// The domain name that stands for it, in lower case.
         domain: String,
-        /// What restricts it further. What a parameter means is the issuer's to say, but for those of RFC 8657.
+        /// What restricts it further. Parameters mean what the issuer says, but for those of RFC 8657.
         parameters: Vec<Parameter>,
     },
-    /// Nobody, since the value is not as the grammar wants it: the RFC has it treated as [`Nobody`](Self::Nobody).
+    /// Nobody, since the value is not as the grammar wants it: the RFC has it treated as
+    /// [`Nobody`](Self::Nobody).
     Malformed {
         /// What is wrong with it.
         fault: Malformed,

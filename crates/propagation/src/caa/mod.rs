@@ -12,7 +12,8 @@
 //!
 //! let name = "*.example.com".parse()?;
 //! let question = Question::new(&name).issuer("ca1.example.net").method("dns-01");
-//! let records = [Record::read("example.com".parse()?, false, "issue", b"ca1.example.net; validationmethods=dns-01")];
+//! let value = b"ca1.example.net; validationmethods=dns-01";
+//! let records = [Record::read("example.com".parse()?, false, "issue", value)];
 //! assert!(matches!(judge(&question, &records), Decision::Allowed { .. }));
 //! let stranger = Question::new(&name).issuer("ca2.example.org");
 //! assert!(matches!(judge(&stranger, &records), Decision::Forbidden { .. }));

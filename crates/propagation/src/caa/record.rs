@@ -65,8 +65,8 @@ impl Record {
         Self { domain, critical, tag: printable(tag.as_bytes()), value: printable(value), property }
     }
 
-    /// Whether a CA may be at a loss: it has to refuse what is critical and unknown to it (RFC 8659 §4.5), and
-    /// the RFC gives it three tags to know.
+    /// Whether a CA may be at a loss: it has to refuse what is critical and unknown to it (RFC 8659 §4.5),
+    /// and the RFC gives it three tags to know.
     pub(crate) const fn is_critical_and_unusual(&self) -> bool {
         self.critical && matches!(self.property, Property::Contact | Property::Other)
     }
@@ -120,7 +120,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unprintable_is_kept(tag in any::<String>(), value in prop::collection::vec(any::<u8>(), 0..999)) {
+        fn nothing_unprintable_is_kept(
+            tag in any::<String>(),
+            value in prop::collection::vec(any::<u8>(), 0..999),
+        ) {
             let record = read(true, &tag, &value);
             prop_assert!(!record.to_string().chars().any(char::is_control));
             prop_assert!(record.value.chars().count() <= 200 && record.tag.chars().count() <= 200);

@@ -203,13 +203,13 @@ fn advise(question: &Question, decision: &Decision) -> Option<String> {
         Decision::Inconclusive { doubt } => Some(match doubt {
             Doubt::AccountUndecided { .. } => "say which account will be used".to_owned(),
             Doubt::Critical { record } => format!(
-                "ask the CA whether it knows the tag {}; most know only issue, issuewild and iodef: if it is not \
-                 meant to stop them, remove the record, or its flag",
+                "ask the CA whether it knows the tag {}; most know only issue, issuewild and iodef: if it is \
+                 not meant to stop them, remove the record, or its flag",
                 record.tag
             ),
             Doubt::Disagreement { name } => format!(
-                "look at the zone transfer to the name servers of {name}: until they agree, it is chance which one \
-                 the CA asks"
+                "look at the zone transfer to the name servers of {name}: until they agree, it is chance \
+                 which one the CA asks"
             ),
             Doubt::IssuerUnknown { .. } => {
                 "say by which name records allow the CA: its documentation has it, and so may its directory \
@@ -217,8 +217,8 @@ fn advise(question: &Question, decision: &Decision) -> Option<String> {
                     .to_owned()
             }
             Doubt::LookupFailed { name, .. } => format!(
-                "make the name servers of {name} answer questions for CAA records: a CA that gets no answer may not \
-                 issue either"
+                "make the name servers of {name} answer questions for CAA records: a CA that gets no answer \
+                 may not issue either"
             ),
             Doubt::MethodUndecided { .. } => "say which method will be used".to_owned(),
         }),

@@ -30,8 +30,8 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 impl Checker {
     /// Says whether CAA records let a CA issue for a name (RFC 8659, RFC 8657): looks at the name and its
     /// ancestors until one has records, at the zones' own name servers (under [`Policy::RecursiveOnly`] at
-    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once. Takes 10
-    /// seconds at most, usually well under one.
+    /// the resolvers), following aliases and delegations. All names of one zone are asked about at once.
+    /// Takes 10 seconds at most, usually well under one.
     ///
     /// A name that is no name of a certificate is asked about as any other; the challenge name never is.
     ///
@@ -148,7 +148,7 @@ impl Look<'_> {
 
     /// The zone that holds a name, or begins there.
     async fn zone(&self, name: &DomainName) -> Result<Authorities, Error> {
-        // Zones are found by the name above the one that is given, as for a challenge; this label is not sent.
+        // Zones are found by the name above the one that is given, as for a challenge: this label is not sent.
         let below = name.child("_caa").unwrap_or_else(|_| name.clone());
         self.place(Place::Holding(below), name).await
     }

@@ -18,8 +18,8 @@ pub struct Connectivity {
     pub ipv4: bool,
     /// Whether it has one over IPv6.
     pub ipv6: bool,
-    /// The prefixes through which IPv4 is reached (RFC 6052), in the order in which they are tried; none where
-    /// none is needed or known.
+    /// The prefixes through which IPv4 is reached (RFC 6052), in the order in which they are tried; none
+    /// where none is needed or known.
     pub nat64: Vec<Prefix>,
 }
 
@@ -30,8 +30,8 @@ const ROOT: [IpAddr; 2] = [
 ];
 
 impl Checker {
-    /// What this host can reach, by its routing table; and the NAT64 prefix, looked for at the resolvers (RFC 7050)
-    /// where there is no route over IPv4. It does not tell whether a firewall lets anything through.
+    /// What this host can reach, by its routing table; and the NAT64 prefix, looked for at the resolvers (RFC
+    /// 7050) where there is no route over IPv4. It does not tell whether a firewall lets anything through.
     pub async fn connectivity(&self) -> Connectivity {
         let paths = &self.shared.paths;
         let [v4, v6] = ROOT;
@@ -83,7 +83,8 @@ mod tests {
                 false,
                 true,
                 vec![],
-                "a route over IPv6, none over IPv4, and no NAT64 prefix is known: IPv4 servers cannot be asked",
+                "a route over IPv6, none over IPv4, and no NAT64 prefix is known: IPv4 servers cannot be \
+                 asked",
             ),
             (false, false, vec![], "no route to the internet"),
         ] {

@@ -283,7 +283,7 @@ impl Search {
         loop {
             tried.push(at.clone());
             match self.inquiry.ask(&at, kind).await {
-                Ok(heard) if !heard.answer.code.is_answer() => {
+                Ok(heard) if !heard.answer.code.is_answer() || cut::is_hollow(&heard.answer) => {
                     let (resolver, code) = (heard.resolver.clone(), heard.answer.code);
                     let question = Query::recursive(at.clone(), kind).to_string();
                     trouble.get_or_insert(Error::ResolversUnwilling { question, resolver, code, walk: None });

@@ -71,10 +71,10 @@ impl Given {
 }
 
 impl CheckerBuilder {
-    /// Asks these name servers about every name, instead of finding its zone and the servers of that: a hidden
-    /// primary, a new provider before the delegation is changed, or a zone that nobody delegates. What the rest of
-    /// the world sees is another matter then. Aliases are followed at the same servers. Default: none, zones are
-    /// found. [`Policy::RecursiveOnly`](crate::Policy::RecursiveOnly) does not look at it.
+    /// Asks these name servers about every name, instead of finding its zone and the servers of that: a
+    /// hidden primary, a new provider before the delegation is changed, or a zone that nobody delegates. What
+    /// the rest of the world sees is another matter then. Aliases are followed at the same servers. Default:
+    /// none, zones are found. [`Policy::RecursiveOnly`](crate::Policy::RecursiveOnly) does not look at it.
     pub fn authoritative_servers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
         self.given = servers.into_iter().collect();
         self

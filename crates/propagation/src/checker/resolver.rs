@@ -17,7 +17,8 @@ use super::paths::Paths;
 use crate::{
     Error,
     transport::{Endpoint, Exchange, TransportError},
-    wire::{Answer, Query, RecordType},
+    wire::{Answer, Query, RecordType, ResponseCode},
+    zone::cut,
 };
 
 /// The recursive servers that can be reached, in order of preference.
@@ -42,8 +43,8 @@ impl<'a> Resolver<'a> {
         Self { exchange, endpoints }
     }
 
-    /// The first useful answer. SERVFAIL, REFUSED and the like are an answer only when nobody has a better
-    /// one.
+    /// The first useful answer. SERVFAIL, REFUSED and the like, and a "no" without proof, are an answer only when
+    /// nobody has a better one.
     pub(super) async fn ask(&self, name: &DomainName, record_type: RecordType) -> Result<Heard, Error> {
         let query = Query::recursive(name.clone(), record_type);
         let mut waiting = self.endpoints.iter();
@@ -66,7 +67,7 @@ impl<'a> Resolver<'a> {
                 }
             };
             match outcome {
-                Ok(answer) if answer.code.is_answer() => return Ok(Heard { answer, resolver }),
+                Ok(answer) if is_good(&answer, record_type) => return Ok(Heard { answer, resolver }),
                 Ok(answer) => poor = Some(Heard { answer, resolver }),
                 Err(error) => failures.push((resolver, error)),
             }
@@ -80,6 +81,14 @@ impl<'a> Resolver<'a> {
         let reply = self.exchange.exchange(endpoint, query).await;
         (endpoint.to_string(), reply.map(|reply| reply.answer))
     }
+}
+
+/// Of addresses a plain "none" is believed: there are filters of AAAA records that leave the proof out, and waiting for
+/// a second word on each would cost more than it brings.
+fn is_good(answer: &Answer, record_type: RecordType) -> bool {
+    let needs_proof =
+        answer.code == ResponseCode::NXDOMAIN || matches!(record_type, RecordType::Ns | RecordType::Soa);
+    answer.code.is_answer() && !(needs_proof && cut::is_hollow(answer))
 }
 
 /// What one search for a zone asks the resolvers: each question once, however many want to know.

@@ -105,14 +105,11 @@ pub(crate) fn stumbled_over(report: &Report) -> Option<&DomainName> {
     zones.find_map(|(name, apex)| cut::start(name)?.is_at_or_below(apex).then_some(apex))
 }
 
-/// A zone that was found from the root down, and whose name may be shown to resolvers. Where there are any, they
-/// were of no use.
-pub(crate) fn walked_to(report: &Report) -> Option<&DomainName> {
-    let stage = report.stages.first()?;
-    let zone = stage.zone.as_ref()?;
-    let walked = zone.evidence.iter().any(|evidence| matches!(evidence, Evidence::Walked { .. }));
-    let safe = cut::start(&stage.name)?.is_at_or_below(&zone.apex);
-    (walked && safe).then_some(&zone.apex)
+/// Whether a zone was found from the root down.
+pub(crate) fn is_walked(report: &Report) -> bool {
+    let mut evidence =
+        report.stages.iter().filter_map(|stage| stage.zone.as_ref()).flat_map(|zone| &zone.evidence);
+    evidence.any(|evidence| matches!(evidence, Evidence::Walked { .. }))
 }
 
 fn of_servers(stage: &Stage, zone: &ZoneView) -> Vec<Inquiry> {

@@ -141,6 +141,9 @@ impl Answer {
 /// The text of an NSID (RFC 5001 §3.1 leaves open what it holds).
 pub(super) fn instance(octets: &[u8]) -> String {
     match std::str::from_utf8(octets) {
+        Ok(text) if text.len() <= MAX_TEXT && text.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
+            text.to_owned()
+        }
         Ok(text) if !text.chars().any(char::is_control) => text.chars().take(MAX_TEXT).collect(),
         _ => octets.iter().take(MAX_TEXT / 2).map(|octet| format!("{octet:02x}")).collect(),
     }

@@ -93,14 +93,14 @@ pub(crate) fn likeness(received: &[u8], asked: &[u8], question: usize) -> Likene
 
 /// What a message holds beside the answer: RFC 7873 §4.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parsed {
+pub(crate) struct Parsed<'a> {
     pub(crate) answer: Answer,
     /// The COOKIE option, as it came.
-    pub(crate) cookie: Option<Vec<u8>>,
+    pub(crate) cookie: Option<&'a [u8]>,
 }
 
 /// Reads the octets of a message. Where the question is known, names that repeat it cost nothing.
-pub(crate) fn parse(octets: &[u8], query: Option<&Query>) -> Result<Parsed, Malformed> {
+pub(crate) fn parse<'a>(octets: &'a [u8], query: Option<&Query>) -> Result<Parsed<'a>, Malformed> {
     let header = Header::read(octets)?;
     let mut reader = Reader::new(octets, HEADER);
     for _ in 0..header.questions {
@@ -115,10 +115,7 @@ pub(crate) fn parse(octets: &[u8], query: Option<&Query>) -> Result<Parsed, Malf
         authentic_data: header.has(AD),
         ..Answer::default()
     };
-    let mut names = Names::default();
-    if let Some(query) = query {
-        names.0.push((HEADER, Some(Some(query.name.clone()))));
-    }
+    let mut names = Names { asked: query.map(|query| &query.name), others: Vec::new() };
     let mut extension = Extension::default();
     let [answers, authorities, additionals] = header.records;
     let mut sections = || {
@@ -135,11 +132,11 @@ pub(crate) fn parse(octets: &[u8], query: Option<&Query>) -> Result<Parsed, Malf
     Ok(Parsed { answer, cookie: extension.cookie })
 }
 
-fn section(
-    reader: &mut Reader<'_>,
+fn section<'a>(
+    reader: &mut Reader<'a>,
     count: u16,
-    names: &mut Names,
-    mut extension: Option<&mut Extension>,
+    names: &mut Names<'_>,
+    mut extension: Option<&mut Extension<'a>>,
 ) -> Result<Vec<Record>, Malformed> {
     // The count may lie: room is made for what comes, not for what is promised.
     let mut records = Vec::new();
@@ -162,6 +159,9 @@ fn section(
             if records.len() == MAX_RECORDS {
                 return Err(Malformed::new(&format!("more than {MAX_RECORDS} records in a section")));
             }
+            if records.is_empty() {
+                records.reserve_exact(usize::from(count).min(PROMISED));
+            }
             // RFC 2181 §8: a TTL with the highest bit set is zero.
             records.push(Record { owner, ttl: if ttl >> 31 == 0 { ttl } else { 0 }, data });
         }
@@ -174,7 +174,7 @@ fn record_data(
     kind: u16,
     start: Reader<'_>,
     octets: &[u8],
-    names: &mut Names,
+    names: &mut Names<'_>,
 ) -> Result<Option<Data>, Malformed> {
     let end = start.position() + octets.len();
     let mut reader = start;
@@ -222,46 +222,55 @@ fn record_data(
 }
 
 /// Names that were read already, by place: most records of an answer point to the same one.
-#[derive(Default)]
-struct Names(Vec<(usize, Option<Option<DomainName>>)>);
+struct Names<'a> {
+    /// The question's, which begins behind the header.
+    asked: Option<&'a DomainName>,
+    others: Vec<(usize, Option<Option<DomainName>>)>,
+}
 
-impl Names {
+impl Names<'_> {
     /// The next name: `None` when no [`DomainName`] can hold it.
     #[expect(clippy::option_option, reason = "see `Name::domain_name`")]
     fn take(&mut self, reader: &mut Reader<'_>) -> Result<Option<Option<DomainName>>, Malformed> {
         let mut ahead = *reader;
-        if let Some(place) = ahead.pointer()
-            && let Some((_, known)) = self.0.iter().find(|(known, _)| *known == place)
-        {
+        if let Some(known) = ahead.pointer().and_then(|place| self.known(place)) {
             *reader = ahead;
-            return Ok(known.clone());
+            return Ok(known);
         }
         let name = reader.name()?;
         let read = name.domain_name();
-        if self.0.len() < MAX_KNOWN {
-            self.0.push((name.place(), read.clone()));
+        if self.others.len() < MAX_KNOWN {
+            self.others.push((name.place(), read.clone()));
         }
         Ok(read)
+    }
+
+    #[expect(clippy::option_option, reason = "see `Name::domain_name`; and whether it is known at all")]
+    fn known(&self, place: usize) -> Option<Option<Option<DomainName>>> {
+        match self.asked {
+            Some(asked) if place == HEADER => Some(Some(Some(asked.clone()))),
+            _ => self.others.iter().find(|(known, _)| *known == place).map(|(_, name)| name.clone()),
+        }
     }
 }
 
 /// The OPT record: RFC 6891 §6.1.
 #[derive(Default)]
-struct Extension {
+struct Extension<'a> {
     seen: bool,
     /// The higher eight bits of the response code.
     code: u8,
     error: Option<ExtendedError>,
     instance: Option<String>,
-    cookie: Option<Vec<u8>>,
+    cookie: Option<&'a [u8]>,
 }
 
-impl Extension {
+impl<'a> Extension<'a> {
     fn read(
         &mut self,
         owner: Option<&Option<DomainName>>,
         ttl: u32,
-        options: &[u8],
+        options: &'a [u8],
     ) -> Result<(), Malformed> {
         // RFC 6891 §6.1.1 and §6.1.2.
         if self.seen || owner != Some(&None) {
@@ -276,7 +285,7 @@ impl Extension {
             let value = reader.take(length.into())?;
             match kind {
                 NSID if !value.is_empty() => self.instance = Some(instance(value)),
-                COOKIE => self.cookie = Some(value.to_vec()),
+                COOKIE => self.cookie = Some(value),
                 EXTENDED_ERROR if self.error.is_none() => self.error = ExtendedError::parse(value),
                 _ => {}
             }
@@ -299,5 +308,7 @@ const EXTENDED_ERROR: u16 = 15;
 const CRITICAL: u8 = 0x80;
 /// What 64 KiB can hold of the smallest records is more; no honest answer comes near.
 const MAX_RECORDS: usize = 4096;
+/// The count of a section is a promise; room is made for so many records of it at once.
+const PROMISED: usize = 16;
 /// Enough for a referral with its glue, and few enough to look through.
 const MAX_KNOWN: usize = 16;

@@ -60,6 +60,7 @@ impl Query {
     /// [`Malformed`] when the name cannot be written, which no [`DomainName`] is known to cause.
     pub(crate) fn write(&self, octets: &mut Vec<u8>, id: u16, style: &Style<'_>) -> Result<usize, Malformed> {
         octets.clear();
+        octets.reserve(self.name.as_str().len() + AROUND_THE_NAME);
         let flag = |set: bool, bit: u16| if set { bit } else { 0 };
         let flags = flag(self.recursion_desired, RD) | flag(self.checking_disabled, CD);
         let additionals = u16::from(style.edns == Edns::On);
@@ -180,6 +181,8 @@ const CD: u16 = 0x0010;
 const DO: u16 = 0x8000;
 /// RFC 1035 §2.3.4.
 const MAX_LABEL: u8 = 63;
+/// Header, type, class, OPT record and the longest cookie, in octets: room is made once.
+const AROUND_THE_NAME: usize = 82;
 /// Code and length of an EDNS option, in octets.
 const OPTION_HEAD: u16 = 4;
 

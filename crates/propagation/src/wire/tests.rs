@@ -158,7 +158,7 @@ proptest! {
         let parsed = parse(&octets, None).unwrap();
         let cookie = again.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Cookie)).cloned();
         match cookie {
-            Some(EdnsOption::Unknown(_, cookie)) => prop_assert_eq!(parsed.cookie, Some(cookie)),
+            Some(EdnsOption::Unknown(_, cookie)) => prop_assert_eq!(parsed.cookie, Some(&cookie[..])),
             _ => prop_assert_eq!(parsed.cookie, None),
         }
         let mut answer = parsed.answer;
@@ -259,9 +259,9 @@ fn an_opt_record_is_one_of_the_root_and_among_the_additional_ones() {
     let opt = |owner: &[u8]| [owner, b"\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00"].concat();
     let message = |counts: [u8; 3], records: &[Vec<u8>]| {
         let head = [0, 7, 0x84, 0, 0, 0, 0, counts[0], 0, counts[1], 0, counts[2]];
-        parse(&[&head[..], &records.concat()].concat(), None)
+        parse(&[&head[..], &records.concat()].concat(), None).map(|parsed| parsed.answer)
     };
-    assert_eq!(message([0, 0, 1], &[opt(b"\0")]).unwrap().answer.code, ResponseCode(16));
+    assert_eq!(message([0, 0, 1], &[opt(b"\0")]).unwrap().code, ResponseCode(16));
     assert!(message([0, 0, 2], &[opt(b"\0"), opt(b"\0")]).is_err());
     assert!(message([0, 0, 1], &[opt(b"\x01a\0")]).is_err());
     assert!(message([1, 0, 0], &[opt(b"\0")]).is_err());

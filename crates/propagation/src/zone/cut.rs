@@ -61,6 +61,13 @@ pub(crate) fn claim(asked: &DomainName, answer: &Answer) -> Claim {
     }
 }
 
+/// Whether a resolver's answer is a "no" that nothing speaks for: RFC 2308 §2 wants an SOA record beside it. Boxes in
+/// between deny like that what they do not understand or do not like.
+pub(crate) fn is_hollow(answer: &Answer) -> bool {
+    let soa = |record: &Record| matches!(record.data, Data::Soa { .. });
+    answer.answers.is_empty() && !answer.authorities.iter().any(soa)
+}
+
 /// What a server of `parent` says about a zone `claimed` further down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Testimony {
@@ -266,6 +273,21 @@ mod tests {
         let mut foreign = Answer::new(ResponseCode::NOERROR);
         foreign.authorities = vec![soa(Some("cdn.example"))];
         assert_eq!(claim(&asked, &foreign), Claim::Silent);
+    }
+
+    #[test]
+    fn a_no_without_an_soa_record_is_hollow() {
+        for code in [ResponseCode::NOERROR, ResponseCode::NXDOMAIN] {
+            let mut answer = Answer::new(code);
+            assert!(is_hollow(&answer));
+            answer.authorities = vec![ns("com", "a.gtld.example")];
+            assert!(is_hollow(&answer));
+            answer.authorities = vec![soa(None)];
+            assert!(!is_hollow(&answer));
+        }
+        let mut answer = Answer::new(ResponseCode::NOERROR);
+        answer.answers = vec![ns("com", "a.gtld.example")];
+        assert!(!is_hollow(&answer));
     }
 
     fn hear(answer: &Answer) -> Testimony {

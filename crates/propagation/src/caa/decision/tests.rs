@@ -102,9 +102,12 @@ fn rfc8657_examples() {
     let apart = "0 issue \"example.net; validationmethods=dns-01\"\n\
                  0 issue \"example.net; validationmethods=xyz-01\"";
     assert_eq!(bound(apart), "++ --");
-    let each = "0 issue \"example.net; accounturi=https://example.net/account/1234; validationmethods=dns-01\"\n\
-                0 issue \"example.net; accounturi=https://example.net/account/2345; validationmethods=http-01\"";
-    assert_eq!(bound(each), "+- -+");
+    let bind = |account, method| {
+        let account = format!("accounturi=https://example.net/account/{account}");
+        format!("0 issue \"example.net; {account}; validationmethods={method}\"")
+    };
+    let each = format!("{}\n{}", bind("1234", "dns-01"), bind("2345", "http-01"));
+    assert_eq!(bound(&each), "+- -+");
 }
 
 fn refusal(question: &Question, lines: &str) -> Refusal {
@@ -271,7 +274,11 @@ fn any_question() -> impl Strategy<Value = Question> {
 
 proptest! {
     #[test]
-    fn another_authorization_never_takes_a_permission_back(asked in any_question(), records in any_set(), more in any_record()) {
+    fn another_authorization_never_takes_a_permission_back(
+        asked in any_question(),
+        records in any_set(),
+        more in any_record(),
+    ) {
         // A first issuewild replaces what issue says, and a critical stranger is a doubt about everything.
         let fresh = !matches!(more.property, Property::Issuewild { .. }) && !more.is_critical_and_unusual();
         let restricted = matches!(judge(&asked, &records), Decision::Allowed { record: Some(_) });

@@ -1,5 +1,5 @@
 //! One name of the climb: which servers to ask next, and what their answers amount to (RFC 8659 §3 with
-//! RFC 1034 §4.3.2: aliases and delegations are followed, the ancestors of an alias's target are not climbed).
+//! RFC 1034 §4.3.2: aliases and delegations are followed, an alias's target is not climbed from).
 
 use std::collections::VecDeque;
 

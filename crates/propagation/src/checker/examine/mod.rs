@@ -10,6 +10,7 @@ use super::Shared;
 use crate::{
     Agreement, Dnssec, Policy, Propagated, Report, Wanted,
     inquiry::{self, Inquiry},
+    report::Clue,
     target::{Route, Target},
     transport::{Endpoint, Reply, TransportError},
     vantage::{self, FollowUp, Said, Security, View, Witness},
@@ -31,9 +32,6 @@ pub(super) struct Examiner<'a> {
 const EXPLANATION: Duration = Duration::from_secs(2);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
-/// How long resolvers have to show that they live, once the way from the root was taken since they seemed not to:
-/// enough for an answer from a cache, and little beside what they have cost already.
-const ROLL_CALL: Duration = Duration::from_millis(500);
 /// The most zones on the way of aliases whose keys are asked for.
 const MAX_ZONES: usize = 4;
 
@@ -64,10 +62,11 @@ impl<'a> Examiner<'a> {
     /// Asks whether the rest of the world agrees, where the report says ready; and says so in it, in its verdict
     /// too. May be called again after [`pause`](Self::pause), for the same report.
     pub(super) async fn confirm(&mut self, mut report: Report, left: Duration) -> Report {
+        self.name_the_silent(&mut report);
         let until = Instant::now() + left.min(VANTAGE);
         let Demands { points, agreement, dnssec } = &self.shared.demands;
         let witnesses = match (points.is_empty(), dnssec) {
-            (true, Dnssec::Off) => return report,
+            (true, Dnssec::Off) => Vec::new(),
             (true, Dnssec::Warn) => {
                 self.ask_who_stumbled(&mut report).await;
                 Vec::new()
@@ -162,15 +161,19 @@ impl<'a> Examiner<'a> {
         targets.into_iter().filter(|target| target.route == Route::Exists).collect()
     }
 
-    /// Resolvers are asked about a zone over which they stumbled, or to which they could not lead us at all, and
-    /// about no other: while all is well, that is nobody.
+    /// Where the way was found from the root down, resolvers that were silent before that are named.
+    fn name_the_silent(&self, report: &mut Report) {
+        if inquiry::is_walked(report) {
+            let silent = self.shared.locator.silent_resolvers().into_iter();
+            report.clues.extend(silent.map(|(resolver, error)| Clue::ResolverDead { resolver, error }));
+        }
+    }
+
+    /// Resolvers are asked about a zone over which they stumbled, and about no other: while all is well, that
+    /// is nobody.
     async fn ask_who_stumbled(&self, report: &mut Report) {
-        let (zone, limit) = match (inquiry::stumbled_over(report), inquiry::walked_to(report)) {
-            (Some(zone), _) => (zone.clone(), EXPLANATION),
-            (None, Some(zone)) => (zone.clone(), ROLL_CALL),
-            (None, None) => return,
-        };
-        let until = Instant::now() + limit;
+        let until = Instant::now() + EXPLANATION;
+        let Some(zone) = inquiry::stumbled_over(report).cloned() else { return };
         let ask = |resolver: &Target| inquiry::zone_at(resolver, &zone);
         let questions = self.resolvers(until).await.iter().map(ask).collect();
         self.inquire(report, questions, until).await;

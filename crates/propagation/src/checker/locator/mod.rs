@@ -24,7 +24,7 @@ use crate::{
     Error, Report, ZoneView,
     probe::Delegation,
     report::State,
-    transport::Exchange,
+    transport::{Exchange, TransportError},
     watch::{Asking, Freshness, Located, Place, Verification},
     zone::{Evidence, ZoneServer, cut, walk::DeadEnd},
 };
@@ -41,8 +41,11 @@ pub(super) struct Locator {
     zones: ZoneCache,
     searches: Flights<DomainName, Searched>,
     /// When the resolvers were last of no use.
-    resolvers_failed: Mutex<Option<Instant>>,
+    resolvers_failed: Mutex<Option<(Instant, Silent)>>,
 }
+
+/// Resolvers, and what happened when they were asked.
+type Silent = Vec<(String, TransportError)>;
 
 /// How zones are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,7 +296,7 @@ impl Locator {
         else {
             return found;
         };
-        self.rest_resolvers();
+        self.rest_resolvers(&error);
         if walked.is_none() {
             match self.walk(name, start).await {
                 Ok(found) => return Ok(found),
@@ -341,11 +344,23 @@ impl Locator {
 
     fn are_resolvers_at_rest(&self) -> bool {
         let failed = self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some_and(|at| at.elapsed() < RESOLVERS_REST)
+        failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RESOLVERS_REST)
     }
 
-    fn rest_resolvers(&self) {
-        *self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// The resolvers that were silent when one was needed last, a moment ago.
+    pub(super) fn silent_resolvers(&self) -> Silent {
+        let failed = self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = failed.as_ref().filter(|(at, _)| at.elapsed() < RESOLVERS_REST);
+        recent.map(|(_, failures)| failures.clone()).unwrap_or_default()
+    }
+
+    fn rest_resolvers(&self, error: &Error) {
+        let failures = match error {
+            Error::ResolversSilent { failures, .. } => failures.clone(),
+            _ => Vec::new(),
+        };
+        *self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), failures));
     }
 }
 

@@ -214,7 +214,8 @@ async fn zones_are_looked_for_again_when_their_records_have_run_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_remembered_for_a_moment() {
-    let exchange = Scripted::new(|_, _| (RTT, code(ResponseCode::NXDOMAIN)));
+    let root = Record { owner: None, ttl: 60, data: Data::Soa { serial: 1, minimum: 60 } };
+    let exchange = Scripted::new(move |_, _| (RTT, says(false, vec![], vec![root.clone()])));
     let checker = builder(&exchange).root_hints([]).build().unwrap();
     for _ in 0..3 {
         checker.check(&token("www.nope.test")).await.unwrap_err();
@@ -355,8 +356,12 @@ async fn on_request_zones_are_found_from_the_root_and_no_resolver_is_asked() {
 #[tokio::test(start_paused = true)]
 async fn resolvers_that_are_dead_or_refuse_are_walked_around_and_rested() {
     type Fault = fn() -> Said;
-    let faults: [Fault; 3] =
-        [|| Err(TransportError::Timeout), || code(ResponseCode::REFUSED), || code(ResponseCode::SERVFAIL)];
+    let faults: [Fault; 4] = [
+        || Err(TransportError::Timeout),
+        || code(ResponseCode::REFUSED),
+        || code(ResponseCode::SERVFAIL),
+        || code(ResponseCode::NXDOMAIN),
+    ];
     for fault in faults {
         let exchange = Scripted::new(move |server, query| match server {
             "10.0.0.1:53" => (millis(100), fault()),
@@ -364,11 +369,23 @@ async fn resolvers_that_are_dead_or_refuse_are_walked_around_and_rested() {
         });
         let checker = builder(&exchange).build().unwrap();
         assert_eq!(check(&checker, "www.example.com").await.0, "example.com");
-        let asked = exchange.asked("10.0.0.1");
-        assert!(asked > 0);
+        assert!(exchange.asked("10.0.0.1:53 www.example.com") > 0);
         assert_eq!(check(&checker, "x.sub.example.com").await.0, "sub.example.com");
-        assert_eq!(exchange.asked("10.0.0.1"), asked, "it is not tried again at once");
+        // A diagnosis may ask what became of it; the search does not.
+        assert_eq!(exchange.asked("10.0.0.1:53 x.sub.example.com"), 0, "it is not tried again at once");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_resolver_that_denies_everything_does_not_speak_for_the_second() {
+    let exchange = Scripted::new(|server, query| match server {
+        "10.0.0.1:53" => (RTT, code(ResponseCode::NXDOMAIN)),
+        _ => honest(server, query),
+    });
+    let servers = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+    let checker = builder(&exchange).nameservers(servers).build().unwrap();
+    assert_eq!(check(&checker, "www.example.com").await.0, "example.com");
+    assert_eq!(exchange.asked("192.0.2.200"), 0, "nobody had to walk");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,7 @@ pub(super) struct Engine<T> {
     expired: Vec<Key>,
     passed: Vec<Key>,
     scratch: Vec<u8>,
+    spare: Vec<Vec<u8>>,
 }
 
 /// A question, for as long as it has not landed.
@@ -173,6 +174,7 @@ impl<T> Engine<T> {
             expired: Vec::new(),
             passed: Vec::new(),
             scratch: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -349,12 +351,12 @@ impl<T> Engine<T> {
     }
 
     /// Weighs an answer that fits: whether to believe it, and whether it is one.
-    fn weigh(&mut self, now: Duration, key: Key, parsed: Parsed) {
+    fn weigh(&mut self, now: Duration, key: Key, parsed: Parsed<'_>) {
         let Parsed { answer, cookie } = parsed;
         let Some(question) = live(&mut self.questions, key) else { return };
         let Some(server) = self.servers.get(question.server) else { return };
         if question.dress.cookie {
-            match server.check_cookie(cookie.as_deref()) {
+            match server.check_cookie(cookie) {
                 Credence::Good => {}
                 Credence::None => {
                     self.counters.other_cookie += 1;
@@ -506,6 +508,9 @@ impl<T> Engine<T> {
             let Some(key) = server.queue.pop_front() else { break };
             // It may have been cancelled meanwhile.
             let Some(question) = live(&mut self.questions, key) else { continue };
+            if question.octets.capacity() == 0 {
+                question.octets = self.spare.pop().map(emptied).unwrap_or_default();
+            }
             if question.octets.is_empty()
                 && let Err(error) = question.dress(now, server, wish, &mut self.random, &mut self.scratch)
             {
@@ -554,7 +559,11 @@ impl<T> Engine<T> {
     fn remove(&mut self, key: Key) -> Option<T> {
         self.leave(key);
         live(&mut self.questions, key)?;
-        Some(self.questions.remove(usize::try_from(key.index).ok()?).token)
+        let question = self.questions.remove(usize::try_from(key.index).ok()?);
+        if self.spare.len() < SPARE && question.octets.capacity() > 0 {
+            self.spare.push(question.octets);
+        }
+        Some(question.token)
     }
 
     /// Takes a question out of flight, which makes room for another one.
@@ -592,6 +601,11 @@ enum End {
     Front,
 }
 
+fn emptied(mut octets: Vec<u8>) -> Vec<u8> {
+    octets.clear();
+    octets
+}
+
 /// The question, unless it has landed and its place is another's.
 fn live<T>(questions: &mut Slab<Question<T>>, key: Key) -> Option<&mut Question<T>> {
     questions.get_mut(usize::try_from(key.index).ok()?).filter(|question| question.serial == key.serial)
@@ -614,6 +628,8 @@ const TRIES: u8 = 2;
 const MAX_RETOLD: u8 = 3;
 /// Questions that wait for an answer, of all servers: so that the ids of a port stay hard to guess.
 const MAX_IN_FLIGHT: usize = 8192;
+/// Messages whose memory is kept for the next ones.
+const SPARE: usize = 1024;
 /// How far down a queue is looked for questions of one length.
 const LOOKED_AT: usize = 128;
 

@@ -268,7 +268,8 @@ async fn a_second_look_does_not_fall_for_the_split_horizon_again() {
     let checker = builder(&exchange).build().unwrap();
     let late = checker.watch(&token("www.example.com"), Duration::from_secs(100), &mut |_| ()).await;
     let Err(Error::NotPropagated(report)) = late else { panic!("{late:?}") };
-    assert_eq!(exchange.asked("10.0.0.1:53 www.example.com SOA"), 3, "it was looked for again, twice");
+    let looked = exchange.asked("10.0.0.1:53 www.example.com SOA");
+    assert!((3..=4).contains(&looked), "it was looked for again, as often as the jitter lets: {looked}");
     let log = exchange.log();
     let looks: Vec<usize> =
         (0..log.len()).filter(|at| log[*at] == "10.0.0.1:53 www.example.com SOA").collect();

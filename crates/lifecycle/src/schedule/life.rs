@@ -3,73 +3,9 @@
 use std::time::Duration;
 
 use perennial_core::Timestamp;
-use ring::digest;
-use serde::{Deserialize, Serialize};
 
-use crate::{CertificateId, Facts};
-
-/// When to renew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RenewalPolicy {
-    /// After two thirds of the life, or after half of it when the whole is at most ten days: short-lived
-    /// certificates need the larger share for retries. The default, and what certbot and lego do.
-    #[default]
-    Automatic,
-    /// So long before the end.
-    Before(Duration),
-    /// When so many percent of the life are left, 1 to 99.
-    Percentage(u8),
-}
-
-impl RenewalPolicy {
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        match self {
-            Self::Percentage(percent) if !(1..=99).contains(percent) => {
-                Err(format!("renewal at {percent} percent of life left: use 1 to 99"))
-            }
-            Self::Before(duration) if duration.as_secs() < SHORTEST_BEFORE => Err(format!(
-                "renewal {}s before the end: less than {SHORTEST_BEFORE}s leave no time for a retry",
-                duration.as_secs()
-            )),
-            Self::Automatic | Self::Before(_) | Self::Percentage(_) => Ok(()),
-        }
-    }
-}
-
-/// Five minutes: one retry of a transient error.
-const SHORTEST_BEFORE: u64 = 300;
-
-/// Where in a fleet's spread a certificate stands: a fixed fraction in 0..1 derived from its id.
-///
-/// Fixed, so that restarts and replicas agree; derived by SHA-256, so that ids that differ by a digit land
-/// far apart. Ten thousand certificates imported in one minute are renewed over days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread(u16);
-
-impl Spread {
-    /// No spread: due exactly when the policy says.
-    pub const NONE: Self = Self(0);
-
-    /// The place of this certificate.
-    #[must_use]
-    pub fn of(id: &CertificateId) -> Self {
-        let digest = digest::digest(&digest::SHA256, id.as_str().as_bytes());
-        match digest.as_ref() {
-            [high, low, ..] => Self(u16::from_be_bytes([*high, *low])),
-            _ => Self::NONE,
-        }
-    }
-
-    /// The fraction of `width`.
-    pub(crate) fn of_width(self, width: Duration) -> Duration {
-        Duration::from_secs(
-            width.as_secs() / 65_536 * u64::from(self.0)
-                + width.as_secs() % 65_536 * u64::from(self.0) / 65_536,
-        )
-    }
-}
+use super::{RenewalPolicy, Spread};
+use crate::Facts;
 
 /// The life of a certificate: what its dates say, and when we got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,14 +131,6 @@ mod tests {
             due(life, RenewalPolicy::Automatic, Spread(u16::MAX)).since(issued_at).as_secs() / DAY
         };
         assert_eq!((earliest(90), earliest(390), earliest(10)), (51, 251, 4));
-    }
-
-    #[test]
-    fn policies_that_cannot_work_are_refused() {
-        assert!(RenewalPolicy::Percentage(0).validate().is_err());
-        assert!(RenewalPolicy::Percentage(100).validate().is_err());
-        assert!(RenewalPolicy::Before(Duration::from_secs(10)).validate().is_err());
-        assert!(RenewalPolicy::Percentage(33).validate().is_ok());
     }
 
     #[test]

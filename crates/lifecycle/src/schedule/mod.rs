@@ -1,4 +1,4 @@
-//! When a certificate is due for renewal.
+//! When a certificate is due for renewal, and which of many is due next.
 
 mod life;
 pub use life::{Life, due};
@@ -8,3 +8,6 @@ pub use policy::RenewalPolicy;
 
 mod spread;
 pub use spread::Spread;
+
+mod timers;
+pub use timers::Schedule;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use perennial_core::{DomainName, Retry, Timestamp};
 
 use crate::{
-    CertificateId, FactsError, IssueError, IssuerName, KeyError, SpecError,
+    CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
     store::{Slot, Version},
 };
 
@@ -20,6 +20,14 @@ pub enum Error {
         id: CertificateId,
         /// What is wrong with it.
         fault: Contract,
+    },
+    /// No attempt is made any more.
+    #[error("certificate {id} is given up: {why}; change its spec to begin anew")]
+    GivenUp {
+        /// Which certificate.
+        id: CertificateId,
+        /// Why.
+        why: GivenUp,
     },
     /// The issuer returned no chain.
     #[error(transparent)]
@@ -65,7 +73,8 @@ impl Error {
             Self::Issue(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Contract { .. } => Retry::Backoff,
-            Self::Key(_)
+            Self::GivenUp { .. }
+            | Self::Key(_)
             | Self::ShutDown { .. }
             | Self::Spec(_)
             | Self::UnknownCertificate { .. }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`CertificateSpec`] | what a certificate should be |
 //! | [`Facts`] | what a certificate is, read from its DER |
-//! | [`decide`] | keep, wait or renew, and why |
+//! | [`decide`] | keep, wait, renew or give up, and why |
 //! | [`Record`] | what a store remembers of one certificate |
 //! | [`Keeper`] | issues and renews, every step committed before its side effect |
 //!
@@ -23,10 +23,13 @@
 //! # Ok::<(), perennial_lifecycle::SpecError>(())
 //! ```
 
+mod clock_jump;
+pub use clock_jump::{ClockJump, ClockWatch};
+
 mod contract;
 
 mod decide;
-pub use decide::{Decision, Holding, Material, Reason, decide};
+pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
 
 mod durable;
 
@@ -52,6 +55,9 @@ pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
 pub mod ladder;
 
+mod maintenance;
+pub use maintenance::MaintenanceWindow;
+
 pub mod output;
 
 mod record;
@@ -65,3 +71,6 @@ pub use spec::{CertificateId, CertificateSpec, IssuerName, SpecError};
 
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};
+
+mod window;
+pub use window::SuggestedWindow;

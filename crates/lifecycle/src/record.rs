@@ -5,7 +5,10 @@ use std::fmt;
 use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateSpec, Facts, IssueError, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
+use crate::{
+    CertificateSpec, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
+    spec::CertificateId,
+};
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
 ///
@@ -101,6 +104,9 @@ pub struct Current {
     pub facts: Facts,
     /// When it was stored.
     pub issued_at: Timestamp,
+    /// When the CA would like it to be renewed, if it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<SuggestedWindow>,
 }
 
 /// An issuance under way.
@@ -133,6 +139,9 @@ pub struct Debt {
 pub struct Failures {
     /// How many.
     pub count: u32,
+    /// When the first one failed; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Timestamp>,
     /// When the last one failed.
     pub last_at: Timestamp,
     /// When the next one is allowed.
@@ -165,6 +174,7 @@ pub(crate) mod tests {
             issued_for: CertificateSpec::new("a", ["a.example"]).unwrap(),
             facts: Facts::from_der(&der).unwrap(),
             issued_at: Timestamp::from_unix(0),
+            window: None,
         }
     }
 }

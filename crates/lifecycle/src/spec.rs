@@ -1,11 +1,11 @@
 //! What a certificate should be.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use perennial_core::{DomainName, DomainNameError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{KeyAlgorithm, RenewalPolicy};
+use crate::{KeyAlgorithm, MaintenanceWindow, RenewalPolicy};
 
 /// What a certificate should be: its names, its key, who issues it and when it is renewed.
 ///
@@ -26,6 +26,7 @@ use crate::{KeyAlgorithm, RenewalPolicy};
 #[serde(deny_unknown_fields)]
 pub struct CertificateSpec {
     id: CertificateId,
+    #[serde(deserialize_with = "distinct")]
     names: Vec<DomainName>,
     issuer: IssuerName,
     #[serde(default)]
@@ -34,6 +35,10 @@ pub struct CertificateSpec {
     profile: Option<String>,
     #[serde(default)]
     renewal: RenewalPolicy,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    maintenance: Vec<MaintenanceWindow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patience: Option<Duration>,
 }
 
 impl CertificateSpec {
@@ -60,6 +65,8 @@ impl CertificateSpec {
             key_algorithm: KeyAlgorithm::default(),
             profile: None,
             renewal: RenewalPolicy::default(),
+            maintenance: Vec::new(),
+            patience: None,
         };
         spec.validate()?;
         Ok(spec)
@@ -94,6 +101,22 @@ impl CertificateSpec {
     #[must_use]
     pub fn renewal(mut self, policy: RenewalPolicy) -> Self {
         self.renewal = policy;
+        self
+    }
+
+    /// When renewals are welcome. Default: always.
+    #[must_use]
+    pub fn maintenance(mut self, windows: impl IntoIterator<Item = MaintenanceWindow>) -> Self {
+        self.maintenance = windows.into_iter().collect();
+        self
+    }
+
+    /// For how long failed attempts go on: after the first failure, and after the end of the certificate that
+    /// serves, if there is one. Default: for ever, at long intervals; a name that has left for good costs a few
+    /// requests a day.
+    #[must_use]
+    pub const fn give_up_after(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -139,6 +162,23 @@ impl CertificateSpec {
         &self.renewal
     }
 
+    /// When renewals are welcome; always, if there is none.
+    #[must_use]
+    pub fn maintenance_windows(&self) -> &[MaintenanceWindow] {
+        &self.maintenance
+    }
+
+    /// For how long failed attempts go on; for ever without one.
+    #[must_use]
+    pub const fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// Whether these are exactly its names. Copies nothing: it is asked at every decision.
+    pub(crate) fn has_names(&self, names: &BTreeSet<DomainName>) -> bool {
+        self.names.len() == names.len() && self.names.iter().all(|name| names.contains(name))
+    }
+
     /// Whether both ask for the same certificate: same names, key algorithm, profile and issuer. The
     /// renewal policy does not matter here.
     #[must_use]
@@ -162,11 +202,21 @@ impl CertificateSpec {
         }
         match self.names.iter().find(|name| !name.is_host_name()) {
             Some(name) => Err(SpecError::NotHostName { id: self.id.clone(), name: name.clone() }),
-            None => {
-                self.renewal.validate().map_err(|reason| SpecError::Renewal { id: self.id.clone(), reason })
-            }
+            None => self
+                .renewal
+                .validate()
+                .and_then(|()| self.maintenance.iter().try_for_each(MaintenanceWindow::validate))
+                .map_err(|reason| SpecError::Renewal { id: self.id.clone(), reason }),
         }
     }
+}
+
+/// A spec from outside may repeat a name; it counts once, as in the constructor.
+fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DomainName>, D::Error> {
+    let mut names = Vec::deserialize(deserializer)?;
+    let mut seen = BTreeSet::new();
+    names.retain(|name: &DomainName| seen.insert(name.clone()));
+    Ok(names)
 }
 
 /// What Let's Encrypt and most public CAs allow in one certificate.
@@ -278,7 +328,7 @@ pub enum SpecError {
         /// The name.
         name: DomainName,
     },
-    /// A renewal policy that cannot work.
+    /// A renewal policy or maintenance window that cannot work.
     #[error("certificate {id}: {reason}")]
     Renewal {
         /// Which certificate.
@@ -342,6 +392,8 @@ mod tests {
         let spec = CertificateSpec::new("a", ["*.a.example"]).unwrap().issuer("ca").unwrap();
         let text = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<CertificateSpec>(&text).unwrap(), spec);
+        let repeated = text.replacen("[\"*.a.example\"]", "[\"*.a.example\",\"*.A.example\"]", 1);
+        assert_eq!(serde_json::from_str::<CertificateSpec>(&repeated).unwrap(), spec);
         let typo = text.replacen("\"names\"", "\"nmaes\"", 1);
         assert!(serde_json::from_str::<CertificateSpec>(&typo).is_err());
     }

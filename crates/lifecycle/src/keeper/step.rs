@@ -28,13 +28,14 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
 async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Error> {
     let (version, record) = inner.record(id).await?;
     let material = material(inner, &record).await?;
-    let holding = record.current.as_ref().map(|current| Holding {
-        facts: &current.facts,
-        issued_for: &current.issued_for,
-        issued_at: current.issued_at,
-        material,
-    });
+    let holding = record.current.as_ref().map(|current| Holding::new(current, material));
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
+        Decision::GiveUp { why } => {
+            let (version, record) = drop_attempt(inner, version, record).await?;
+            let settled = settle(inner, version, record).await.2;
+            let until = next_look(inner, Timestamp::MAX, settled.is_err());
+            Ok(Some(Outcome::GivenUp { error: Error::GivenUp { id: id.clone(), why }, until }))
+        }
         Decision::Keep { until } => {
             // An attempt that nobody wants any more, and debts that could not be paid in their time.
             let (version, record) = drop_attempt(inner, version, record).await?;
@@ -68,7 +69,7 @@ async fn renew(
     let id = wanted.id().clone();
     match issue(inner, version, record, why).await {
         Ok(record) => {
-            let until = due(&record);
+            let until = due(&record, inner.clock.now());
             let not_after = record.current.as_ref().map_or(until, |current| current.facts.not_after);
             inner.tell(&id, EventKind::Issued { not_after, renews_at: until });
             Ok(Some(Outcome::Issued { until }))
@@ -173,6 +174,7 @@ async fn finish(
         issued_for: record.attempt.take().map_or_else(|| record.spec.clone(), |attempt| attempt.asked_for),
         facts: chain.facts().clone(),
         issued_at: inner.clock.now(),
+        window: None,
     });
     record.failures = None;
     inner.store.commit(&record, Some(version)).await?;
@@ -266,7 +268,8 @@ async fn remember_failure(
         let expires = record.current.as_ref().map(|current| current.facts.not_after);
         let retry_at = ladder::next_attempt(count, class, error.retry(), now, expires, Spread::of(id));
         let (message, retry) = (error.to_string(), error.retry());
-        record.failures = Some(Failures { count, last_at: now, retry_at, class, message, retry });
+        let first_at = record.failures.as_ref().and_then(|failures| failures.first_at).or(Some(now));
+        record.failures = Some(Failures { count, first_at, last_at: now, retry_at, class, message, retry });
         match inner.store.commit(&record, Some(version)).await {
             Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}

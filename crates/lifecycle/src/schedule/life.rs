@@ -25,14 +25,36 @@ impl Life {
     pub const fn new(facts: &Facts, issued_at: Timestamp) -> Self {
         Self { not_before: facts.not_before, not_after: facts.not_after, issued_at }
     }
+
+    /// Before this a policy makes nothing due: a quarter of what was left when it was issued. An issuer that
+    /// shortens or backdates lifetimes must not start a renewal loop.
+    #[must_use]
+    pub fn earliest(self) -> Timestamp {
+        let begins = self.issued_at.max(self.not_before);
+        (begins + self.not_after.since(begins) / 4).min(self.not_after)
+    }
+
+    /// After this nothing holds a renewal back, neither the CA's wish nor maintenance windows: 19/20 of the
+    /// life. Some must be left for retries.
+    #[must_use]
+    pub fn latest(self) -> Timestamp {
+        self.share(19, 20).max(self.earliest()).min(self.not_after)
+    }
+
+    fn whole(self) -> Duration {
+        self.not_after.since(self.not_before)
+    }
+
+    fn share(self, parts: u32, of: u32) -> Timestamp {
+        self.not_before + Duration::from_secs(self.whole().as_secs() * u64::from(parts) / u64::from(of))
+    }
 }
 
 /// When a certificate is due for renewal.
 ///
-/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread. Not
-/// after 19/20 of the life: some must be left for retries. And never before a quarter of what was left of it
-/// when it was issued, whatever the policy says: an issuer that shortens or backdates lifetimes must not start
-/// a renewal loop.
+/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread; not after
+/// [`Life::latest`] and, whatever the policy says, not before [`Life::earliest`]. What is never renewed is due
+/// when it has ended.
 ///
 /// ```
 /// use perennial_core::Timestamp;
@@ -46,21 +68,15 @@ impl Life {
 /// ```
 #[must_use]
 pub fn due(life: Life, policy: RenewalPolicy, spread: Spread) -> Timestamp {
-    let Life { not_before, not_after, issued_at } = life;
-    let whole = not_after.since(not_before);
-    let share = |parts: u32, of: u32| {
-        not_before + Duration::from_secs(whole.as_secs() * u64::from(parts) / u64::from(of))
-    };
     let wanted = match policy {
-        RenewalPolicy::Automatic if whole > SHORT_LIVED => share(2, 3),
-        RenewalPolicy::Automatic => share(1, 2),
-        RenewalPolicy::Before(duration) => not_after - duration,
-        RenewalPolicy::Percentage(percent) => share(u32::from(100 - percent.min(100)), 100),
+        RenewalPolicy::Automatic if life.whole() > SHORT_LIVED => life.share(2, 3),
+        RenewalPolicy::Automatic => life.share(1, 2),
+        RenewalPolicy::Before(duration) => life.not_after - duration,
+        RenewalPolicy::Never => return life.not_after + Duration::from_secs(1),
+        RenewalPolicy::Percentage(percent) => life.share(u32::from(100 - percent.min(100)), 100),
     };
-    let width = (whole / 10).min(WIDEST_SPREAD);
-    let begins = issued_at.max(not_before);
-    let earliest = begins + not_after.since(begins) / 4;
-    (wanted - spread.of_width(width)).min(share(19, 20)).max(earliest).min(not_after)
+    let width = (life.whole() / 10).min(WIDEST_SPREAD);
+    (wanted - spread.of_width(width)).min(life.latest()).max(life.earliest())
 }
 
 /// Let's Encrypt's line between short-lived and other certificates.

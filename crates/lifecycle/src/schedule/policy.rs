@@ -15,6 +15,8 @@ pub enum RenewalPolicy {
     Automatic,
     /// So long before the end.
     Before(Duration),
+    /// Not at all: it ends, and nothing is done about it. For certificates that somebody replaces by hand.
+    Never,
     /// When so many percent of the life are left, 1 to 99.
     Percentage(u8),
 }
@@ -29,7 +31,7 @@ impl RenewalPolicy {
                 "renewal {}s before the end: less than {SHORTEST_BEFORE}s leave no time for a retry",
                 duration.as_secs()
             )),
-            Self::Automatic | Self::Before(_) | Self::Percentage(_) => Ok(()),
+            Self::Automatic | Self::Before(_) | Self::Never | Self::Percentage(_) => Ok(()),
         }
     }
 }

@@ -27,6 +27,12 @@ impl Spread {
         }
     }
 
+    /// The place of a certificate by its fingerprint, in hex: another one for each that is issued.
+    pub(crate) fn of_fingerprint(hex: &str) -> Self {
+        let digits = hex.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        digits.map_or(Self::NONE, Self)
+    }
+
     /// The fraction of `width`.
     pub(crate) fn of_width(self, width: Duration) -> Duration {
         Duration::from_secs(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use perennial_core::{DomainName, Retry, Timestamp};
+use perennial_core::{Retry, Timestamp};
 
 use crate::{
     CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
@@ -98,6 +98,9 @@ pub enum Contract {
     /// It may sign others.
     #[error("it is a CA certificate, not a leaf")]
     IsCa,
+    /// It may not sign others, though that was asked for.
+    #[error("it is no CA certificate, and one was asked for")]
+    IsNoCa,
     /// Its key is not ours.
     #[error("it has another key than the one asked for")]
     Key,
@@ -108,7 +111,7 @@ pub enum Contract {
     #[error("its names differ: missing {missing:?}, not asked for {unexpected:?}")]
     Names {
         /// Asked for, not in it.
-        missing: Vec<DomainName>,
+        missing: Vec<String>,
         /// In it, not asked for.
         unexpected: Vec<String>,
     },

@@ -67,7 +67,10 @@ pub mod schedule;
 pub use schedule::RenewalPolicy;
 
 mod spec;
-pub use spec::{CertificateId, CertificateSpec, IssuerName, SpecError};
+pub use spec::{
+    CertificateId, CertificateSpec, IssuerName, KeyRotation, Output, OutputFormat, SecretTemplate, SinkName,
+    SpecError, Subject, Usage,
+};
 
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};

@@ -73,7 +73,7 @@ pub enum Reason {
     MissingData,
     /// It is due.
     Renewing,
-    /// Other names or another profile are wanted now.
+    /// Other names, another subject, usage, length or profile are wanted now.
     RequestChanged,
     /// Another kind of key is wanted now.
     SecretMismatch,
@@ -88,7 +88,7 @@ impl fmt::Display for Reason {
             Self::InvalidKeyPair => "its key does not belong to it",
             Self::MissingData => "its key or chain is gone from the store",
             Self::Renewing => "it is due for renewal",
-            Self::RequestChanged => "other names or another profile are wanted",
+            Self::RequestChanged => "other names or another kind of certificate are wanted",
             Self::SecretMismatch => "another kind of key is wanted",
         })
     }
@@ -202,7 +202,7 @@ fn wanted(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> Result<
         Ok(Reason::Expired)
     } else if issued_for.issuer_name() != spec.issuer_name() {
         Ok(Reason::IncorrectIssuer)
-    } else if !spec.has_names(&held.facts.names) || issued_for.profile_name() != spec.profile_name() {
+    } else if !spec.has_names_of(held.facts) || !spec.asks_same_request(issued_for) {
         Ok(Reason::RequestChanged)
     } else if issued_for.key() != spec.key() {
         Ok(Reason::SecretMismatch)

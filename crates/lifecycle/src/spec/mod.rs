@@ -1,17 +1,43 @@
 //! What a certificate should be.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-use perennial_core::{DomainName, DomainNameError};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use perennial_core::DomainName;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{KeyAlgorithm, MaintenanceWindow, RenewalPolicy};
+use crate::{Facts, KeyAlgorithm, MaintenanceWindow, RenewalPolicy};
+
+mod check;
+
+mod error;
+pub use error::SpecError;
+
+mod identifier;
+pub use identifier::{CertificateId, IssuerName, SinkName};
+
+mod output;
+pub use output::{Output, OutputFormat, SecretTemplate};
+
+mod subject;
+pub use subject::Subject;
+
+mod usage;
+pub use usage::Usage;
 
 /// What a certificate should be: its names, its key, who issues it and when it is renewed.
 ///
-/// Pure data with a serde form; the [`Keeper`](crate::Keeper) makes the world agree with it. Changing the
-/// names, the key algorithm, the profile or the issuer asks for a new certificate; changing the renewal
-/// policy only moves the date.
+/// Pure data with a serde form; the [`Keeper`](crate::Keeper) makes the world agree with it.
+///
+/// | a change of | does |
+/// |---|---|
+/// | names, subject, usages, `is_ca`, duration, profile, key algorithm, issuer | a new certificate ([`asks_same_certificate`](Self::asks_same_certificate)) |
+/// | outputs, labels, secret template | another delivery of the same one ([`asks_same_delivery`](Self::asks_same_delivery)) |
+/// | renewal policy, maintenance windows, patience | moves a date |
+/// | key rotation | counts at the next renewal |
 ///
 /// ```
 /// use perennial_lifecycle::{CertificateSpec, KeyAlgorithm};
@@ -26,11 +52,27 @@ use crate::{KeyAlgorithm, MaintenanceWindow, RenewalPolicy};
 #[serde(deny_unknown_fields)]
 pub struct CertificateSpec {
     id: CertificateId,
-    #[serde(deserialize_with = "distinct")]
+    #[serde(default, deserialize_with = "distinct")]
     names: Vec<DomainName>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    addresses: BTreeSet<IpAddr>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    uris: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    emails: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Subject::is_empty")]
+    subject: Subject,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    duration: Option<Duration>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    usages: BTreeSet<Usage>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_ca: bool,
     issuer: IssuerName,
     #[serde(default)]
     key_algorithm: KeyAlgorithm,
+    #[serde(default)]
+    key_rotation: KeyRotation,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
     #[serde(default)]
@@ -39,11 +81,32 @@ pub struct CertificateSpec {
     maintenance: Vec<MaintenanceWindow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patience: Option<Duration>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    outputs: BTreeSet<Output>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "SecretTemplate::is_empty")]
+    secret_template: SecretTemplate,
+}
+
+/// Whether a renewed certificate has a new key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(clippy::exhaustive_enums)] // It has, or it has not.
+pub enum KeyRotation {
+    /// Each certificate has a key of its own. The default: a stolen key is worth one certificate's life.
+    #[default]
+    Always,
+    /// The key stays, as long as it is there and of the wanted kind: for those who pin it (RFC 7469, DANE).
+    Never,
 }
 
 impl CertificateSpec {
     /// A certificate for these names, by the issuer called `default`, with an EC P-256 key and the default
     /// renewal policy. Repeated names count once; the order is kept.
+    ///
+    /// A name is a DNS name or, by its form, an IP address, a URI (with a colon) or a mailbox (with an `@`).
+    /// Not every issuer signs each: one that cannot says so, and issues nothing.
     ///
     /// # Errors
     /// [`SpecError`] when the id or a name is malformed, or there is no name or too many.
@@ -51,25 +114,105 @@ impl CertificateSpec {
     where
         N: AsRef<str>,
     {
-        let mut unique = Vec::new();
-        for name in names {
-            let name = DomainName::parse(name.as_ref()).map_err(SpecError::Name)?;
-            if !unique.contains(&name) {
-                unique.push(name);
-            }
-        }
-        let spec = Self {
+        let mut spec = Self {
             id: id.parse()?,
-            names: unique,
+            names: Vec::new(),
+            addresses: BTreeSet::new(),
+            uris: BTreeSet::new(),
+            emails: BTreeSet::new(),
+            subject: Subject::default(),
+            duration: None,
+            usages: BTreeSet::new(),
+            is_ca: false,
             issuer: IssuerName::default(),
             key_algorithm: KeyAlgorithm::default(),
+            key_rotation: KeyRotation::default(),
             profile: None,
             renewal: RenewalPolicy::default(),
             maintenance: Vec::new(),
             patience: None,
+            outputs: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            secret_template: SecretTemplate::default(),
         };
+        for name in names {
+            spec.add_name(name.as_ref())?;
+        }
         spec.validate()?;
         Ok(spec)
+    }
+
+    fn add_name(&mut self, name: &str) -> Result<(), SpecError> {
+        if let Ok(address) = name.parse() {
+            self.addresses.insert(address);
+        } else if name.contains(':') {
+            self.uris.insert(name.to_owned());
+        } else if name.contains('@') {
+            self.emails.insert(name.to_owned());
+        } else {
+            let name = DomainName::parse(name).map_err(SpecError::Name)?;
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom it names beside its alternative names. Default: nobody.
+    #[must_use]
+    pub fn subject(mut self, subject: Subject) -> Self {
+        self.subject = subject;
+        self
+    }
+
+    /// For how long it should be valid. Default: as long as the issuer likes; one that gives less is not asked
+    /// again.
+    #[must_use]
+    pub const fn duration(mut self, duration: Duration) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    /// What its key may be used for. Default: what the issuer gives to all.
+    #[must_use]
+    pub fn usages(mut self, usages: impl IntoIterator<Item = Usage>) -> Self {
+        self.usages = usages.into_iter().collect();
+        self
+    }
+
+    /// Asks for a certificate that may sign others (RFC 5280 §4.2.1.9).
+    #[must_use]
+    pub const fn ca(mut self) -> Self {
+        self.is_ca = true;
+        self
+    }
+
+    /// Whether a renewed certificate has a new key. Default: [`KeyRotation::Always`].
+    #[must_use]
+    pub const fn key_rotation(mut self, rotation: KeyRotation) -> Self {
+        self.key_rotation = rotation;
+        self
+    }
+
+    /// One more place that it is delivered to. Default: the store alone.
+    #[must_use]
+    pub fn output(mut self, sink: SinkName, format: OutputFormat) -> Self {
+        self.outputs.insert(Output { sink, format });
+        self
+    }
+
+    /// One more label of the certificate itself: to be selected by, and for metrics.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// What it is labelled with where it is delivered to.
+    #[must_use]
+    pub fn secret_template(mut self, template: SecretTemplate) -> Self {
+        self.secret_template = template;
+        self
     }
 
     /// Chooses the issuer by the name that the keeper knows it under. Default: `default`.
@@ -126,13 +269,79 @@ impl CertificateSpec {
         &self.id
     }
 
-    /// The names, in the order they were given.
+    /// The DNS names, in the order they were given.
     #[must_use]
     pub fn names(&self) -> &[DomainName] {
         &self.names
     }
 
-    /// The names as a set, which is how certificates are compared.
+    /// The IP addresses.
+    #[must_use]
+    pub const fn addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.addresses
+    }
+
+    /// The URIs.
+    #[must_use]
+    pub const fn uris(&self) -> &BTreeSet<String> {
+        &self.uris
+    }
+
+    /// The mailboxes.
+    #[must_use]
+    pub const fn emails(&self) -> &BTreeSet<String> {
+        &self.emails
+    }
+
+    /// Whom it names beside its alternative names.
+    #[must_use]
+    pub const fn distinguished_name(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// For how long it should be valid; as long as the issuer likes, without one.
+    #[must_use]
+    pub const fn lifetime(&self) -> Option<Duration> {
+        self.duration
+    }
+
+    /// What its key may be used for; what the issuer gives to all, without one.
+    #[must_use]
+    pub const fn key_usages(&self) -> &BTreeSet<Usage> {
+        &self.usages
+    }
+
+    /// Whether it may sign others.
+    #[must_use]
+    pub const fn is_ca(&self) -> bool {
+        self.is_ca
+    }
+
+    /// Whether a renewed certificate has a new key.
+    #[must_use]
+    pub const fn rotation(&self) -> KeyRotation {
+        self.key_rotation
+    }
+
+    /// Where it is delivered to beside the store.
+    #[must_use]
+    pub const fn outputs(&self) -> &BTreeSet<Output> {
+        &self.outputs
+    }
+
+    /// The labels of the certificate itself.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// What it is labelled with where it is delivered to.
+    #[must_use]
+    pub const fn template(&self) -> &SecretTemplate {
+        &self.secret_template
+    }
+
+    /// The DNS names as a set, which is how certificates are compared.
     #[must_use]
     pub fn name_set(&self) -> BTreeSet<DomainName> {
         self.names.iter().cloned().collect()
@@ -174,40 +383,62 @@ impl CertificateSpec {
         self.patience
     }
 
-    /// Whether these are exactly its names. Copies nothing: it is asked at every decision.
-    pub(crate) fn has_names(&self, names: &BTreeSet<DomainName>) -> bool {
-        self.names.len() == names.len() && self.names.iter().all(|name| names.contains(name))
+    /// Whether a certificate has exactly its names, of all kinds. Copies nothing: it is asked at every decision.
+    pub(crate) fn has_names_of(&self, facts: &Facts) -> bool {
+        self.names.len() == facts.names.len()
+            && self.names.iter().all(|name| facts.names.contains(name))
+            && self.addresses == facts.addresses
+            && self.uris == facts.uris
+            && self.emails == facts.emails
+            && facts.other_names.is_empty()
     }
 
-    /// Whether both ask for the same certificate: same names, key algorithm, profile and issuer. The
-    /// renewal policy does not matter here.
+    fn names_in_all(&self) -> usize {
+        self.names.len() + self.addresses.len() + self.uris.len() + self.emails.len()
+    }
+
+    /// Whether both ask for the same certificate by the same issuer: all that is in it or decides who signs it.
+    /// A duration counts where both have one.
     #[must_use]
     pub fn asks_same_certificate(&self, other: &Self) -> bool {
-        self.name_set() == other.name_set()
+        self.issuer == other.issuer
+            && self.asks_same_request(other)
+            && self.name_set() == other.name_set()
+            && self.addresses == other.addresses
+            && self.uris == other.uris
+            && self.emails == other.emails
             && self.key_algorithm == other.key_algorithm
-            && self.profile == other.profile
-            && self.issuer == other.issuer
     }
 
-    /// Checks what the constructor checks; for a spec that came from outside through serde.
+    /// Whether what both ask of an issuer is the same, names, key and issuer apart: those are told apart in a
+    /// [`Reason`](crate::Reason).
+    pub(crate) fn asks_same_request(&self, other: &Self) -> bool {
+        let same_duration = match (self.duration, other.duration) {
+            (Some(one), Some(another)) => one == another,
+            _ => true,
+        };
+        same_duration
+            && self.profile == other.profile
+            && self.is_ca == other.is_ca
+            && self.usages == other.usages
+            && self.subject == other.subject
+    }
+
+    /// Whether both ask for the same delivery of a certificate: places, forms, labels and templates.
+    #[must_use]
+    pub fn asks_same_delivery(&self, other: &Self) -> bool {
+        self.outputs == other.outputs
+            && self.labels == other.labels
+            && self.secret_template == other.secret_template
+    }
+
+    /// Checks what the constructor checks, and all other fields; for a spec that came from outside through serde
+    /// or was changed since.
     ///
     /// # Errors
     /// [`SpecError`] that names the field.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.names.is_empty() {
-            return Err(SpecError::NoNames { id: self.id.clone() });
-        }
-        if self.names.len() > MOST_NAMES {
-            return Err(SpecError::TooManyNames { id: self.id.clone(), count: self.names.len() });
-        }
-        match self.names.iter().find(|name| !name.is_host_name()) {
-            Some(name) => Err(SpecError::NotHostName { id: self.id.clone(), name: name.clone() }),
-            None => self
-                .renewal
-                .validate()
-                .and_then(|()| self.maintenance.iter().try_for_each(MaintenanceWindow::validate))
-                .map_err(|reason| SpecError::Renewal { id: self.id.clone(), reason }),
-        }
+        check::check(self)
     }
 }
 
@@ -219,182 +450,10 @@ fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DomainName
     Ok(names)
 }
 
-/// What Let's Encrypt and most public CAs allow in one certificate.
-const MOST_NAMES: usize = 100;
-
-macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
-
-        impl $name {
-            /// The text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = SpecError;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                check_identifier(text)?;
-                Ok(Self(text.into()))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
-
-identifier! {
-    /// What a certificate is called in the store: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or
-    /// digit.
-    ///
-    /// It becomes a directory name in the file store, so nothing that could leave that directory or differ
-    /// by case alone is let in.
-    CertificateId
-}
-
-identifier! {
-    /// What an issuer is called; the same alphabet as [`CertificateId`].
-    IssuerName
-}
-
-impl Default for IssuerName {
-    fn default() -> Self {
-        Self("default".into())
-    }
-}
-
-/// Longest file name that every file system takes is 255; 64 leaves room for suffixes and stays readable.
-const LONGEST_IDENTIFIER: usize = 64;
-
-fn check_identifier(text: &str) -> Result<(), SpecError> {
-    let first_fits = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let all_fit =
-        text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
-    if first_fits && all_fit && text.len() <= LONGEST_IDENTIFIER {
-        return Ok(());
-    }
-    Err(SpecError::Id { text: text.chars().take(LONGEST_IDENTIFIER + 1).collect() })
-}
-
-/// What is wrong with a [`CertificateSpec`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecError {
-    /// An id or issuer name outside its alphabet.
-    #[error(
-        "{text:?} cannot be an identifier: use 1 to {LONGEST_IDENTIFIER} of a-z, 0-9, '.', '_' and '-', beginning with a \
-         letter or digit"
-    )]
-    Id {
-        /// The text.
-        text: String,
-    },
-    /// A malformed name.
-    #[error(transparent)]
-    Name(DomainNameError),
-    /// No name at all.
-    #[error("certificate {id} has no names: give at least one")]
-    NoNames {
-        /// Which certificate.
-        id: CertificateId,
-    },
-    /// A name with an underscore.
-    #[error("certificate {id}: {name} has an underscore, which no public CA signs (RFC 5280 §4.2.1.6)")]
-    NotHostName {
-        /// Which certificate.
-        id: CertificateId,
-        /// The name.
-        name: DomainName,
-    },
-    /// A renewal policy or maintenance window that cannot work.
-    #[error("certificate {id}: {reason}")]
-    Renewal {
-        /// Which certificate.
-        id: CertificateId,
-        /// What is wrong.
-        reason: String,
-    },
-    /// More names than one certificate can hold.
-    #[error("certificate {id} has {count} names, {MOST_NAMES} is the most: split it")]
-    TooManyNames {
-        /// Which certificate.
-        id: CertificateId,
-        /// How many.
-        count: usize,
-    },
+#[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repeated_names_count_once_and_order_is_kept() {
-        let spec = CertificateSpec::new("a", ["b.example", "a.example", "B.example."]).unwrap();
-        let names: Vec<_> = spec.names().iter().map(DomainName::as_str).collect();
-        assert_eq!(names, ["b.example", "a.example"]);
-    }
-
-    #[test]
-    fn identifiers_cannot_leave_their_directory() {
-        for text in ["", ".", "..", "../x", "a/b", "A", "-a", "a\0", &"a".repeat(65)] {
-            assert!(matches!(text.parse::<CertificateId>(), Err(SpecError::Id { .. })), "{text:?}");
-        }
-        assert!("a-1_b.example".parse::<CertificateId>().is_ok());
-    }
-
-    #[test]
-    fn each_fault_names_the_certificate_and_the_field() {
-        let none: [&str; 0] = [];
-        assert!(matches!(CertificateSpec::new("a", none), Err(SpecError::NoNames { .. })));
-        let underscore = CertificateSpec::new("a", ["_x.example"]).unwrap_err().to_string();
-        assert!(underscore.contains("_x.example"), "{underscore}");
-        let many: Vec<_> = (0..101).map(|i| format!("h{i}.example")).collect();
-        assert!(matches!(CertificateSpec::new("a", many), Err(SpecError::TooManyNames { count: 101, .. })));
-    }
-
-    #[test]
-    fn the_renewal_policy_does_not_make_another_certificate() {
-        let spec = CertificateSpec::new("a", ["a.example", "b.example"]).unwrap();
-        let moved = spec.clone().renewal(RenewalPolicy::Percentage(50));
-        let reordered = CertificateSpec::new("a", ["b.example", "a.example"]).unwrap();
-        assert!(spec.asks_same_certificate(&moved) && spec.asks_same_certificate(&reordered));
-        assert!(!spec.asks_same_certificate(&spec.clone().key_algorithm(KeyAlgorithm::Ed25519)));
-        assert!(!spec.asks_same_certificate(&spec.clone().profile("shortlived")));
-        assert!(!spec.asks_same_certificate(&spec.clone().issuer("other").unwrap()));
-        assert!(!spec.asks_same_certificate(&CertificateSpec::new("a", ["a.example"]).unwrap()));
-    }
-
-    #[test]
-    fn serde_round_trips_and_refuses_unknown_fields() {
-        let spec = CertificateSpec::new("a", ["*.a.example"]).unwrap().issuer("ca").unwrap();
-        let text = serde_json::to_string(&spec).unwrap();
-        assert_eq!(serde_json::from_str::<CertificateSpec>(&text).unwrap(), spec);
-        let repeated = text.replacen("[\"*.a.example\"]", "[\"*.a.example\",\"*.A.example\"]", 1);
-        assert_eq!(serde_json::from_str::<CertificateSpec>(&repeated).unwrap(), spec);
-        let typo = text.replacen("\"names\"", "\"nmaes\"", 1);
-        assert!(serde_json::from_str::<CertificateSpec>(&typo).is_err());
-    }
-}
+mod tests;

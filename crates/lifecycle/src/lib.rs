@@ -1,8 +1,8 @@
 //! What a certificate should be, what it is, what to do next, and where it is kept.
 //!
 //! The crate knows nothing of ACME, DNS or HTTP: an [`Issuer`] signs, a [`Store`] remembers, and the
-//! [`Keeper`] drives both. What decides is pure and takes `now` as a value: [`decide`], [`schedule`] and
-//! [`ladder`]. What touches the world is thin.
+//! [`Keeper`] drives both. What decides is pure and takes `now` as a value: [`decide`], [`schedule`],
+//! [`ladder`], [`budget`] and [`queue`]. What touches the world is thin.
 //!
 //! | word | what it is |
 //! |---|---|
@@ -22,6 +22,8 @@
 //! assert_eq!(decide(&spec, None, None, now), Decision::Renew { why: Reason::DoesNotExist });
 //! # Ok::<(), perennial_lifecycle::SpecError>(())
 //! ```
+
+pub mod budget;
 
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
@@ -59,6 +61,8 @@ mod maintenance;
 pub use maintenance::MaintenanceWindow;
 
 pub mod output;
+
+pub mod queue;
 
 mod record;
 pub use record::{Attempt, Current, Debt, Failures, Generation, Record};

@@ -139,6 +139,9 @@ pub struct Debt {
 pub struct Failures {
     /// How many.
     pub count: u32,
+    /// How many of them, the last ones, were of one class; 0 in an old record that does not know.
+    #[serde(default)]
+    pub streak: u32,
     /// When the first one failed; an old record does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
@@ -155,6 +158,11 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// How many of the last ones were of one class; an old record counts all of them.
+    pub(crate) const fn streak(&self) -> u32 {
+        if self.streak == 0 { self.count } else { self.streak }
+    }
+
     /// The last failure as the error it was: a program that starts again learns what its predecessor knew.
     #[must_use]
     pub fn error(&self) -> IssueError {

@@ -153,6 +153,7 @@ proptest! {
         });
         let failures = failures.map(|(count, last, retry, first)| Failures {
             count,
+            streak: count,
             first_at: first.map(at),
             last_at: at(last),
             retry_at: at(retry),

@@ -85,6 +85,7 @@ fn a_good_certificate_is_kept_until_it_is_due_and_not_a_second_longer() {
 fn failed(at: i64) -> Failures {
     Failures {
         count: 1,
+        streak: 1,
         first_at: Some(Timestamp::from_unix(at)),
         last_at: Timestamp::from_unix(at),
         retry_at: Timestamp::from_unix(at + 60),

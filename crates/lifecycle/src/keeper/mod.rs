@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     CertificateId, CertificateSpec, Error, Event, EventKind, Holding, Issuer, IssuerName, Journal, Material,
-    Record, Store, StoreError, journal::Observer, renews_at,
+    Record, Store, StoreError, journal::Observer, ladder, renews_at,
 };
 
 mod certificate;
@@ -170,7 +170,7 @@ impl Keeper {
             let (expected, record) = match self.inner.store.load(spec.id()).await? {
                 Some((_, record)) if record.spec == spec => return Ok(()),
                 Some((version, mut record)) => {
-                    if !record.spec.asks_same_certificate(&spec) {
+                    if !ladder::still_count(&record.spec, &spec) {
                         record.failures = None;
                     }
                     record.spec = spec.clone();

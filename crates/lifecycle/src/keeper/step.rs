@@ -285,12 +285,11 @@ async fn remember_failure(
             Error::Contract { .. } => IssueErrorClass::Contract,
             _ => IssueErrorClass::Local,
         };
-        let count = record.failures.as_ref().map_or(0, |failures| failures.count).saturating_add(1);
         let expires = record.current.as_ref().map(|current| current.facts.not_after);
-        let retry_at = ladder::next_attempt(count, class, error.retry(), now, expires, Spread::of(id));
-        let (message, retry) = (error.to_string(), error.retry());
-        let first_at = record.failures.as_ref().and_then(|failures| failures.first_at).or(Some(now));
-        record.failures = Some(Failures { count, first_at, last_at: now, retry_at, class, message, retry });
+        let failed = IssueError::new(class, error.to_string(), error.retry());
+        let failures = ladder::fail(record.failures.as_ref(), &failed, now, expires, Spread::of(id));
+        let retry_at = failures.retry_at;
+        record.failures = Some(failures);
         match inner.store.commit(&record, Some(version)).await {
             Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}

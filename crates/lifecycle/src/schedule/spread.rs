@@ -17,6 +17,12 @@ impl Spread {
     /// No spread: due exactly when the policy says.
     pub const NONE: Self = Self(0);
 
+    /// A place by its number, of 65 536: for simulations and tests.
+    #[must_use]
+    pub const fn at(place: u16) -> Self {
+        Self(place)
+    }
+
     /// The place of this certificate.
     #[must_use]
     pub fn of(id: &CertificateId) -> Self {

@@ -77,7 +77,11 @@ impl<Z: Ord + Clone> Queue<Z> {
     pub fn new(slots: usize) -> Self {
         Self {
             slots,
-            lanes: [Waiting::new(Order::Zones), Waiting::new(Order::Deadlines), Waiting::new(Order::Deadlines)],
+            lanes: [
+                Waiting::new(Order::Zones),
+                Waiting::new(Order::Deadlines),
+                Waiting::new(Order::Deadlines),
+            ],
             turn: 0,
             waiting: HashMap::new(),
             running: HashMap::new(),

@@ -1,17 +1,20 @@
 //! Which certificate is due next: a timer for each of millions, in twelve bytes.
 //!
-//! A hierarchical wheel (Varghese and Lauck, 1987): one slot a second for the present hour, one slot an hour
-//! for the present half year, one slot a half year for the rest. An entry lies in a doubly linked list of its
-//! slot, so it is moved or removed by touching its neighbours, and it changes its slot at most twice before
-//! it is due. A heap with an index costs as many bytes and a walk through its levels, each a cache miss, for
-//! every change.
+//! A calendar: the present hour is a heap, which is small and stays in the processor's cache; later hours of
+//! the half year, and later half years, are slots with doubly linked lists, so that an entry is set, moved or
+//! removed by touching its neighbours. When an hour begins its list becomes the heap. One heap of all would cost
+//! as many bytes and, for every change, a walk through levels that are each a cache miss; a hierarchical wheel of
+//! seconds touches each entry, and its page, twice more.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use perennial_core::Timestamp;
 
 /// Which certificate is due next: one timer for each, by a dense index of the caller's.
 ///
-/// Twelve bytes an entry and 34 kB in all; setting, moving and removing take the same time whatever the
-/// number. It holds no clock: `now` is an argument and may go back.
+/// Twelve bytes an entry, eight more for those of the present hour and of the past, and 18 kB in all. Setting,
+/// moving and removing take the same time whatever the number. It holds no clock: `now` is an argument and may go
+/// back.
 ///
 /// ```
 /// use perennial_core::Timestamp;
@@ -29,11 +32,16 @@ use perennial_core::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Schedule {
     entries: Vec<Entry>,
-    /// The first entry of each slot's list: seconds, hours, half years, and last what is late.
+    /// What is due before the hour ends that the calendar stands in, the past included. Removed entries stay
+    /// until they come up, but for the first: that one is always a timer.
+    present: BinaryHeap<Reverse<Due>>,
+    /// How many in `present` are timers.
+    live: usize,
+    /// The first entry of each slot's list: hours, then half years.
     heads: Box<[u32]>,
     /// A bit for each slot that has entries.
     occupied: Box<[u64]>,
-    /// Where the wheel stands, in [seconds](second). Nothing but the late list has entries before it.
+    /// Where the calendar stands, in [seconds](second). No slot up to its hour has entries.
     cursor: u32,
     length: usize,
 }
@@ -42,21 +50,42 @@ pub struct Schedule {
 struct Entry {
     at: u32,
     next: u32,
-    /// [`ABSENT`] for an index that has no timer.
+    /// [`ABSENT`] for an index that has no timer, [`PRESENT`] for one in the heap.
     prev: u32,
+}
+
+/// A moment and an index, in one word: moments first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due(u64);
+
+impl Due {
+    const fn new(at: u32, index: u32) -> Self {
+        Self((at as u64) << 32 | index as u64)
+    }
+
+    const fn at(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    const fn index(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 impl Schedule {
     /// The highest index plus one that can have a timer.
-    pub const CAPACITY: u32 = ABSENT;
+    pub const CAPACITY: u32 = PRESENT;
 
     /// No timers.
     #[must_use]
     pub fn new() -> Self {
         Self {
             entries: Vec::new(),
-            heads: vec![NONE; SLOTS + 1].into_boxed_slice(),
-            occupied: vec![0; SLOTS.div_ceil(64)].into_boxed_slice(),
+            present: BinaryHeap::new(),
+            live: 0,
+            heads: vec![NONE; SLOTS].into_boxed_slice(),
+            occupied: vec![0; SLOTS / 64].into_boxed_slice(),
             cursor: 0,
             length: 0,
         }
@@ -83,7 +112,7 @@ impl Schedule {
     /// When the timer of this index is due, if it has one.
     #[must_use]
     pub fn at(&self, index: u32) -> Option<Timestamp> {
-        self.present(index).map(|entry| Timestamp::from_unix(i64::from(entry.at)))
+        self.entry(index).map(|entry| Timestamp::from_unix(i64::from(entry.at)))
     }
 
     /// Sets or moves a timer. A moment outside 1970..2106 counts as the nearest inside: who is woken then
@@ -101,119 +130,107 @@ impl Schedule {
             self.grow(needed);
         }
         self.length += 1;
-        self.link(index, second(at));
+        self.insert(index, second(at));
     }
 
     /// Removes a timer and returns when it would have been due.
     pub fn remove(&mut self, index: u32) -> Option<Timestamp> {
-        let at = self.present(index)?.at;
-        self.unlink(index, slot(at, self.cursor));
-        if let Some(entry) = self.entries.get_mut(index as usize) {
-            entry.prev = ABSENT;
+        let entry = self.entry(index)?;
+        if entry.prev == PRESENT {
+            self.forget(index);
+            self.live -= 1;
+            self.sweep();
+        } else {
+            self.unlink(entry);
+            self.forget(index);
         }
         self.length -= 1;
-        Some(Timestamp::from_unix(i64::from(at)))
+        Some(Timestamp::from_unix(i64::from(entry.at)))
     }
 
-    /// Removes one timer that is due and returns its index; `None` when none is due.
-    ///
-    /// The earliest comes first, but for those that were set to a moment before one already returned or asked
-    /// for: they come before all others, in any order.
+    /// Removes the earliest timer, if it is due, and returns its index; `None` when none is.
     pub fn pop(&mut self, now: Timestamp) -> Option<u32> {
         let now = second(now);
-        if let Some(late) = self.head(LATE) {
-            if self.entries.get(late as usize).is_some_and(|entry| entry.at > now) {
-                self.rewind(now);
-                return self.pop_late(now).or_else(|| self.pop_in_time(now));
-            }
-            return self.pop_late(now);
+        while self.present.is_empty() {
+            let Some((slot, begins)) = self.next_slot().filter(|(_, begins)| *begins <= now) else {
+                // What is set from now on for this hour belongs to the heap.
+                self.cursor = self.cursor.max(now);
+                return None;
+            };
+            self.cursor = begins;
+            self.open(slot);
         }
-        self.pop_in_time(now)
+        let Reverse(due) = *self.present.peek().filter(|Reverse(due)| due.at() <= now)?;
+        self.present.pop();
+        self.forget(due.index());
+        self.live -= 1;
+        self.length -= 1;
+        self.sweep();
+        Some(due.index())
     }
 
-    /// When the earliest timer is due. It looks at every timer of the earliest hour that has one, so it is for
-    /// those who are about to sleep.
+    /// When the earliest timer is due. Between hours it looks at every timer of the next one, so it is for those
+    /// who are about to sleep.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        let slot = self
-            .head(LATE)
-            .map(|_| LATE)
-            .or_else(|| self.occupied_from(self.cursor))
-            .or_else(|| self.occupied_after(self.cursor, Level::Hours))
-            .or_else(|| self.occupied_after(self.cursor, Level::HalfYears))?;
-        let mut earliest = u32::MAX;
-        let mut at = self.head(slot);
-        while let Some(entry) = at.and_then(|index| self.entries.get(index as usize)) {
-            earliest = earliest.min(entry.at);
-            at = (entry.next != NONE).then_some(entry.next);
+        let mut earliest = self.present.peek().map(|Reverse(due)| due.at());
+        if earliest.is_none() {
+            let (slot, _) = self.next_slot()?;
+            let mut at = self.head(slot);
+            while let Some(entry) = at.and_then(|index| self.entries.get(index as usize)) {
+                earliest = Some(earliest.map_or(entry.at, |earliest| earliest.min(entry.at)));
+                at = (entry.next != NONE).then_some(entry.next);
+            }
         }
-        Some(Timestamp::from_unix(i64::from(earliest)))
+        earliest.map(|at| Timestamp::from_unix(i64::from(at)))
     }
 
-    fn pop_late(&mut self, now: u32) -> Option<u32> {
-        let index = self.head(LATE)?;
-        self.entries.get(index as usize).filter(|entry| entry.at <= now)?;
-        self.take(index, LATE);
-        Some(index)
-    }
-
-    fn pop_in_time(&mut self, now: u32) -> Option<u32> {
-        loop {
-            if let Some(slot) = self.occupied_from(self.cursor) {
-                let at = self.cursor & !Level::Seconds.mask() | slot_digit(slot);
-                if at > now {
-                    break;
+    fn insert(&mut self, index: u32, at: u32) {
+        match slot(at, self.cursor) {
+            None => {
+                if let Some(entry) = self.entries.get_mut(index as usize) {
+                    *entry = Entry { at, next: NONE, prev: PRESENT };
+                    self.present.push(Reverse(Due::new(at, index)));
+                    self.live += 1;
                 }
-                self.cursor = at;
-                let index = self.head(slot)?;
-                self.take(index, slot);
-                return Some(index);
             }
-            let (slot, begins) = match self.occupied_after(self.cursor, Level::Hours) {
-                Some(slot) => (slot, self.beginning(slot, Level::Hours)),
-                None => match self.occupied_after(self.cursor, Level::HalfYears) {
-                    Some(slot) => (slot, self.beginning(slot, Level::HalfYears)),
-                    None => break,
-                },
-            };
-            if begins > now {
-                break;
-            }
-            self.cursor = begins;
-            self.spill(slot);
+            Some(slot) => self.link(index, at, slot),
         }
-        // Everything up to now is out: what is set from now on for a moment before it is late.
-        self.cursor = self.cursor.max(now);
-        None
     }
 
-    fn take(&mut self, index: u32, slot: usize) {
-        self.unlink(index, slot);
-        if let Some(entry) = self.entries.get_mut(index as usize) {
-            entry.prev = ABSENT;
-        }
-        self.length -= 1;
-    }
-
-    /// Lays the entries of an hour or half year that has begun into finer slots.
-    fn spill(&mut self, slot: usize) {
+    /// Lays the entries of a slot that has begun into finer ones, or the heap.
+    fn open(&mut self, slot: usize) {
         let mut next = self.head(slot);
         self.clear(slot);
-        while let Some((index, entry)) = next.and_then(|at| Some((at, *self.entries.get(at as usize)?))) {
+        let mut present = std::mem::take(&mut self.present).into_vec();
+        while let Some((index, entry)) = next.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
             next = (entry.next != NONE).then_some(entry.next);
-            self.link(index, entry.at);
+            let at = entry.at;
+            match self::slot(at, self.cursor) {
+                None => {
+                    entry.prev = PRESENT;
+                    present.push(Reverse(Due::new(at, index)));
+                    self.live += 1;
+                }
+                Some(finer) => self.link(index, at, finer),
+            }
         }
+        // In one go: that takes as long as one walk over it.
+        self.present = present.into();
     }
 
-    /// Turns the wheel back: the clock was set back, and entries that were late by the old one are in time.
-    fn rewind(&mut self, now: u32) {
-        self.heads.fill(NONE);
-        self.occupied.fill(0);
-        self.cursor = now;
-        for index in 0..u32::try_from(self.entries.len()).unwrap_or(ABSENT) {
-            if let Some(entry) = self.present(index) {
-                self.link(index, entry.at);
-            }
+    /// Takes away what is no timer any more: at the top always, and everywhere when it is most of the heap.
+    fn sweep(&mut self) {
+        if self.present.len() > 2 * self.live + 64 {
+            let entries = &self.entries;
+            self.present.retain(|Reverse(due)| is_timer(entries, *due));
+            let mut all = std::mem::take(&mut self.present).into_vec();
+            all.sort_unstable();
+            all.dedup();
+            self.present = all.into();
+        }
+        while self.present.peek().is_some_and(|Reverse(due)| !is_timer(&self.entries, *due)) {
+            self.present.pop();
         }
     }
 
@@ -226,16 +243,21 @@ impl Schedule {
         self.entries.resize(needed, Entry { at: 0, next: NONE, prev: ABSENT });
     }
 
-    fn present(&self, index: u32) -> Option<Entry> {
+    fn entry(&self, index: u32) -> Option<Entry> {
         self.entries.get(index as usize).copied().filter(|entry| entry.prev != ABSENT)
+    }
+
+    fn forget(&mut self, index: u32) {
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            entry.prev = ABSENT;
+        }
     }
 
     fn head(&self, slot: usize) -> Option<u32> {
         self.heads.get(slot).copied().filter(|head| *head != NONE)
     }
 
-    fn link(&mut self, index: u32, at: u32) {
-        let slot = slot(at, self.cursor);
+    fn link(&mut self, index: u32, at: u32, slot: usize) {
         let next = self.head(slot);
         if let Some(next) = next.and_then(|next| self.entries.get_mut(next as usize)) {
             next.prev = index;
@@ -248,8 +270,7 @@ impl Schedule {
         }
     }
 
-    fn unlink(&mut self, index: u32, slot: usize) {
-        let Some(&Entry { next, prev, .. }) = self.entries.get(index as usize) else { return };
+    fn unlink(&mut self, Entry { at, next, prev }: Entry) {
         if let Some(next) = self.entries.get_mut(next as usize) {
             next.prev = prev;
         }
@@ -257,7 +278,10 @@ impl Schedule {
             if let Some(prev) = self.entries.get_mut(prev as usize) {
                 prev.next = next;
             }
-        } else if next == NONE {
+            return;
+        }
+        let Some(slot) = slot(at, self.cursor) else { return };
+        if next == NONE {
             self.clear(slot);
         } else if let Some(head) = self.heads.get_mut(slot) {
             *head = next;
@@ -273,37 +297,27 @@ impl Schedule {
         }
     }
 
-    /// The first slot with entries among the seconds of this hour, this second included.
-    fn occupied_from(&self, cursor: u32) -> Option<usize> {
-        self.occupied_in(Level::Seconds.slot(cursor), Level::Seconds.end())
-    }
-
-    /// The first slot with entries of a level, after the one that the cursor is in.
-    fn occupied_after(&self, cursor: u32, level: Level) -> Option<usize> {
-        self.occupied_in(level.slot(cursor) + 1, level.end())
+    /// The first slot that has entries, and its first second.
+    fn next_slot(&self) -> Option<(usize, u32)> {
+        let half_year = self.cursor >> HALF_YEAR << HALF_YEAR;
+        let hour = self.occupied_in(hour_slot(self.cursor) + 1, HOURS);
+        let hour = hour.map(|slot| (slot, half_year | digit(slot) << HOUR));
+        hour.or_else(|| {
+            let slot = self.occupied_in(half_year_slot(self.cursor) + 1, SLOTS)?;
+            Some((slot, digit(slot - HOURS) << HALF_YEAR))
+        })
     }
 
     fn occupied_in(&self, from: usize, to: usize) -> Option<usize> {
-        let mut ignored = !0 << (from % 64);
+        let mut wanted = !0 << (from % 64);
         for at in from / 64..to / 64 {
-            let word = self.occupied.get(at)? & ignored;
+            let word = self.occupied.get(at)? & wanted;
             if word != 0 {
                 return Some(at * 64 + word.trailing_zeros() as usize);
             }
-            ignored = !0;
+            wanted = !0;
         }
         None
-    }
-
-    /// The first second of a slot.
-    fn beginning(&self, slot: usize, level: Level) -> u32 {
-        let digit = u32::try_from(slot - level.first()).unwrap_or(0) << level.shift();
-        let higher = match level {
-            Level::HalfYears => 0,
-            Level::Hours => self.cursor >> Level::HalfYears.shift() << Level::HalfYears.shift(),
-            Level::Seconds => self.cursor >> Level::Hours.shift() << Level::Hours.shift(),
-        };
-        higher | digit
     }
 }
 
@@ -325,65 +339,32 @@ impl FromIterator<Timestamp> for Schedule {
     }
 }
 
-/// How fine a part of the wheel is. A digit of the second, in a numeral system of 2¹², 2¹² and 2⁸.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    /// 4096 slots of a second: an hour and eight minutes.
-    Seconds,
-    /// 4096 slots of 4096 seconds: 194 days, longer than most certificates live.
-    Hours,
-    /// 256 slots of 194 days: until 2106.
-    HalfYears,
+/// Whether an element of the heap still stands for a timer.
+fn is_timer(entries: &[Entry], due: Due) -> bool {
+    entries.get(due.index() as usize).is_some_and(|entry| entry.prev == PRESENT && entry.at == due.at())
 }
 
-impl Level {
-    const fn shift(self) -> u32 {
-        match self {
-            Self::Seconds => 0,
-            Self::Hours => 12,
-            Self::HalfYears => 24,
-        }
-    }
-
-    const fn mask(self) -> u32 {
-        match self {
-            Self::Seconds | Self::Hours => 0xfff,
-            Self::HalfYears => 0xff,
-        }
-    }
-
-    const fn first(self) -> usize {
-        match self {
-            Self::Seconds => 0,
-            Self::Hours => 4096,
-            Self::HalfYears => 8192,
-        }
-    }
-
-    const fn end(self) -> usize {
-        self.first() + self.mask() as usize + 1
-    }
-
-    const fn slot(self, at: u32) -> usize {
-        self.first() + (at >> self.shift() & self.mask()) as usize
-    }
-}
-
-/// Where an entry lies while the wheel stands at `cursor`: by the highest digit in which they differ.
-const fn slot(at: u32, cursor: u32) -> usize {
-    if at < cursor {
-        LATE
-    } else if (at ^ cursor) >> Level::Hours.shift() == 0 {
-        Level::Seconds.slot(at)
-    } else if (at ^ cursor) >> Level::HalfYears.shift() == 0 {
-        Level::Hours.slot(at)
+/// Where an entry lies while the calendar stands at `cursor`: in a slot, or in the heap.
+const fn slot(at: u32, cursor: u32) -> Option<usize> {
+    if at >> HOUR <= cursor >> HOUR {
+        None
+    } else if at >> HALF_YEAR == cursor >> HALF_YEAR {
+        Some(hour_slot(at))
     } else {
-        Level::HalfYears.slot(at)
+        Some(half_year_slot(at))
     }
 }
 
-fn slot_digit(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(0) & Level::Seconds.mask()
+const fn hour_slot(at: u32) -> usize {
+    (at >> HOUR) as usize % HOURS
+}
+
+const fn half_year_slot(at: u32) -> usize {
+    HOURS + (at >> HALF_YEAR) as usize
+}
+
+fn digit(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(0)
 }
 
 /// Seconds since 1970, as far as four bytes go.
@@ -391,13 +372,20 @@ fn second(at: Timestamp) -> u32 {
     u32::try_from(at.unix().max(0)).unwrap_or(u32::MAX)
 }
 
-const SLOTS: usize = Level::HalfYears.end();
-/// The slot of what was set to a moment that the wheel has passed.
-const LATE: usize = SLOTS;
+/// An hour here has 2¹² seconds: one and eight minutes.
+const HOUR: u32 = 12;
+/// A half year has 2²⁴ seconds, 194 days: longer than most certificates live.
+const HALF_YEAR: u32 = 24;
+/// The hours of a half year.
+const HOURS: usize = 1 << (HALF_YEAR - HOUR);
+/// Those, and the half years until 2106.
+const SLOTS: usize = HOURS + (1 << (32 - HALF_YEAR));
 /// The end of a list.
 const NONE: u32 = u32::MAX;
-/// Not in any list.
+/// In no list and not in the heap.
 const ABSENT: u32 = u32::MAX - 1;
+/// In the heap.
+const PRESENT: u32 = u32::MAX - 2;
 
 #[cfg(test)]
 mod tests {
@@ -489,15 +477,14 @@ mod tests {
                         prop_assert_eq!(schedule.remove(index), model.remove(&index).map(at));
                     }
                     Operation::Pop(now) => {
-                        let mut popped = drained(&mut schedule, now);
-                        popped.sort_unstable();
-                        let due: Vec<u32> = model.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
-                        prop_assert_eq!(popped, due);
+                        let mut due: Vec<_> = model.iter().map(|(id, at)| (*at, *id)).filter(|(at, _)| *at <= now).collect();
+                        due.sort_unstable();
+                        let due: Vec<u32> = due.into_iter().map(|(_, index)| index).collect();
+                        prop_assert_eq!(drained(&mut schedule, now), due);
                         model.retain(|_, at| *at > now);
                     }
                 }
                 prop_assert_eq!(schedule.len(), model.len());
-                // Late entries come in any order, but whoever sleeps is told the earliest of them.
                 prop_assert_eq!(schedule.next(), model.values().min().copied().map(at));
             }
         }

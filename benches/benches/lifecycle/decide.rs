@@ -15,8 +15,14 @@ pub(crate) fn figures() -> Result<(), Box<dyn Error>> {
     let (issued_at, day) = (facts.not_before, Duration::from_secs(86_400));
     let (start, end) = (issued_at + 58 * day, issued_at + 60 * day);
     let window = SuggestedWindow { start, end, explanation_url: None, ask_at: issued_at };
-    let held =
-        |window| Holding { facts: &facts, issued_for: &spec, issued_at, material: Material::Whole, window };
+    let held = |window| Holding {
+        facts: &facts,
+        issued_for: &spec,
+        issued_at,
+        material: Material::Whole,
+        window,
+        delivery: None,
+    };
     let (plain, suggested) = (held(None), held(Some(&window)));
     let cases = [plain, suggested].map(|held| [10, 70].map(|days| (held, issued_at + days * day)));
     let (mut ours, mut peer) = (cases.iter().flatten().cycle(), cases.iter().flatten().cycle());

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`CertificateSpec`] | what a certificate should be |
 //! | [`Facts`] | what a certificate is, read from its DER |
-//! | [`decide`] | keep, wait, renew or give up, and why |
+//! | [`decide`] | keep, wait, renew, deliver again or give up, and why |
 //! | [`Record`] | what a store remembers of one certificate |
 //! | [`Keeper`] | issues and renews, every step committed before its side effect |
 //!
@@ -32,6 +32,9 @@ mod contract;
 
 mod decide;
 pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
+
+mod delivery;
+pub use delivery::{Delivered, Delivery, Found, Redelivery};
 
 mod durable;
 

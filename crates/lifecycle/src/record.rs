@@ -6,7 +6,7 @@ use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
     spec::CertificateId,
 };
 
@@ -31,6 +31,9 @@ pub struct Record {
     /// too.
     #[serde(default)]
     pub debts: Vec<Debt>,
+    /// What was delivered to the outputs last; `None` where nobody delivers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
     /// The failures since the last success or change of the spec.
     pub failures: Option<Failures>,
     /// The highest generation ever used; numbers are never used twice.
@@ -51,6 +54,7 @@ impl Record {
             previous: None,
             attempt: None,
             debts: Vec::new(),
+            delivered: None,
             failures: None,
             last_generation: Generation(0),
         }

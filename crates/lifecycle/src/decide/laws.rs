@@ -67,7 +67,8 @@ fn ask(
     now: i64,
 ) -> Decision {
     let issued_at = Timestamp::from_unix(issued_at);
-    let held = Holding { facts, issued_for: spec, issued_at, material: Material::Whole, window };
+    let held =
+        Holding { facts, issued_for: spec, issued_at, material: Material::Whole, window, delivery: None };
     decide(spec, Some(held), None, Timestamp::from_unix(now))
 }
 
@@ -166,11 +167,11 @@ proptest! {
             spec = spec.give_up_after(Duration::from_secs(patience));
         }
         let held =
-            Holding { facts: &facts, issued_for: &spec, issued_at: at(dates.2), material, window: window.as_ref() };
+            Holding { facts: &facts, issued_for: &spec, issued_at: at(dates.2), material, window: window.as_ref(), delivery: None };
         for holding in [None, Some(held)] {
             match decide(&spec, holding, failures.as_ref(), now) {
                 Decision::Keep { until } | Decision::Wait { until, .. } => prop_assert!(until > now),
-                Decision::GiveUp { .. } | Decision::Renew { .. } => {}
+                Decision::GiveUp { .. } | Decision::Redeliver { .. } | Decision::Renew { .. } => {}
             }
         }
     }

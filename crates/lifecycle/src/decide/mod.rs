@@ -6,7 +6,9 @@ use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Current, Facts, Failures, RenewalPolicy, SuggestedWindow, maintenance,
+    CertificateSpec, Current, Delivery, Facts, Failures, Redelivery, RenewalPolicy, SuggestedWindow,
+    delivery::{self, Verdict},
+    maintenance,
     schedule::{Life, Spread, due},
 };
 
@@ -23,6 +25,11 @@ pub enum Decision {
     Keep {
         /// When it becomes due.
         until: Timestamp,
+    },
+    /// Deliver the one that serves once more; nobody is asked for a new one.
+    Redeliver {
+        /// Why.
+        why: Redelivery,
     },
     /// Get a new one now.
     Renew {
@@ -108,6 +115,8 @@ pub struct Holding<'a> {
     pub material: Material,
     /// When the CA would like it to be renewed, if it has said so.
     pub window: Option<&'a SuggestedWindow>,
+    /// How its outputs were found; `None` where the store is all there is.
+    pub delivery: Option<Delivery<'a>>,
 }
 
 impl<'a> Holding<'a> {
@@ -120,6 +129,7 @@ impl<'a> Holding<'a> {
             issued_at: current.issued_at,
             material,
             window: current.window.as_ref(),
+            delivery: None,
         }
     }
 }
@@ -144,6 +154,8 @@ pub enum Material {
 /// A certificate is due when the CA would like it ([`SuggestedWindow::chosen`]) or else when the policy says
 /// ([`due`]), moved into the spec's maintenance windows. None of them holds it back for longer than 19/20 of
 /// its life, and none makes it due so soon after it was issued that it could go round in circles.
+///
+/// While no new certificate is to be had now, the one that serves is delivered again where that is wanted.
 #[must_use]
 pub fn decide(
     spec: &CertificateSpec,
@@ -151,7 +163,27 @@ pub fn decide(
     failures: Option<&Failures>,
     now: Timestamp,
 ) -> Decision {
-    let why = match &holding {
+    let decision = issue_or_not(spec, holding.as_ref(), failures, now);
+    let serving = holding.filter(|held| held.material == Material::Whole && now <= held.facts.not_after);
+    let delivery = serving.and_then(|held| Some(delivery::judge(spec, held.facts, held.delivery?, now)));
+    match (decision, delivery) {
+        (Decision::Renew { .. }, _) | (_, None | Some(Verdict::Fine)) => decision,
+        (_, Some(Verdict::Deliver(why))) => Decision::Redeliver { why },
+        (Decision::Keep { until }, Some(Verdict::Later(again))) => Decision::Keep { until: until.min(again) },
+        (Decision::Wait { until, why }, Some(Verdict::Later(again))) => {
+            Decision::Wait { until: until.min(again), why }
+        }
+        (_, Some(Verdict::Later(until))) => Decision::Keep { until },
+    }
+}
+
+fn issue_or_not(
+    spec: &CertificateSpec,
+    holding: Option<&Holding<'_>>,
+    failures: Option<&Failures>,
+    now: Timestamp,
+) -> Decision {
+    let why = match holding {
         None => Reason::DoesNotExist,
         Some(held) => match wanted(spec, held, now) {
             Ok(why) => why,
@@ -165,7 +197,7 @@ pub fn decide(
     let Some(failures) = failures.filter(|failures| failures.last_at <= now + CLOCK_CORRECTION) else {
         return Decision::Renew { why };
     };
-    if out_of_patience(spec, holding.as_ref(), failures, now) {
+    if out_of_patience(spec, holding, failures, now) {
         Decision::GiveUp { why: GivenUp::OutOfPatience }
     } else if failures.retry_at > now {
         Decision::Wait { until: failures.retry_at, why }

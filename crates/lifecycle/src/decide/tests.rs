@@ -17,7 +17,8 @@ fn decided(spec: &CertificateSpec, material: Material, failures: Option<&Failure
     let (facts, issued_for) = (facts(), self::spec());
     let issued_at = Timestamp::from_unix(0);
     let window = None;
-    let held = Holding { facts: &facts, issued_for: &issued_for, issued_at, material, window };
+    let held =
+        Holding { facts: &facts, issued_for: &issued_for, issued_at, material, window, delivery: None };
     decide(spec, Some(held), failures, Timestamp::from_unix(now))
 }
 
@@ -26,7 +27,14 @@ fn suggested(spec: &CertificateSpec, window: &SuggestedWindow, now: i64) -> Deci
     // The fingerprint chooses in the window, and each certificate of a test has another one.
     let (facts, issued_for) = (Facts { fingerprint: "8000".to_owned(), ..facts() }, self::spec());
     let (issued_at, material) = (Timestamp::from_unix(0), Material::Whole);
-    let held = Holding { facts: &facts, issued_for: &issued_for, issued_at, material, window: Some(window) };
+    let held = Holding {
+        facts: &facts,
+        issued_for: &issued_for,
+        issued_at,
+        material,
+        window: Some(window),
+        delivery: None,
+    };
     decide(spec, Some(held), None, Timestamp::from_unix(now))
 }
 
@@ -67,7 +75,8 @@ fn the_names_in_the_certificate_count_and_not_those_that_were_asked_for() {
     let (facts, spec) = (Facts::from_der(&der).unwrap(), spec());
     let issued_at = facts.not_before;
     let material = Material::Whole;
-    let held = Holding { facts: &facts, issued_for: &spec, issued_at, material, window: None };
+    let held =
+        Holding { facts: &facts, issued_for: &spec, issued_at, material, window: None, delivery: None };
     let decision = decide(&spec, Some(held), None, Timestamp::from_unix(DAY));
     assert_eq!(decision, renew(Reason::RequestChanged));
 }
@@ -186,4 +195,30 @@ fn maintenance_windows_hold_a_renewal_back_and_no_other_reason() {
     assert_eq!(decided(&spec, Material::Missing, None, 61 * DAY), renew(Reason::MissingData));
     // In the last twentieth nothing holds it back.
     assert_eq!(decided(&spec, Material::Whole, None, 86 * DAY), renew(Reason::Renewing));
+}
+
+#[test]
+fn what_serves_is_delivered_again_while_no_new_one_is_to_be_had() {
+    use crate::{Delivered, Found, OutputFormat, Redelivery};
+
+    let spec = spec().output("gateway".parse().unwrap(), OutputFormat::Pem);
+    let (facts, issued_at) = (facts(), Timestamp::from_unix(0));
+    let decided = |material, delivered: Option<&Delivered>, found, failures, now| {
+        let delivery = Some(Delivery { delivered, found });
+        let held = Holding { facts: &facts, issued_for: &spec, issued_at, material, window: None, delivery };
+        decide(&spec, Some(held), failures, Timestamp::from_unix(now))
+    };
+    let again = |why| Decision::Redeliver { why };
+    let (whole, here) = (Material::Whole, Found::AsDelivered);
+    assert_eq!(decided(whole, None, here, None, DAY), again(Redelivery::NotYet));
+    assert_eq!(decided(whole, None, here, None, 61 * DAY), renew(Reason::Renewing));
+    let (failures, ended) = (failed(61 * DAY), failed(91 * DAY));
+    assert_eq!(decided(whole, None, here, Some(&failures), 61 * DAY), again(Redelivery::NotYet));
+    assert!(matches!(decided(whole, None, here, Some(&ended), 91 * DAY), Decision::Wait { .. }));
+    assert_eq!(decided(Material::Missing, None, here, None, DAY), renew(Reason::MissingData));
+    let (fingerprint, delivered_for) = (facts.fingerprint.clone(), spec.clone());
+    let delivered = Delivered { fingerprint, delivered_for, at: Timestamp::from_unix(DAY), overwritten: 1 };
+    assert!(matches!(decided(whole, Some(&delivered), here, None, DAY), Decision::Keep { .. }));
+    let until = Timestamp::from_unix(DAY + 3_600);
+    assert_eq!(decided(whole, Some(&delivered), Found::Overwritten, None, DAY), Decision::Keep { until });
 }

@@ -37,6 +37,8 @@ async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Erro
             let until = next_look(inner, Timestamp::MAX, settled.is_err());
             Ok(Some(Outcome::GivenUp { error: Error::GivenUp { id: id.clone(), why }, until }))
         }
+        // It is not told how outputs were found: until somebody delivers, the store is all there is.
+        Decision::Redeliver { .. } => Ok(Some(Outcome::Kept { until: due(&record, inner.clock.now()) })),
         Decision::Keep { until } => {
             // An attempt that nobody wants any more, and debts that could not be paid in their time.
             let (version, record) = drop_attempt(inner, version, record).await?;

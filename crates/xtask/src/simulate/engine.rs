@@ -143,7 +143,11 @@ impl Engine {
         match decision {
             // An order that is open is walked to its end.
             _ if certificate.order.is_some() => {}
-            Decision::Keep { until } | Decision::Wait { until, .. } => return self.look_again(index, until),
+            Decision::Keep { until } => {
+                certificate.due_since = 0;
+                return self.look_again(index, until);
+            }
+            Decision::Wait { until, .. } => return self.look_again(index, until),
             Decision::Renew { .. } => {}
             _ => return,
         }
@@ -174,13 +178,13 @@ impl Engine {
     /// Gives an attempt to a CA, if one can be asked and the budgets allow it.
     fn start(&mut self, index: u32, at: i64, now: Timestamp) {
         let class = self.fleet.class(index);
-        let certificate = &self.fleet.certificates[index as usize];
-        let Some(ca) = certificate.order.or_else(|| self.memory.awake(class, now)) else {
+        let Some(ca) = self.choose(index, now) else {
             // Not all at the moment at which it is tried again.
             let apart = Duration::from_secs(self.fate.next() % 600);
             let until = self.memory.first_awake(class, now) + apart;
             return self.put_off(index, until);
         };
+        let certificate = &self.fleet.certificates[index as usize];
         let spec = self.fleet.spec(index, ca);
         let purpose = match certificate {
             certificate if !certificate.is_known_to(ca) => Purpose::First,
@@ -203,8 +207,23 @@ impl Engine {
             self.authorities.open(&self.fleet, ca, index, purpose, at);
         }
         self.tally.resumed += u64::from(resumed);
+        self.tally.begin(at);
         self.memory.running.insert(index, Attempt { ca, demands, outcome });
         self.memory.ends.push(Reverse((at + lasts, index)));
+    }
+
+    /// With whom its order is open, or the first CA that is not resting. An order with one that rests is given up
+    /// when the other can be asked: outages outlast certificates of six days.
+    fn choose(&mut self, index: u32, now: Timestamp) -> Option<Ca> {
+        let class = self.fleet.class(index);
+        let certificate = &mut self.fleet.certificates[index as usize];
+        let open = certificate.order.filter(|ca| self.memory.rest(*ca, now).is_none());
+        let chosen = open.or_else(|| self.memory.awake(class, now));
+        if chosen.is_some() && open.is_none() && certificate.order.take().is_some() {
+            self.authorities.close(index);
+            self.tally.given_up += 1;
+        }
+        chosen
     }
 
     /// What will become of an attempt that is made now, and how long that takes.

@@ -175,9 +175,9 @@ impl Fleet {
         &CLASSES[0]
     }
 
-    /// Its registered domain. One in ten belongs to a customer with a thousand.
+    /// Its registered domain. One in ten belongs to a customer with a hundred.
     pub(super) fn zone(&self, index: u32) -> u32 {
-        if self.draw(index, 2).is_multiple_of(10) { index / 10_000 } else { 1_000_000 + index / 5 }
+        if self.draw(index, 2).is_multiple_of(10) { index / 1_000 } else { 1_000_000 + index / 5 }
     }
 
     pub(super) fn provider(&self, index: u32) -> u8 {

@@ -12,6 +12,8 @@ pub(super) struct Tally {
     pub(super) issued: u64,
     pub(super) orders: u64,
     pub(super) resumed: u64,
+    /// Orders left with a CA that is down, for another that is not.
+    pub(super) given_up: u64,
     pub(super) failed: u64,
     pub(super) refused: u64,
     pub(super) restarts: u64,
@@ -33,10 +35,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// A certificate was issued at this moment.
-    pub(super) fn issue(&mut self, index: u32, at: i64, not_after: i64) {
-        self.issued += 1;
-        self.note(u64::from(index), at, not_after);
+    /// An attempt begins: this is what the world feels, and what the pace is about.
+    pub(super) fn begin(&mut self, at: i64) {
         if at / 60 != self.minute {
             (self.minute, self.in_minute) = (at / 60, 0);
         }
@@ -45,6 +45,12 @@ impl Tally {
             self.counted += 1;
             self.peak = self.peak.max(self.in_minute);
         }
+    }
+
+    /// A certificate was issued.
+    pub(super) fn issue(&mut self, index: u32, at: i64, not_after: i64) {
+        self.issued += 1;
+        self.note(u64::from(index), at, not_after);
     }
 
     pub(super) fn fail(&mut self, index: u32, at: i64, retry_at: i64) {
@@ -99,7 +105,7 @@ impl Tally {
         let Self { issued, orders, resumed, failed, refused, restarts, jumps_told, shut_out, left, .. } =
             self;
         println!(
-            "simulate: {issued} issued, {orders} orders, {resumed} taken up after a restart, {failed} attempts failed"
+            "simulate: {issued} issued, {orders} orders, {resumed} times one was taken up again, {failed} attempts failed"
         );
         println!(
             "simulate: {refused} times a budget said later, {} orders beyond a CA's limit",
@@ -113,7 +119,10 @@ impl Tally {
             "simulate: {} ended though reachable, {shut_out} while nobody could be reached, {left} domains left",
             self.lost_certificates.len()
         );
-        println!("simulate: {} orders twice, {} lost", self.duplicates, self.lost_orders);
+        println!(
+            "simulate: {} orders twice, {} lost, {} given up with a CA that was down",
+            self.duplicates, self.lost_orders, self.given_up
+        );
         println!(
             "simulate: peak {} a minute, mean {:.2}, ratio {:.2}; the longest anything that was due waited: {} h",
             self.peak,

@@ -117,5 +117,6 @@ fn utc() -> String {
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-#[cfg(all(test, feature = "maintenance"))]
+#[cfg(test)]
+#[cfg(feature = "maintenance")]
 mod tests;

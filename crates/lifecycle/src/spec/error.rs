@@ -4,7 +4,7 @@ use perennial_core::{DomainName, DomainNameError};
 
 use super::{CertificateId, check::MOST_NAMES, identifier::LONGEST_IDENTIFIER};
 
-/// What is wrong with a [`CertificateSpec`].
+/// What is wrong with a [`CertificateSpec`](super::CertificateSpec).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {

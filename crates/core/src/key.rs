@@ -150,16 +150,50 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyError::Request`] with the reason.
     pub fn signing_request(&self, names: &[DomainName], addresses: &[IpAddr]) -> Result<Vec<u8>, KeyError> {
+        self.signing_request_for(&RequestedNames { names, addresses, ..RequestedNames::default() })
+    }
+
+    /// A signing request (RFC 2986) for all kinds of names, in DER: what a private CA signs.
+    ///
+    /// # Errors
+    /// [`KeyError::Request`] with the reason, such as a character that a field cannot hold.
+    pub fn signing_request_for(&self, wanted: &RequestedNames<'_>) -> Result<Vec<u8>, KeyError> {
         let failed = |error: rcgen::Error| KeyError::Request { reason: error.to_string() };
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        for name in names {
-            let name = name.as_str().try_into().map_err(failed)?;
-            params.subject_alt_names.push(rcgen::SanType::DnsName(name));
+        for (attribute, value) in wanted.subject {
+            params.distinguished_name.push(rcgen::DnType::from_oid(attribute), *value);
         }
-        params.subject_alt_names.extend(addresses.iter().copied().map(rcgen::SanType::IpAddress));
+        let alternatives = &mut params.subject_alt_names;
+        for name in wanted.names {
+            alternatives.push(rcgen::SanType::DnsName(name.as_str().try_into().map_err(failed)?));
+        }
+        alternatives.extend(wanted.addresses.iter().copied().map(rcgen::SanType::IpAddress));
+        for uri in wanted.uris {
+            alternatives.push(rcgen::SanType::URI(uri.as_str().try_into().map_err(failed)?));
+        }
+        for mailbox in wanted.emails {
+            alternatives.push(rcgen::SanType::Rfc822Name(mailbox.as_str().try_into().map_err(failed)?));
+        }
         Ok(params.serialize_request(&self.pair).map_err(failed)?.der().to_vec())
     }
+}
+
+/// What a signing request names.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs)] // Plain data, with a default for what is not wanted.
+pub struct RequestedNames<'a> {
+    /// DNS names.
+    pub names: &'a [DomainName],
+    /// IP addresses.
+    pub addresses: &'a [IpAddr],
+    /// URIs (RFC 5280 §4.2.1.6), such as SPIFFE ids.
+    pub uris: &'a [String],
+    /// Mailboxes.
+    pub emails: &'a [String],
+    /// Attributes of the subject by their object identifiers, each at most once: `[2, 5, 4, 3]` is the common
+    /// name.
+    pub subject: &'a [(&'static [u64], &'a str)],
 }
 
 /// What is wrong with a key.
@@ -225,6 +259,27 @@ mod tests {
             assert_eq!(san.unwrap(), expected, "{algorithm}");
             assert_eq!(rsa_bits(&request.certification_request_info.subject_pki), algorithm.rsa_bits());
         }
+    }
+
+    #[test]
+    fn a_request_can_name_uris_mailboxes_and_a_subject() {
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let (uris, emails) = (["spiffe://prod/web".to_owned()], ["ops@example.com".to_owned()]);
+        let subject: [(&[u64], &str); 2] = [(&[2, 5, 4, 10], "Example"), (&[2, 5, 4, 3], "web")];
+        let wanted =
+            RequestedNames { uris: &uris, emails: &emails, subject: &subject, ..RequestedNames::default() };
+        let request = key.signing_request_for(&wanted).unwrap();
+        let (_, request) = X509CertificationRequest::from_der(&request).unwrap();
+        assert_eq!(request.certification_request_info.subject.to_string(), "O=Example, CN=web");
+        let san = request.requested_extensions().unwrap().find_map(|extension| match extension {
+            ParsedExtension::SubjectAlternativeName(san) => Some(san.general_names.clone()),
+            _ => None,
+        });
+        let expected = [GeneralName::URI("spiffe://prod/web"), GeneralName::RFC822Name("ops@example.com")];
+        assert_eq!(san.unwrap(), expected);
+        let uris = ["spiffe://prod/\u{fc}".to_owned()];
+        let wanted = RequestedNames { uris: &uris, ..RequestedNames::default() };
+        assert!(matches!(key.signing_request_for(&wanted), Err(KeyError::Request { .. })));
     }
 
     fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {

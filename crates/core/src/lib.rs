@@ -29,7 +29,7 @@ pub use self::http::{HttpClient, HttpError};
 #[cfg(feature = "keys")]
 mod key;
 #[cfg(feature = "keys")]
-pub use key::{KeyAlgorithm, KeyError, PrivateKey};
+pub use key::{KeyAlgorithm, KeyError, PrivateKey, RequestedNames};
 
 mod retry;
 pub use retry::Retry;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use perennial_acme::{CertificateFault, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
-use perennial_lifecycle::{FactsError, IssueError, IssueErrorClass, StoreError};
+use perennial_lifecycle::{CertificateId, FactsError, IssueError, IssueErrorClass, StoreError};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -60,6 +60,14 @@ pub enum Error {
     /// The chain cannot be read.
     #[error("the CA's certificate cannot be read: {0}")]
     Unreadable(#[from] FactsError),
+    /// The certificate asks for something that this issuer cannot put into it.
+    #[error("certificate {certificate} asks for {what}; change the spec or choose another issuer")]
+    Unserved {
+        /// Which certificate.
+        certificate: CertificateId,
+        /// For what, and why it cannot be had.
+        what: String,
+    },
 }
 
 impl Error {
@@ -67,7 +75,10 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::AccountFile { .. } | Self::Configuration { .. } | Self::NoSolver { .. } => Retry::Never,
+            Self::AccountFile { .. }
+            | Self::Configuration { .. }
+            | Self::NoSolver { .. }
+            | Self::Unserved { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
             Self::TooSlow { .. } | Self::Unreadable(_) => Retry::Backoff,
             Self::Propagation(error) => error.retry(),
@@ -90,6 +101,7 @@ impl Error {
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
+            Self::Unserved { .. } => IssueErrorClass::Policy,
         }
     }
 }

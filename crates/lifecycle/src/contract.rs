@@ -1,6 +1,6 @@
 //! Whether an issuer returned what was asked for: pure, and asked of every issuer alike.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use perennial_core::{DomainName, Timestamp};
 
@@ -17,21 +17,21 @@ pub(crate) fn check(
     key_fingerprint: &str,
     now: Timestamp,
 ) -> Result<(), Contract> {
-    if facts.is_ca {
+    if facts.is_ca && !request.is_ca {
         return Err(Contract::IsCa);
+    }
+    if request.is_ca && !facts.is_ca {
+        return Err(Contract::IsNoCa);
     }
     if facts.public_key_fingerprint != key_fingerprint {
         return Err(Contract::Key);
     }
-    let missing: Vec<DomainName> =
-        request.names.iter().filter(|name| !facts.names.contains(name)).cloned().collect();
-    let unexpected: Vec<String> = facts
-        .names
-        .iter()
-        .filter(|name| !request.names.contains(name))
-        .map(ToString::to_string)
-        .chain(facts.other_names.iter().cloned())
-        .collect();
+    let asked: BTreeSet<DomainName> = request.names.iter().cloned().collect();
+    let (mut missing, mut unexpected) = (Vec::new(), facts.other_names.clone());
+    compare(&asked, &facts.names, &mut missing, &mut unexpected);
+    compare(&request.addresses, &facts.addresses, &mut missing, &mut unexpected);
+    compare(&request.uris, &facts.uris, &mut missing, &mut unexpected);
+    compare(&request.emails, &facts.emails, &mut missing, &mut unexpected);
     if !missing.is_empty() || !unexpected.is_empty() {
         return Err(Contract::Names { missing, unexpected });
     }
@@ -42,6 +42,16 @@ pub(crate) fn check(
         return Err(Contract::Expired { not_after: facts.not_after, now });
     }
     Ok(())
+}
+
+fn compare<N: Ord + ToString>(
+    asked: &BTreeSet<N>,
+    issued: &BTreeSet<N>,
+    missing: &mut Vec<String>,
+    unexpected: &mut Vec<String>,
+) {
+    missing.extend(asked.difference(issued).map(N::to_string));
+    unexpected.extend(issued.difference(asked).map(N::to_string));
 }
 
 #[cfg(test)]
@@ -82,6 +92,11 @@ mod tests {
             Timestamp::from_unix(5_000),
         );
         assert_eq!(checked, Err(Contract::IsCa));
+        let wanted = SigningRequest { is_ca: true, ..request(&key, &["a.example"]) };
+        let checked =
+            |facts: &Facts| check(facts, &wanted, &Facts::fingerprint_of(&key), Timestamp::from_unix(5_000));
+        assert_eq!(checked(&facts), Ok(()));
+        assert_eq!(checked(&Facts { is_ca: false, ..facts }), Err(Contract::IsNoCa));
     }
 
     #[test]
@@ -90,7 +105,7 @@ mod tests {
         assert!(matches!(checked(&["a.example"], &["b.example"], true, 5_000), Err(Contract::Names { .. })));
         assert_eq!(
             checked(&["a.example"], &["a.example", "b.example"], true, 5_000),
-            Err(Contract::Names { missing: vec!["b.example".parse().unwrap()], unexpected: Vec::new() })
+            Err(Contract::Names { missing: vec!["b.example".to_owned()], unexpected: Vec::new() })
         );
         assert!(matches!(
             checked(&["a.example", "192.0.2.1"], &["a.example"], true, 5_000),

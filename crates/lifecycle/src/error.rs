@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use perennial_core::{DomainName, Retry, Timestamp};
+use perennial_core::{Retry, Timestamp};
 
 use crate::{
-    CertificateId, FactsError, IssueError, IssuerName, KeyError, SpecError,
+    CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
     store::{Slot, Version},
 };
 
@@ -20,6 +20,14 @@ pub enum Error {
         id: CertificateId,
         /// What is wrong with it.
         fault: Contract,
+    },
+    /// No attempt is made any more.
+    #[error("certificate {id} is given up: {why}; change its spec to begin anew")]
+    GivenUp {
+        /// Which certificate.
+        id: CertificateId,
+        /// Why.
+        why: GivenUp,
     },
     /// The issuer returned no chain.
     #[error(transparent)]
@@ -65,7 +73,8 @@ impl Error {
             Self::Issue(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Contract { .. } => Retry::Backoff,
-            Self::Key(_)
+            Self::GivenUp { .. }
+            | Self::Key(_)
             | Self::ShutDown { .. }
             | Self::Spec(_)
             | Self::UnknownCertificate { .. }
@@ -89,6 +98,9 @@ pub enum Contract {
     /// It may sign others.
     #[error("it is a CA certificate, not a leaf")]
     IsCa,
+    /// It may not sign others, though that was asked for.
+    #[error("it is no CA certificate, and one was asked for")]
+    IsNoCa,
     /// Its key is not ours.
     #[error("it has another key than the one asked for")]
     Key,
@@ -99,7 +111,7 @@ pub enum Contract {
     #[error("its names differ: missing {missing:?}, not asked for {unexpected:?}")]
     Names {
         /// Asked for, not in it.
-        missing: Vec<DomainName>,
+        missing: Vec<String>,
         /// In it, not asked for.
         unexpected: Vec<String>,
     },

@@ -1,6 +1,6 @@
 //! What a certificate is, read from its DER (RFC 5280).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use perennial_core::{DomainName, Timestamp};
 use ring::digest;
@@ -20,7 +20,16 @@ pub struct Facts {
     pub not_after: Timestamp,
     /// Its DNS names, from subjectAltName (§4.2.1.6).
     pub names: BTreeSet<DomainName>,
-    /// Its other alternative names, as text: IP addresses, URIs, malformed DNS names.
+    /// Its IP addresses.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its URIs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub uris: BTreeSet<String>,
+    /// Its mailboxes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub emails: BTreeSet<String>,
+    /// Its other alternative names, as text: kinds that no spec can ask for, and malformed ones.
     pub other_names: Vec<String>,
     /// Who signed it, as the text form of the distinguished name, fit to be shown: without control
     /// characters, 300 characters at most.
@@ -47,24 +56,22 @@ impl Facts {
         if !rest.is_empty() {
             return Err(malformed("bytes follow the certificate"));
         }
-        let mut names = BTreeSet::new();
-        let mut other_names = Vec::new();
+        let mut names = Alternatives::default();
         let alternatives = certificate
             .subject_alternative_name()
             .map_err(|error| malformed(&format!("subjectAltName: {error}")))?;
         for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
-            match dns_name(name) {
-                Some(dns) => {
-                    names.insert(dns);
-                }
-                None => other_names.push(printable(&name.to_string())),
-            }
+            names.add(name);
         }
+        let Alternatives { dns, addresses, uris, emails, others } = names;
         Ok(Self {
             not_before: Timestamp::from_unix(certificate.validity().not_before.timestamp()),
             not_after: Timestamp::from_unix(certificate.validity().not_after.timestamp()),
-            names,
-            other_names,
+            names: dns,
+            addresses,
+            uris,
+            emails,
+            other_names: others,
             issuer: printable(&certificate.issuer().to_string()),
             serial: hex(certificate.raw_serial()),
             fingerprint: sha256_hex(der),
@@ -102,12 +109,47 @@ impl Facts {
     }
 }
 
-fn dns_name(name: &GeneralName<'_>) -> Option<DomainName> {
-    match name {
-        GeneralName::DNSName(text) => DomainName::parse(text).ok(),
-        _ => None,
+/// The alternative names of a certificate by their kinds.
+#[derive(Default)]
+struct Alternatives {
+    dns: BTreeSet<DomainName>,
+    addresses: BTreeSet<IpAddr>,
+    uris: BTreeSet<String>,
+    emails: BTreeSet<String>,
+    others: Vec<String>,
+}
+
+impl Alternatives {
+    fn add(&mut self, name: &GeneralName<'_>) {
+        match name {
+            GeneralName::DNSName(text) => match DomainName::parse(text) {
+                Ok(dns) => drop(self.dns.insert(dns)),
+                Err(_) => self.others.push(printable(&name.to_string())),
+            },
+            GeneralName::IPAddress(octets) => match address(octets) {
+                Some(address) => drop(self.addresses.insert(address)),
+                None => self.others.push(printable(&name.to_string())),
+            },
+            // What cannot be shown as it is cannot be asked for either.
+            GeneralName::URI(text) if is_plain(text) => drop(self.uris.insert((*text).to_owned())),
+            GeneralName::RFC822Name(text) if is_plain(text) => drop(self.emails.insert((*text).to_owned())),
+            _ => self.others.push(printable(&name.to_string())),
+        }
     }
 }
+
+/// RFC 5280 §4.2.1.6: four octets or sixteen, in network order.
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+}
+
+fn is_plain(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && text.chars().all(|c| c.is_ascii_graphic())
+}
+
+/// As long as the longest that a spec can ask for.
+const LONGEST_NAME: usize = 2_048;
 
 /// Whoever signs writes these texts, and they end up on terminals: escape sequences and characters that turn
 /// the direction of writing (UAX #9 §2) are replaced.
@@ -174,9 +216,29 @@ pub(crate) mod tests {
             facts.names.iter().map(DomainName::as_str).collect::<Vec<_>>(),
             ["*.a.example", "a.example"]
         );
-        assert_eq!(facts.other_names.len(), 1, "{:?}", facts.other_names);
+        assert_eq!(facts.addresses, BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+        assert_eq!(facts.other_names.len(), 0, "{:?}", facts.other_names);
         assert!(facts.has_key(&key));
         assert!(!facts.has_key(&PrivateKey::generate(crate::KeyAlgorithm::EcdsaP256).unwrap()));
+    }
+
+    #[test]
+    fn every_kind_of_name_that_can_be_asked_for_is_told_apart() {
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        for name in [
+            rcgen::SanType::URI("spiffe://prod/web".try_into().unwrap()),
+            rcgen::SanType::URI("spiffe://prod/\u{1b}[2J".try_into().unwrap()),
+            rcgen::SanType::Rfc822Name("ops@a.example".try_into().unwrap()),
+            rcgen::SanType::DnsName("not a name".try_into().unwrap()),
+        ] {
+            params.subject_alt_names.push(name);
+        }
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let facts = Facts::from_der(&der).unwrap();
+        assert_eq!(facts.uris, BTreeSet::from(["spiffe://prod/web".to_owned()]));
+        assert_eq!(facts.emails, BTreeSet::from(["ops@a.example".to_owned()]));
+        assert_eq!(facts.other_names.len(), 2, "{:?}", facts.other_names);
+        assert!(!facts.other_names.concat().contains('\u{1b}'));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Who signs certificates.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::{DomainName, Retry};
+use perennial_core::{DomainName, RequestedNames, Retry};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateId, Facts, FactsError, Journal, StoreError};
+use crate::{CertificateId, CertificateSpec, Facts, FactsError, Journal, StoreError, Subject, Usage};
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
 ///
@@ -20,6 +20,8 @@ use crate::{CertificateId, Facts, FactsError, Journal, StoreError};
 /// - It MUST remove what it presented before it returns, after failure too; what cannot be removed stays on
 ///   record, and the keeper calls [`settle`](Self::settle) until it is paid.
 /// - It MUST return within a bounded time.
+/// - It MUST refuse what it cannot put into a certificate (a URI, a subject) with
+///   [`IssueErrorClass::Policy`] and [`Retry::Never`]; leaving it out in silence is a breach.
 /// - The chain's leaf has the request's key and exactly its names; the keeper checks that again.
 /// - Both methods may be called at once for different certificates.
 #[async_trait]
@@ -46,8 +48,22 @@ pub trait Issuer: Send + Sync {
 pub struct SigningRequest {
     /// For which certificate.
     pub certificate: CertificateId,
-    /// The names, in the order of the spec.
+    /// The DNS names, in the order of the spec.
     pub names: Vec<DomainName>,
+    /// The IP addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The URIs.
+    pub uris: BTreeSet<String>,
+    /// The mailboxes.
+    pub emails: BTreeSet<String>,
+    /// Whom it names beside its alternative names.
+    pub subject: Subject,
+    /// For how long it should be valid; as long as the issuer likes, without one.
+    pub duration: Option<Duration>,
+    /// What its key may be used for; what the issuer gives to all, without one. They are not in `csr_der`.
+    pub usages: BTreeSet<Usage>,
+    /// Whether it may sign others. This is not in `csr_der` either.
+    pub is_ca: bool,
     /// The PKCS#10 request (RFC 2986) in DER.
     pub csr_der: Vec<u8>,
     /// The public key in it, as DER SubjectPublicKeyInfo.
@@ -57,7 +73,7 @@ pub struct SigningRequest {
 }
 
 impl SigningRequest {
-    /// A request for these names with this key.
+    /// A request for these DNS names with this key, and nothing else.
     ///
     /// # Errors
     /// [`crate::KeyError`] when the key cannot sign.
@@ -66,8 +82,52 @@ impl SigningRequest {
         names: Vec<DomainName>,
         key: &crate::PrivateKey,
     ) -> Result<Self, crate::KeyError> {
-        let csr_der = key.signing_request(&names, &[])?;
-        Ok(Self { certificate, names, csr_der, public_key_der: key.public_key_der(), profile: None })
+        Ok(Self {
+            csr_der: key.signing_request(&names, &[])?,
+            certificate,
+            names,
+            addresses: BTreeSet::new(),
+            uris: BTreeSet::new(),
+            emails: BTreeSet::new(),
+            subject: Subject::default(),
+            duration: None,
+            usages: BTreeSet::new(),
+            is_ca: false,
+            public_key_der: key.public_key_der(),
+            profile: None,
+        })
+    }
+
+    /// A request for all that a spec asks for, with this key.
+    ///
+    /// # Errors
+    /// [`crate::KeyError`] when the key cannot sign, or a name is one that no request can hold.
+    pub fn of(spec: &CertificateSpec, key: &crate::PrivateKey) -> Result<Self, crate::KeyError> {
+        let addresses: Vec<IpAddr> = spec.addresses().iter().copied().collect();
+        let uris: Vec<String> = spec.uris().iter().cloned().collect();
+        let emails: Vec<String> = spec.emails().iter().cloned().collect();
+        let subject: Vec<_> = spec.distinguished_name().attributes().collect();
+        let wanted = RequestedNames {
+            names: spec.names(),
+            addresses: &addresses,
+            uris: &uris,
+            emails: &emails,
+            subject: &subject,
+        };
+        Ok(Self {
+            certificate: spec.id().clone(),
+            csr_der: key.signing_request_for(&wanted)?,
+            public_key_der: key.public_key_der(),
+            names: spec.names().to_vec(),
+            addresses: spec.addresses().clone(),
+            uris: spec.uris().clone(),
+            emails: spec.emails().clone(),
+            subject: spec.distinguished_name().clone(),
+            duration: spec.lifetime(),
+            usages: spec.key_usages().clone(),
+            is_ca: spec.is_ca(),
+            profile: spec.profile_name().map(str::to_owned),
+        })
     }
 
     /// Asks for a profile.

@@ -1,14 +1,14 @@
 //! What a certificate should be, what it is, what to do next, and where it is kept.
 //!
 //! The crate knows nothing of ACME, DNS or HTTP: an [`Issuer`] signs, a [`Store`] remembers, and the
-//! [`Keeper`] drives both. What decides is pure and takes `now` as a value: [`decide`], [`schedule`] and
-//! [`ladder`]. What touches the world is thin.
+//! [`Keeper`] drives both. What decides is pure and takes `now` as a value: [`decide`], [`schedule`],
+//! [`ladder`], [`budget`] and [`queue`]. What touches the world is thin.
 //!
 //! | word | what it is |
 //! |---|---|
 //! | [`CertificateSpec`] | what a certificate should be |
 //! | [`Facts`] | what a certificate is, read from its DER |
-//! | [`decide`] | keep, wait or renew, and why |
+//! | [`decide`] | keep, wait, renew, deliver again or give up, and why |
 //! | [`Record`] | what a store remembers of one certificate |
 //! | [`Keeper`] | issues and renews, every step committed before its side effect |
 //!
@@ -23,10 +23,18 @@
 //! # Ok::<(), perennial_lifecycle::SpecError>(())
 //! ```
 
+pub mod budget;
+
+mod clock_jump;
+pub use clock_jump::{ClockJump, ClockWatch};
+
 mod contract;
 
 mod decide;
-pub use decide::{Decision, Holding, Material, Reason, decide};
+pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
+
+mod delivery;
+pub use delivery::{Delivered, Delivery, Found, Redelivery};
 
 mod durable;
 
@@ -52,7 +60,12 @@ pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
 pub mod ladder;
 
+mod maintenance;
+pub use maintenance::MaintenanceWindow;
+
 pub mod output;
+
+pub mod queue;
 
 mod record;
 pub use record::{Attempt, Current, Debt, Failures, Generation, Record};
@@ -61,7 +74,13 @@ pub mod schedule;
 pub use schedule::RenewalPolicy;
 
 mod spec;
-pub use spec::{CertificateId, CertificateSpec, IssuerName, SpecError};
+pub use spec::{
+    CertificateId, CertificateSpec, IssuerName, KeyRotation, Output, OutputFormat, SecretTemplate, SinkName,
+    SpecError, Subject, Usage,
+};
 
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};
+
+mod window;
+pub use window::SuggestedWindow;

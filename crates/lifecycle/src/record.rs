@@ -5,7 +5,10 @@ use std::fmt;
 use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateSpec, Facts, IssueError, IssueErrorClass, IssuerName, Progress, spec::CertificateId};
+use crate::{
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
+    spec::CertificateId,
+};
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
 ///
@@ -28,6 +31,9 @@ pub struct Record {
     /// too.
     #[serde(default)]
     pub debts: Vec<Debt>,
+    /// What was delivered to the outputs last; `None` where nobody delivers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
     /// The failures since the last success or change of the spec.
     pub failures: Option<Failures>,
     /// The highest generation ever used; numbers are never used twice.
@@ -48,6 +54,7 @@ impl Record {
             previous: None,
             attempt: None,
             debts: Vec::new(),
+            delivered: None,
             failures: None,
             last_generation: Generation(0),
         }
@@ -101,6 +108,9 @@ pub struct Current {
     pub facts: Facts,
     /// When it was stored.
     pub issued_at: Timestamp,
+    /// When the CA would like it to be renewed, if it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<SuggestedWindow>,
 }
 
 /// An issuance under way.
@@ -133,6 +143,12 @@ pub struct Debt {
 pub struct Failures {
     /// How many.
     pub count: u32,
+    /// How many of them, the last ones, were of one class; 0 in an old record that does not know.
+    #[serde(default)]
+    pub streak: u32,
+    /// When the first one failed; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Timestamp>,
     /// When the last one failed.
     pub last_at: Timestamp,
     /// When the next one is allowed.
@@ -146,6 +162,11 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// How many of the last ones were of one class; an old record counts all of them.
+    pub(crate) const fn streak(&self) -> u32 {
+        if self.streak == 0 { self.count } else { self.streak }
+    }
+
     /// The last failure as the error it was: a program that starts again learns what its predecessor knew.
     #[must_use]
     pub fn error(&self) -> IssueError {
@@ -165,6 +186,7 @@ pub(crate) mod tests {
             issued_for: CertificateSpec::new("a", ["a.example"]).unwrap(),
             facts: Facts::from_der(&der).unwrap(),
             issued_at: Timestamp::from_unix(0),
+            window: None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Error {
     Missing(Vec<Missing>),
     #[error("there is no {what} `{name}`; there are: {known}")]
     NoSuch { what: &'static str, name: String, known: String },
+    #[error("{broken} promises were broken in the years of seed {seed}")]
+    Simulated { seed: u64, broken: usize },
     #[error("cannot start `{program}`: {reason}")]
     Start { program: String, reason: std::io::Error },
     #[error("the step `{step}` failed: {reason}")]

@@ -12,6 +12,7 @@ mod error;
 mod judge;
 mod metadata;
 mod shell;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Verb {
     Check,
     /// Runs a suite against real servers
     Judge(judge::Arguments),
+    /// Lives through years of a fleet in virtual time
+    Simulate(simulate::Arguments),
     /// Runs benches and prints their figures
     Bench {
         /// Which ones; all without a name
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Arrows => arrows::check(),
         Verb::Check => check::everything(),
         Verb::Judge(arguments) => judge::run(&arguments),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Bench { names } => bench::run(&names),
     };
     match done {

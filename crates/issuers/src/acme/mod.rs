@@ -17,6 +17,7 @@ mod clean_up;
 mod deadline;
 use deadline::{Deadline, within};
 
+mod unserved;
 mod walk;
 
 /// Issues certificates at an ACME CA.
@@ -87,6 +88,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 #[async_trait]
 impl Issuer for AcmeIssuer {
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        unserved::refuse(request)?;
         let deadline = Deadline::new(self.clock.now(), self.timeout);
         let walk = walk::issue(self, request, journal, deadline);
         let walked = within(self.timeout + MARGIN, "the issuance", walk).await;

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    CertificateId, CertificateSpec, Error, Event, EventKind, Issuer, IssuerName, Journal, Record, Store,
-    StoreError, journal::Observer, schedule,
+    CertificateId, CertificateSpec, Error, Event, EventKind, Holding, Issuer, IssuerName, Journal, Material,
+    Record, Store, StoreError, journal::Observer, ladder, renews_at,
 };
 
 mod certificate;
@@ -74,6 +74,13 @@ pub enum Outcome {
         /// When the next attempt is due, or sooner if something that was presented is still to be removed.
         until: Timestamp,
     },
+    /// No attempt is made any more until the spec is changed.
+    GivenUp {
+        /// Why.
+        error: Error,
+        /// The end of time, or sooner if something that was presented is still to be removed.
+        until: Timestamp,
+    },
     /// A new certificate is in place.
     Issued {
         /// When it is due for renewal.
@@ -99,6 +106,7 @@ impl Outcome {
     pub const fn until(&self) -> Timestamp {
         match self {
             Self::Failed { until, .. }
+            | Self::GivenUp { until, .. }
             | Self::Issued { until }
             | Self::Kept { until }
             | Self::Waiting { until, .. } => *until,
@@ -162,7 +170,7 @@ impl Keeper {
             let (expected, record) = match self.inner.store.load(spec.id()).await? {
                 Some((_, record)) if record.spec == spec => return Ok(()),
                 Some((version, mut record)) => {
-                    if !record.spec.asks_same_certificate(&spec) {
+                    if !ladder::still_count(&record.spec, &spec) {
                         record.failures = None;
                     }
                     record.spec = spec.clone();
@@ -239,7 +247,11 @@ impl Keeper {
         let current = self.current(id).await;
         let now = self.inner.clock.now();
         let (until, trouble) = match outcome {
-            Ok(Outcome::Failed { error, until } | Outcome::Waiting { error, until }) => (until, Some(error)),
+            Ok(
+                Outcome::Failed { error, until }
+                | Outcome::GivenUp { error, until }
+                | Outcome::Waiting { error, until },
+            ) => (until, Some(error)),
             Ok(Outcome::Issued { until }) => (until.max(now + ISSUANCE_PAUSE), None),
             Ok(Outcome::Kept { until }) => (until, None),
             Err(error) => (now + STORE_PAUSE, Some(error)),
@@ -308,11 +320,9 @@ impl Inner {
 }
 
 /// When a certificate that serves now is due.
-fn due(record: &Record) -> Timestamp {
-    let spread = schedule::Spread::of(record.id());
+fn due(record: &Record, now: Timestamp) -> Timestamp {
     record.current.as_ref().map_or(Timestamp::MIN, |current| {
-        let life = schedule::Life::new(&current.facts, current.issued_at);
-        schedule::due(life, *record.spec.renewal_policy(), spread)
+        renews_at(&record.spec, &Holding::new(current, Material::Whole), now)
     })
 }
 

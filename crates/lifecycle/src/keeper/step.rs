@@ -8,8 +8,9 @@ use perennial_core::{Retry, SecretBytes, SecretString, Timestamp};
 use super::{Inner, Issued, Outcome, due};
 use crate::{
     Attempt, CertificateId, CertificateSpec, Contract, Current, Decision, Error, EventKind, Facts, Failures,
-    Generation, Holding, IssueError, IssueErrorClass, IssuedChain, IssuerName, Material, PrivateKey, Reason,
-    Record, SigningRequest, Slot, StoreError, Version, contract, decide, ladder, schedule::Spread,
+    Generation, Holding, IssueError, IssueErrorClass, IssuedChain, IssuerName, KeyAlgorithm, KeyError,
+    KeyRotation, Material, PrivateKey, Reason, Record, SigningRequest, Slot, StoreError, Version, contract,
+    decide, ladder, schedule::Spread,
 };
 
 /// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
@@ -28,13 +29,16 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
 async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Error> {
     let (version, record) = inner.record(id).await?;
     let material = material(inner, &record).await?;
-    let holding = record.current.as_ref().map(|current| Holding {
-        facts: &current.facts,
-        issued_for: &current.issued_for,
-        issued_at: current.issued_at,
-        material,
-    });
+    let holding = record.current.as_ref().map(|current| Holding::new(current, material));
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
+        Decision::GiveUp { why } => {
+            let (version, record) = drop_attempt(inner, version, record).await?;
+            let settled = settle(inner, version, record).await.2;
+            let until = next_look(inner, Timestamp::MAX, settled.is_err());
+            Ok(Some(Outcome::GivenUp { error: Error::GivenUp { id: id.clone(), why }, until }))
+        }
+        // It is not told how outputs were found: until somebody delivers, the store is all there is.
+        Decision::Redeliver { .. } => Ok(Some(Outcome::Kept { until: due(&record, inner.clock.now()) })),
         Decision::Keep { until } => {
             // An attempt that nobody wants any more, and debts that could not be paid in their time.
             let (version, record) = drop_attempt(inner, version, record).await?;
@@ -68,7 +72,7 @@ async fn renew(
     let id = wanted.id().clone();
     match issue(inner, version, record, why).await {
         Ok(record) => {
-            let until = due(&record);
+            let until = due(&record, inner.clock.now());
             let not_after = record.current.as_ref().map_or(until, |current| current.facts.not_after);
             inner.tell(&id, EventKind::Issued { not_after, renews_at: until });
             Ok(Some(Outcome::Issued { until }))
@@ -89,8 +93,7 @@ async fn issue(inner: &Inner, version: Version, record: Record, why: Reason) -> 
     let issuer = inner.issuer(&spec)?.clone();
     let Walk { version, record, generation, key, resumed } = take_up(inner, version, record).await?;
     inner.tell(spec.id(), EventKind::Issuing { why, resumed });
-    let request =
-        SigningRequest::new(spec.id().clone(), spec.names().to_vec(), &key)?.profile(spec.profile_name());
+    let request = SigningRequest::of(&spec, &key)?;
 
     let journal = inner.journal(spec.issuer_name(), (version, record));
     let issued = guarded(issuer.issue(&request, &journal)).await;
@@ -133,10 +136,10 @@ async fn take_up(inner: &Inner, version: Version, record: Record) -> Result<Walk
 /// Makes the key, writes it, and only then the attempt that names it.
 async fn begin(inner: &Inner, version: Version, mut record: Record) -> Result<Walk, Error> {
     let generation = record.last_generation.next();
-    let algorithm = record.spec.key();
-    let key = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm).map(|key| key.to_pem()))
-        .await
-        .map_err(|error| crate::KeyError::Generate { algorithm, reason: error.to_string() })??;
+    let key = match kept_key(inner, &record).await? {
+        Some(key) => key,
+        None => fresh_key(record.spec.key()).await?,
+    };
     let slot = Slot::PrivateKey { certificate: record.id().clone(), generation };
     inner.store.write(&slot, &SecretBytes::new(key.expose().as_bytes())).await?;
     record.last_generation = generation;
@@ -149,6 +152,27 @@ async fn begin(inner: &Inner, version: Version, mut record: Record) -> Result<Wa
     let version = inner.store.commit(&record, Some(version)).await?;
     let key = PrivateKey::from_pem(&key)?;
     Ok(Walk { version, record, generation, key, resumed: false })
+}
+
+async fn fresh_key(algorithm: KeyAlgorithm) -> Result<SecretString, Error> {
+    let made = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm).map(|key| key.to_pem()));
+    let made = made.await.map_err(|error| KeyError::Generate { algorithm, reason: error.to_string() })?;
+    Ok(made?)
+}
+
+/// The key that serves now, where the spec wants to keep it and it is what the certificate says. One that is
+/// gone or of another kind is replaced: a certificate with a new key is better than none.
+async fn kept_key(inner: &Inner, record: &Record) -> Result<Option<SecretString>, Error> {
+    let keeps = record.spec.rotation() == KeyRotation::Never;
+    let Some(current) = record.current.as_ref().filter(|_| keeps) else { return Ok(None) };
+    if current.issued_for.key() != record.spec.key() {
+        return Ok(None);
+    }
+    match read_key(inner, record.id(), current.generation).await {
+        Ok(key) if current.facts.has_key(&key) => Ok(Some(key.to_pem())),
+        Ok(_) | Err(Error::Key(_) | Error::Store(StoreError::SlotMissing { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes the chain, flips the record to it, and forgets what is too old.
@@ -173,6 +197,7 @@ async fn finish(
         issued_for: record.attempt.take().map_or_else(|| record.spec.clone(), |attempt| attempt.asked_for),
         facts: chain.facts().clone(),
         issued_at: inner.clock.now(),
+        window: None,
     });
     record.failures = None;
     inner.store.commit(&record, Some(version)).await?;
@@ -262,11 +287,11 @@ async fn remember_failure(
             Error::Contract { .. } => IssueErrorClass::Contract,
             _ => IssueErrorClass::Local,
         };
-        let count = record.failures.as_ref().map_or(0, |failures| failures.count).saturating_add(1);
         let expires = record.current.as_ref().map(|current| current.facts.not_after);
-        let retry_at = ladder::next_attempt(count, class, error.retry(), now, expires, Spread::of(id));
-        let (message, retry) = (error.to_string(), error.retry());
-        record.failures = Some(Failures { count, last_at: now, retry_at, class, message, retry });
+        let failed = IssueError::new(class, error.to_string(), error.retry());
+        let failures = ladder::fail(record.failures.as_ref(), &failed, now, expires, Spread::of(id));
+        let retry_at = failures.retry_at;
+        record.failures = Some(failures);
         match inner.store.commit(&record, Some(version)).await {
             Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}
@@ -316,8 +341,8 @@ async fn read_key(inner: &Inner, id: &CertificateId, generation: Generation) -> 
     Ok(private_key(&bytes)?)
 }
 
-fn private_key(bytes: &SecretBytes) -> Result<PrivateKey, crate::KeyError> {
+fn private_key(bytes: &SecretBytes) -> Result<PrivateKey, KeyError> {
     let text = std::str::from_utf8(bytes.expose())
-        .map_err(|_| crate::KeyError::Unreadable { reason: "it is not text".to_owned() })?;
+        .map_err(|_| KeyError::Unreadable { reason: "it is not text".to_owned() })?;
     PrivateKey::from_pem(&SecretString::new(text))
 }

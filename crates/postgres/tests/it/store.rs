@@ -74,6 +74,8 @@ async fn what_an_outsider_said_is_kept_to_the_letter() {
     let said = "no\0t \u{1b}[2J \"quoted\" '; DROP TABLE perennial_records; -- 1e999 \u{feff}\u{10ffff}";
     record.failures = Some(Failures {
         count: 1,
+        streak: 1,
+        first_at: None,
         last_at: Timestamp::from_unix(7),
         retry_at: Timestamp::from_unix(8),
         class: IssueErrorClass::Transient,

@@ -3,73 +3,9 @@
 use std::time::Duration;
 
 use perennial_core::Timestamp;
-use ring::digest;
-use serde::{Deserialize, Serialize};
 
-use crate::{CertificateId, Facts};
-
-/// When to renew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RenewalPolicy {
-    /// After two thirds of the life, or after half of it when the whole is at most ten days: short-lived
-    /// certificates need the larger share for retries. The default, and what certbot and lego do.
-    #[default]
-    Automatic,
-    /// So long before the end.
-    Before(Duration),
-    /// When so many percent of the life are left, 1 to 99.
-    Percentage(u8),
-}
-
-impl RenewalPolicy {
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        match self {
-            Self::Percentage(percent) if !(1..=99).contains(percent) => {
-                Err(format!("renewal at {percent} percent of life left: use 1 to 99"))
-            }
-            Self::Before(duration) if duration.as_secs() < SHORTEST_BEFORE => Err(format!(
-                "renewal {}s before the end: less than {SHORTEST_BEFORE}s leave no time for a retry",
-                duration.as_secs()
-            )),
-            Self::Automatic | Self::Before(_) | Self::Percentage(_) => Ok(()),
-        }
-    }
-}
-
-/// Five minutes: one retry of a transient error.
-const SHORTEST_BEFORE: u64 = 300;
-
-/// Where in a fleet's spread a certificate stands: a fixed fraction in 0..1 derived from its id.
-///
-/// Fixed, so that restarts and replicas agree; derived by SHA-256, so that ids that differ by a digit land
-/// far apart. Ten thousand certificates imported in one minute are renewed over days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread(u16);
-
-impl Spread {
-    /// No spread: due exactly when the policy says.
-    pub const NONE: Self = Self(0);
-
-    /// The place of this certificate.
-    #[must_use]
-    pub fn of(id: &CertificateId) -> Self {
-        let digest = digest::digest(&digest::SHA256, id.as_str().as_bytes());
-        match digest.as_ref() {
-            [high, low, ..] => Self(u16::from_be_bytes([*high, *low])),
-            _ => Self::NONE,
-        }
-    }
-
-    /// The fraction of `width`.
-    pub(crate) fn of_width(self, width: Duration) -> Duration {
-        Duration::from_secs(
-            width.as_secs() / 65_536 * u64::from(self.0)
-                + width.as_secs() % 65_536 * u64::from(self.0) / 65_536,
-        )
-    }
-}
+use super::{RenewalPolicy, Spread};
+use crate::Facts;
 
 /// The life of a certificate: what its dates say, and when we got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +25,36 @@ impl Life {
     pub const fn new(facts: &Facts, issued_at: Timestamp) -> Self {
         Self { not_before: facts.not_before, not_after: facts.not_after, issued_at }
     }
+
+    /// Before this a policy makes nothing due: a quarter of what was left when it was issued. An issuer that
+    /// shortens or backdates lifetimes must not start a renewal loop.
+    #[must_use]
+    pub fn earliest(self) -> Timestamp {
+        let begins = self.issued_at.max(self.not_before);
+        (begins + self.not_after.since(begins) / 4).min(self.not_after)
+    }
+
+    /// After this nothing holds a renewal back, neither the CA's wish nor maintenance windows: 19/20 of the
+    /// life. Some must be left for retries.
+    #[must_use]
+    pub fn latest(self) -> Timestamp {
+        self.share(19, 20).max(self.earliest()).min(self.not_after)
+    }
+
+    fn whole(self) -> Duration {
+        self.not_after.since(self.not_before)
+    }
+
+    fn share(self, parts: u32, of: u32) -> Timestamp {
+        self.not_before + Duration::from_secs(self.whole().as_secs() * u64::from(parts) / u64::from(of))
+    }
 }
 
 /// When a certificate is due for renewal.
 ///
-/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread. Not
-/// after 19/20 of the life: some must be left for retries. And never before a quarter of what was left of it
-/// when it was issued, whatever the policy says: an issuer that shortens or backdates lifetimes must not start
-/// a renewal loop.
+/// The policy's moment, moved earlier by up to a tenth of the life (at most nine days) by the spread; not after
+/// [`Life::latest`] and, whatever the policy says, not before [`Life::earliest`]. What is never renewed is due
+/// when it has ended.
 ///
 /// ```
 /// use perennial_core::Timestamp;
@@ -110,21 +68,15 @@ impl Life {
 /// ```
 #[must_use]
 pub fn due(life: Life, policy: RenewalPolicy, spread: Spread) -> Timestamp {
-    let Life { not_before, not_after, issued_at } = life;
-    let whole = not_after.since(not_before);
-    let share = |parts: u32, of: u32| {
-        not_before + Duration::from_secs(whole.as_secs() * u64::from(parts) / u64::from(of))
-    };
     let wanted = match policy {
-        RenewalPolicy::Automatic if whole > SHORT_LIVED => share(2, 3),
-        RenewalPolicy::Automatic => share(1, 2),
-        RenewalPolicy::Before(duration) => not_after - duration,
-        RenewalPolicy::Percentage(percent) => share(u32::from(100 - percent.min(100)), 100),
+        RenewalPolicy::Automatic if life.whole() > SHORT_LIVED => life.share(2, 3),
+        RenewalPolicy::Automatic => life.share(1, 2),
+        RenewalPolicy::Before(duration) => life.not_after - duration,
+        RenewalPolicy::Never => return life.not_after + Duration::from_secs(1),
+        RenewalPolicy::Percentage(percent) => life.share(u32::from(100 - percent.min(100)), 100),
     };
-    let width = (whole / 10).min(WIDEST_SPREAD);
-    let begins = issued_at.max(not_before);
-    let earliest = begins + not_after.since(begins) / 4;
-    (wanted - spread.of_width(width)).min(share(19, 20)).max(earliest).min(not_after)
+    let width = (life.whole() / 10).min(WIDEST_SPREAD);
+    (wanted - spread.of_width(width)).min(life.latest()).max(life.earliest())
 }
 
 /// Let's Encrypt's line between short-lived and other certificates.
@@ -195,14 +147,6 @@ mod tests {
             due(life, RenewalPolicy::Automatic, Spread(u16::MAX)).since(issued_at).as_secs() / DAY
         };
         assert_eq!((earliest(90), earliest(390), earliest(10)), (51, 251, 4));
-    }
-
-    #[test]
-    fn policies_that_cannot_work_are_refused() {
-        assert!(RenewalPolicy::Percentage(0).validate().is_err());
-        assert!(RenewalPolicy::Percentage(100).validate().is_err());
-        assert!(RenewalPolicy::Before(Duration::from_secs(10)).validate().is_err());
-        assert!(RenewalPolicy::Percentage(33).validate().is_ok());
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! What one attempt takes, and from which buckets.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use perennial_core::DomainName;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+
+use super::Limit;
+use crate::{CertificateSpec, IssuerName};
+
+/// Whose bucket: what two attempts share has one key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BudgetKey {
+    /// Orders of one account at a CA.
+    Account(IssuerName),
+    /// Certificates for names below one registered domain, of all accounts.
+    Domain(IssuerName, String),
+    /// Certificates for exactly these names, of all accounts: a digest of them.
+    ExactSet(IssuerName, String),
+    /// Proofs of one name that failed.
+    FailedValidations(IssuerName, String),
+    /// Everything that we do, whoever it is asked of: the pace of a fleet.
+    Fleet,
+    /// Everything that is asked of one issuer: what its operator wishes.
+    Issuer(IssuerName),
+    /// Requests to one DNS provider.
+    Provider(String),
+}
+
+impl fmt::Display for BudgetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(issuer) => write!(f, "orders of the account at {issuer}"),
+            Self::Domain(issuer, domain) => write!(f, "certificates of {issuer} for {domain}"),
+            Self::ExactSet(issuer, _) => write!(f, "certificates of {issuer} for the same names"),
+            Self::FailedValidations(issuer, name) => write!(f, "failed proofs of {name} at {issuer}"),
+            Self::Fleet => f.write_str("the pace of the fleet"),
+            Self::Issuer(issuer) => write!(f, "requests to {issuer}"),
+            Self::Provider(provider) => write!(f, "requests to the DNS provider {provider}"),
+        }
+    }
+}
+
+/// One token that an attempt takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Which bucket, how large, and when it is spent.
+pub struct Demand {
+    /// From which bucket.
+    pub key: BudgetKey,
+    /// How large that is.
+    pub limit: Limit,
+    /// When it is spent.
+    pub charge: Charge,
+}
+
+/// When a token is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)] // In any case, or only sometimes.
+pub enum Charge {
+    /// By the attempt itself.
+    Always,
+    /// Only by a proof that fails; else it is given back ([`Budgets::succeeded`](super::Budgets::succeeded)).
+    OnFailure,
+}
+
+/// What an attempt is for: CAs count renewals otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)] // The three that CAs tell apart.
+pub enum Purpose {
+    /// A certificate for names that had none.
+    First,
+    /// Another one for exactly the same names.
+    Renewal,
+    /// The same, in the window that the CA suggested, and naming the one that it replaces (RFC 9773 §5).
+    SuggestedRenewal,
+}
+
+/// The limits of one issuer. Without any, nothing is counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// New orders of an account.
+    pub account: Option<Limit>,
+    /// Certificates for a registered domain.
+    pub domain: Option<Limit>,
+    /// Certificates for exactly the same names.
+    pub exact_set: Option<Limit>,
+    /// Failed proofs of a name.
+    pub failed_validations: Option<Limit>,
+    /// All that is asked of it, renewals too.
+    pub issuer: Option<Limit>,
+    /// Whether renewals count for neither account nor domain.
+    pub exempts_renewals: bool,
+    /// Whether renewals that it suggested count for nothing at all.
+    pub exempts_suggested_renewals: bool,
+}
+
+impl Limits {
+    /// Let's Encrypt's, as its page on rate limits of August 2026 has them
+    /// (<https://letsencrypt.org/docs/rate-limits/>): 300 orders of an account in three hours, 50 certificates
+    /// for a registered domain and 5 for exactly the same names in seven days, 5 failed proofs of a name in an
+    /// hour. Renewals count for neither account nor domain; those that it suggested count for nothing.
+    #[must_use]
+    pub fn lets_encrypt() -> Self {
+        let (hour, week) = (Duration::from_secs(3_600), Duration::from_secs(7 * 86_400));
+        Self {
+            account: Some(Limit::new(300, 3 * hour)),
+            domain: Some(Limit::new(50, week)),
+            exact_set: Some(Limit::new(5, week)),
+            failed_validations: Some(Limit::new(5, hour)),
+            issuer: None,
+            exempts_renewals: true,
+            exempts_suggested_renewals: true,
+        }
+    }
+
+    /// With a pace for all that is asked of the issuer.
+    #[must_use]
+    pub const fn issuer(mut self, limit: Limit) -> Self {
+        self.issuer = Some(limit);
+        self
+    }
+
+    /// What an attempt for this certificate takes.
+    #[must_use]
+    pub fn demands(&self, spec: &CertificateSpec, purpose: Purpose) -> Vec<Demand> {
+        let issuer = || spec.issuer_name().clone();
+        let mut demands = Vec::new();
+        let mut add = |limit: Option<Limit>, charge, key: &dyn Fn() -> BudgetKey| {
+            demands.extend(limit.map(|limit| Demand { key: key(), limit, charge }));
+        };
+        add(self.issuer, Charge::Always, &|| BudgetKey::Issuer(issuer()));
+        if purpose == Purpose::SuggestedRenewal && self.exempts_suggested_renewals {
+            return demands;
+        }
+        if purpose == Purpose::First || !self.exempts_renewals {
+            add(self.account, Charge::Always, &|| BudgetKey::Account(issuer()));
+            for domain in registered_domains(spec) {
+                add(self.domain, Charge::Always, &|| BudgetKey::Domain(issuer(), domain.clone()));
+            }
+        }
+        add(self.exact_set, Charge::Always, &|| BudgetKey::ExactSet(issuer(), digest_of(spec)));
+        let bases: BTreeSet<DomainName> = spec.names().iter().map(DomainName::base).collect();
+        for name in bases {
+            add(self.failed_validations, Charge::OnFailure, &|| {
+                BudgetKey::FailedValidations(issuer(), name.to_string())
+            });
+        }
+        demands
+    }
+}
+
+/// The registered domains of its names, by the Public Suffix List with its private part, as CAs count: `a.co.uk`
+/// of `www.a.co.uk`, `a.github.io` of itself. An IP address counts as itself.
+fn registered_domains(spec: &CertificateSpec) -> BTreeSet<String> {
+    let domains = spec.names().iter().map(|name| {
+        let base = name.base();
+        // A public suffix itself has none: it is one customer's all the same.
+        psl::domain_str(base.as_str()).unwrap_or(base.as_str()).to_owned()
+    });
+    domains.chain(spec.addresses().iter().map(ToString::to_string)).collect()
+}
+
+/// A digest of the set of names, whatever their order.
+fn digest_of(spec: &CertificateSpec) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let names = spec.name_set().into_iter().map(|name| name.to_string());
+    for name in names.chain(spec.addresses().iter().map(ToString::to_string)) {
+        context.update(name.as_bytes());
+        context.update(b"\n");
+    }
+    context.finish().as_ref().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        use fmt::Write as _;
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(names: &[&str], purpose: Purpose) -> Vec<String> {
+        let spec = CertificateSpec::new("a", names).unwrap().issuer("le").unwrap();
+        let pace = Limit::pace(Duration::from_secs(1));
+        let demands = Limits::lets_encrypt().issuer(pace).demands(&spec, purpose);
+        demands.iter().map(|demand| demand.key.to_string()).collect()
+    }
+
+    #[test]
+    fn a_first_certificate_counts_everywhere_a_renewal_less_and_a_suggested_one_nowhere() {
+        let names = ["*.shop.co.uk", "shop.co.uk", "www.other.github.io"];
+        assert_eq!(
+            keys(&names, Purpose::First),
+            [
+                "requests to le",
+                "orders of the account at le",
+                "certificates of le for other.github.io",
+                "certificates of le for shop.co.uk",
+                "certificates of le for the same names",
+                "failed proofs of shop.co.uk at le",
+                "failed proofs of www.other.github.io at le",
+            ]
+        );
+        assert_eq!(keys(&["a.example"], Purpose::Renewal).len(), 3);
+        assert_eq!(keys(&["a.example"], Purpose::SuggestedRenewal), ["requests to le"]);
+    }
+
+    #[test]
+    fn the_same_names_in_another_order_are_the_same_set() {
+        let digest = |names: &[&str]| digest_of(&CertificateSpec::new("a", names).unwrap());
+        assert_eq!(digest(&["a.example", "b.example"]), digest(&["b.example", "A.example"]));
+        assert_ne!(digest(&["a.example", "b.example"]), digest(&["a.example"]));
+        assert_ne!(digest(&["a.example"]), digest(&["a.example", "192.0.2.1"]));
+    }
+
+    #[test]
+    fn an_issuer_without_limits_counts_nothing() {
+        let spec = CertificateSpec::new("a", ["a.example"]).unwrap();
+        assert_eq!(Limits::default().demands(&spec, Purpose::First), []);
+    }
+}

@@ -1,0 +1,13 @@
+//! When a certificate is due for renewal, and which of many is due next.
+
+mod life;
+pub use life::{Life, due};
+
+mod policy;
+pub use policy::RenewalPolicy;
+
+mod spread;
+pub use spread::Spread;
+
+mod timers;
+pub use timers::Schedule;

@@ -1,0 +1,63 @@
+//! What is wrong with a spec.
+
+use perennial_core::{DomainName, DomainNameError};
+
+use super::{CertificateId, check::MOST_NAMES, identifier::LONGEST_IDENTIFIER};
+
+/// What is wrong with a [`CertificateSpec`](super::CertificateSpec).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A field whose value cannot work.
+    #[error("certificate {id}: {field}: {reason}")]
+    Field {
+        /// Which certificate.
+        id: CertificateId,
+        /// The field, as it is called in the serde form.
+        field: &'static str,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// An id or issuer name outside its alphabet.
+    #[error(
+        "{text:?} cannot be an identifier: use 1 to {LONGEST_IDENTIFIER} of a-z, 0-9, '.', '_' and '-', beginning with a \
+         letter or digit"
+    )]
+    Id {
+        /// The text.
+        text: String,
+    },
+    /// A malformed name.
+    #[error(transparent)]
+    Name(DomainNameError),
+    /// No name at all.
+    #[error("certificate {id} has no names: give at least one")]
+    NoNames {
+        /// Which certificate.
+        id: CertificateId,
+    },
+    /// A name with an underscore.
+    #[error("certificate {id}: {name} has an underscore, which no public CA signs (RFC 5280 §4.2.1.6)")]
+    NotHostName {
+        /// Which certificate.
+        id: CertificateId,
+        /// The name.
+        name: DomainName,
+    },
+    /// A renewal policy or maintenance window that cannot work.
+    #[error("certificate {id}: {reason}")]
+    Renewal {
+        /// Which certificate.
+        id: CertificateId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// More names than one certificate can hold.
+    #[error("certificate {id} has {count} names, {MOST_NAMES} is the most: split it")]
+    TooManyNames {
+        /// Which certificate.
+        id: CertificateId,
+        /// How many.
+        count: usize,
+    },
+}

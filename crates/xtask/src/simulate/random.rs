@@ -1,0 +1,36 @@
+//! Fate: numbers that look random and depend on the seed alone.
+
+/// SplitMix64 (Steele, Lea and Flood, 2014). It decides nothing that anybody attacks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    /// A stream of its own for each purpose, so that one more question of one does not change the others.
+    pub(super) const fn new(seed: u64, purpose: u64) -> Self {
+        Self(mix(seed ^ mix(purpose)))
+    }
+
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A number from `from` up to, and not with, `to`.
+    pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
+        let width = u64::try_from(to - from).unwrap_or(1).max(1);
+        from + i64::try_from(self.next() % width).unwrap_or(0)
+    }
+
+    /// True so many times in a thousand.
+    pub(super) const fn per_mille(&mut self, share: u64) -> bool {
+        self.next() % 1_000 < share
+    }
+}
+
+/// Scatters the bits of a number.
+pub(super) const fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -46,6 +46,8 @@ struct Slot {
     finding: Option<Finding>,
     flight: Option<Ticket>,
     asked_at: Duration,
+    /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
+    dead_since: Duration,
     due: bool,
     confirming: bool,
     /// When another watch's question was answered, if that told us something.
@@ -163,10 +165,11 @@ impl Stage {
         idle.filter_map(ask).chain(locate).min()
     }
 
-    /// When those count as dead who have not answered yet: a server that was found late has its time as well.
+    /// When all count as dead who tell nothing: a server that was found late has its time as well, and so has one
+    /// that answered before. It may be loading the zone just now.
     pub(super) fn end_of_grace(&self, grace: Duration) -> Option<Duration> {
-        let waiting = self.slots.iter().filter(|slot| slot.row.state == State::Waiting);
-        waiting.map(|slot| slot.row.since.saturating_add(grace)).max()
+        let silent = self.slots.iter().filter(|slot| !slot.is_alive());
+        silent.map(|slot| slot.dead_since.saturating_add(grace)).max()
     }
 
     /// A problem of a zone that was found is one of where it leads, and that is judged anew each time. Whether
@@ -381,6 +384,7 @@ impl Slot {
             finding: None,
             flight: None,
             asked_at: now,
+            dead_since: now,
             due,
             confirming: false,
             overheard_at: None,
@@ -424,6 +428,9 @@ impl Slot {
             Err(error) => State::Unreachable { error: error.clone() },
         };
         if self.row.state != state {
+            if self.is_alive() {
+                self.dead_since = now;
+            }
             self.row.state = state;
             self.row.since = now;
             news = true;
@@ -434,6 +441,10 @@ impl Slot {
             }
         }
         news
+    }
+
+    const fn is_alive(&self) -> bool {
+        !matches!(self.row.state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
     }
 
     const fn is_lead(&self) -> bool {

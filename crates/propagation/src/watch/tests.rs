@@ -219,7 +219,12 @@ fn a_dead_server_delays_until_the_grace_is_over_and_is_named() {
     dead.latency = Box::new(|server| if server == 3 { millis(2800) } else { ROUND_TRIP });
     let run = run(&dead, settings(Policy::All, Sweep::UntilReady));
     assert!(run.is_ready());
-    assert_eq!(run.end, GRACE + ROUND_TRIP, "the others are confirmed and the dead one is not waited for");
+    let found = ROUND_TRIP;
+    assert_eq!(
+        run.end,
+        found + GRACE + ROUND_TRIP,
+        "the others are confirmed, the dead one is not waited for"
+    );
     assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
     assert!(
         matches!(run.report().advice.as_slice(), [Advice::Unreachable { server, .. }] if server.starts_with("ns3."))
@@ -568,6 +573,41 @@ fn the_grace_is_what_the_settings_say() {
         assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
         assert!(run.end >= grace && run.end <= grace + ROUND_TRIP * 3, "{grace:?}: {:?}", run.end);
     }
+}
+
+#[test]
+fn one_bad_answer_after_a_denial_is_not_death() {
+    // The second loads the zone for two seconds, long after the watch began, and has the old copy again.
+    let reloading = scene(2, |server, owner, now| match server {
+        2 if (seconds(7)..seconds(9)).contains(&now) => Ok(Answer::new(ResponseCode::SERVFAIL)),
+        2 => has_it_not(),
+        _ => has_it(owner),
+    });
+    let denied = run(&reloading, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(denied.outcome, Outcome::Expired(_)), "{}", denied.report());
+    // One that dies for good has its grace from then on.
+    let dying = scene(2, |server, owner, now| match server {
+        2 if now < seconds(7) => has_it_not(),
+        2 => Err(TransportError::Timeout),
+        _ => has_it(owner),
+    });
+    let died = run(&dying, settings(Policy::All, Sweep::UntilReady));
+    assert_eq!(died.report().verdict, Verdict::ReadyWithWarnings);
+    assert!(died.end >= seconds(7) + GRACE && died.end < seconds(8) + GRACE, "{:?}", died.end);
+}
+
+#[test]
+fn a_server_that_was_found_late_has_its_grace_however_it_answers_first() {
+    let mut late = scene(2, |server, owner, now| match server {
+        2 if now < seconds(12) => Ok(Answer::new(ResponseCode::SERVFAIL)),
+        2 => has_it_not(),
+        _ => has_it(owner),
+    });
+    late.locate = Box::new(|_, now| {
+        if now < seconds(9) { Err("no resolver answers".into()) } else { Ok(located("example.com", &[1, 2])) }
+    });
+    let run = run(&late, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)), "{}", run.report());
 }
 
 #[test]

@@ -91,8 +91,13 @@ impl Stage {
             Ok(located) => located,
             Err(reason) => {
                 self.location = Location::NotFound { at: now };
-                self.verification = Verification::Done;
-                // What was found before is better than nothing.
+                // What was found before is better than nothing; what was only claimed is nothing.
+                if std::mem::replace(&mut self.verification, Verification::Done) == Verification::UnderWay {
+                    self.zone = None;
+                    self.servers.clear();
+                    self.addresses.clear();
+                    self.slots.clear();
+                }
                 let news = self.slots.is_empty() && self.problem.as_ref() != Some(&reason);
                 if news {
                     self.problem = Some(reason);

@@ -611,6 +611,31 @@ fn a_server_that_was_found_late_has_its_grace_however_it_answers_first() {
 }
 
 #[test]
+fn a_zone_whose_verification_fails_is_not_known() {
+    for sweep in [Sweep::Once, Sweep::UntilReady] {
+        let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+        let mut watch = Watch::new(wanted, settings(Policy::All, sweep), 1);
+        let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+        let claimed = Located { verification: Verification::UnderWay, ..located("example.com", &[1]) };
+        watch.handle_located(millis(1), locate.stage, Ok(claimed));
+        while let Some(question) = watch.poll_query() {
+            let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+            watch.handle_answer(millis(2), question.ticket, Ok(reply));
+        }
+        watch.handle_located(millis(3), locate.stage, Err("the zone above is mute".into()));
+        let report = watch.report();
+        assert_eq!((report.verdict, report.stages[0].rows.len()), (Verdict::NotYet, 0), "{sweep:?}");
+        assert!(report.to_string().contains("the zone above is mute"), "{report}");
+        if sweep == Sweep::Once {
+            assert!(matches!(watch.poll_event(), Some(Event::Done(Outcome::Finished(_)))));
+            continue;
+        }
+        watch.handle_timeout(millis(3) + LOCATE_AGAIN);
+        assert!(matches!(watch.poll_event(), Some(Event::Locate(_))), "it is looked for again");
+    }
+}
+
+#[test]
 fn who_only_waits_asks_nobody_and_says_so() {
     let silent = scene(0, |server, _, _| panic!("{server} is asked"));
     let wait = Policy::WaitOnly(seconds(30));

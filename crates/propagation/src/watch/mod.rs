@@ -571,7 +571,7 @@ impl Watch {
         }
         let heard = sweep == Sweep::Once && self.stages.iter().all(Stage::is_heard);
         let of = |stage: &Stage| {
-            if stage.problem.is_some() {
+            if stage.problem().is_some() {
                 return Verdict::NotYet;
             }
             let end = stage.end_of_grace(grace).unwrap_or(grace).max(grace);

@@ -21,7 +21,10 @@ pub(super) struct Stage {
     pub(super) id: StageId,
     pub(super) name: DomainName,
     pub(super) place: Place,
-    pub(super) problem: Option<String>,
+    /// Why the zone was not found.
+    problem: Option<String>,
+    /// Why nobody goes where it leads.
+    chain_problem: Option<String>,
     origin: Origin,
     zone: Option<ZoneView>,
     servers: Vec<String>,
@@ -76,6 +79,7 @@ impl Stage {
             place,
             origin,
             problem: None,
+            chain_problem: None,
             zone: None,
             servers: Vec::new(),
             addresses: Vec::new(),
@@ -177,13 +181,18 @@ impl Stage {
         silent.map(|slot| slot.dead_since.saturating_add(grace)).max()
     }
 
-    /// A problem of a zone that was found is one of where it leads, and that is judged anew each time. Whether
-    /// this is a new judgement.
-    pub(super) fn set_chain_problem(&mut self, problem: Option<String>) -> bool {
-        let news = matches!(self.location, Location::Found { .. }) && self.problem != problem;
-        if news {
-            self.problem = problem;
+    /// Why nothing can be known here, whatever the servers say.
+    pub(super) const fn problem(&self) -> Option<&String> {
+        match &self.problem {
+            Some(problem) => Some(problem),
+            None => self.chain_problem.as_ref(),
         }
+    }
+
+    /// What is wrong with where it leads is judged anew each time. Whether this is a new judgement.
+    pub(super) fn set_chain_problem(&mut self, problem: Option<String>) -> bool {
+        let news = self.chain_problem != problem;
+        self.chain_problem = problem;
         news
     }
 
@@ -361,7 +370,7 @@ impl Stage {
             zone: self.zone.clone(),
             servers: self.servers.clone(),
             rows: self.slots.iter().map(|slot| slot.row.clone()).collect(),
-            problem: self.problem.clone(),
+            problem: self.problem().cloned(),
         }
     }
 }

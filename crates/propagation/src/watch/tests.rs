@@ -636,6 +636,24 @@ fn a_zone_whose_verification_fails_is_not_known() {
 }
 
 #[test]
+fn a_circle_of_aliases_is_seen_while_the_zone_is_looked_for_again() {
+    let mut turning = scene(0, |server, owner, now| match server {
+        1 if now < seconds(33) => answer(owner, vec![Data::Cname(name("x.acme.example"))]),
+        1 => answer(owner, vec![Data::Cname(name(NAME))]),
+        2 => Ok(Answer::new(ResponseCode::REFUSED)),
+        _ => has_it_not(),
+    });
+    turning.locate = Box::new(|locate, now| match &locate.place {
+        Place::Holding(sought) if *sought != name(NAME) => Ok(located("acme.example", &[9])),
+        _ if now < seconds(29) => Ok(located("example.com", &[1, 2])),
+        _ => Err("no resolver answers".into()),
+    });
+    let run = run(&turning, settings(Policy::Any, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)), "{}", run.report());
+    assert!(run.report().to_string().contains("circle"), "{}", run.report());
+}
+
+#[test]
 fn who_only_waits_asks_nobody_and_says_so() {
     let silent = scene(0, |server, _, _| panic!("{server} is asked"));
     let wait = Policy::WaitOnly(seconds(30));

@@ -8,7 +8,7 @@ use super::{Asking, Heard, Located, Place, Purpose, Question, StageId, Ticket, V
 use crate::{
     probe::{Asked, Finding, Role, interpret},
     report::{self, LastAnswer, Origin, Row, State},
-    target::{Route, Target},
+    target::{NoRoute, Route, Target},
     transport::{Endpoint, Reply, TransportError},
     verdict::Standing,
     wanted::Wanted,
@@ -33,6 +33,8 @@ pub(super) struct Stage {
     slots: Vec<Slot>,
     location: Location,
     verification: Verification,
+    /// How many times in a row somebody could not be asked, of those who were found.
+    gaps: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,7 @@ impl Stage {
             slots: Vec::new(),
             location: Location::Sought,
             verification: Verification::Done,
+            gaps: 0,
         }
     }
 
@@ -122,7 +125,7 @@ impl Stage {
         self.zone = located.zone;
         self.servers = located.servers;
         for target in located.targets {
-            let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
+            let same = known.iter().position(|slot| slot.is_same(&target));
             let mut slot = same.map_or_else(|| Slot::new(&target, now), |index| known.swap_remove(index));
             news |= same.is_none();
             slot.row.servers = target.servers;
@@ -134,19 +137,38 @@ impl Stage {
             slots.filter(serves(server)).map(|(index, _)| index).collect()
         };
         self.addresses = self.servers.iter().map(slots_of).collect();
+        self.gaps = if self.has_gap() { self.gaps.saturating_add(1) } else { 0 };
         news | !known.is_empty()
     }
 
     /// Whether the zone should be looked for (again).
     pub(super) fn is_to_be_located(&self, now: Duration) -> bool {
+        self.next_location().is_some_and(|at| now >= at)
+    }
+
+    fn next_location(&self) -> Option<Duration> {
+        let keeps_waiting = |slot: &Slot| slot.is_pending() || slot.is_out_of_reach();
         match self.location {
-            Location::Sought => false,
-            Location::Found { .. } if self.verification == Verification::UnderWay => false,
-            Location::NotFound { at } => now >= at + super::LOCATE_AGAIN,
+            Location::Sought => None,
+            Location::Found { .. } if self.verification == Verification::UnderWay => None,
+            Location::NotFound { at } => Some(at + super::LOCATE_AGAIN),
+            Location::Found { at } if self.gaps > 0 => {
+                let wait = super::LOCATE_AGAIN.saturating_mul(1 << (self.gaps - 1).min(4));
+                Some(at + wait.min(super::ZONE_REFRESH))
+            }
             Location::Found { at } => {
-                now >= at + super::ZONE_REFRESH && self.slots.iter().any(Slot::is_pending)
+                self.slots.iter().any(keeps_waiting).then_some(at + super::ZONE_REFRESH)
             }
         }
+    }
+
+    /// Whether a server was found and cannot be asked, and the reason may pass: its address is not known, or the
+    /// way to it is not. A host without IPv6 reaches many a server over IPv4 and misses nothing.
+    fn has_gap(&self) -> bool {
+        let reached = |index: &usize| self.slots.get(*index).is_some_and(|slot| !slot.is_out_of_reach());
+        let no_prefix = State::NotAsked { reason: NoRoute::NoNat64Prefix };
+        self.addresses.iter().any(|slots| !slots.iter().any(reached))
+            || self.slots.iter().any(|slot| slot.row.state == no_prefix)
     }
 
     pub(super) const fn locate_again(&mut self) -> StageId {
@@ -157,21 +179,13 @@ impl Stage {
     /// When [`is_to_be_located`](Self::is_to_be_located) or [`mark_pending`](Self::mark_pending) can have something
     /// to do; in the past, if at any time.
     pub(super) fn next_use_of_a_sweep(&self) -> Option<Duration> {
-        let locate = match self.location {
-            Location::Sought => None,
-            Location::Found { .. } if self.verification == Verification::UnderWay => None,
-            Location::NotFound { at } => Some(at + super::LOCATE_AGAIN),
-            Location::Found { at } => {
-                self.slots.iter().any(Slot::is_pending).then_some(at + super::ZONE_REFRESH)
-            }
-        };
         let idle = self.slots.iter().filter(|slot| slot.flight.is_none());
         let ask = |slot: &Slot| match (slot.is_pending(), slot.is_lead()) {
             (true, _) => Some(Duration::ZERO),
             (false, true) => Some(slot.asked_at + LEAD_REFRESH),
             (false, false) => None,
         };
-        idle.filter_map(ask).chain(locate).min()
+        idle.filter_map(ask).chain(self.next_location()).min()
     }
 
     /// When all count as dead who tell nothing: a server that was found late has its time as well, and so has one
@@ -406,6 +420,15 @@ impl Slot {
         }
     }
 
+    /// Whether this is the slot of that target: the address is the same, and so is whether there is a way to it.
+    fn is_same(&self, target: &Target) -> bool {
+        let route = match &self.row.state {
+            State::NotAsked { reason } => target.route == Route::None(reason.clone()),
+            _ => target.route == Route::Exists,
+        };
+        self.row.endpoint == target.endpoint && route
+    }
+
     fn count(&mut self, now: Duration) {
         self.asked_at = now;
         self.row.asked = Some(now);
@@ -455,6 +478,10 @@ impl Slot {
             }
         }
         news
+    }
+
+    const fn is_out_of_reach(&self) -> bool {
+        matches!(self.row.state, State::NotAsked { .. })
     }
 
     const fn is_alive(&self) -> bool {

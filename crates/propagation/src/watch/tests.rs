@@ -654,6 +654,40 @@ fn a_circle_of_aliases_is_seen_while_the_zone_is_looked_for_again() {
 }
 
 #[test]
+fn whom_there_was_no_way_to_ask_is_looked_for_again() {
+    let locate = |once: fn(&mut Located)| -> Registry {
+        Box::new(move |_, now| {
+            let mut located = located("example.com", &[1, 2]);
+            if now < seconds(1) {
+                once(&mut located);
+            }
+            Ok(located)
+        })
+    };
+    let cut_off: fn(&mut Located) = |located| located.targets[1].route = Route::None(NoRoute::NoNat64Prefix);
+    let unknown: fn(&mut Located) = |located| located.targets.truncate(1);
+    for (policy, once) in [(Policy::Strict, cut_off), (Policy::RecursiveOnly, unknown)] {
+        let mended = Scene { locate: locate(once), ..scene(0, |_, owner, _| has_it(owner)) };
+        let run = run(&mended, settings(policy, Sweep::UntilReady));
+        assert!(run.is_ready(), "{policy:?}: {}", run.report());
+        assert!(run.end < seconds(3), "{policy:?}: {:?}", run.end);
+    }
+}
+
+#[test]
+fn one_who_stays_out_of_reach_is_looked_for_ever_more_rarely() {
+    let mut missing = scene(0, |_, owner, _| has_it(owner));
+    missing.locate = Box::new(|_, _| {
+        let mut located = located("example.com", &[1, 2]);
+        located.targets.truncate(1);
+        Ok(located)
+    });
+    let run = run(&missing, settings(Policy::Strict, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert!((6..=8).contains(&run.located.len()), "{:?}", run.located);
+}
+
+#[test]
 fn who_only_waits_asks_nobody_and_says_so() {
     let silent = scene(0, |server, _, _| panic!("{server} is asked"));
     let wait = Policy::WaitOnly(seconds(30));

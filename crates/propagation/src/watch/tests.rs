@@ -688,6 +688,42 @@ fn one_who_stays_out_of_reach_is_looked_for_ever_more_rarely() {
 }
 
 #[test]
+fn an_answer_past_the_end_of_grace_does_not_hide_it() {
+    let refused = || Ok(Reply::new(Answer::new(ResponseCode::REFUSED), Transport::Udp, ROUND_TRIP));
+    let begin = |grace| {
+        let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+        let mut watch = Watch::new(wanted, Settings { grace, ..settings(Policy::All, Sweep::UntilReady) }, 7);
+        let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+        watch.handle_located(Duration::ZERO, locate.stage, Ok(located("example.com", &[1, 2])));
+        let first = watch.poll_query().unwrap();
+        let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+        watch.handle_answer(Duration::ZERO, first.ticket, Ok(reply));
+        watch
+    };
+    let sweep_after_20_s = |watch: &mut Watch| {
+        let mut now = Duration::ZERO;
+        loop {
+            if let Some(question) = watch.poll_query() {
+                if now > seconds(20) {
+                    return (now, question.ticket);
+                }
+                watch.handle_answer(now, question.ticket, refused());
+            }
+            now = watch.poll_timeout().unwrap();
+            watch.handle_timeout(now);
+        }
+    };
+    let (sweep, _) = sweep_after_20_s(&mut begin(seconds(60)));
+    let mut watch = begin(sweep + millis(500));
+    let (same, ticket) = sweep_after_20_s(&mut watch);
+    assert_eq!(same, sweep);
+    let late = sweep + seconds(1);
+    watch.handle_answer(late, ticket, refused());
+    let timeout = watch.poll_timeout().unwrap();
+    assert!(timeout <= late, "nobody looks before {timeout:?}, and the grace was over before {late:?}");
+}
+
+#[test]
 fn who_only_waits_asks_nobody_and_says_so() {
     let silent = scene(0, |server, _, _| panic!("{server} is asked"));
     let wait = Policy::WaitOnly(seconds(30));

@@ -144,7 +144,7 @@ pub fn interpret(asked: &Asked<'_>, answer: &Answer) -> Finding {
     match asked.role {
         Role::Resolver => {
             let end = end_of_chain(asked.name, &answer.answers);
-            judge(values_at(end, &answer.answers), asked.values, answer.serial())
+            judge(end, asked.values, answer)
         }
         Role::Authority(zone) => interpret_authority(asked, zone, answer),
     }
@@ -182,7 +182,7 @@ fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) ->
     if let Some(target) = alias(asked.name, &answer.answers) {
         return Finding::Alias { target: target.clone() };
     }
-    judge(values_at(asked.name, &answer.answers), asked.values, answer.serial())
+    judge(asked.name, asked.values, answer)
 }
 
 /// The zone cut strictly below `zone`, at or above `name`, that the authority section shows.
@@ -226,8 +226,12 @@ fn values_at<'a>(name: &DomainName, answers: &'a [Record]) -> Vec<&'a [u8]> {
     answers.iter().filter_map(at).collect()
 }
 
-fn judge(found: Vec<&[u8]>, wanted: &[String], serial: Option<u32>) -> Finding {
-    let satisfied = wanted.iter().all(|value| found.contains(&value.as_bytes()));
+fn judge(name: &DomainName, wanted: &[String], answer: &Answer) -> Finding {
+    // A name that does not exist has no records, whatever stands beside the denial.
+    let exists = answer.code == ResponseCode::NOERROR;
+    let found = if exists { values_at(name, &answer.answers) } else { Vec::new() };
+    let serial = answer.serial();
+    let satisfied = exists && wanted.iter().all(|value| found.contains(&value.as_bytes()));
     let values = found.into_iter().take(MAX_VALUES).map(printable).collect();
     if satisfied { Finding::Satisfied { values } } else { Finding::Lacking { values, serial } }
 }
@@ -288,6 +292,14 @@ mod tests {
         let answer =
             authoritative(ResponseCode::NOERROR, vec![txt(NAME, "one"), txt("www.example.com", "two")]);
         assert_eq!(finding(&answer), Finding::Lacking { values: vec!["one".into()], serial: Some(7) });
+    }
+
+    #[test]
+    fn records_beside_no_such_name_are_no_proof() {
+        let answer = authoritative(ResponseCode::NXDOMAIN, vec![txt(NAME, "one"), txt(NAME, "two")]);
+        assert_eq!(finding(&answer), Finding::Lacking { values: vec![], serial: Some(7) });
+        let expected = Finding::Lacking { values: vec![], serial: Some(7) };
+        assert_eq!(resolved(&answer), expected);
     }
 
     #[test]

@@ -97,14 +97,25 @@ pub(crate) fn plan(
     prefixes: &[Prefix],
     routable: &dyn Fn(IpAddr) -> bool,
 ) -> Vec<Target> {
-    let mut targets = Vec::new();
+    let mut ranked = Vec::new();
     for server in servers {
         let nobody = is_localhost(&server.name);
+        let (mut reached, mut missed) = (0, MAX_TARGETS);
         for (address, nat64, route) in addresses(server, prefixes, routable) {
             let route = if nobody { Route::None(NoRoute::Localhost) } else { route };
+            let rank = if route == Route::Exists { &mut reached } else { &mut missed };
+            *rank += 1;
             let endpoint = Endpoint::Udp(SocketAddr::new(address, port));
-            add(&mut targets, Target { servers: vec![server.name.to_string()], endpoint, nat64, route });
+            ranked.push((*rank, Target { servers: vec![server.name.to_string()], endpoint, nat64, route }));
         }
+    }
+    // One of each server in turn, those first that can be asked: nobody is crowded out by those before.
+    if ranked.len() > MAX_TARGETS {
+        ranked.sort_by_key(|(rank, _)| *rank);
+    }
+    let mut targets = Vec::new();
+    for (_, target) in ranked {
+        add(&mut targets, target);
     }
     targets.truncate(MAX_TARGETS);
     targets
@@ -363,6 +374,23 @@ mod tests {
             shown(&servers, &[], &dual),
             ["a.example+b.example 192.0.2.1:53", "b.example 192.0.2.2:53"]
         );
+    }
+
+    #[test]
+    fn of_too_many_addresses_every_server_keeps_some_that_can_be_asked() {
+        let many: Vec<String> = (1..=99).map(|last| format!("192.0.2.{last}")).collect();
+        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let greedy = server("a.example", &many);
+        let v6: Vec<String> = (1..=99).map(|last| format!("2001:db8::{last}")).collect();
+        many = v6.iter().map(String::as_str).collect();
+        many.push("192.0.2.200");
+        let servers = [greedy, server("b.example", &many), server("c.example", &["192.0.2.201"])];
+        let shown = shown(&servers, &[], &|address| address.is_ipv4());
+        assert_eq!(shown.len(), MAX_TARGETS);
+        assert!(shown.contains(&"b.example 192.0.2.200:53".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"c.example 192.0.2.201:53".to_owned()), "{shown:?}");
+        let of = |name: &str| shown.iter().filter(|text| text.starts_with(name)).count();
+        assert_eq!((of("a."), of("b.")), (62, 1));
     }
 
     #[test]

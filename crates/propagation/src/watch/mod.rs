@@ -60,6 +60,8 @@ pub struct Watch {
     phase: Phase,
     next_sweep: Duration,
     now: Duration,
+    /// When the last conclusions were drawn.
+    evaluated_at: Duration,
     events: VecDeque<Event>,
     next_id: u64,
     verdict: Verdict,
@@ -267,6 +269,7 @@ impl Watch {
             schedule: Schedule::new(seed),
             next_sweep: Duration::ZERO,
             now: Duration::ZERO,
+            evaluated_at: Duration::ZERO,
             events: VecDeque::new(),
             next_id: 0,
             verdict: Verdict::NotYet,
@@ -351,7 +354,7 @@ impl Watch {
         }
         let next_sweep = (sweep == Sweep::UntilReady).then(|| self.next_use_of_a_sweep()).flatten();
         let graces = self.stages.iter().filter_map(|stage| stage.end_of_grace(grace)).chain([grace]);
-        let grace = graces.filter(|end| self.now < *end).min();
+        let grace = graces.filter(|end| self.evaluated_at < *end).min();
         let settled = match self.phase {
             Phase::Settling { until } => Some(until),
             Phase::Confirming | Phase::Done | Phase::Polling => None,
@@ -468,6 +471,7 @@ impl Watch {
         if self.phase == Phase::Done {
             return;
         }
+        self.evaluated_at = self.now;
         self.follow();
         let verdict = self.verdict();
         self.changed |= verdict != self.verdict;
@@ -571,7 +575,7 @@ impl Watch {
         }
         let heard = sweep == Sweep::Once && self.stages.iter().all(Stage::is_heard);
         let of = |stage: &Stage| {
-            if stage.problem.is_some() {
+            if stage.problem().is_some() {
                 return Verdict::NotYet;
             }
             let end = stage.end_of_grace(grace).unwrap_or(grace).max(grace);

@@ -8,7 +8,7 @@ use super::{Asking, Heard, Located, Place, Purpose, Question, StageId, Ticket, V
 use crate::{
     probe::{Asked, Finding, Role, interpret},
     report::{self, LastAnswer, Origin, Row, State},
-    target::{Route, Target},
+    target::{NoRoute, Route, Target},
     transport::{Endpoint, Reply, TransportError},
     verdict::Standing,
     wanted::Wanted,
@@ -21,7 +21,10 @@ pub(super) struct Stage {
     pub(super) id: StageId,
     pub(super) name: DomainName,
     pub(super) place: Place,
-    pub(super) problem: Option<String>,
+    /// Why the zone was not found.
+    problem: Option<String>,
+    /// Why nobody goes where it leads.
+    chain_problem: Option<String>,
     origin: Origin,
     zone: Option<ZoneView>,
     servers: Vec<String>,
@@ -30,6 +33,8 @@ pub(super) struct Stage {
     slots: Vec<Slot>,
     location: Location,
     verification: Verification,
+    /// How many times in a row somebody could not be asked, of those who were found.
+    gaps: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +51,21 @@ struct Slot {
     finding: Option<Finding>,
     flight: Option<Ticket>,
     asked_at: Duration,
+    /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
+    dead_since: Duration,
     due: bool,
-    confirming: bool,
+    confirming: Confirming,
     /// When another watch's question was answered, if that told us something.
     overheard_at: Option<Duration>,
     serial: Serial,
+}
+
+/// The question whether the server has the values still. One that was under way before does not answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirming {
+    No,
+    Due,
+    Flight(Ticket),
 }
 
 /// The question for the zone's serial number, which is asked once.
@@ -74,12 +89,14 @@ impl Stage {
             place,
             origin,
             problem: None,
+            chain_problem: None,
             zone: None,
             servers: Vec::new(),
             addresses: Vec::new(),
             slots: Vec::new(),
             location: Location::Sought,
             verification: Verification::Done,
+            gaps: 0,
         }
     }
 
@@ -89,8 +106,13 @@ impl Stage {
             Ok(located) => located,
             Err(reason) => {
                 self.location = Location::NotFound { at: now };
-                self.verification = Verification::Done;
-                // What was found before is better than nothing.
+                // What was found before is better than nothing; what was only claimed is nothing.
+                if std::mem::replace(&mut self.verification, Verification::Done) == Verification::UnderWay {
+                    self.zone = None;
+                    self.servers.clear();
+                    self.addresses.clear();
+                    self.slots.clear();
+                }
                 let news = self.slots.is_empty() && self.problem.as_ref() != Some(&reason);
                 if news {
                     self.problem = Some(reason);
@@ -111,7 +133,7 @@ impl Stage {
         self.zone = located.zone;
         self.servers = located.servers;
         for target in located.targets {
-            let same = known.iter().position(|slot| slot.row.endpoint == target.endpoint);
+            let same = known.iter().position(|slot| slot.is_same(&target));
             let mut slot = same.map_or_else(|| Slot::new(&target, now), |index| known.swap_remove(index));
             news |= same.is_none();
             slot.row.servers = target.servers;
@@ -123,19 +145,38 @@ impl Stage {
             slots.filter(serves(server)).map(|(index, _)| index).collect()
         };
         self.addresses = self.servers.iter().map(slots_of).collect();
+        self.gaps = if self.has_gap() { self.gaps.saturating_add(1) } else { 0 };
         news | !known.is_empty()
     }
 
     /// Whether the zone should be looked for (again).
     pub(super) fn is_to_be_located(&self, now: Duration) -> bool {
+        self.next_location().is_some_and(|at| now >= at)
+    }
+
+    fn next_location(&self) -> Option<Duration> {
+        let keeps_waiting = |slot: &Slot| slot.is_pending() || slot.is_out_of_reach();
         match self.location {
-            Location::Sought => false,
-            Location::Found { .. } if self.verification == Verification::UnderWay => false,
-            Location::NotFound { at } => now >= at + super::LOCATE_AGAIN,
+            Location::Sought => None,
+            Location::Found { .. } if self.verification == Verification::UnderWay => None,
+            Location::NotFound { at } => Some(at + super::LOCATE_AGAIN),
+            Location::Found { at } if self.gaps > 0 => {
+                let wait = super::LOCATE_AGAIN.saturating_mul(1 << (self.gaps - 1).min(4));
+                Some(at + wait.min(super::ZONE_REFRESH))
+            }
             Location::Found { at } => {
-                now >= at + super::ZONE_REFRESH && self.slots.iter().any(Slot::is_pending)
+                self.slots.iter().any(keeps_waiting).then_some(at + super::ZONE_REFRESH)
             }
         }
+    }
+
+    /// Whether a server was found and cannot be asked, and the reason may pass: its address is not known, or the
+    /// way to it is not. A host without IPv6 reaches many a server over IPv4 and misses nothing.
+    fn has_gap(&self) -> bool {
+        let reached = |index: &usize| self.slots.get(*index).is_some_and(|slot| !slot.is_out_of_reach());
+        let no_prefix = State::NotAsked { reason: NoRoute::NoNat64Prefix };
+        self.addresses.iter().any(|slots| !slots.iter().any(reached))
+            || self.slots.iter().any(|slot| slot.row.state == no_prefix)
     }
 
     pub(super) const fn locate_again(&mut self) -> StageId {
@@ -146,36 +187,34 @@ impl Stage {
     /// When [`is_to_be_located`](Self::is_to_be_located) or [`mark_pending`](Self::mark_pending) can have something
     /// to do; in the past, if at any time.
     pub(super) fn next_use_of_a_sweep(&self) -> Option<Duration> {
-        let locate = match self.location {
-            Location::Sought => None,
-            Location::Found { .. } if self.verification == Verification::UnderWay => None,
-            Location::NotFound { at } => Some(at + super::LOCATE_AGAIN),
-            Location::Found { at } => {
-                self.slots.iter().any(Slot::is_pending).then_some(at + super::ZONE_REFRESH)
-            }
-        };
         let idle = self.slots.iter().filter(|slot| slot.flight.is_none());
         let ask = |slot: &Slot| match (slot.is_pending(), slot.is_lead()) {
             (true, _) => Some(Duration::ZERO),
             (false, true) => Some(slot.asked_at + LEAD_REFRESH),
             (false, false) => None,
         };
-        idle.filter_map(ask).chain(locate).min()
+        idle.filter_map(ask).chain(self.next_location()).min()
     }
 
-    /// When those count as dead who have not answered yet: a server that was found late has its time as well.
+    /// When all count as dead who tell nothing: a server that was found late has its time as well, and so has one
+    /// that answered before. It may be loading the zone just now.
     pub(super) fn end_of_grace(&self, grace: Duration) -> Option<Duration> {
-        let waiting = self.slots.iter().filter(|slot| slot.row.state == State::Waiting);
-        waiting.map(|slot| slot.row.since.saturating_add(grace)).max()
+        let silent = self.slots.iter().filter(|slot| !slot.is_alive());
+        silent.map(|slot| slot.dead_since.saturating_add(grace)).max()
     }
 
-    /// A problem of a zone that was found is one of where it leads, and that is judged anew each time. Whether
-    /// this is a new judgement.
-    pub(super) fn set_chain_problem(&mut self, problem: Option<String>) -> bool {
-        let news = matches!(self.location, Location::Found { .. }) && self.problem != problem;
-        if news {
-            self.problem = problem;
+    /// Why nothing can be known here, whatever the servers say.
+    pub(super) const fn problem(&self) -> Option<&String> {
+        match &self.problem {
+            Some(problem) => Some(problem),
+            None => self.chain_problem.as_ref(),
         }
+    }
+
+    /// What is wrong with where it leads is judged anew each time. Whether this is a new judgement.
+    pub(super) fn set_chain_problem(&mut self, problem: Option<String>) -> bool {
+        let news = self.chain_problem != problem;
+        self.chain_problem = problem;
         news
     }
 
@@ -198,7 +237,11 @@ impl Stage {
         }
         let slot = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket))?;
         slot.flight = None;
-        let awaited = std::mem::take(&mut slot.confirming) || slot.row.state == State::Waiting;
+        let confirms = slot.confirming == Confirming::Flight(ticket);
+        if confirms {
+            slot.confirming = Confirming::No;
+        }
+        let awaited = confirms || slot.row.state == State::Waiting;
         let asked = asked(&self.name, &self.zone, wanted, asking);
         let moved = slot.learn(answer, &asked, now);
         Some(Heard { moved, awaited, pending: slot.is_pending() })
@@ -228,6 +271,9 @@ impl Stage {
             let purpose = slot.purpose();
             slot.due = false;
             slot.flight = Some(ticket);
+            if slot.confirming == Confirming::Due {
+                slot.confirming = Confirming::Flight(ticket);
+            }
             slot.count(now);
             let query = match asking {
                 Asking::Authorities => Query::authoritative(self.name.clone(), RecordType::Txt),
@@ -292,19 +338,21 @@ impl Stage {
     /// Marks those to be asked once more on whom the verdict rests.
     pub(super) fn mark_confirming(&mut self) {
         for slot in &mut self.slots {
-            slot.confirming = slot.row.state == State::Satisfied || slot.is_lead();
-            slot.due |= slot.confirming;
+            let counts = slot.row.state == State::Satisfied || slot.is_lead();
+            slot.confirming = if counts { Confirming::Due } else { Confirming::No };
+            slot.due |= counts;
         }
     }
 
     pub(super) fn forget_confirming(&mut self) {
         for slot in &mut self.slots {
-            slot.confirming = false;
+            slot.confirming = Confirming::No;
         }
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        self.verification == Verification::Done && !self.slots.iter().any(|slot| slot.confirming)
+        self.verification == Verification::Done
+            && self.slots.iter().all(|slot| slot.confirming == Confirming::No)
     }
 
     /// Whether all that one sweep can say has been said.
@@ -353,7 +401,7 @@ impl Stage {
             zone: self.zone.clone(),
             servers: self.servers.clone(),
             rows: self.slots.iter().map(|slot| slot.row.clone()).collect(),
-            problem: self.problem.clone(),
+            problem: self.problem().cloned(),
         }
     }
 }
@@ -381,11 +429,21 @@ impl Slot {
             finding: None,
             flight: None,
             asked_at: now,
+            dead_since: now,
             due,
-            confirming: false,
+            confirming: Confirming::No,
             overheard_at: None,
             serial: Serial::NotAsked,
         }
+    }
+
+    /// Whether this is the slot of that target: the address is the same, and so is whether there is a way to it.
+    fn is_same(&self, target: &Target) -> bool {
+        let route = match &self.row.state {
+            State::NotAsked { reason } => target.route == Route::None(reason.clone()),
+            _ => target.route == Route::Exists,
+        };
+        self.row.endpoint == target.endpoint && route
     }
 
     fn count(&mut self, now: Duration) {
@@ -395,7 +453,7 @@ impl Slot {
     }
 
     fn purpose(&self) -> Purpose {
-        if self.confirming {
+        if self.confirming != Confirming::No {
             Purpose::Confirm
         } else if self.is_lead() {
             Purpose::Refresh
@@ -424,6 +482,9 @@ impl Slot {
             Err(error) => State::Unreachable { error: error.clone() },
         };
         if self.row.state != state {
+            if self.is_alive() {
+                self.dead_since = now;
+            }
             self.row.state = state;
             self.row.since = now;
             news = true;
@@ -434,6 +495,14 @@ impl Slot {
             }
         }
         news
+    }
+
+    const fn is_out_of_reach(&self) -> bool {
+        matches!(self.row.state, State::NotAsked { .. })
+    }
+
+    const fn is_alive(&self) -> bool {
+        !matches!(self.row.state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
     }
 
     const fn is_lead(&self) -> bool {

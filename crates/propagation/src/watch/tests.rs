@@ -219,7 +219,12 @@ fn a_dead_server_delays_until_the_grace_is_over_and_is_named() {
     dead.latency = Box::new(|server| if server == 3 { millis(2800) } else { ROUND_TRIP });
     let run = run(&dead, settings(Policy::All, Sweep::UntilReady));
     assert!(run.is_ready());
-    assert_eq!(run.end, GRACE + ROUND_TRIP, "the others are confirmed and the dead one is not waited for");
+    let found = ROUND_TRIP;
+    assert_eq!(
+        run.end,
+        found + GRACE + ROUND_TRIP,
+        "the others are confirmed, the dead one is not waited for"
+    );
     assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
     assert!(
         matches!(run.report().advice.as_slice(), [Advice::Unreachable { server, .. }] if server.starts_with("ns3."))
@@ -568,6 +573,197 @@ fn the_grace_is_what_the_settings_say() {
         assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings);
         assert!(run.end >= grace && run.end <= grace + ROUND_TRIP * 3, "{grace:?}: {:?}", run.end);
     }
+}
+
+#[test]
+fn one_bad_answer_after_a_denial_is_not_death() {
+    // The second loads the zone for two seconds, long after the watch began, and has the old copy again.
+    let reloading = scene(2, |server, owner, now| match server {
+        2 if (seconds(7)..seconds(9)).contains(&now) => Ok(Answer::new(ResponseCode::SERVFAIL)),
+        2 => has_it_not(),
+        _ => has_it(owner),
+    });
+    let denied = run(&reloading, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(denied.outcome, Outcome::Expired(_)), "{}", denied.report());
+    // One that dies for good has its grace from then on.
+    let dying = scene(2, |server, owner, now| match server {
+        2 if now < seconds(7) => has_it_not(),
+        2 => Err(TransportError::Timeout),
+        _ => has_it(owner),
+    });
+    let died = run(&dying, settings(Policy::All, Sweep::UntilReady));
+    assert_eq!(died.report().verdict, Verdict::ReadyWithWarnings);
+    assert!(died.end >= seconds(7) + GRACE && died.end < seconds(8) + GRACE, "{:?}", died.end);
+}
+
+#[test]
+fn a_server_that_was_found_late_has_its_grace_however_it_answers_first() {
+    let mut late = scene(2, |server, owner, now| match server {
+        2 if now < seconds(12) => Ok(Answer::new(ResponseCode::SERVFAIL)),
+        2 => has_it_not(),
+        _ => has_it(owner),
+    });
+    late.locate = Box::new(|_, now| {
+        if now < seconds(9) { Err("no resolver answers".into()) } else { Ok(located("example.com", &[1, 2])) }
+    });
+    let run = run(&late, settings(Policy::All, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)), "{}", run.report());
+}
+
+#[test]
+fn a_zone_whose_verification_fails_is_not_known() {
+    for sweep in [Sweep::Once, Sweep::UntilReady] {
+        let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+        let mut watch = Watch::new(wanted, settings(Policy::All, sweep), 1);
+        let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+        let claimed = Located { verification: Verification::UnderWay, ..located("example.com", &[1]) };
+        watch.handle_located(millis(1), locate.stage, Ok(claimed));
+        while let Some(question) = watch.poll_query() {
+            let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+            watch.handle_answer(millis(2), question.ticket, Ok(reply));
+        }
+        watch.handle_located(millis(3), locate.stage, Err("the zone above is mute".into()));
+        let report = watch.report();
+        assert_eq!((report.verdict, report.stages[0].rows.len()), (Verdict::NotYet, 0), "{sweep:?}");
+        assert!(report.to_string().contains("the zone above is mute"), "{report}");
+        if sweep == Sweep::Once {
+            assert!(matches!(watch.poll_event(), Some(Event::Done(Outcome::Finished(_)))));
+            continue;
+        }
+        watch.handle_timeout(millis(3) + LOCATE_AGAIN);
+        assert!(matches!(watch.poll_event(), Some(Event::Locate(_))), "it is looked for again");
+    }
+}
+
+#[test]
+fn a_circle_of_aliases_is_seen_while_the_zone_is_looked_for_again() {
+    let mut turning = scene(0, |server, owner, now| match server {
+        1 if now < seconds(33) => answer(owner, vec![Data::Cname(name("x.acme.example"))]),
+        1 => answer(owner, vec![Data::Cname(name(NAME))]),
+        2 => Ok(Answer::new(ResponseCode::REFUSED)),
+        _ => has_it_not(),
+    });
+    turning.locate = Box::new(|locate, now| match &locate.place {
+        Place::Holding(sought) if *sought != name(NAME) => Ok(located("acme.example", &[9])),
+        _ if now < seconds(29) => Ok(located("example.com", &[1, 2])),
+        _ => Err("no resolver answers".into()),
+    });
+    let run = run(&turning, settings(Policy::Any, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)), "{}", run.report());
+    assert!(run.report().to_string().contains("circle"), "{}", run.report());
+}
+
+#[test]
+fn whom_there_was_no_way_to_ask_is_looked_for_again() {
+    let locate = |once: fn(&mut Located)| -> Registry {
+        Box::new(move |_, now| {
+            let mut located = located("example.com", &[1, 2]);
+            if now < seconds(1) {
+                once(&mut located);
+            }
+            Ok(located)
+        })
+    };
+    let cut_off: fn(&mut Located) = |located| located.targets[1].route = Route::None(NoRoute::NoNat64Prefix);
+    let unknown: fn(&mut Located) = |located| located.targets.truncate(1);
+    for (policy, once) in [(Policy::Strict, cut_off), (Policy::RecursiveOnly, unknown)] {
+        let mended = Scene { locate: locate(once), ..scene(0, |_, owner, _| has_it(owner)) };
+        let run = run(&mended, settings(policy, Sweep::UntilReady));
+        assert!(run.is_ready(), "{policy:?}: {}", run.report());
+        assert!(run.end < seconds(3), "{policy:?}: {:?}", run.end);
+    }
+}
+
+#[test]
+fn one_who_stays_out_of_reach_is_looked_for_ever_more_rarely() {
+    let mut missing = scene(0, |_, owner, _| has_it(owner));
+    missing.locate = Box::new(|_, _| {
+        let mut located = located("example.com", &[1, 2]);
+        located.targets.truncate(1);
+        Ok(located)
+    });
+    let run = run(&missing, settings(Policy::Strict, Sweep::UntilReady));
+    assert!(matches!(run.outcome, Outcome::Expired(_)));
+    assert!((6..=8).contains(&run.located.len()), "{:?}", run.located);
+}
+
+#[test]
+fn an_answer_past_the_end_of_grace_does_not_hide_it() {
+    let refused = || Ok(Reply::new(Answer::new(ResponseCode::REFUSED), Transport::Udp, ROUND_TRIP));
+    let begin = |grace| {
+        let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+        let mut watch = Watch::new(wanted, Settings { grace, ..settings(Policy::All, Sweep::UntilReady) }, 7);
+        let Some(Event::Locate(locate)) = watch.poll_event() else { panic!("the zone is needed first") };
+        watch.handle_located(Duration::ZERO, locate.stage, Ok(located("example.com", &[1, 2])));
+        let first = watch.poll_query().unwrap();
+        let reply = Reply::new(has_it(&name(NAME)).unwrap(), Transport::Udp, ROUND_TRIP);
+        watch.handle_answer(Duration::ZERO, first.ticket, Ok(reply));
+        watch
+    };
+    let sweep_after_20_s = |watch: &mut Watch| {
+        let mut now = Duration::ZERO;
+        loop {
+            if let Some(question) = watch.poll_query() {
+                if now > seconds(20) {
+                    return (now, question.ticket);
+                }
+                watch.handle_answer(now, question.ticket, refused());
+            }
+            now = watch.poll_timeout().unwrap();
+            watch.handle_timeout(now);
+        }
+    };
+    let (sweep, _) = sweep_after_20_s(&mut begin(seconds(60)));
+    let mut watch = begin(sweep + millis(500));
+    let (same, ticket) = sweep_after_20_s(&mut watch);
+    assert_eq!(same, sweep);
+    let late = sweep + seconds(1);
+    watch.handle_answer(late, ticket, refused());
+    let timeout = watch.poll_timeout().unwrap();
+    assert!(timeout <= late, "nobody looks before {timeout:?}, and the grace was over before {late:?}");
+}
+
+#[test]
+fn a_question_that_was_under_way_before_confirms_nothing() {
+    let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+    let mut watch = Watch::new(wanted, settings(Policy::All, Sweep::UntilReady), 7);
+    let elsewhere = || answer(&name(NAME), vec![Data::Cname(name("x.acme.example"))]);
+    let has_it = || has_it(&name("x.acme.example"));
+    let mut tell = |watch: &mut Watch, now, question: &Question, said: Said| {
+        watch.handle_answer(now, question.ticket, Ok(Reply::new(said.unwrap(), Transport::Udp, ROUND_TRIP)));
+    };
+    let (mut now, mut refresh) = (Duration::ZERO, None);
+    while watch.report().verdict == Verdict::NotYet {
+        while let Some(event) = watch.poll_event() {
+            if let Event::Locate(Locate { stage, place, .. }) = event {
+                let first = place == Place::Holding(name(NAME));
+                let found = if first { located("example.com", &[1]) } else { located("acme.example", &[9]) };
+                watch.handle_located(now, stage, Ok(found));
+            }
+        }
+        while let Some(question) = watch.poll_query() {
+            match question.purpose {
+                Purpose::Refresh => refresh = Some(question),
+                _ if question.query.name == name(NAME) => tell(&mut watch, now, &question, elsewhere()),
+                _ if refresh.is_some() => tell(&mut watch, now, &question, has_it()),
+                _ => tell(&mut watch, now, &question, has_it_not()),
+            }
+        }
+        now = watch.poll_timeout().unwrap();
+        watch.handle_timeout(now);
+    }
+    while let Some(question) = watch.poll_query() {
+        assert_eq!((question.purpose, question.query.name.as_str()), (Purpose::Confirm, "x.acme.example"));
+        tell(&mut watch, now, &question, has_it());
+    }
+    tell(&mut watch, now, &refresh.unwrap(), elsewhere());
+    while let Some(event) = watch.poll_event() {
+        assert_eq!(event, Event::Changed, "the alias was not confirmed");
+    }
+    let question = watch.poll_query().unwrap();
+    assert_eq!((question.purpose, question.query.name.as_str()), (Purpose::Confirm, NAME));
+    tell(&mut watch, now, &question, elsewhere());
+    assert!(matches!(watch.poll_event(), Some(Event::Done(Outcome::Ready(_)))));
 }
 
 #[test]

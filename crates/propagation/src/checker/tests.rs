@@ -502,6 +502,18 @@ fn a_search_that_another_runtime_left_in_the_middle_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_deadline_will_do() {
+    let checker = checker(&Scripted::new(healthy), &["10.0.0.1"]).build().unwrap();
+    let watch_all = async |deadline| checker.watch_all([wanted()], deadline).next().await.unwrap().1;
+    checker.watch(&wanted(), Duration::MAX, &mut |_| ()).await.unwrap();
+    watch_all(Duration::MAX).await.unwrap();
+    let late = checker.watch(&wanted(), Duration::ZERO, &mut |_| ()).await.unwrap_err();
+    assert!(matches!(late, Error::NotPropagated(_)), "{late}");
+    let late = watch_all(Duration::ZERO).await.unwrap_err();
+    assert!(matches!(late, Error::NotPropagated(_)), "{late}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_runs_while_there_is_nothing_to_watch() {
     let exchange = Scripted::new(healthy);
     let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();

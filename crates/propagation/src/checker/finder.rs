@@ -13,7 +13,11 @@ use futures_util::{
 use perennial_core::DomainName;
 use tokio::time;
 
-use super::{paths::Paths, resolver::Inquiry, zone_cache::Held};
+use super::{
+    paths::Paths,
+    resolver::{Heard, Inquiry},
+    zone_cache::Held,
+};
 use crate::{
     Error, ZoneView,
     probe::{Delegation, MAX_NAME_SERVERS},
@@ -73,6 +77,9 @@ const SECOND_OPINION: Duration = Duration::from_millis(300);
 const HEAD_START: Duration = Duration::from_millis(300);
 /// And how many of them are asked.
 const WITNESSES: usize = 4;
+/// For how many seconds a zone is kept of whose name servers some addresses could not be looked up: as long as a zone
+/// is that could not be found at all.
+const FAILED_LOOK_UP: u32 = 5;
 
 impl Finder {
     pub(super) const fn new(exchange: Arc<dyn Exchange>, paths: Arc<Paths>, port: u16) -> Self {
@@ -354,13 +361,17 @@ const fn has_one(server: &ZoneServer) -> bool {
     !server.is_unresolved()
 }
 
-/// Looks up the addresses of those servers that have none, all at once, and says for how long they hold.
+/// Looks up the addresses of those servers that have none, all at once, and says for how long they hold: not for
+/// long where a look-up failed, since nothing is known then of what it would have told.
 async fn resolve(inquiry: &Inquiry, servers: &mut [ZoneServer]) -> u32 {
     let missing = servers.iter_mut().filter(|server| server.is_unresolved());
     let each = missing.map(|server| async {
         let [v6, v4] = [RecordType::Aaaa, RecordType::A].map(|kind| inquiry.ask(&server.name, kind));
         let (v6, v4) = tokio::join!(v6, v4);
-        add(server, [v6, v4].iter().flatten().flat_map(|heard| &heard.answer.answers))
+        let answered = |heard: &Arc<Heard>| heard.answer.code.is_answer();
+        let failed = ![&v6, &v4].into_iter().all(|heard| heard.as_ref().is_ok_and(answered));
+        let ttl = add(server, [v6, v4].iter().flatten().flat_map(|heard| &heard.answer.answers));
+        if failed { ttl.min(FAILED_LOOK_UP) } else { ttl }
     });
     future::join_all(each).await.into_iter().min().unwrap_or(u32::MAX)
 }

@@ -7,12 +7,24 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
+use tokio::runtime::{self, Handle};
 
-/// What is under way, by what it is about.
+/// What is under way, by what it is about and the runtime in which it goes on.
 ///
 /// Whoever waits for a piece of work drives it, so it goes on as long as anybody waits, whoever began it, and ends
-/// with the last. No lock is held while anybody waits.
-pub(super) struct Flights<K, T: Clone>(Mutex<HashMap<K, WeakShared<BoxFuture<'static, T>>>>);
+/// with the last. But timers belong to the runtime that polled them first: they stand still with it, and panic once
+/// it is gone. So nobody waits for another runtime's work. No lock is held while anybody waits.
+pub(super) struct Flights<K, T: Clone>(Mutex<Flying<K, T>>);
+
+type Flying<K, T> = HashMap<(Home, K), WeakShared<BoxFuture<'static, T>>>;
+
+/// The runtime in which a piece of work goes on.
+pub(super) type Home = Option<runtime::Id>;
+
+/// Where the present task runs.
+pub(super) fn home() -> Home {
+    Handle::try_current().ok().map(|handle| handle.id())
+}
 
 /// A piece of work that several may wait for.
 pub(super) type Flight<T> = Shared<BoxFuture<'static, T>>;
@@ -20,19 +32,20 @@ pub(super) type Flight<T> = Shared<BoxFuture<'static, T>>;
 impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
     /// The work about `key`, begun by `begin` unless it is under way already.
     pub(super) fn join(&self, key: &K, begin: impl FnOnce() -> BoxFuture<'static, T>) -> Flight<T> {
+        let key = (home(), key.clone());
         let mut flying = self.lock();
-        if let Some(flight) = flying.get(key).and_then(WeakShared::upgrade) {
+        if let Some(flight) = flying.get(&key).and_then(WeakShared::upgrade) {
             return flight;
         }
         let flight = begin().shared();
         if let Some(weak) = flight.downgrade() {
             flying.retain(|_, weak| weak.upgrade().is_some());
-            flying.insert(key.clone(), weak);
+            flying.insert(key, weak);
         }
         flight
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, WeakShared<BoxFuture<'static, T>>>> {
+    fn lock(&self) -> MutexGuard<'_, Flying<K, T>> {
         // A map of what goes on is as good after a panic elsewhere as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -82,6 +82,8 @@ struct Shared {
 /// How long [`Checker::check`] and [`Checker::zone`] may take: well over what dead resolvers and name servers
 /// can cost in tries, and within what a person waits.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The longest deadline: no clock counts on for ever, and nobody waits longer for a record than a certificate lasts.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 impl Checker {
     /// Starts a checker; see [`CheckerBuilder`] for the defaults.
@@ -121,7 +123,8 @@ impl Checker {
     /// Asks until the values are visible, confirms it, and returns the proof; or gives up after `deadline`.
     /// `on_report` sees every change on the way, the first answers included, and the last report in any case.
     ///
-    /// A zone that cannot be found is looked for again until the deadline: resolvers come back too. Of the time
+    /// A zone that cannot be found is looked for again until the deadline, a year at most: resolvers come back too.
+    /// Of the time
     /// the last tenth, two seconds at most, is kept for the questions that explain a failure.
     ///
     /// # Errors
@@ -136,6 +139,7 @@ impl Checker {
         deadline: Duration,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
+        let deadline = deadline.min(LONGEST);
         let end = Instant::now() + deadline;
         let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
         let outcome = calls.outcome(on_report).await;
@@ -170,6 +174,7 @@ impl Checker {
     /// Outside a tokio runtime.
     pub fn watch_all(&self, wanted: impl IntoIterator<Item = Wanted>, deadline: Duration) -> Watches {
         let wanted: Vec<Wanted> = wanted.into_iter().collect();
+        let deadline = deadline.min(LONGEST);
         let end = Instant::now() + deadline;
         let calls = self.calls(wanted.clone(), Sweep::UntilReady, deadline, Hears::End);
         Watches::new(self.shared.clone(), wanted, calls, end)

@@ -476,6 +476,43 @@ fn a_checker_outlives_the_runtimes_that_it_is_used_from() {
     is_ready(&runtime());
 }
 
+#[test]
+fn a_search_that_another_runtime_left_in_the_middle_holds_up_nobody() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap()
+    };
+    // In the middle of the questions to resolvers, and in the middle of the verification.
+    for middle in [5, 15, 25] {
+        let checker = checker(&Scripted::new(healthy), &["10.0.0.1"]).build().unwrap();
+        let (value, mut ignore) = (wanted(), |_: &Report| ());
+        let first = runtime();
+        first.block_on(async {
+            let watch = checker.watch(&value, LIMIT, &mut ignore);
+            assert!(time::timeout(millis(middle), watch).await.is_err());
+        });
+        // The first stands still while the second begins, and is gone before that ends.
+        let second = runtime();
+        let task = checker.clone();
+        let check = second.spawn(async move { task.check(&wanted()).await.unwrap() });
+        second.block_on(async { time::sleep(millis(5)).await });
+        drop(first);
+        assert_eq!(second.block_on(check).unwrap().verdict, Verdict::Ready, "{middle} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_deadline_will_do() {
+    let checker = checker(&Scripted::new(healthy), &["10.0.0.1"]).build().unwrap();
+    let watch_all = async |deadline| checker.watch_all([wanted()], deadline).next().await.unwrap().1;
+    checker.watch(&wanted(), Duration::MAX, &mut |_| ()).await.unwrap();
+    watch_all(Duration::MAX).await.unwrap();
+    let late = checker.watch(&wanted(), Duration::ZERO, &mut |_| ()).await.unwrap_err();
+    assert!(matches!(late, Error::NotPropagated(_)), "{late}");
+    let late = watch_all(Duration::ZERO).await.unwrap_err();
+    assert!(matches!(late, Error::NotPropagated(_)), "{late}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_runs_while_there_is_nothing_to_watch() {
     let exchange = Scripted::new(healthy);

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, WeakShared};
 use perennial_core::DomainName;
 use tokio::time::Instant;
 
-use super::flights::Flight;
+use super::flights::{Flight, Home, home};
 use crate::{Error, ZoneView};
 
 /// A zone, and for how long it may be believed.
@@ -41,8 +41,9 @@ struct Entry {
     found: Instant,
     /// Names of which it was shown that no cut lies between them and the apex.
     inside: HashSet<DomainName>,
-    /// `None` when it has come to its end. Weak, since it goes on only while somebody wants to know.
-    verification: Option<WeakShared<BoxFuture<'static, Result<Held, Error>>>>,
+    /// `None` when it has come to its end. Weak, since it goes on only while somebody wants to know; and of use in
+    /// the runtime only in which it goes on.
+    verification: Option<(Home, WeakShared<BoxFuture<'static, Result<Held, Error>>>)>,
 }
 
 /// What the cache knows about a name.
@@ -95,7 +96,8 @@ impl ZoneCache {
                 let verification = match &entry.verification {
                     None => None,
                     // Nobody waited for its end: it was never verified.
-                    Some(weak) => Some(weak.upgrade()?),
+                    Some((there, weak)) if *there == home() => Some(weak.upgrade()?),
+                    Some(_) => return None,
                 };
                 let held = entry.held.clone();
                 let inside = name == *start || entry.inside.contains(start);
@@ -128,7 +130,7 @@ impl ZoneCache {
             inside: known.map(|known| known.inside).unwrap_or_default(),
             held: held.clone(),
             found: now,
-            verification: verification.and_then(Flight::downgrade),
+            verification: verification.and_then(|flight| Some((home(), flight.downgrade()?))),
         };
         entry.inside_up_to_apex(start);
         zones.insert(apex.clone(), entry);

@@ -168,13 +168,15 @@ impl Locator {
         self.zones.forget(apex);
     }
 
-    /// Zones whose servers gave trouble are forgotten, perhaps they moved; and NAT64 prefixes through which nobody
+    /// Zones whose servers gave trouble are forgotten, perhaps they moved, and those of which a server has no
+    /// address, perhaps it has one by now; and NAT64 prefixes through which nobody
     /// answered are used last.
     pub(super) fn learn_from(&self, report: &Report) {
         for stage in &report.stages {
             let trouble = |state: &State| matches!(state, State::Lame { .. } | State::Unreachable { .. });
             if let Some(zone) = &stage.zone
-                && stage.rows.iter().any(|row| trouble(&row.state))
+                && (stage.rows.iter().any(|row| trouble(&row.state))
+                    || zone.servers.iter().any(ZoneServer::is_unresolved))
             {
                 self.zones.forget(&zone.apex);
             }

@@ -213,6 +213,34 @@ async fn zones_are_looked_for_again_when_their_records_have_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_server_whose_addresses_were_not_found_is_looked_up_again_soon() {
+    let since = Instant::now();
+    let exchange = Scripted::new(move |server, query| match (server, query.name.as_str()) {
+        ("10.0.0.1:53", "ns2.example.com") if since.elapsed() < Duration::from_secs(1) => {
+            (RTT, code(ResponseCode::SERVFAIL))
+        }
+        // The registry has no glue.
+        ("192.0.2.100:53", _) => {
+            let servers = ["ns1.example.com", "ns2.example.com"];
+            (RTT, says(false, vec![], servers.map(|host| ns("example.com", host)).to_vec()))
+        }
+        _ => honest(server, query),
+    });
+    let found = async |checker: &Checker| {
+        let zone = checker.zone(&name("_acme-challenge.www.example.com")).await.unwrap();
+        zone.servers.iter().map(|server| server.v4.len()).collect::<Vec<_>>()
+    };
+    let (looking, checking) = (builder(&exchange).build().unwrap(), builder(&exchange).build().unwrap());
+    assert_eq!(found(&looking).await, [1, 0]);
+    checking.check(&token("www.example.com")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(found(&looking).await, [1, 0], "the same names are not looked up again at once");
+    assert_eq!(found(&checking).await, [1, 1], "what gave trouble is forgotten");
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert_eq!(found(&looking).await, [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_is_remembered_for_a_moment() {
     let root = Record { owner: None, ttl: 60, data: Data::Soa { serial: 1, minimum: 60 } };
     let exchange = Scripted::new(move |_, _| (RTT, says(false, vec![], vec![root.clone()])));

@@ -418,6 +418,7 @@ impl<T> Engine<T> {
             return self.timers.set(now, due, key);
         }
         if question.state == State::Held {
+            self.leave(key);
             return self.admit(now, key);
         }
         let Some(server) = self.servers.get(question.server) else { return };
@@ -446,6 +447,9 @@ impl<T> Engine<T> {
             Err(until) => {
                 (question.state, question.due) = (State::Held, until);
                 self.timers.set(now, until, key);
+                if let Some(server) = self.servers.get(question.server) {
+                    server.held += 1;
+                }
             }
         }
     }
@@ -467,7 +471,10 @@ impl<T> Engine<T> {
     fn enqueue(&mut self, key: Key, end: End) {
         let Some(question) = live(&mut self.questions, key) else { return };
         question.state = State::Queued;
-        let Some(server) = self.servers.get(question.server) else { return };
+        // Nobody forgets a server that is asked something; if somebody did, the question would wait for ever.
+        let Some(server) = self.servers.get(question.server) else {
+            return self.land(key, Outcome::Stream(Duration::ZERO));
+        };
         match end {
             End::Back => server.queue.push_back(key),
             End::Front => server.queue.push_front(key),
@@ -566,11 +573,19 @@ impl<T> Engine<T> {
         Some(question.token)
     }
 
-    /// Takes a question out of flight, which makes room for another one.
+    /// Takes a question out of flight, which makes room for another one, or from those that are held.
     fn leave(&mut self, key: Key) {
         let Some(question) = live(&mut self.questions, key) else { return };
-        let State::InFlight { socket, id } = question.state else { return };
-        question.state = State::Queued;
+        let (socket, id) = match std::mem::replace(&mut question.state, State::Queued) {
+            State::InFlight { socket, id } => (socket, id),
+            State::Held => {
+                if let Some(server) = self.servers.get(question.server) {
+                    server.held -= 1;
+                }
+                return;
+            }
+            State::Queued => return,
+        };
         self.sockets.release(socket, id);
         self.in_flight -= 1;
         let Some(server) = self.servers.get(question.server) else { return };

@@ -20,7 +20,9 @@ pub(super) struct Server {
     pub(super) ready: bool,
     /// Questions that wait for an answer.
     pub(super) in_flight: usize,
-    /// The most that may.
+    /// Questions that wait until it may hear them again.
+    pub(super) held: usize,
+    /// The most that may be in flight.
     window: usize,
     shrunk: Duration,
     round_trip: Option<RoundTrip>,
@@ -72,6 +74,7 @@ impl Server {
             queue: VecDeque::new(),
             ready: false,
             in_flight: 0,
+            held: 0,
             window: WINDOW,
             shrunk: Duration::ZERO,
             round_trip: None,
@@ -222,7 +225,7 @@ impl Server {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.queue.is_empty()
+        self.in_flight == 0 && self.held == 0 && self.queue.is_empty()
     }
 }
 
@@ -290,7 +293,7 @@ impl Servers {
     /// Forgets what is asked, and nothing else.
     pub(super) fn hold(&mut self) {
         for (_, server) in &mut self.known {
-            (server.in_flight, server.ready) = (0, false);
+            (server.in_flight, server.held, server.ready) = (0, 0, false);
             server.queue.clear();
         }
     }

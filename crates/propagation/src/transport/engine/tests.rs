@@ -511,6 +511,36 @@ fn what_was_learned_of_a_server_survives_its_sockets() {
     assert!(op::Message::from_vec(&world.one().octets).unwrap().edns.is_none());
 }
 
+#[test]
+fn a_server_is_not_forgotten_while_a_question_to_it_is_held() {
+    let mut world = World::new();
+    for token in 0..6 {
+        world.ask("a.example", token);
+    }
+    for sent in world.sent() {
+        world.hear(&sent, &answer(&sent.octets, |_| ()));
+    }
+    assert_eq!(world.landed().len(), 5);
+    for port in 1..=5_000 {
+        let other = SocketAddr::from(([192, 0, 2, 9], port));
+        let key = world.engine.ask(world.now, other, query("b.example"), 99);
+        world.sent();
+        world.engine.cancel(key);
+    }
+    world.pass(Duration::from_millis(1_020));
+    let held = world.one();
+    assert_eq!(held.server, server());
+    world.hear(&held, &answer(&held.octets, |_| ()));
+    assert!(matches!(world.landed()[..], [(5, Outcome::Answer(..))]));
+    // One that is cancelled while it is held is not counted for ever.
+    let keys: Vec<Key> = (0..6).map(|token| world.ask("c.example", token)).collect();
+    for key in keys {
+        world.engine.cancel(key);
+    }
+    let server = world.engine.servers.find(server()).unwrap();
+    assert_eq!(world.engine.servers.get(server).unwrap().held, 0);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u8, u8),

@@ -489,6 +489,10 @@ impl<T> Engine<T> {
     fn repeat(&mut self, now: Duration, key: Key, octets: &mut Vec<u8>) -> Option<Transmit> {
         let question = live(&mut self.questions, key)?;
         let State::InFlight { socket, id } = question.state else { return None };
+        // A timer of an earlier style has run out beside this one's, and it was repeated for that already.
+        if question.due > now {
+            return None;
+        }
         let server = self.servers.get(question.server)?;
         if question.dress.cookie && !server.gave_cookie() {
             question.drop_cookie().ok()?;

@@ -541,6 +541,25 @@ fn a_server_is_not_forgotten_while_a_question_to_it_is_held() {
     assert_eq!(world.engine.servers.get(server).unwrap().held, 0);
 }
 
+#[test]
+fn a_question_that_was_put_differently_is_repeated_once() {
+    let mut world = World::new();
+    world.ask(LONG, 1);
+    let first = world.one();
+    world.now += Duration::from_millis(10);
+    world.hear(&first, &answer(&first.octets, with_code(op::ResponseCode::FormErr)));
+    let second = world.one();
+    // The timer of the first has run out, and that of the second soon after it.
+    world.pass(Duration::from_millis(399));
+    assert!(world.sent().is_empty());
+    world.pass(Duration::from_millis(20));
+    assert_eq!(world.one().octets[12..], second.octets[12..]);
+    world.pass(MILLIS_800);
+    let landed = world.landed();
+    let [(1, Outcome::Stream(elapsed))] = landed[..] else { panic!("{landed:?}") };
+    assert!(elapsed < Duration::from_millis(1300), "{elapsed:?}");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u8, u8),

@@ -371,10 +371,15 @@ impl<T> Engine<T> {
             }
         }
         let unread = [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS];
-        if question.dress.edns && unread.contains(&answer.code) {
+        let unread = unread.contains(&answer.code);
+        if question.dress.edns && unread {
             // A server from before EDNS (RFC 6891 §7) gets the question once more in the words of RFC 1035.
-            server.knows_no_edns(now);
+            question.plain = true;
             return self.put_differently(now, key);
+        }
+        // Had it not liked the question itself, it would have said so again.
+        if question.plain && !unread {
+            server.knows_no_edns(now);
         }
         if question.dress.cookie && answer.code == ResponseCode::BADCOOKIE && !question.cookie_refused {
             question.cookie_refused = true;

@@ -29,6 +29,8 @@ pub(super) struct Question<T> {
     pub(super) tries: u8,
     /// How often it was put in another style.
     pub(super) retold: u8,
+    /// It is asked without EDNS, since the server has not understood it with.
+    pub(super) plain: bool,
     /// The server has asked for another cookie already: RFC 7873 §5.3, once.
     pub(super) cookie_refused: bool,
     /// The server's counts when it was sent.
@@ -73,6 +75,7 @@ impl<T> Question<T> {
             patience: Duration::ZERO,
             tries: 0,
             retold: 0,
+            plain: false,
             cookie_refused: false,
             right: 0,
             wrong: 0,
@@ -88,7 +91,7 @@ impl<T> Question<T> {
         random: &mut impl Rng,
         scratch: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        let edns = wish.edns && server.takes_edns(now);
+        let edns = wish.edns && !self.plain && server.takes_edns(now);
         let case = wish.case && server.keeps_case(now);
         scratch.clear();
         if edns && wish.cookie {

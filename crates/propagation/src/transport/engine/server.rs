@@ -156,7 +156,7 @@ impl Server {
         }
     }
 
-    /// It has answered FORMERR, NOTIMP or BADVERS to EDNS.
+    /// It has answered FORMERR, NOTIMP or BADVERS to a question with EDNS, and otherwise to the same without.
     pub(super) const fn knows_no_edns(&mut self, now: Duration) {
         self.plain.set(now);
     }

@@ -503,8 +503,11 @@ fn what_was_learned_of_a_server_survives_its_sockets() {
     world.ask(LONG, 1);
     let first = world.one();
     world.hear(&first, &answer(&first.octets, with_code(op::ResponseCode::FormErr)));
+    let second = world.one();
+    world.hear(&second, &answer(&second.octets, |_| ()));
+    assert_eq!(world.landed().len(), 1);
     world.ask("b.example", 2);
-    assert_eq!(world.engine.abandon(), [1, 2]);
+    assert_eq!(world.engine.abandon(), [2]);
     assert_eq!((world.engine.len(), world.engine.in_flight), (0, 0));
     assert!(world.sent().is_empty() && world.engine.poll_timeout().is_none());
     world.ask("c.example", 3);
@@ -558,6 +561,21 @@ fn a_question_that_was_put_differently_is_repeated_once() {
     let landed = world.landed();
     let [(1, Outcome::Stream(elapsed))] = landed[..] else { panic!("{landed:?}") };
     assert!(elapsed < Duration::from_millis(1300), "{elapsed:?}");
+}
+
+#[test]
+fn a_server_that_does_not_like_the_question_itself_is_asked_the_next_with_edns() {
+    let mut world = World::new();
+    world.ask("strange-type.example", 1);
+    for _ in 0..2 {
+        let sent = world.one();
+        world.hear(&sent, &answer(&sent.octets, with_code(op::ResponseCode::NotImp)));
+    }
+    let landed = world.landed();
+    let [(1, Outcome::Answer(answer, _))] = &landed[..] else { panic!("{landed:?}") };
+    assert_eq!(answer.code, ResponseCode::NOTIMP);
+    world.ask("a.example", 2);
+    assert!(op::Message::from_vec(&world.one().octets).unwrap().edns.is_some());
 }
 
 #[derive(Clone, Debug)]

@@ -513,7 +513,7 @@ impl<T> Engine<T> {
         let wish =
             Dress { edns: true, case: self.settings.case, cookie: self.settings.cookies, ..Dress::default() };
         let server = self.servers.get(to)?;
-        let room = server.room().min(segments).min(MAX_IN_FLIGHT - self.in_flight);
+        let room = server.room(self.settings.in_flight).min(segments).min(MAX_IN_FLIGHT - self.in_flight);
         if room == 0 || server.queue.is_empty() {
             return None;
         }

@@ -22,7 +22,7 @@ pub(super) struct Server {
     pub(super) in_flight: usize,
     /// Questions that wait until it may hear them again.
     pub(super) held: usize,
-    /// The most that may be in flight.
+    /// The most that may be in flight, as far as it has shown.
     window: usize,
     shrunk: Duration,
     round_trip: Option<RoundTrip>,
@@ -93,9 +93,9 @@ impl Server {
         }
     }
 
-    /// How many more questions it may be sent now.
-    pub(super) const fn room(&self) -> usize {
-        self.window.saturating_sub(self.in_flight)
+    /// How many more questions it may be sent now, where `most` may be in flight.
+    pub(super) fn room(&self, most: usize) -> usize {
+        self.window.min(most).saturating_sub(self.in_flight)
     }
 
     /// How long the first try of this question waits. The second waits twice as long.
@@ -385,18 +385,18 @@ mod tests {
     #[test]
     fn a_server_that_answers_gets_more_at_once_and_one_that_loses_gets_less() {
         let mut server = server();
-        assert_eq!(server.room(), 64);
+        assert_eq!(server.room(200), 64);
         for _ in 0..500 {
             server.heard(millis(0), None, 200);
         }
-        assert_eq!(server.room(), 200);
+        assert_eq!(server.room(300), 200);
         server.lost(millis(1_000));
         server.lost(millis(1_001));
-        assert_eq!(server.room(), 100, "one burst of losses counts once");
+        assert_eq!(server.room(200), 100, "one burst of losses counts once");
         for round in 2..20 {
             server.lost(millis(round * 1_000));
         }
-        assert_eq!(server.room(), LEAST_WINDOW);
+        assert_eq!(server.room(200), LEAST_WINDOW);
     }
 
     #[test]

@@ -578,6 +578,23 @@ fn a_server_that_does_not_like_the_question_itself_is_asked_the_next_with_edns()
     assert!(op::Message::from_vec(&world.one().octets).unwrap().edns.is_some());
 }
 
+#[test]
+fn no_server_is_sent_more_at_once_than_was_chosen() {
+    let mut world = World::new();
+    world.engine = Engine::new(Settings { in_flight: 4, ..settings() }, [7; 32], [9; 16]);
+    for token in 0..20 {
+        world.ask(&format!("h{token}.example"), token);
+    }
+    let sent = world.sent();
+    assert_eq!(sent.len(), 4);
+    world.hear(&sent[0], &answer(&sent[0].octets, |_| ()));
+    assert_eq!(world.sent().len(), 1);
+    world.pass(MILLIS_400);
+    world.sent();
+    world.pass(MILLIS_800);
+    assert!(world.sent().len() <= 4, "nor after losses");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u8, u8),

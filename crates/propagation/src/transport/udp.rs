@@ -231,7 +231,10 @@ impl Shared {
         let idle = state.engine.len() == 0 && state.driver.is_some_and(|driver| driver.number == number);
         if idle {
             state.driver = None;
-            state.engine.abandon();
+            // What has landed since the task last looked: it is asked anew.
+            let tokens = state.engine.abandon();
+            drop(state);
+            tokens.into_iter().for_each(|token| token.land(None));
         }
         idle
     }

@@ -203,14 +203,18 @@ impl<T> Engine<T> {
         self.remove(key);
     }
 
-    /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens.
+    /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens, also
+    /// of those that have landed and nobody was told yet.
     pub(super) fn abandon(&mut self) -> Vec<T> {
-        let tokens = self.questions.drain().map(|question| question.token).collect();
+        let mut tokens: Vec<T> = self.questions.drain().map(|question| question.token).collect();
+        tokens.extend(self.events.drain(..).filter_map(|event| match event {
+            Event::Landed(token, _) => Some(token),
+            Event::Close(_) => None,
+        }));
         self.servers.hold();
         self.sockets.clear();
         self.ready.clear();
         self.again.clear();
-        self.events.clear();
         self.timers = Wheel::new();
         self.in_flight = 0;
         tokens

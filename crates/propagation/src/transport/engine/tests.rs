@@ -595,6 +595,17 @@ fn no_server_is_sent_more_at_once_than_was_chosen() {
     assert!(world.sent().len() <= 4, "nor after losses");
 }
 
+#[test]
+fn what_has_landed_and_nobody_was_told_is_given_back_when_all_is_abandoned() {
+    let mut world = World::new();
+    world.ask("a.example", 1);
+    let sent = world.one();
+    world.hear(&sent, &answer(&sent.octets, |_| ()));
+    world.ask("b.example", 2);
+    assert_eq!(world.engine.abandon(), [2, 1]);
+    assert!(world.landed().is_empty());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u8, u8),

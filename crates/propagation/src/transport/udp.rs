@@ -202,8 +202,14 @@ impl Asked<'_> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
+        let mut any = false;
         for key in &self.keys {
-            state.engine.cancel(*key);
+            any |= state.engine.cancel(*key);
+        }
+        drop(state);
+        // There is room for others' questions now.
+        if any {
+            self.shared.wake.notify_one();
         }
     }
 }
@@ -285,3 +291,39 @@ const STALL: Duration = Duration::from_secs(5);
 const MOST_ASKED: usize = 4096;
 /// Results that are taken at a time.
 const BATCH: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::RecordType;
+
+    fn udp() -> Udp {
+        Udp::new(Settings { sockets: 1, in_flight: 1, repeats: 5, case: true, cookies: true })
+    }
+
+    fn question(server: SocketAddr) -> (SocketAddr, Query, Token) {
+        let query = Query::authoritative("a.example".parse().unwrap(), RecordType::Txt);
+        (server, query, Token::One(oneshot::channel().0))
+    }
+
+    fn nobody_asked(udp: &Udp) -> Asked<'_> {
+        Asked { shared: udp.shared(), keys: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_dropped_wakes_the_task_for_those_behind_it() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let udp = udp();
+        let mut first = nobody_asked(&udp);
+        first.ask(std::iter::once(question(address)));
+        let mut second = nobody_asked(&udp);
+        second.ask(std::iter::once(question(address)));
+        silent.set_nonblocking(true).unwrap();
+        let silent = tokio::net::UdpSocket::from_std(silent).unwrap();
+        silent.recv(&mut [0; 512]).await.unwrap();
+        drop(first);
+        let soon = time::timeout(Duration::from_millis(300), silent.recv(&mut [0; 512])).await;
+        assert!(soon.is_ok(), "it waits for a timer of the first");
+    }
+}

@@ -198,9 +198,16 @@ impl<T> Engine<T> {
         key
     }
 
-    /// Forgets a question. Its answer, should it come, is nobody's.
-    pub(super) fn cancel(&mut self, key: Key) {
-        self.remove(key);
+    /// Forgets a question. Its answer, should it come, is nobody's. Whether it had not landed, so that there is
+    /// room now for others.
+    pub(super) fn cancel(&mut self, key: Key) -> bool {
+        self.remove(key).is_some()
+    }
+
+    /// Whether a question has not landed yet.
+    pub(super) fn waits(&self, key: Key) -> bool {
+        let question = usize::try_from(key.index).ok().and_then(|index| self.questions.get(index));
+        question.is_some_and(|question| question.serial == key.serial)
     }
 
     /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens, also

@@ -487,7 +487,8 @@ fn a_question_that_is_cancelled_makes_room_and_never_lands() {
     let first = world.sent();
     assert_eq!(first.len(), 64);
     for key in &keys {
-        world.engine.cancel(*key);
+        assert!(world.engine.waits(*key) && world.engine.cancel(*key));
+        assert!(!world.engine.waits(*key) && !world.engine.cancel(*key));
     }
     for sent in &first {
         world.hear(sent, &answer(&sent.octets, |_| ()));

@@ -190,8 +190,10 @@ impl Asked<'_> {
         let here = runtime::Handle::current();
         // A task in a runtime that nobody runs any more serves nobody.
         let elsewhere = state.driver.is_some_and(|driver| driver.runtime != here.id());
-        let alone = state.engine.len() <= self.keys.len();
-        if state.driver.is_none() || (elsewhere && alone) {
+        let alone = |state: &State| {
+            state.engine.len() <= self.keys.iter().filter(|key| state.engine.waits(**key)).count()
+        };
+        if state.driver.is_none() || (elsewhere && alone(&state)) {
             self.shared.start_driver(&mut state, &here);
         }
         drop(state);
@@ -308,6 +310,27 @@ mod tests {
 
     fn nobody_asked(udp: &Udp) -> Asked<'_> {
         Asked { shared: udp.shared(), keys: Vec::new() }
+    }
+
+    #[test]
+    fn the_task_moves_only_to_who_alone_waits() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let build = || runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (here, there) = (build(), build());
+        let udp = udp();
+        let (mut one, mut other) = (nobody_asked(&udp), nobody_asked(&udp));
+        here.block_on(async { one.ask(std::iter::once(question(address))) });
+        there.block_on(async {
+            other.ask(std::iter::once(question(address)));
+            // It lands, and another one follows: that makes two, of which one waits.
+            assert!(udp.shared().lock().engine.cancel(other.keys[0]));
+            other.ask(std::iter::once(question(address)));
+        });
+        assert_eq!(udp.shared().lock().drivers, 1, "somebody waits in the other runtime");
+        drop(one);
+        there.block_on(async { other.ask(std::iter::once(question(address))) });
+        assert_eq!(udp.shared().lock().drivers, 2);
     }
 
     #[tokio::test]

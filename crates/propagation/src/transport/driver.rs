@@ -39,12 +39,16 @@ pub(super) async fn drive(shared: Arc<Shared>, number: u64) {
         }
         ports.turn(&shared);
         let due = shared.with(|engine, _| engine.poll_timeout());
-        let deadline = shared.start + due.unwrap_or_else(|| shared.now() + IDLE);
+        let now = shared.now();
+        let due_or_idle = due.unwrap_or(now + IDLE);
+        // The reactor takes a socket that ICMP has told something for one that can be written to, from then on.
+        let soon = if ports.blocked.is_some() { now + BLOCKED } else { due_or_idle };
+        let deadline = shared.start + soon.min(due_or_idle);
         if alarm.deadline() != deadline {
             alarm.as_mut().reset(deadline);
         }
         let mut wake = pin!(wake);
-        let idle = due.is_none();
+        let idle = due.is_none() && ports.blocked.is_none();
         let rang = poll_fn(|context| ports.poll(context, wake.as_mut(), alarm.as_mut())).await;
         if rang && idle && shared.retire(number) {
             return;
@@ -268,11 +272,6 @@ impl Ports {
         for port in &self.open {
             ready |= port.socket.poll_recv_ready(context).is_ready();
         }
-        if let Some(transmit) = self.blocked
-            && let Some(port) = self.open.iter().find(|port| port.key == transmit.socket)
-        {
-            ready |= port.socket.poll_send_ready(context).is_ready();
-        }
         while let Poll::Ready(Some(obstacle)) = self.obstacles.poll_next_unpin(context) {
             self.met.extend(obstacle);
             ready = true;
@@ -368,6 +367,8 @@ const ROUNDS: usize = 4;
 const SEGMENTS: usize = 64;
 /// How often a datagram is handed to the system: what ICMP said of an earlier one takes the place of its sending.
 const SENDS: usize = 3;
+/// When a socket that had no room is tried again: it sends some hundreds of datagrams meanwhile.
+const BLOCKED: Duration = Duration::from_millis(1);
 /// For how long sockets stay open that nobody asks anything.
 const IDLE: Duration = Duration::from_secs(10);
 

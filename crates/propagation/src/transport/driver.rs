@@ -255,7 +255,11 @@ impl Ports {
         shared.with(|engine, _| events.extend(std::iter::from_fn(|| engine.poll_event())));
         for event in self.events.drain(..) {
             match event {
-                Event::Close(key) => self.open.retain(|port| port.key != key),
+                Event::Close(key) => {
+                    self.open.retain(|port| port.key != key);
+                    // Whoever asked has gone, or nothing would close.
+                    self.blocked = self.blocked.filter(|transmit| transmit.socket != key);
+                }
                 Event::Landed(token, outcome) => token.land(Some(outcome)),
             }
         }

@@ -31,7 +31,7 @@ mod socket;
 mod timer;
 
 use pace::Pace;
-use question::{Dress, Question, STORM, State};
+use question::{Dress, Question, State};
 use server::{Credence, Servers};
 use socket::Pool;
 use timer::Wheel;
@@ -412,8 +412,7 @@ impl<T> Engine<T> {
     fn mismatch(&mut self, now: Duration, key: u32) {
         self.counters.mismatches += 1;
         let Some(server) = self.servers.get(key) else { return };
-        server.wrong += 1;
-        if !server.wrong.is_multiple_of(STORM) {
+        if !server.doubts(now) {
             return;
         }
         let counts = (server.right, server.wrong);

@@ -8,7 +8,7 @@ use std::{
 
 use slab::Slab;
 
-use super::Key;
+use super::{Key, question::STORM};
 use crate::wire::Query;
 
 /// One address.
@@ -29,6 +29,9 @@ pub(super) struct Server {
     /// Accepted from it, and dropped though it came from its address, since we know it.
     pub(super) right: u64,
     pub(super) wrong: u64,
+    /// How many wrong ones have come since it was last looked whom they harm, and when that was.
+    unweighed: u64,
+    weighed: Option<Duration>,
     /// Questions given up in a row.
     silent: u32,
     /// When it last said something, or was first asked after that.
@@ -80,6 +83,8 @@ impl Server {
             round_trip: None,
             right: 0,
             wrong: 0,
+            unweighed: 0,
+            weighed: None,
             silent: 0,
             quiet_since: Duration::ZERO,
             backoff: 0,
@@ -122,6 +127,18 @@ impl Server {
                 smoothed: (smoothed * 7 + trip) / 8,
             },
         });
+    }
+
+    /// A wrong answer has come from its address. Whether to look now which questions are in danger.
+    pub(super) fn doubts(&mut self, now: Duration) -> bool {
+        self.wrong += 1;
+        self.unweighed += 1;
+        let lately = self.weighed.is_some_and(|weighed| now.saturating_sub(weighed) < WEIGHED);
+        let look = self.unweighed >= STORM && !lately && self.in_flight > 0;
+        if look {
+            (self.unweighed, self.weighed) = (0, Some(now));
+        }
+        look
     }
 
     /// A try was lost: less at a time, but one burst of losses counts once.
@@ -340,6 +357,9 @@ const LEAST_WINDOW: usize = 8;
 const SILENT: u32 = 8;
 /// Nor is a server gone that only pauses for less than this: two tries of the first question to it.
 const QUIET: Duration = Duration::from_millis(1200);
+/// How often it is looked which questions a flood of wrong answers harms: it costs a look at all of them, and a
+/// flood brings some thousand guesses meanwhile.
+const WEIGHED: Duration = Duration::from_millis(2);
 /// Once is a lost datagram.
 const SUSPICIOUS: u8 = 2;
 /// For how long it is remembered what a server cannot do.
@@ -405,6 +425,16 @@ mod tests {
         server.knows_no_edns(millis(5));
         assert!(!server.takes_edns(millis(6)) && server.keeps_case(millis(6)));
         assert!(server.takes_edns(MEMORY + millis(5)));
+    }
+
+    #[test]
+    fn a_flood_of_wrong_answers_is_looked_at_now_and_then() {
+        let mut server = server();
+        server.in_flight = 1;
+        let looks = |server: &mut Server, at| (0..10_000).filter(|_| server.doubts(millis(at))).count();
+        assert_eq!(looks(&mut server, 5), 1);
+        assert_eq!(looks(&mut server, 6), 0);
+        assert_eq!(looks(&mut server, 7), 1);
     }
 
     #[test]

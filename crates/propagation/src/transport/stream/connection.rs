@@ -184,6 +184,13 @@ impl Pipeline {
                 }
                 Ok(())
             }
+            Some((id, Err(Unfit::Truncated))) => {
+                if let Some(waiting) = self.waiting.remove(&id) {
+                    let error = TransportError::Malformed { reason: "it is truncated, over TCP".to_owned() };
+                    drop(waiting.reply.send(Err(Broken { error, served: false })));
+                }
+                Ok(())
+            }
             Some((_, Err(Unfit::Malformed(error)))) => {
                 Err(TransportError::Malformed { reason: error.reason })
             }

@@ -29,8 +29,12 @@ async fn read(stream: &mut TcpStream) -> op::Message {
 }
 
 async fn answer(stream: &mut TcpStream, question: &op::Message, code: op::ResponseCode) {
+    amended(stream, question, |message| message.metadata.response_code = code).await;
+}
+
+async fn amended(stream: &mut TcpStream, question: &op::Message, amend: impl FnOnce(&mut op::Message)) {
     let mut message = op::Message::response(question.metadata.id, op::OpCode::Query);
-    message.metadata.response_code = code;
+    amend(&mut message);
     message.add_queries(question.queries.clone());
     let octets = message.to_vec().unwrap();
     stream.write_u16(octets.len().try_into().unwrap()).await.unwrap();
@@ -139,6 +143,26 @@ async fn junk_ends_the_connection_and_silence_ends_the_wait() {
         streams.exchange(&peer, None, &query("c.example"), LIMIT).await
     };
     assert_eq!(tokio::join!(server, asked).1.unwrap().code, ResponseCode::NOERROR);
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_is_none_and_the_connection_goes_on() {
+    let (listener, peer) = listener().await;
+    let streams = Streams::default();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let question = read(&mut stream).await;
+        amended(&mut stream, &question, |message| message.metadata.truncation = true).await;
+        let question = read(&mut stream).await;
+        answer(&mut stream, &question, op::ResponseCode::NoError).await;
+    };
+    let asked = async {
+        let cut = streams.exchange(&peer, None, &query("a.example"), LIMIT).await;
+        assert!(matches!(cut, Err(TransportError::Malformed { .. })), "{cut:?}");
+        streams.exchange(&peer, None, &query("b.example"), LIMIT).await
+    };
+    let ((), whole) = tokio::join!(server, asked);
+    assert_eq!(whole.unwrap().code, ResponseCode::NOERROR);
 }
 
 #[test]

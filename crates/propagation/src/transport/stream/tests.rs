@@ -165,6 +165,60 @@ async fn a_part_of_an_answer_is_none_and_the_connection_goes_on() {
     assert_eq!(whole.unwrap().code, ResponseCode::NOERROR);
 }
 
+/// A connection whose other end the test holds.
+struct Held {
+    questions: mpsc::UnboundedSender<Asked>,
+    server: tokio::io::DuplexStream,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn hold() -> Held {
+    let (client, server) = tokio::io::duplex(1 << 20);
+    let (questions, waiting) = mpsc::unbounded_channel();
+    let task = tokio::spawn(serve(async { Ok(client) }, waiting, Arc::default()));
+    Held { questions, server, task }
+}
+
+fn ask(questions: &mpsc::UnboundedSender<Asked>) -> oneshot::Receiver<Result<Answer, Broken>> {
+    let (reply, answered) = oneshot::channel();
+    assert!(questions.send(Asked { query: query("a.example"), edns: Edns::On, reply }).is_ok());
+    answered
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drips_does_not_keep_a_connection_open() {
+    let Held { questions, mut server, task } = hold();
+    drop(ask(&questions));
+    let mut seconds = 0;
+    while !task.is_finished() {
+        // A long frame, octet by octet.
+        let _ = server.write_all(&[0xff]).await;
+        time::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
+        assert!(seconds < 20);
+    }
+}
+
+async fn frame(server: &mut tokio::io::DuplexStream) {
+    let length = server.read_u16().await.unwrap();
+    server.read_exact(&mut vec![0; length.into()]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_nobody_waits_for_leave_room_for_others() {
+    let Held { questions, mut server, task } = hold();
+    let asked: Vec<_> = (0..256).map(|_| ask(&questions)).collect();
+    for _ in &asked {
+        frame(&mut server).await;
+    }
+    let _last = ask(&questions);
+    let full = time::timeout(Duration::from_secs(1), frame(&mut server)).await;
+    assert!(full.is_err(), "so many are sent at a time");
+    drop(asked);
+    time::timeout(Duration::from_secs(1), frame(&mut server)).await.unwrap();
+    task.abort();
+}
+
 #[test]
 fn a_runtime_that_is_gone_takes_its_connections_with_it() {
     let streams = Streams::default();

@@ -45,8 +45,19 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite,
 {
-    let connected = time::timeout(CONNECT, connect).await.unwrap_or(Err(TransportError::Timeout));
     let mut pipeline = Pipeline { answers, ..Pipeline::default() };
+    let mut first = None;
+    let connected = tokio::select! {
+        connected = time::timeout(CONNECT, connect) => connected.unwrap_or(Err(TransportError::Timeout)),
+        () = forsaken(&mut questions, &mut first) => {
+            // Whoever comes now dials again.
+            pipeline.served = true;
+            Err(TransportError::Timeout)
+        }
+    };
+    if let Some(asked) = first {
+        pipeline.send(asked);
+    }
     let error = match connected {
         Ok(stream) => match carry(stream, &mut questions, &mut pipeline).await {
             Ok(()) => return,
@@ -59,6 +70,16 @@ pub(super) async fn serve<S>(
         drop(asked.reply.send(Err(Broken { error: error.clone(), served: pipeline.served })));
     }
     pipeline.fail(&error);
+}
+
+/// Waits until all who have asked are gone. Who has asked first of those that are left is in `first`.
+async fn forsaken(questions: &mut mpsc::UnboundedReceiver<Asked>, first: &mut Option<Asked>) {
+    // The first question is sent when the line is made.
+    *first = questions.recv().await;
+    while let Some(asked) = first {
+        asked.reply.closed().await;
+        *first = questions.try_recv().ok();
+    }
 }
 
 /// Reads and writes, until the connection is idle or broken.

@@ -219,6 +219,41 @@ async fn questions_that_nobody_waits_for_leave_room_for_others() {
     task.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dial_ends_when_nobody_waits_for_it_any_more() {
+    let (questions, waiting) = mpsc::unbounded_channel();
+    let dial = std::future::pending::<Result<tokio::io::DuplexStream, TransportError>>();
+    let task = tokio::spawn(serve(dial, waiting, Arc::default()));
+    let (one, other) = (ask(&questions), ask(&questions));
+    time::sleep(Duration::from_millis(10)).await;
+    drop(one);
+    time::sleep(Duration::from_millis(10)).await;
+    assert!(!task.is_finished(), "somebody still waits");
+    drop(other);
+    time::sleep(Duration::from_millis(10)).await;
+    assert!(task.is_finished() && questions.is_closed());
+}
+
+#[tokio::test]
+async fn a_connection_is_opened_in_its_turn_and_the_limit_begins_then() {
+    let (listener, peer) = listener().await;
+    let streams = Streams { dials: Arc::new(Semaphore::new(1)), ..Streams::default() };
+    let turn = Arc::clone(&streams.dials).acquire_owned().await.unwrap();
+    let server = async {
+        let early = time::timeout(Duration::from_millis(400), listener.accept()).await;
+        assert!(early.is_err(), "it is not its turn");
+        drop(turn);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let question = read(&mut stream).await;
+        answer(&mut stream, &question, op::ResponseCode::NoError).await;
+    };
+    let asked = query("a.example");
+    let limit = Duration::from_millis(300);
+    let ((), result) = tokio::join!(server, streams.exchange(&peer, None, &asked, limit));
+    assert_eq!(result.unwrap().code, ResponseCode::NOERROR);
+    assert_eq!(streams.dials.available_permits(), 1, "it is given back once the line is open");
+}
+
 #[test]
 fn a_runtime_that_is_gone_takes_its_connections_with_it() {
     let streams = Streams::default();

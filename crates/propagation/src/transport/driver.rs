@@ -196,7 +196,7 @@ impl Ports {
                     shared.with(|engine, now| engine.handle_unreachable(now, transmit.server, &error))
                 }
                 Err(Refusal::Socket(error)) => {
-                    shared.with(|engine, _| engine.handle_socket_failure(transmit.socket, &error));
+                    shared.with(|engine, now| engine.handle_socket_failure(now, transmit.socket, &error));
                 }
             }
             self.blocked = None;

@@ -307,12 +307,19 @@ impl<T> Engine<T> {
         }
     }
 
-    /// Takes the system's word that this socket cannot be had.
-    pub(super) fn handle_socket_failure(&mut self, socket: SocketKey, error: &TransportError) {
-        for index in self.sockets.remove(socket) {
-            let serial = usize::try_from(index).ok().and_then(|index| self.questions.get(index));
-            if let Some(serial) = serial.map(|question| question.serial) {
-                self.land(Key { index, serial }, Outcome::Failed(error.clone()));
+    /// Takes the system's word that this socket cannot be had. Its questions leave from another one, if there is
+    /// any of this family.
+    pub(super) fn handle_socket_failure(&mut self, now: Duration, socket: SocketKey, error: &TransportError) {
+        for index in self.sockets.remove(now, socket) {
+            let question = usize::try_from(index).ok().and_then(|index| self.questions.get_mut(index));
+            let Some(question) = question else { continue };
+            question.tries = 0;
+            let key = Key { index, serial: question.serial };
+            if self.sockets.serves(socket.family) {
+                self.leave(key);
+                self.enqueue(key, End::Front);
+            } else {
+                self.land(key, Outcome::Failed(error.clone()));
             }
         }
     }

@@ -475,7 +475,7 @@ fn a_socket_that_cannot_be_had_fails_its_questions() {
     let mut world = World::new();
     world.ask("a.example", 1);
     let sent = world.one();
-    world.engine.handle_socket_failure(sent.socket, &TransportError::Timeout);
+    world.engine.handle_socket_failure(world.now, sent.socket, &TransportError::Timeout);
     assert_eq!(world.landed(), [(1, Outcome::Failed(TransportError::Timeout))]);
     world.settle("b.example", |_| ());
 }
@@ -605,6 +605,34 @@ fn what_has_landed_and_nobody_was_told_is_given_back_when_all_is_abandoned() {
     world.ask("b.example", 2);
     assert_eq!(world.engine.abandon(), [2, 1]);
     assert!(world.landed().is_empty());
+}
+
+#[test]
+fn where_the_system_has_no_more_sockets_those_that_are_open_serve() {
+    let mut world = World::new();
+    world.settle("a.example", |_| ());
+    let open = world.engine.sockets.pick(world.now, Family::V4, &mut world.engine.random);
+    // Later, when that one would be replaced.
+    world.now += Duration::from_secs(61);
+    for token in 0..50 {
+        world.ask(&format!("h{token}.example"), token);
+    }
+    let mut sent = Vec::new();
+    for _ in 0..9 {
+        for one in world.sent() {
+            if one.socket == open {
+                sent.push(one);
+            } else {
+                world.engine.handle_socket_failure(world.now, one.socket, &TransportError::Timeout);
+            }
+        }
+    }
+    assert!(world.landed().is_empty());
+    assert_eq!(sent.len(), 50);
+    for one in &sent {
+        world.hear(one, &answer(&one.octets, |_| ()));
+    }
+    assert_eq!(world.landed().len(), 50);
 }
 
 #[derive(Clone, Debug)]

@@ -65,7 +65,8 @@ impl NetworkBuilder {
     }
 
     /// How often in a second an authoritative server may hear the same question, by default 5: what
-    /// response-rate limiting commonly allows. Questions beyond wait for the next second.
+    /// response-rate limiting commonly allows. Questions beyond wait for the next second, or the next but some,
+    /// and go over TCP after five.
     pub fn repeats_per_second(mut self, most: u8) -> Self {
         self.settings.repeats = most.max(1);
         self

@@ -466,6 +466,10 @@ impl<T> Engine<T> {
                 self.land(key, outcome);
             }
             Ok(()) => self.enqueue(key, End::Back),
+            // Response-rate limiting is for datagrams.
+            Err(_) if now.saturating_sub(*question.held.get_or_insert(now)) >= MOST_HELD => {
+                self.land(key, Outcome::Stream(Duration::ZERO));
+            }
             Err(until) => {
                 (question.state, question.due) = (State::Held, until);
                 self.timers.set(now, until, key);
@@ -667,6 +671,8 @@ fn client_cookie(secret: &[u8; 16], now: Duration, server: SocketAddr) -> [u8; 8
 const TRIES: u8 = 2;
 /// A question is put differently for want of EDNS, of letters and of a cookie, each once.
 const MAX_RETOLD: u8 = 3;
+/// For how long a question is held back; then it is asked over TCP.
+const MOST_HELD: Duration = Duration::from_secs(4);
 /// Questions that wait for an answer, of all servers: so that the ids of a port stay hard to guess.
 const MAX_IN_FLIGHT: usize = 8192;
 /// Messages whose memory is kept for the next ones.

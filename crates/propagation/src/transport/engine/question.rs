@@ -18,6 +18,8 @@ pub(super) struct Question<T> {
     /// Where the question in it ends.
     pub(super) question: usize,
     pub(super) dress: Dress,
+    /// Since when it is held back.
+    pub(super) held: Option<Duration>,
     /// When its first datagram left.
     pub(super) since: Option<Duration>,
     /// When its last one left, and until when an answer is waited for.
@@ -69,6 +71,7 @@ impl<T> Question<T> {
             octets: Vec::new(),
             question: 0,
             dress: Dress { edns: false, case: false, cookie: false, cookie_dropped: false },
+            held: None,
             since: None,
             sent: Duration::ZERO,
             due: Duration::ZERO,

@@ -635,6 +635,23 @@ fn where_the_system_has_no_more_sockets_those_that_are_open_serve() {
     assert_eq!(world.landed().len(), 50);
 }
 
+#[test]
+fn a_question_is_not_held_back_for_ever() {
+    let mut world = World::new();
+    for token in 0..100 {
+        world.ask("a.example", token);
+    }
+    let mut streamed = 0;
+    for _ in 0..60 {
+        for sent in world.sent() {
+            world.hear(&sent, &answer(&sent.octets, |_| ()));
+        }
+        streamed += world.landed().iter().filter(|(_, end)| matches!(end, Outcome::Stream(_))).count();
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!((world.engine.len(), streamed), (0, 100 - 5 * 5));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u8, u8),

@@ -204,8 +204,8 @@ impl Pipeline {
             Some((id, Ok(answer))) => {
                 self.served = true;
                 self.answers.fetch_add(1, Ordering::Relaxed);
-                let told = self.waiting.remove(&id).map(|waiting| waiting.reply.send(Ok(answer)));
-                Ok(matches!(told, Some(Ok(()))))
+                let waiting = self.waiting.remove(&id);
+                Ok(waiting.is_some_and(|waiting| waiting.reply.send(Ok(answer)).is_ok()))
             }
             Some((id, Err(Unfit::Truncated))) => {
                 if let Some(waiting) = self.waiting.remove(&id) {

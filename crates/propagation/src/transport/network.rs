@@ -50,8 +50,8 @@ pub struct NetworkBuilder {
 
 impl NetworkBuilder {
     /// How many sockets for UDP are used at a time in each address family; 1 to 24, by default 8: a forger who
-    /// knows none of the ports has 2¹⁶ × 8 guesses more to make, for a few kilobytes. With those that wait for
-    /// their last answer there are never more than 64.
+    /// knows all their ports has 8 times as many guesses to make, and one who knows none 2¹⁶ times, for a few
+    /// kilobytes. With those that wait for their last answer there are about 64 at most.
     pub fn sockets(mut self, count: usize) -> Self {
         self.settings.sockets = count.clamp(1, 24);
         self

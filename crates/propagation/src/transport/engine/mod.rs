@@ -141,8 +141,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Datagrams from addresses that were never asked.
     pub strangers: u64,
-    /// Datagrams from a server's address with an id or a question that nobody waits for: forgeries, and late
-    /// repetitions.
+    /// Datagrams from a server's address that were not believed: with an id or a question that nobody waits for,
+    /// which forgeries have and late repetitions, and those of `other_cookie` and `malformed`.
     pub mismatches: u64,
     /// Answers with the letters of the name in another case than was asked.
     pub other_case: u64,
@@ -656,7 +656,7 @@ fn live<T>(questions: &mut Slab<Question<T>>, key: Key) -> Option<&mut Question<
     questions.get_mut(usize::try_from(key.index).ok()?).filter(|question| question.serial == key.serial)
 }
 
-/// Ours for this server, and another one each day (RFC 7873 §7.1 wants at most 36).
+/// Ours for this server, for as long as it is remembered; one that is met again on another day gets another.
 fn client_cookie(secret: &[u8; 16], now: Duration, server: SocketAddr) -> [u8; 8] {
     let mut hasher = SipHasher24::new_with_key(secret);
     hasher.write_u64(now.as_secs() / 86_400);

@@ -153,5 +153,6 @@ impl<T> Question<T> {
 }
 
 /// So many wrong answers are no accident. A forger who sends them all has guessed one in two thousand ids of
-/// one port, and the letters of the name not at all.
+/// one port, and the letters of the name not at all. They are weighed in lots of so many, some hundred times a
+/// second at most, so a question may see some more before it leaves.
 pub(super) const STORM: u64 = 32;

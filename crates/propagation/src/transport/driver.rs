@@ -39,12 +39,16 @@ pub(super) async fn drive(shared: Arc<Shared>, number: u64) {
         }
         ports.turn(&shared);
         let due = shared.with(|engine, _| engine.poll_timeout());
-        let deadline = shared.start + due.unwrap_or_else(|| shared.now() + IDLE);
+        let now = shared.now();
+        let due_or_idle = due.unwrap_or(now + IDLE);
+        // The reactor takes a socket that ICMP has told something for one that can be written to, from then on.
+        let soon = if ports.blocked.is_some() { now + BLOCKED } else { due_or_idle };
+        let deadline = shared.start + soon.min(due_or_idle);
         if alarm.deadline() != deadline {
             alarm.as_mut().reset(deadline);
         }
         let mut wake = pin!(wake);
-        let idle = due.is_none();
+        let idle = due.is_none() && ports.blocked.is_none();
         let rang = poll_fn(|context| ports.poll(context, wake.as_mut(), alarm.as_mut())).await;
         if rang && idle && shared.retire(number) {
             return;
@@ -192,7 +196,7 @@ impl Ports {
                     shared.with(|engine, now| engine.handle_unreachable(now, transmit.server, &error))
                 }
                 Err(Refusal::Socket(error)) => {
-                    shared.with(|engine, _| engine.handle_socket_failure(transmit.socket, &error));
+                    shared.with(|engine, now| engine.handle_socket_failure(now, transmit.socket, &error));
                 }
             }
             self.blocked = None;
@@ -204,10 +208,12 @@ impl Ports {
             self.port(transmit.socket).map_err(|error| Refusal::Socket(TransportError::from_io(&error)))?;
         let Some(port) = self.open.get(index) else { return Ok(()) };
         let segments = port.state.max_gso_segments().max(1);
-        for octets in self.outgoing.chunks(transmit.segment.max(1) * segments) {
-            port.send(transmit, octets)?;
-        }
-        Ok(())
+        let mut done = 0;
+        let chunks = self.outgoing.chunks(transmit.segment.max(1) * segments);
+        let sent = chunks.into_iter().try_for_each(|octets| port.send(transmit, octets, &mut done));
+        // What has left is not sent again when there is room for the rest.
+        self.outgoing.drain(..done);
+        sent
     }
 
     /// Where the socket is, opened if need be: at a port that the system draws.
@@ -249,7 +255,11 @@ impl Ports {
         shared.with(|engine, _| events.extend(std::iter::from_fn(|| engine.poll_event())));
         for event in self.events.drain(..) {
             match event {
-                Event::Close(key) => self.open.retain(|port| port.key != key),
+                Event::Close(key) => {
+                    self.open.retain(|port| port.key != key);
+                    // Whoever asked has gone, or nothing would close.
+                    self.blocked = self.blocked.filter(|transmit| transmit.socket != key);
+                }
                 Event::Landed(token, outcome) => token.land(Some(outcome)),
             }
         }
@@ -266,11 +276,6 @@ impl Ports {
         for port in &self.open {
             ready |= port.socket.poll_recv_ready(context).is_ready();
         }
-        if let Some(transmit) = self.blocked
-            && let Some(port) = self.open.iter().find(|port| port.key == transmit.socket)
-        {
-            ready |= port.socket.poll_send_ready(context).is_ready();
-        }
         while let Poll::Ready(Some(obstacle)) = self.obstacles.poll_next_unpin(context) {
             self.met.extend(obstacle);
             ready = true;
@@ -284,8 +289,8 @@ impl Ports {
 }
 
 impl Port {
-    /// Sends datagrams to one server, in one system call.
-    fn send(&self, transmit: &Transmit, octets: &[u8]) -> Result<(), Refusal> {
+    /// Sends datagrams to one server, in one system call, and adds to `done` the octets that are dealt with.
+    fn send(&self, transmit: &Transmit, octets: &[u8], done: &mut usize) -> Result<(), Refusal> {
         let several = quinn_udp::Transmit {
             destination: transmit.server,
             ecn: None,
@@ -294,18 +299,25 @@ impl Port {
             src_ip: None,
         };
         match self.try_send(&several) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Refusal::Busy),
-            // It may be the joining of datagrams that the system cannot do, or the word of an earlier
-            // question's obstacle: each is tried once on its own.
-            Err(_) => {
-                for contents in octets.chunks(transmit.segment.max(1)) {
-                    let one = quinn_udp::Transmit { contents, segment_size: None, ..several.clone() };
-                    self.try_send(&one).map_err(|error| Refusal::Server(TransportError::from_io(&error)))?;
-                }
-                Ok(())
+            Ok(()) => {
+                *done += octets.len();
+                return Ok(());
             }
-            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Refusal::Busy),
+            // It may be the joining of datagrams that the system cannot do, or the word of an earlier
+            // question's obstacle: each is tried on its own.
+            Err(_) => {}
         }
+        for contents in octets.chunks(transmit.segment.max(1)) {
+            let one = quinn_udp::Transmit { contents, segment_size: None, ..several.clone() };
+            persist(|| {
+                // The word that waits here may be about another server, and hides whether this one can be had.
+                let _ = self.socket.take_error();
+                self.try_send(&one)
+            })?;
+            *done += contents.len();
+        }
+        Ok(())
     }
 
     fn try_send(&self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
@@ -313,7 +325,35 @@ impl Port {
     }
 }
 
+/// Sends a datagram, and tells apart what the system says about it.
+///
+/// Much of it is not about this server: ICMP about another one, a queue or a table that is full. The datagram is
+/// then as good as lost on the way, which the question's patience finds out.
+fn persist(mut send: impl FnMut() -> io::Result<()>) -> Result<(), Refusal> {
+    use io::ErrorKind as Kind;
+    let mut last = Ok(());
+    for _ in 0..SENDS {
+        last = send();
+        match &last {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == Kind::WouldBlock => return Err(Refusal::Busy),
+            Err(_) => {}
+        }
+    }
+    match last {
+        Err(error) if matches!(error.kind(), Kind::InvalidInput) => {
+            Err(Refusal::Server(TransportError::Unreachable { reason: error.to_string() }))
+        }
+        Err(error) => match TransportError::from_io(&error) {
+            unreachable @ TransportError::Unreachable { .. } => Err(Refusal::Server(unreachable)),
+            _ => Ok(()),
+        },
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Why something was not sent.
+#[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     /// Not yet.
     Busy,
@@ -329,5 +369,48 @@ const MAX_RECEIVED: usize = 1 << 16;
 const ROUNDS: usize = 4;
 /// Datagrams in one system call; Linux takes 64 (`UDP_MAX_SEGMENTS`).
 const SEGMENTS: usize = 64;
+/// How often a datagram is handed to the system: what ICMP said of an earlier one takes the place of its sending.
+const SENDS: usize = 3;
+/// When a socket that had no room is tried again: it sends some hundreds of datagrams meanwhile.
+const BLOCKED: Duration = Duration::from_millis(1);
 /// For how long sockets stay open that nobody asks anything.
 const IDLE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a datagram when the system says this each time, and how often it was asked.
+    fn told(kind: io::ErrorKind) -> (Result<(), Refusal>, usize) {
+        let mut asked = 0;
+        let sent = persist(|| {
+            asked += 1;
+            Err(kind.into())
+        });
+        (sent, asked)
+    }
+
+    #[test]
+    fn only_a_server_without_a_route_is_given_up_for_what_the_system_says() {
+        use io::ErrorKind as Kind;
+        for kind in
+            [Kind::AddrNotAvailable, Kind::HostUnreachable, Kind::InvalidInput, Kind::NetworkUnreachable]
+        {
+            let (sent, asked) = told(kind);
+            assert!(matches!(sent, Err(Refusal::Server(TransportError::Unreachable { .. }))), "{kind}");
+            assert_eq!(asked, SENDS);
+        }
+        // ICMP about another server, no memory, a full table of connections, and what has no name.
+        for kind in [Kind::ConnectionRefused, Kind::OutOfMemory, Kind::PermissionDenied, Kind::Other] {
+            assert_eq!(told(kind), (Ok(()), SENDS), "{kind}");
+        }
+        assert_eq!(told(Kind::WouldBlock), (Err(Refusal::Busy), 1));
+    }
+
+    #[test]
+    fn an_obstacle_of_an_earlier_question_does_not_keep_a_datagram_back() {
+        let mut words = vec![Ok(()), Err(io::ErrorKind::HostUnreachable.into())];
+        assert_eq!(persist(|| words.pop().unwrap()), Ok(()));
+        assert!(words.is_empty());
+    }
+}

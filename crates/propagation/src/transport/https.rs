@@ -62,6 +62,7 @@ fn interpret(
         reason: match unfit {
             Unfit::Malformed(error) => error.reason,
             Unfit::NotOurs => "it answers another question".to_owned(),
+            Unfit::Truncated => "it is truncated".to_owned(),
         },
     })
 }
@@ -110,5 +111,13 @@ mod tests {
         let other = Query::recursive("b.example".parse().unwrap(), RecordType::Txt);
         let error = answered(&response(MEDIA_TYPE), &other).unwrap_err();
         assert!(matches!(error, TransportError::Malformed { .. }));
+        let mut cut = response(MEDIA_TYPE);
+        *cut.body_mut() = {
+            let mut octets = cut.body().to_vec();
+            octets[2] |= 0x02;
+            octets.into()
+        };
+        let error = answered(&cut, &query()).unwrap_err();
+        assert_eq!(error.to_string(), "the server sent something that is no answer: it is truncated");
     }
 }

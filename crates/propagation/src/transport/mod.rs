@@ -222,10 +222,20 @@ impl TransportError {
             Kind::NetworkUnreachable | Kind::HostUnreachable | Kind::AddrNotAvailable => {
                 Self::Unreachable { reason: error.to_string() }
             }
+            _ if error.raw_os_error() == Some(NO_SUCH_FAMILY) => {
+                Self::Unreachable { reason: error.to_string() }
+            }
             _ => Self::Io { reason: error.to_string() },
         }
     }
 }
+
+/// EAFNOSUPPORT, of a system without IPv6: [`std::io::ErrorKind`] has no name for it.
+const NO_SUCH_FAMILY: i32 = match () {
+    () if cfg!(any(target_os = "linux", target_os = "android")) => 97,
+    () if cfg!(windows) => 10_047,
+    () => 47,
+};
 
 /// How long a whole exchange over a connection may take, its set-up included. A recursive server may have to
 /// ask half the world first, so it gets twice the time.

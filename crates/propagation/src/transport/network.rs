@@ -50,8 +50,8 @@ pub struct NetworkBuilder {
 
 impl NetworkBuilder {
     /// How many sockets for UDP are used at a time in each address family; 1 to 24, by default 8: a forger who
-    /// knows none of the ports has 2¹⁶ × 8 guesses more to make, for a few kilobytes. With those that wait for
-    /// their last answer there are never more than 64.
+    /// knows all their ports has 8 times as many guesses to make, and one who knows none 2¹⁶ times, for a few
+    /// kilobytes. With those that wait for their last answer there are about 64 at most.
     pub fn sockets(mut self, count: usize) -> Self {
         self.settings.sockets = count.clamp(1, 24);
         self
@@ -65,7 +65,8 @@ impl NetworkBuilder {
     }
 
     /// How often in a second an authoritative server may hear the same question, by default 5: what
-    /// response-rate limiting commonly allows. Questions beyond wait for the next second.
+    /// response-rate limiting commonly allows. Questions beyond wait for the next second, or the next but some,
+    /// and go over TCP after five.
     pub fn repeats_per_second(mut self, most: u8) -> Self {
         self.settings.repeats = most.max(1);
         self

@@ -190,8 +190,10 @@ impl Asked<'_> {
         let here = runtime::Handle::current();
         // A task in a runtime that nobody runs any more serves nobody.
         let elsewhere = state.driver.is_some_and(|driver| driver.runtime != here.id());
-        let alone = state.engine.len() <= self.keys.len();
-        if state.driver.is_none() || (elsewhere && alone) {
+        let alone = |state: &State| {
+            state.engine.len() <= self.keys.iter().filter(|key| state.engine.waits(**key)).count()
+        };
+        if state.driver.is_none() || (elsewhere && alone(&state)) {
             self.shared.start_driver(&mut state, &here);
         }
         drop(state);
@@ -202,8 +204,14 @@ impl Asked<'_> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
+        let mut any = false;
         for key in &self.keys {
-            state.engine.cancel(*key);
+            any |= state.engine.cancel(*key);
+        }
+        drop(state);
+        // There is room for others' questions now.
+        if any {
+            self.shared.wake.notify_one();
         }
     }
 }
@@ -231,7 +239,10 @@ impl Shared {
         let idle = state.engine.len() == 0 && state.driver.is_some_and(|driver| driver.number == number);
         if idle {
             state.driver = None;
-            state.engine.abandon();
+            // What has landed since the task last looked: it is asked anew.
+            let tokens = state.engine.abandon();
+            drop(state);
+            tokens.into_iter().for_each(|token| token.land(None));
         }
         idle
     }
@@ -282,3 +293,60 @@ const STALL: Duration = Duration::from_secs(5);
 const MOST_ASKED: usize = 4096;
 /// Results that are taken at a time.
 const BATCH: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::RecordType;
+
+    fn udp() -> Udp {
+        Udp::new(Settings { sockets: 1, in_flight: 1, repeats: 5, case: true, cookies: true })
+    }
+
+    fn question(server: SocketAddr) -> (SocketAddr, Query, Token) {
+        let query = Query::authoritative("a.example".parse().unwrap(), RecordType::Txt);
+        (server, query, Token::One(oneshot::channel().0))
+    }
+
+    fn nobody_asked(udp: &Udp) -> Asked<'_> {
+        Asked { shared: udp.shared(), keys: Vec::new() }
+    }
+
+    #[test]
+    fn the_task_moves_only_to_who_alone_waits() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let build = || runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (here, there) = (build(), build());
+        let udp = udp();
+        let (mut one, mut other) = (nobody_asked(&udp), nobody_asked(&udp));
+        here.block_on(async { one.ask(std::iter::once(question(address))) });
+        there.block_on(async {
+            other.ask(std::iter::once(question(address)));
+            // It lands, and another one follows: that makes two, of which one waits.
+            assert!(udp.shared().lock().engine.cancel(other.keys[0]));
+            other.ask(std::iter::once(question(address)));
+        });
+        assert_eq!(udp.shared().lock().drivers, 1, "somebody waits in the other runtime");
+        drop(one);
+        there.block_on(async { other.ask(std::iter::once(question(address))) });
+        assert_eq!(udp.shared().lock().drivers, 2);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_dropped_wakes_the_task_for_those_behind_it() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let udp = udp();
+        let mut first = nobody_asked(&udp);
+        first.ask(std::iter::once(question(address)));
+        let mut second = nobody_asked(&udp);
+        second.ask(std::iter::once(question(address)));
+        silent.set_nonblocking(true).unwrap();
+        let silent = tokio::net::UdpSocket::from_std(silent).unwrap();
+        silent.recv(&mut [0; 512]).await.unwrap();
+        drop(first);
+        let soon = time::timeout(Duration::from_millis(300), silent.recv(&mut [0; 512])).await;
+        assert!(soon.is_ok(), "it waits for a timer of the first");
+    }
+}

@@ -262,6 +262,8 @@ pub(crate) enum Unfit {
     Malformed(Malformed),
     /// Another id, another question, or no answer at all: somebody else's, or a forgery.
     NotOurs,
+    /// A part of the answer, where all of it could have come.
+    Truncated,
 }
 
 #[cfg(test)]

@@ -154,13 +154,15 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// Reads what came as the answer to this.
+    /// Reads what came as the answer to this, over a connection. It must be whole: in a part of an answer the
+    /// value that is looked for may be missing, or the CAA record that forbids.
     pub(crate) fn answer(&self, received: &[u8], query: &Query) -> Result<Answer, Unfit> {
         message::Header::read(received).map_err(Unfit::Malformed)?;
         match message::likeness(received, &self.octets, self.question) {
             Likeness::Other => Err(Unfit::NotOurs),
             Likeness::OtherCase | Likeness::Same => {
-                message::parse(received, Some(query)).map(|parsed| parsed.answer).map_err(Unfit::Malformed)
+                let answer = message::parse(received, Some(query)).map_err(Unfit::Malformed)?.answer;
+                if answer.truncated { Err(Unfit::Truncated) } else { Ok(answer) }
             }
         }
     }

@@ -31,7 +31,7 @@ mod socket;
 mod timer;
 
 use pace::Pace;
-use question::{Dress, Question, STORM, State};
+use question::{Dress, Question, State};
 use server::{Credence, Servers};
 use socket::Pool;
 use timer::Wheel;
@@ -141,8 +141,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Datagrams from addresses that were never asked.
     pub strangers: u64,
-    /// Datagrams from a server's address with an id or a question that nobody waits for: forgeries, and late
-    /// repetitions.
+    /// Datagrams from a server's address that were not believed: with an id or a question that nobody waits for,
+    /// which forgeries have and late repetitions, and those of `other_cookie` and `malformed`.
     pub mismatches: u64,
     /// Answers with the letters of the name in another case than was asked.
     pub other_case: u64,
@@ -198,19 +198,30 @@ impl<T> Engine<T> {
         key
     }
 
-    /// Forgets a question. Its answer, should it come, is nobody's.
-    pub(super) fn cancel(&mut self, key: Key) {
-        self.remove(key);
+    /// Forgets a question. Its answer, should it come, is nobody's. Whether it had not landed, so that there is
+    /// room now for others.
+    pub(super) fn cancel(&mut self, key: Key) -> bool {
+        self.remove(key).is_some()
     }
 
-    /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens.
+    /// Whether a question has not landed yet.
+    pub(super) fn waits(&self, key: Key) -> bool {
+        let question = usize::try_from(key.index).ok().and_then(|index| self.questions.get(index));
+        question.is_some_and(|question| question.serial == key.serial)
+    }
+
+    /// Forgets all questions and sockets, and keeps what was learned of the servers. Gives back the tokens, also
+    /// of those that have landed and nobody was told yet.
     pub(super) fn abandon(&mut self) -> Vec<T> {
-        let tokens = self.questions.drain().map(|question| question.token).collect();
+        let mut tokens: Vec<T> = self.questions.drain().map(|question| question.token).collect();
+        tokens.extend(self.events.drain(..).filter_map(|event| match event {
+            Event::Landed(token, _) => Some(token),
+            Event::Close(_) => None,
+        }));
         self.servers.hold();
         self.sockets.clear();
         self.ready.clear();
         self.again.clear();
-        self.events.clear();
         self.timers = Wheel::new();
         self.in_flight = 0;
         tokens
@@ -296,12 +307,19 @@ impl<T> Engine<T> {
         }
     }
 
-    /// Takes the system's word that this socket cannot be had.
-    pub(super) fn handle_socket_failure(&mut self, socket: SocketKey, error: &TransportError) {
-        for index in self.sockets.remove(socket) {
-            let serial = usize::try_from(index).ok().and_then(|index| self.questions.get(index));
-            if let Some(serial) = serial.map(|question| question.serial) {
-                self.land(Key { index, serial }, Outcome::Failed(error.clone()));
+    /// Takes the system's word that this socket cannot be had. Its questions leave from another one, if there is
+    /// any of this family.
+    pub(super) fn handle_socket_failure(&mut self, now: Duration, socket: SocketKey, error: &TransportError) {
+        for index in self.sockets.remove(now, socket) {
+            let question = usize::try_from(index).ok().and_then(|index| self.questions.get_mut(index));
+            let Some(question) = question else { continue };
+            question.tries = 0;
+            let key = Key { index, serial: question.serial };
+            if self.sockets.serves(socket.family) {
+                self.leave(key);
+                self.enqueue(key, End::Front);
+            } else {
+                self.land(key, Outcome::Failed(error.clone()));
             }
         }
     }
@@ -371,10 +389,15 @@ impl<T> Engine<T> {
             }
         }
         let unread = [ResponseCode::FORMERR, ResponseCode::NOTIMP, ResponseCode::BADVERS];
-        if question.dress.edns && unread.contains(&answer.code) {
+        let unread = unread.contains(&answer.code);
+        if question.dress.edns && unread {
             // A server from before EDNS (RFC 6891 §7) gets the question once more in the words of RFC 1035.
-            server.knows_no_edns(now);
+            question.plain = true;
             return self.put_differently(now, key);
+        }
+        // Had it not liked the question itself, it would have said so again.
+        if question.plain && !unread {
+            server.knows_no_edns(now);
         }
         if question.dress.cookie && answer.code == ResponseCode::BADCOOKIE && !question.cookie_refused {
             question.cookie_refused = true;
@@ -396,8 +419,7 @@ impl<T> Engine<T> {
     fn mismatch(&mut self, now: Duration, key: u32) {
         self.counters.mismatches += 1;
         let Some(server) = self.servers.get(key) else { return };
-        server.wrong += 1;
-        if !server.wrong.is_multiple_of(STORM) {
+        if !server.doubts(now) {
             return;
         }
         let counts = (server.right, server.wrong);
@@ -418,6 +440,7 @@ impl<T> Engine<T> {
             return self.timers.set(now, due, key);
         }
         if question.state == State::Held {
+            self.leave(key);
             return self.admit(now, key);
         }
         let Some(server) = self.servers.get(question.server) else { return };
@@ -443,9 +466,16 @@ impl<T> Engine<T> {
                 self.land(key, outcome);
             }
             Ok(()) => self.enqueue(key, End::Back),
+            // Response-rate limiting is for datagrams.
+            Err(_) if now.saturating_sub(*question.held.get_or_insert(now)) >= MOST_HELD => {
+                self.land(key, Outcome::Stream(Duration::ZERO));
+            }
             Err(until) => {
                 (question.state, question.due) = (State::Held, until);
                 self.timers.set(now, until, key);
+                if let Some(server) = self.servers.get(question.server) {
+                    server.held += 1;
+                }
             }
         }
     }
@@ -467,7 +497,10 @@ impl<T> Engine<T> {
     fn enqueue(&mut self, key: Key, end: End) {
         let Some(question) = live(&mut self.questions, key) else { return };
         question.state = State::Queued;
-        let Some(server) = self.servers.get(question.server) else { return };
+        // Nobody forgets a server that is asked something; if somebody did, the question would wait for ever.
+        let Some(server) = self.servers.get(question.server) else {
+            return self.land(key, Outcome::Stream(Duration::ZERO));
+        };
         match end {
             End::Back => server.queue.push_back(key),
             End::Front => server.queue.push_front(key),
@@ -482,6 +515,10 @@ impl<T> Engine<T> {
     fn repeat(&mut self, now: Duration, key: Key, octets: &mut Vec<u8>) -> Option<Transmit> {
         let question = live(&mut self.questions, key)?;
         let State::InFlight { socket, id } = question.state else { return None };
+        // A timer of an earlier style has run out beside this one's, and it was repeated for that already.
+        if question.due > now {
+            return None;
+        }
         let server = self.servers.get(question.server)?;
         if question.dress.cookie && !server.gave_cookie() {
             question.drop_cookie().ok()?;
@@ -497,7 +534,7 @@ impl<T> Engine<T> {
         let wish =
             Dress { edns: true, case: self.settings.case, cookie: self.settings.cookies, ..Dress::default() };
         let server = self.servers.get(to)?;
-        let room = server.room().min(segments).min(MAX_IN_FLIGHT - self.in_flight);
+        let room = server.room(self.settings.in_flight).min(segments).min(MAX_IN_FLIGHT - self.in_flight);
         if room == 0 || server.queue.is_empty() {
             return None;
         }
@@ -566,11 +603,19 @@ impl<T> Engine<T> {
         Some(question.token)
     }
 
-    /// Takes a question out of flight, which makes room for another one.
+    /// Takes a question out of flight, which makes room for another one, or from those that are held.
     fn leave(&mut self, key: Key) {
         let Some(question) = live(&mut self.questions, key) else { return };
-        let State::InFlight { socket, id } = question.state else { return };
-        question.state = State::Queued;
+        let (socket, id) = match std::mem::replace(&mut question.state, State::Queued) {
+            State::InFlight { socket, id } => (socket, id),
+            State::Held => {
+                if let Some(server) = self.servers.get(question.server) {
+                    server.held -= 1;
+                }
+                return;
+            }
+            State::Queued => return,
+        };
         self.sockets.release(socket, id);
         self.in_flight -= 1;
         let Some(server) = self.servers.get(question.server) else { return };
@@ -611,7 +656,7 @@ fn live<T>(questions: &mut Slab<Question<T>>, key: Key) -> Option<&mut Question<
     questions.get_mut(usize::try_from(key.index).ok()?).filter(|question| question.serial == key.serial)
 }
 
-/// Ours for this server, and another one each day (RFC 7873 §7.1 wants at most 36).
+/// Ours for this server, for as long as it is remembered; one that is met again on another day gets another.
 fn client_cookie(secret: &[u8; 16], now: Duration, server: SocketAddr) -> [u8; 8] {
     let mut hasher = SipHasher24::new_with_key(secret);
     hasher.write_u64(now.as_secs() / 86_400);
@@ -626,6 +671,8 @@ fn client_cookie(secret: &[u8; 16], now: Duration, server: SocketAddr) -> [u8; 8
 const TRIES: u8 = 2;
 /// A question is put differently for want of EDNS, of letters and of a cookie, each once.
 const MAX_RETOLD: u8 = 3;
+/// For how long a question is held back; then it is asked over TCP.
+const MOST_HELD: Duration = Duration::from_secs(4);
 /// Questions that wait for an answer, of all servers: so that the ids of a port stay hard to guess.
 const MAX_IN_FLIGHT: usize = 8192;
 /// Messages whose memory is kept for the next ones.

@@ -1,4 +1,7 @@
 //! How often one server hears the same question: response-rate limiting counts those.
+//!
+//! It counts more: BIND takes all names of a zone that do not exist for one, and whoever asks for many of them at
+//! once may still be limited. What it then drops or truncates goes over TCP as any lost or truncated answer does.
 
 use std::{
     collections::HashMap,

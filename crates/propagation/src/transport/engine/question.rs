@@ -18,6 +18,8 @@ pub(super) struct Question<T> {
     /// Where the question in it ends.
     pub(super) question: usize,
     pub(super) dress: Dress,
+    /// Since when it is held back.
+    pub(super) held: Option<Duration>,
     /// When its first datagram left.
     pub(super) since: Option<Duration>,
     /// When its last one left, and until when an answer is waited for.
@@ -29,6 +31,8 @@ pub(super) struct Question<T> {
     pub(super) tries: u8,
     /// How often it was put in another style.
     pub(super) retold: u8,
+    /// It is asked without EDNS, since the server has not understood it with.
+    pub(super) plain: bool,
     /// The server has asked for another cookie already: RFC 7873 §5.3, once.
     pub(super) cookie_refused: bool,
     /// The server's counts when it was sent.
@@ -67,12 +71,14 @@ impl<T> Question<T> {
             octets: Vec::new(),
             question: 0,
             dress: Dress { edns: false, case: false, cookie: false, cookie_dropped: false },
+            held: None,
             since: None,
             sent: Duration::ZERO,
             due: Duration::ZERO,
             patience: Duration::ZERO,
             tries: 0,
             retold: 0,
+            plain: false,
             cookie_refused: false,
             right: 0,
             wrong: 0,
@@ -88,7 +94,7 @@ impl<T> Question<T> {
         random: &mut impl Rng,
         scratch: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        let edns = wish.edns && server.takes_edns(now);
+        let edns = wish.edns && !self.plain && server.takes_edns(now);
         let case = wish.case && server.keeps_case(now);
         scratch.clear();
         if edns && wish.cookie {
@@ -147,5 +153,6 @@ impl<T> Question<T> {
 }
 
 /// So many wrong answers are no accident. A forger who sends them all has guessed one in two thousand ids of
-/// one port, and the letters of the name not at all.
+/// one port, and the letters of the name not at all. They are weighed in lots of so many, some hundred times a
+/// second at most, so a question may see some more before it leaves.
 pub(super) const STORM: u64 = 32;

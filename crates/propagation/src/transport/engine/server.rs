@@ -8,7 +8,7 @@ use std::{
 
 use slab::Slab;
 
-use super::Key;
+use super::{Key, question::STORM};
 use crate::wire::Query;
 
 /// One address.
@@ -20,13 +20,18 @@ pub(super) struct Server {
     pub(super) ready: bool,
     /// Questions that wait for an answer.
     pub(super) in_flight: usize,
-    /// The most that may.
+    /// Questions that wait until it may hear them again.
+    pub(super) held: usize,
+    /// The most that may be in flight, as far as it has shown.
     window: usize,
     shrunk: Duration,
     round_trip: Option<RoundTrip>,
     /// Accepted from it, and dropped though it came from its address, since we know it.
     pub(super) right: u64,
     pub(super) wrong: u64,
+    /// How many wrong ones have come since it was last looked whom they harm, and when that was.
+    unweighed: u64,
+    weighed: Option<Duration>,
     /// Questions given up in a row.
     silent: u32,
     /// When it last said something, or was first asked after that.
@@ -72,11 +77,14 @@ impl Server {
             queue: VecDeque::new(),
             ready: false,
             in_flight: 0,
+            held: 0,
             window: WINDOW,
             shrunk: Duration::ZERO,
             round_trip: None,
             right: 0,
             wrong: 0,
+            unweighed: 0,
+            weighed: None,
             silent: 0,
             quiet_since: Duration::ZERO,
             backoff: 0,
@@ -90,9 +98,9 @@ impl Server {
         }
     }
 
-    /// How many more questions it may be sent now.
-    pub(super) const fn room(&self) -> usize {
-        self.window.saturating_sub(self.in_flight)
+    /// How many more questions it may be sent now, where `most` may be in flight.
+    pub(super) fn room(&self, most: usize) -> usize {
+        self.window.min(most).saturating_sub(self.in_flight)
     }
 
     /// How long the first try of this question waits. The second waits twice as long.
@@ -119,6 +127,18 @@ impl Server {
                 smoothed: (smoothed * 7 + trip) / 8,
             },
         });
+    }
+
+    /// A wrong answer has come from its address. Whether to look now which questions are in danger.
+    pub(super) fn doubts(&mut self, now: Duration) -> bool {
+        self.wrong += 1;
+        self.unweighed += 1;
+        let lately = self.weighed.is_some_and(|weighed| now.saturating_sub(weighed) < WEIGHED);
+        let look = self.unweighed >= STORM && !lately && self.in_flight > 0;
+        if look {
+            (self.unweighed, self.weighed) = (0, Some(now));
+        }
+        look
     }
 
     /// A try was lost: less at a time, but one burst of losses counts once.
@@ -153,7 +173,7 @@ impl Server {
         }
     }
 
-    /// It has answered FORMERR, NOTIMP or BADVERS to EDNS.
+    /// It has answered FORMERR, NOTIMP or BADVERS to a question with EDNS, and otherwise to the same without.
     pub(super) const fn knows_no_edns(&mut self, now: Duration) {
         self.plain.set(now);
     }
@@ -222,7 +242,7 @@ impl Server {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.queue.is_empty()
+        self.in_flight == 0 && self.held == 0 && self.queue.is_empty()
     }
 }
 
@@ -290,7 +310,7 @@ impl Servers {
     /// Forgets what is asked, and nothing else.
     pub(super) fn hold(&mut self) {
         for (_, server) in &mut self.known {
-            (server.in_flight, server.ready) = (0, false);
+            (server.in_flight, server.held, server.ready) = (0, 0, false);
             server.queue.clear();
         }
     }
@@ -337,6 +357,9 @@ const LEAST_WINDOW: usize = 8;
 const SILENT: u32 = 8;
 /// Nor is a server gone that only pauses for less than this: two tries of the first question to it.
 const QUIET: Duration = Duration::from_millis(1200);
+/// How often it is looked which questions a flood of wrong answers harms: it costs a look at all of them, and a
+/// flood brings some thousand guesses meanwhile.
+const WEIGHED: Duration = Duration::from_millis(2);
 /// Once is a lost datagram.
 const SUSPICIOUS: u8 = 2;
 /// For how long it is remembered what a server cannot do.
@@ -382,18 +405,18 @@ mod tests {
     #[test]
     fn a_server_that_answers_gets_more_at_once_and_one_that_loses_gets_less() {
         let mut server = server();
-        assert_eq!(server.room(), 64);
+        assert_eq!(server.room(200), 64);
         for _ in 0..500 {
             server.heard(millis(0), None, 200);
         }
-        assert_eq!(server.room(), 200);
+        assert_eq!(server.room(300), 200);
         server.lost(millis(1_000));
         server.lost(millis(1_001));
-        assert_eq!(server.room(), 100, "one burst of losses counts once");
+        assert_eq!(server.room(200), 100, "one burst of losses counts once");
         for round in 2..20 {
             server.lost(millis(round * 1_000));
         }
-        assert_eq!(server.room(), LEAST_WINDOW);
+        assert_eq!(server.room(200), LEAST_WINDOW);
     }
 
     #[test]
@@ -402,6 +425,16 @@ mod tests {
         server.knows_no_edns(millis(5));
         assert!(!server.takes_edns(millis(6)) && server.keeps_case(millis(6)));
         assert!(server.takes_edns(MEMORY + millis(5)));
+    }
+
+    #[test]
+    fn a_flood_of_wrong_answers_is_looked_at_now_and_then() {
+        let mut server = server();
+        server.in_flight = 1;
+        let looks = |server: &mut Server, at| (0..10_000).filter(|_| server.doubts(millis(at))).count();
+        assert_eq!(looks(&mut server, 5), 1);
+        assert_eq!(looks(&mut server, 6), 0);
+        assert_eq!(looks(&mut server, 7), 1);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) struct Pool {
     /// How many are used at a time in a family.
     size: usize,
     opened: u64,
+    /// Until when none is opened beside those there are, since the system had none to give.
+    scarce: Duration,
 }
 
 struct Socket {
@@ -29,12 +31,13 @@ struct Socket {
 
 impl Pool {
     pub(super) const fn new(size: usize) -> Self {
-        Self { sockets: Vec::new(), size, opened: 0 }
+        Self { sockets: Vec::new(), size, opened: 0, scarce: Duration::ZERO }
     }
 
     /// A socket for the next questions, drawn among those in use; a new one while there are few.
     pub(super) fn pick(&mut self, now: Duration, family: Family, random: &mut impl Rng) -> SocketKey {
-        if self.sockets.len() < MAX_SOCKETS {
+        let more = self.sockets.len() < MAX_SOCKETS && now >= self.scarce;
+        if more {
             for socket in &mut self.sockets {
                 socket.retired |= socket.asked >= MAX_ASKED || now.saturating_sub(socket.since) >= MAX_AGE;
             }
@@ -43,7 +46,7 @@ impl Pool {
         let count = self.sockets.iter().filter(usable).count();
         let size = u32::try_from(self.size).unwrap_or(1).max(1);
         let draw = usize::try_from(random.next_u32() % size).unwrap_or_default();
-        if count == 0 || (draw >= count && self.sockets.len() < MAX_SOCKETS) {
+        if count == 0 || (draw >= count && more) {
             return self.open(now, family);
         }
         let chosen = self.sockets.iter().filter(usable).nth(draw % count);
@@ -89,12 +92,22 @@ impl Pool {
         Some(self.sockets.swap_remove(at).key)
     }
 
-    /// Forgets a socket that could not be opened or does not work, and gives back what waited there.
-    pub(super) fn remove(&mut self, key: SocketKey) -> Vec<u32> {
+    /// Forgets a socket that could not be opened or does not work, and gives back what waited there. Others of
+    /// its family serve for longer.
+    pub(super) fn remove(&mut self, now: Duration, key: SocketKey) -> Vec<u32> {
+        self.scarce = now.saturating_add(SCARCE);
+        for socket in self.sockets.iter_mut().filter(|socket| socket.key.family == key.family) {
+            socket.retired = false;
+        }
         match self.sockets.iter().position(|socket| socket.key == key) {
             Some(at) => self.sockets.swap_remove(at).waiting.into_values().collect(),
             None => Vec::new(),
         }
+    }
+
+    /// Whether there is any for this family.
+    pub(super) fn serves(&self, family: Family) -> bool {
+        self.sockets.iter().any(|socket| socket.key.family == family)
     }
 
     pub(super) fn clear(&mut self) {
@@ -122,6 +135,8 @@ pub(super) const MAX_SOCKETS: usize = 64;
 const MAX_ASKED: u32 = 1 << 15;
 /// after so long, another port is drawn: a port that somebody has found out is of use until then.
 const MAX_AGE: Duration = Duration::from_secs(60);
+/// When the system is asked for another socket after it had none.
+const SCARCE: Duration = Duration::from_secs(1);
 /// Even a socket that is a quarter full gives an id within so many draws, but once in 4 milliards.
 const DRAWS: usize = 16;
 
@@ -171,7 +186,7 @@ mod tests {
         let ids: Vec<_> = (0..60_000).map_while(|index| pool.draw_id(key, index, &mut random)).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         assert!(ids.len() > 10_000);
-        assert_eq!(pool.remove(key).len(), ids.len());
+        assert_eq!(pool.remove(Duration::ZERO, key).len(), ids.len());
         assert_eq!(pool.draw_id(key, 0, &mut random), None);
     }
 }

@@ -475,7 +475,7 @@ fn a_socket_that_cannot_be_had_fails_its_questions() {
     let mut world = World::new();
     world.ask("a.example", 1);
     let sent = world.one();
-    world.engine.handle_socket_failure(sent.socket, &TransportError::Timeout);
+    world.engine.handle_socket_failure(world.now, sent.socket, &TransportError::Timeout);
     assert_eq!(world.landed(), [(1, Outcome::Failed(TransportError::Timeout))]);
     world.settle("b.example", |_| ());
 }
@@ -487,7 +487,8 @@ fn a_question_that_is_cancelled_makes_room_and_never_lands() {
     let first = world.sent();
     assert_eq!(first.len(), 64);
     for key in &keys {
-        world.engine.cancel(*key);
+        assert!(world.engine.waits(*key) && world.engine.cancel(*key));
+        assert!(!world.engine.waits(*key) && !world.engine.cancel(*key));
     }
     for sent in &first {
         world.hear(sent, &answer(&sent.octets, |_| ()));
@@ -503,12 +504,152 @@ fn what_was_learned_of_a_server_survives_its_sockets() {
     world.ask(LONG, 1);
     let first = world.one();
     world.hear(&first, &answer(&first.octets, with_code(op::ResponseCode::FormErr)));
+    let second = world.one();
+    world.hear(&second, &answer(&second.octets, |_| ()));
+    assert_eq!(world.landed().len(), 1);
     world.ask("b.example", 2);
-    assert_eq!(world.engine.abandon(), [1, 2]);
+    assert_eq!(world.engine.abandon(), [2]);
     assert_eq!((world.engine.len(), world.engine.in_flight), (0, 0));
     assert!(world.sent().is_empty() && world.engine.poll_timeout().is_none());
     world.ask("c.example", 3);
     assert!(op::Message::from_vec(&world.one().octets).unwrap().edns.is_none());
+}
+
+#[test]
+fn a_server_is_not_forgotten_while_a_question_to_it_is_held() {
+    let mut world = World::new();
+    for token in 0..6 {
+        world.ask("a.example", token);
+    }
+    for sent in world.sent() {
+        world.hear(&sent, &answer(&sent.octets, |_| ()));
+    }
+    assert_eq!(world.landed().len(), 5);
+    for port in 1..=5_000 {
+        let other = SocketAddr::from(([192, 0, 2, 9], port));
+        let key = world.engine.ask(world.now, other, query("b.example"), 99);
+        world.sent();
+        world.engine.cancel(key);
+    }
+    world.pass(Duration::from_millis(1_020));
+    let held = world.one();
+    assert_eq!(held.server, server());
+    world.hear(&held, &answer(&held.octets, |_| ()));
+    assert!(matches!(world.landed()[..], [(5, Outcome::Answer(..))]));
+    // One that is cancelled while it is held is not counted for ever.
+    let keys: Vec<Key> = (0..6).map(|token| world.ask("c.example", token)).collect();
+    for key in keys {
+        world.engine.cancel(key);
+    }
+    let server = world.engine.servers.find(server()).unwrap();
+    assert_eq!(world.engine.servers.get(server).unwrap().held, 0);
+}
+
+#[test]
+fn a_question_that_was_put_differently_is_repeated_once() {
+    let mut world = World::new();
+    world.ask(LONG, 1);
+    let first = world.one();
+    world.now += Duration::from_millis(10);
+    world.hear(&first, &answer(&first.octets, with_code(op::ResponseCode::FormErr)));
+    let second = world.one();
+    // The timer of the first has run out, and that of the second soon after it.
+    world.pass(Duration::from_millis(399));
+    assert!(world.sent().is_empty());
+    world.pass(Duration::from_millis(20));
+    assert_eq!(world.one().octets[12..], second.octets[12..]);
+    world.pass(MILLIS_800);
+    let landed = world.landed();
+    let [(1, Outcome::Stream(elapsed))] = landed[..] else { panic!("{landed:?}") };
+    assert!(elapsed < Duration::from_millis(1300), "{elapsed:?}");
+}
+
+#[test]
+fn a_server_that_does_not_like_the_question_itself_is_asked_the_next_with_edns() {
+    let mut world = World::new();
+    world.ask("strange-type.example", 1);
+    for _ in 0..2 {
+        let sent = world.one();
+        world.hear(&sent, &answer(&sent.octets, with_code(op::ResponseCode::NotImp)));
+    }
+    let landed = world.landed();
+    let [(1, Outcome::Answer(answer, _))] = &landed[..] else { panic!("{landed:?}") };
+    assert_eq!(answer.code, ResponseCode::NOTIMP);
+    world.ask("a.example", 2);
+    assert!(op::Message::from_vec(&world.one().octets).unwrap().edns.is_some());
+}
+
+#[test]
+fn no_server_is_sent_more_at_once_than_was_chosen() {
+    let mut world = World::new();
+    world.engine = Engine::new(Settings { in_flight: 4, ..settings() }, [7; 32], [9; 16]);
+    for token in 0..20 {
+        world.ask(&format!("h{token}.example"), token);
+    }
+    let sent = world.sent();
+    assert_eq!(sent.len(), 4);
+    world.hear(&sent[0], &answer(&sent[0].octets, |_| ()));
+    assert_eq!(world.sent().len(), 1);
+    world.pass(MILLIS_400);
+    world.sent();
+    world.pass(MILLIS_800);
+    assert!(world.sent().len() <= 4, "nor after losses");
+}
+
+#[test]
+fn what_has_landed_and_nobody_was_told_is_given_back_when_all_is_abandoned() {
+    let mut world = World::new();
+    world.ask("a.example", 1);
+    let sent = world.one();
+    world.hear(&sent, &answer(&sent.octets, |_| ()));
+    world.ask("b.example", 2);
+    assert_eq!(world.engine.abandon(), [2, 1]);
+    assert!(world.landed().is_empty());
+}
+
+#[test]
+fn where_the_system_has_no_more_sockets_those_that_are_open_serve() {
+    let mut world = World::new();
+    world.settle("a.example", |_| ());
+    let open = world.engine.sockets.pick(world.now, Family::V4, &mut world.engine.random);
+    // Later, when that one would be replaced.
+    world.now += Duration::from_secs(61);
+    for token in 0..50 {
+        world.ask(&format!("h{token}.example"), token);
+    }
+    let mut sent = Vec::new();
+    for _ in 0..9 {
+        for one in world.sent() {
+            if one.socket == open {
+                sent.push(one);
+            } else {
+                world.engine.handle_socket_failure(world.now, one.socket, &TransportError::Timeout);
+            }
+        }
+    }
+    assert!(world.landed().is_empty());
+    assert_eq!(sent.len(), 50);
+    for one in &sent {
+        world.hear(one, &answer(&one.octets, |_| ()));
+    }
+    assert_eq!(world.landed().len(), 50);
+}
+
+#[test]
+fn a_question_is_not_held_back_for_ever() {
+    let mut world = World::new();
+    for token in 0..100 {
+        world.ask("a.example", token);
+    }
+    let mut streamed = 0;
+    for _ in 0..60 {
+        for sent in world.sent() {
+            world.hear(&sent, &answer(&sent.octets, |_| ()));
+        }
+        streamed += world.landed().iter().filter(|(_, end)| matches!(end, Outcome::Stream(_))).count();
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!((world.engine.len(), streamed), (0, 100 - 5 * 5));
 }
 
 #[derive(Clone, Debug)]

@@ -36,7 +36,9 @@ impl Wheel {
             return None;
         }
         let filled = |tick: &u64| self.slots.get(index(*tick)).is_some_and(|slot| !slot.is_empty());
-        (self.tick..self.tick + SLOTS).find(filled).map(|tick| TICK * u32::try_from(tick).unwrap_or(u32::MAX))
+        (self.tick..self.tick + SLOTS)
+            .find(filled)
+            .map(|tick| Duration::from_millis(TICK.saturating_mul(tick)))
     }
 
     /// Moves to `expired` what was due by now.
@@ -58,15 +60,15 @@ impl Wheel {
 }
 
 fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX / 2)
+    u64::try_from(time.as_millis() / u128::from(TICK)).unwrap_or(u64::MAX / 2)
 }
 
 fn index(tick: u64) -> usize {
     usize::try_from(tick % SLOTS).unwrap_or_default()
 }
 
-/// A question waits for tens of milliseconds at least; so much more does not matter.
-const TICK: Duration = Duration::from_millis(8);
+/// In milliseconds. A question waits for tens of them at least; so much more does not matter.
+const TICK: u64 = 8;
 /// Two seconds of ticks, longer than a try of an authoritative server lasts.
 const SLOTS: u64 = 256;
 
@@ -99,6 +101,15 @@ mod tests {
         assert_eq!(expired(&mut wheel, start + millis(117)), [2, 3]);
         assert_eq!(expired(&mut wheel, start + Duration::from_secs(9_999)), [1]);
         assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn a_program_that_runs_for_years_has_timers_still() {
+        let mut wheel = Wheel::new();
+        let start = Duration::from_secs(10 * 365 * 86_400);
+        wheel.set(start, start + millis(100), Key { index: 7, serial: 0 });
+        let next = wheel.next().unwrap();
+        assert!((millis(100)..millis(117)).contains(&(next - start)), "{next:?}");
     }
 
     #[test]

@@ -45,8 +45,19 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite,
 {
-    let connected = time::timeout(CONNECT, connect).await.unwrap_or(Err(TransportError::Timeout));
     let mut pipeline = Pipeline { answers, ..Pipeline::default() };
+    let mut first = None;
+    let connected = tokio::select! {
+        connected = time::timeout(CONNECT, connect) => connected.unwrap_or(Err(TransportError::Timeout)),
+        () = forsaken(&mut questions, &mut first) => {
+            // Whoever comes now dials again.
+            pipeline.served = true;
+            Err(TransportError::Timeout)
+        }
+    };
+    if let Some(asked) = first {
+        pipeline.send(asked);
+    }
     let error = match connected {
         Ok(stream) => match carry(stream, &mut questions, &mut pipeline).await {
             Ok(()) => return,
@@ -59,6 +70,16 @@ pub(super) async fn serve<S>(
         drop(asked.reply.send(Err(Broken { error: error.clone(), served: pipeline.served })));
     }
     pipeline.fail(&error);
+}
+
+/// Waits until all who have asked are gone. Who has asked first of those that are left is in `first`.
+async fn forsaken(questions: &mut mpsc::UnboundedReceiver<Asked>, first: &mut Option<Asked>) {
+    // The first question is sent when the line is made.
+    *first = questions.recv().await;
+    while let Some(asked) = first {
+        asked.reply.closed().await;
+        *first = questions.try_recv().ok();
+    }
 }
 
 /// Reads and writes, until the connection is idle or broken.
@@ -77,12 +98,13 @@ where
         if !open && pipeline.is_empty() {
             return Ok(());
         }
-        let room = open && pipeline.waiting.len() < MAX_WAITING;
+        let room = open && pipeline.has_room();
         tokio::select! {
             asked = questions.recv(), if room => match asked {
                 Some(asked) => pipeline.send(asked),
                 None => open = false,
             },
+            () = time::sleep(FULL), if open && !room => {}
             pushed = push(&mut writer, &pipeline.outgoing), if !(flushed && pipeline.outgoing.is_empty()) => {
                 let written = pushed.map_err(|error| TransportError::from_io(&error))?;
                 flushed = written.is_none();
@@ -92,8 +114,10 @@ where
                 if read.map_err(|error| TransportError::from_io(&error))? == 0 {
                     return Err(TransportError::Closed);
                 }
-                pipeline.receive()?;
-                idle.as_mut().reset(Instant::now() + IDLE);
+                // What nobody asked for does not keep a connection open.
+                if pipeline.receive()? {
+                    idle.as_mut().reset(Instant::now() + IDLE);
+                }
             }
             () = &mut idle => {
                 if pipeline.is_empty() {
@@ -157,21 +181,22 @@ impl Pipeline {
         }
     }
 
-    /// Takes the messages that have come whole.
-    fn receive(&mut self) -> Result<(), TransportError> {
+    /// Takes the messages that have come whole. Whether one was an answer that somebody waited for.
+    fn receive(&mut self) -> Result<bool, TransportError> {
+        let mut any = false;
         while let Some(length) = self.incoming.first_chunk::<2>() {
             // The frame's own length bounds it to 64 KiB.
             let end = 2 + usize::from(u16::from_be_bytes(*length));
             if self.incoming.len() < end {
-                return Ok(());
+                return Ok(any);
             }
             let frame = self.incoming.split_to(end);
-            self.take(frame.get(2..).unwrap_or_default())?;
+            any |= self.take(frame.get(2..).unwrap_or_default())?;
         }
-        Ok(())
+        Ok(any)
     }
 
-    fn take(&mut self, message: &[u8]) -> Result<(), TransportError> {
+    fn take(&mut self, message: &[u8]) -> Result<bool, TransportError> {
         let id = message.first_chunk::<2>().map(|id| u16::from_be_bytes(*id));
         let known = id.and_then(|id| Some((id, self.waiting.get(&id)?)));
         let read = known.map(|(id, waiting)| (id, waiting.question.answer(message, &waiting.query)));
@@ -179,18 +204,31 @@ impl Pipeline {
             Some((id, Ok(answer))) => {
                 self.served = true;
                 self.answers.fetch_add(1, Ordering::Relaxed);
+                let waiting = self.waiting.remove(&id);
+                Ok(waiting.is_some_and(|waiting| waiting.reply.send(Ok(answer)).is_ok()))
+            }
+            Some((id, Err(Unfit::Truncated))) => {
                 if let Some(waiting) = self.waiting.remove(&id) {
-                    drop(waiting.reply.send(Ok(answer)));
+                    let error = TransportError::Malformed { reason: "it is truncated, over TCP".to_owned() };
+                    drop(waiting.reply.send(Err(Broken { error, served: false })));
                 }
-                Ok(())
+                Ok(false)
             }
             Some((_, Err(Unfit::Malformed(error)))) => {
                 Err(TransportError::Malformed { reason: error.reason })
             }
             // Nobody else can write here: it answers something that nobody waits for any more, or the server
             // is confused, which the questions' own limits wait out.
-            Some((_, Err(Unfit::NotOurs))) | None if message.len() >= HEADER => Ok(()),
+            Some((_, Err(Unfit::NotOurs))) | None if message.len() >= HEADER => Ok(false),
             _ => Err(TransportError::Malformed { reason: "it is shorter than a header".to_owned() }),
+        }
+    }
+
+    /// Whether another question may be sent. Those that nobody waits for any more take no room.
+    fn has_room(&mut self) -> bool {
+        self.waiting.len() < MAX_WAITING || {
+            self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
+            self.waiting.len() < MAX_WAITING
         }
     }
 
@@ -213,5 +251,7 @@ const HEADER: usize = 12;
 const CONNECT: Duration = Duration::from_secs(5);
 /// RFC 7766 §6.2.3 wants idle connections closed in "the order of a few seconds".
 const IDLE: Duration = Duration::from_secs(5);
+/// How often it is looked whether one of too many who wait has gone.
+const FULL: Duration = Duration::from_millis(50);
 /// Questions on one connection that wait at a time; more wait before it.
 const MAX_WAITING: usize = 256;

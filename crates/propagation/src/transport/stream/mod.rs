@@ -13,7 +13,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     runtime,
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time,
 };
 
@@ -28,8 +28,18 @@ use connection::{Asked, Broken, serve};
 ///
 /// Questions to one server go over one connection, many at a time (RFC 7766 §6.2.1.1), and it is closed when
 /// nobody has asked anything for some seconds (§6.2.3).
-#[derive(Clone, Default)]
-pub(super) struct Streams(Arc<Mutex<HashMap<Peer, Line>>>);
+#[derive(Clone)]
+pub(super) struct Streams {
+    lines: Arc<Mutex<HashMap<Peer, Line>>>,
+    /// For each connection that is being opened.
+    dials: Arc<Semaphore>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { lines: Arc::default(), dials: Arc::new(Semaphore::new(MAX_DIALS)) }
+    }
+}
 
 /// Whom a connection is with: for TLS, by which name it is known, too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +58,10 @@ struct Line {
 }
 
 impl Line {
+    fn is_open_here(&self) -> bool {
+        self.runtime == runtime::Handle::current().id() && !self.questions.is_closed()
+    }
+
     /// Waits for an answer; longer while the line is busy with others', for they may be before it.
     async fn wait<T>(&self, limit: Duration, mut answered: oneshot::Receiver<T>) -> Waited<T> {
         for _ in 0..EXTENSIONS {
@@ -91,7 +105,15 @@ impl Streams {
     ) -> Result<Answer, TransportError> {
         let mut broken = TransportError::Closed;
         for _ in 0..LINES {
-            let line = self.line(peer, tls);
+            let line = match self.open_line(peer) {
+                Some(line) => line,
+                None => {
+                    // The question's own limit begins when it has its turn, or servers behind many silent ones
+                    // would be taken for silent, too.
+                    let turn = time::timeout(QUEUED, Arc::clone(&self.dials).acquire_owned()).await;
+                    self.line(peer, tls, turn.ok().and_then(Result::ok).ok_or(TransportError::Timeout)?)
+                }
+            };
             let (reply, answered) = oneshot::channel();
             // A task that has just ended takes nothing: the next turn opens another line.
             let _ = line.questions.send(Asked { query: query.clone(), edns, reply });
@@ -111,13 +133,18 @@ impl Streams {
         Err(broken)
     }
 
-    /// The line to a peer; a new one when there is none, or only one in another runtime, which may stand still.
-    fn line(&self, peer: &Peer, tls: Option<&Connector>) -> Line {
+    /// The line to a peer, unless it is in another runtime, which may stand still.
+    fn open_line(&self, peer: &Peer) -> Option<Line> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.get(peer).filter(|line| line.is_open_here()).cloned()
+    }
+
+    /// The line to a peer; a new one where somebody has not opened one meanwhile.
+    fn line(&self, peer: &Peer, tls: Option<&Connector>, turn: OwnedSemaphorePermit) -> Line {
         let here = runtime::Handle::current();
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(peer)
-            && line.runtime == here.id()
-            && !line.questions.is_closed()
+            && line.is_open_here()
         {
             return line.clone();
         }
@@ -127,10 +154,18 @@ impl Streams {
         let count = Arc::clone(&answers);
         match (tls.cloned(), peer.clone()) {
             (Some(tls), Peer { address, name: Some(name) }) => {
-                here.spawn(serve(async move { tls.connect(address, &name).await }, waiting, count));
+                let dial = async move {
+                    let _turn = turn;
+                    tls.connect(address, &name).await
+                };
+                here.spawn(serve(dial, waiting, count));
             }
             (_, Peer { address, .. }) => {
-                here.spawn(serve(connect(address), waiting, count));
+                let dial = async move {
+                    let _turn = turn;
+                    connect(address).await
+                };
+                here.spawn(serve(dial, waiting, count));
             }
         }
         let line = Line { questions, runtime: here.id(), answers };
@@ -140,7 +175,7 @@ impl Streams {
 
     /// Asks nothing more over this line; what waits there may still be answered.
     fn hang_up(&self, peer: &Peer, line: &Line) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.get(peer).is_some_and(|other| other.questions.same_channel(&line.questions)) {
             lines.remove(peer);
         }
@@ -154,6 +189,11 @@ pub(super) async fn connect(server: SocketAddr) -> Result<TcpStream, TransportEr
     Ok(stream)
 }
 
+/// Connections that are being opened at a time: a quarter of the 1024 descriptors that a process commonly may
+/// have. Silent servers hold theirs until nobody asks them any more.
+const MAX_DIALS: usize = 256;
+/// For how long a question waits for its turn to open a connection: some four thousand silent servers.
+const QUEUED: Duration = Duration::from_secs(30);
 /// How often a question waits once more for a line that is busy.
 const EXTENSIONS: usize = 4;
 /// A line that was in use may break, then one more is tried.

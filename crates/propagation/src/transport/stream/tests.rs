@@ -29,8 +29,12 @@ async fn read(stream: &mut TcpStream) -> op::Message {
 }
 
 async fn answer(stream: &mut TcpStream, question: &op::Message, code: op::ResponseCode) {
+    amended(stream, question, |message| message.metadata.response_code = code).await;
+}
+
+async fn amended(stream: &mut TcpStream, question: &op::Message, amend: impl FnOnce(&mut op::Message)) {
     let mut message = op::Message::response(question.metadata.id, op::OpCode::Query);
-    message.metadata.response_code = code;
+    amend(&mut message);
     message.add_queries(question.queries.clone());
     let octets = message.to_vec().unwrap();
     stream.write_u16(octets.len().try_into().unwrap()).await.unwrap();
@@ -139,6 +143,115 @@ async fn junk_ends_the_connection_and_silence_ends_the_wait() {
         streams.exchange(&peer, None, &query("c.example"), LIMIT).await
     };
     assert_eq!(tokio::join!(server, asked).1.unwrap().code, ResponseCode::NOERROR);
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_is_none_and_the_connection_goes_on() {
+    let (listener, peer) = listener().await;
+    let streams = Streams::default();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let question = read(&mut stream).await;
+        amended(&mut stream, &question, |message| message.metadata.truncation = true).await;
+        let question = read(&mut stream).await;
+        answer(&mut stream, &question, op::ResponseCode::NoError).await;
+    };
+    let asked = async {
+        let cut = streams.exchange(&peer, None, &query("a.example"), LIMIT).await;
+        assert!(matches!(cut, Err(TransportError::Malformed { .. })), "{cut:?}");
+        streams.exchange(&peer, None, &query("b.example"), LIMIT).await
+    };
+    let ((), whole) = tokio::join!(server, asked);
+    assert_eq!(whole.unwrap().code, ResponseCode::NOERROR);
+}
+
+/// A connection whose other end the test holds.
+struct Held {
+    questions: mpsc::UnboundedSender<Asked>,
+    server: tokio::io::DuplexStream,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn hold() -> Held {
+    let (client, server) = tokio::io::duplex(1 << 20);
+    let (questions, waiting) = mpsc::unbounded_channel();
+    let task = tokio::spawn(serve(async { Ok(client) }, waiting, Arc::default()));
+    Held { questions, server, task }
+}
+
+fn ask(questions: &mpsc::UnboundedSender<Asked>) -> oneshot::Receiver<Result<Answer, Broken>> {
+    let (reply, answered) = oneshot::channel();
+    assert!(questions.send(Asked { query: query("a.example"), edns: Edns::On, reply }).is_ok());
+    answered
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drips_does_not_keep_a_connection_open() {
+    let Held { questions, mut server, task } = hold();
+    drop(ask(&questions));
+    let mut seconds = 0;
+    while !task.is_finished() {
+        // A long frame, octet by octet.
+        let _ = server.write_all(&[0xff]).await;
+        time::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
+        assert!(seconds < 20);
+    }
+}
+
+async fn frame(server: &mut tokio::io::DuplexStream) {
+    let length = server.read_u16().await.unwrap();
+    server.read_exact(&mut vec![0; length.into()]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_nobody_waits_for_leave_room_for_others() {
+    let Held { questions, mut server, task } = hold();
+    let asked: Vec<_> = (0..256).map(|_| ask(&questions)).collect();
+    for _ in &asked {
+        frame(&mut server).await;
+    }
+    let _last = ask(&questions);
+    let full = time::timeout(Duration::from_secs(1), frame(&mut server)).await;
+    assert!(full.is_err(), "so many are sent at a time");
+    drop(asked);
+    time::timeout(Duration::from_secs(1), frame(&mut server)).await.unwrap();
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_ends_when_nobody_waits_for_it_any_more() {
+    let (questions, waiting) = mpsc::unbounded_channel();
+    let dial = std::future::pending::<Result<tokio::io::DuplexStream, TransportError>>();
+    let task = tokio::spawn(serve(dial, waiting, Arc::default()));
+    let (one, other) = (ask(&questions), ask(&questions));
+    time::sleep(Duration::from_millis(10)).await;
+    drop(one);
+    time::sleep(Duration::from_millis(10)).await;
+    assert!(!task.is_finished(), "somebody still waits");
+    drop(other);
+    time::sleep(Duration::from_millis(10)).await;
+    assert!(task.is_finished() && questions.is_closed());
+}
+
+#[tokio::test]
+async fn a_connection_is_opened_in_its_turn_and_the_limit_begins_then() {
+    let (listener, peer) = listener().await;
+    let streams = Streams { dials: Arc::new(Semaphore::new(1)), ..Streams::default() };
+    let turn = Arc::clone(&streams.dials).acquire_owned().await.unwrap();
+    let server = async {
+        let early = time::timeout(Duration::from_millis(400), listener.accept()).await;
+        assert!(early.is_err(), "it is not its turn");
+        drop(turn);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let question = read(&mut stream).await;
+        answer(&mut stream, &question, op::ResponseCode::NoError).await;
+    };
+    let asked = query("a.example");
+    let limit = Duration::from_millis(300);
+    let ((), result) = tokio::join!(server, streams.exchange(&peer, None, &asked, limit));
+    assert_eq!(result.unwrap().code, ResponseCode::NOERROR);
+    assert_eq!(streams.dials.available_permits(), 1, "it is given back once the line is open");
 }
 
 #[test]

@@ -355,6 +355,37 @@ async fn resolvers_for_a_zone_are_asked_about_it_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn name_servers_below_the_challenge_name_are_shown_to_no_resolver() {
+    const NAME: &str = "_acme-challenge.www.example.com";
+    const INSIDE: &str = "ns8._acme-challenge.www.example.com";
+    for (hosts, found) in [(vec!["ns9.sub.example.com", INSIDE], 2), (vec![INSIDE], 0)] {
+        // The name is a zone of its own, delegated without glue. `recursive` refuses to hear of it.
+        let exchange = Scripted::new(move |server, query| {
+            let said = match (last_octet(server), query.name.as_str(), query.record_type) {
+                (Some(1 | 2), NAME, _) => {
+                    says(false, vec![], hosts.iter().map(|host| ns(NAME, host)).collect())
+                }
+                (Some(9), NAME, RecordType::Ns) => {
+                    says(true, hosts.iter().map(|host| ns(NAME, host)).collect(), vec![])
+                }
+                (Some(9), INSIDE, RecordType::A) => says(true, address_of(&query.name), vec![]),
+                (Some(9), INSIDE, _) => says(true, vec![], vec![soa(NAME)]),
+                (Some(8 | 9), NAME, _) => {
+                    says(true, vec![record(NAME, Data::Txt(b"token".to_vec()))], vec![])
+                }
+                _ => return honest(server, query),
+            };
+            (RTT, said)
+        });
+        let report = builder(&exchange).build().unwrap().check(&token("www.example.com")).await.unwrap();
+        let zone = report.stages[1].zone.as_ref().unwrap();
+        assert_eq!(zone.servers.iter().map(|server| server.v4.len()).sum::<usize>(), found, "{report}");
+        assert_eq!(report.verdict.is_ready(), found > 0, "{report}");
+        assert_eq!(exchange.asked("192.0.2.200:53 _"), 0, "nor to the root");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_request_zones_are_found_from_the_root_and_no_resolver_is_asked() {
     let exchange = Scripted::new(honest);
     let checker = builder(&exchange).iterative().build().unwrap();

@@ -323,6 +323,26 @@ async fn a_resolver_that_calls_itself_the_server_of_a_zone_is_not_shown_the_name
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_it_where_nobody_above_can_be_asked() {
+    let exchange = Scripted::new(|server, query| match (server, query.name.as_str(), query.record_type) {
+        ("10.0.0.1:53", "ns50.internal.test", RecordType::A) => {
+            let addresses = [[10, 0, 0, 1], [192, 0, 2, 50]];
+            let a = |v4: [u8; 4]| record("ns50.internal.test", Data::A(v4.into()));
+            (RTT, says(false, addresses.map(a).to_vec(), vec![]))
+        }
+        ("192.0.2.1:53" | "192.0.2.2:53", ..) => (RTT, Err(TransportError::Refused)),
+        _ => split(server, query),
+    });
+    let checker = builder(&exchange).build().unwrap();
+    let report = checker.check(&token("www.example.com")).await.unwrap();
+    assert!(report.verdict.is_ready(), "the other address may be asked: {report}");
+    assert_eq!(exchange.asked("10.0.0.1:53 _acme-challenge"), 0, "{:?}", exchange.log());
+    let evidence = &report.stages[0].zone.as_ref().unwrap().evidence;
+    let Some(Evidence::Unverified { reason, .. }) = evidence.last() else { panic!("{evidence:?}") };
+    assert!(reason.contains("at 10.0.0.1 are resolvers of ours"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn resolvers_for_a_zone_are_asked_about_it_and_nothing_else() {
     let exchange = Scripted::new(split);
     let servers: [NameServer; 1] = ["10.0.0.2".parse().unwrap()];

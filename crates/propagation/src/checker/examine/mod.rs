@@ -52,6 +52,10 @@ impl<'a> Examiner<'a> {
     /// Asks what may explain why the values are not seen. Takes two seconds at most, and no more than what is
     /// `left`.
     pub(super) async fn explain(&self, mut report: Report, left: Duration) -> Report {
+        if self.asks_nobody() {
+            report.advise();
+            return report;
+        }
         let until = Instant::now() + left.min(EXPLANATION);
         let questions = inquiry::questions(&report, &self.resolvers(until).await);
         self.inquire(&mut report, questions, until).await;
@@ -62,6 +66,10 @@ impl<'a> Examiner<'a> {
     /// Asks whether the rest of the world agrees, where the report says ready; and says so in it, in its verdict
     /// too. May be called again after [`pause`](Self::pause), for the same report.
     pub(super) async fn confirm(&mut self, mut report: Report, left: Duration) -> Report {
+        if self.asks_nobody() {
+            report.advise();
+            return report;
+        }
         self.name_the_silent(&mut report);
         let until = Instant::now() + left.min(VANTAGE);
         let Demands { points, agreement, dnssec } = &self.shared.demands;
@@ -111,6 +119,11 @@ impl<'a> Examiner<'a> {
                 return Err(report);
             }
         }
+    }
+
+    /// Whether the policy is to ask nobody anything, whatever else is demanded.
+    const fn asks_nobody(&self) -> bool {
+        matches!(self.shared.policy, Policy::WaitOnly(_))
     }
 
     /// How long to wait before it can help to ask those again who stand in the way.

@@ -246,24 +246,26 @@ impl<'a> Examiner<'a> {
         witness
     }
 
-    /// What is said of the keys above each zone on the way; of several the answer that one has none, which makes
-    /// all of it insecure.
+    /// What is said of the keys above each zone on the way. That one has none makes all of it insecure, unless
+    /// another has one and the resolver does not validate: its signatures may be broken then.
     async fn weakest<'z>(
         &self,
         target: &Target,
         zones: &'z [DomainName],
     ) -> Option<(&'z DomainName, Answer)> {
-        let mut last = None;
+        let (mut last, mut insecure) = (None, None);
         for zone in zones {
             let query = Query::recursive(zone.clone(), RecordType::Ds).with_dnssec_ok();
             let answer = self.shared.exchange.exchange(&target.endpoint, &query).await.ok()?.answer;
-            let insecure = vantage::is_without_key(zone, &answer);
-            last = Some((zone, answer));
-            if insecure {
-                break;
+            if vantage::is_without_key(zone, &answer) {
+                insecure = Some((zone, answer));
+            } else if answer.authentic_data {
+                last = Some((zone, answer));
+            } else {
+                return Some((zone, answer));
             }
         }
-        last
+        insecure.or(last)
     }
 }
 

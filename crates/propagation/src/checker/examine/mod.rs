@@ -30,6 +30,11 @@ pub(super) struct Examiner<'a> {
 
 /// How long the questions that explain a failure may take: a server that needs longer is explained by that.
 const EXPLANATION: Duration = Duration::from_secs(2);
+/// How much time a resolver must have had before it counts as one that does not answer: what its cache does not hold it
+/// asks of others first.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// With less time than this nobody is asked: no answer would be waited for.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
 /// The most zones on the way of aliases whose keys are asked for.
@@ -138,6 +143,11 @@ impl<'a> Examiner<'a> {
 
     /// Sends questions to servers of the zone and to resolvers, and writes what they bring into the report.
     async fn inquire(&self, report: &mut Report, questions: Vec<Inquiry>, until: Instant) {
+        let begin = Instant::now();
+        let time = until.duration_since(begin);
+        if time < WORTH_ASKING {
+            return;
+        }
         let exchange = &*self.shared.exchange;
         let ask = |inquiry: Inquiry| async move {
             let reply = exchange.exchange(&inquiry.endpoint, &inquiry.query).await;
@@ -157,6 +167,8 @@ impl<'a> Examiner<'a> {
             unchecked.extend(again.map(|again| (inquiry.endpoint.clone(), again.answer)));
             heard.push((inquiry, reply));
         }
+        // Who had no time to answer is not called dead.
+        outstanding.retain(|inquiry| time >= PATIENCE || !inquiry.is_to_resolver());
         heard.extend(outstanding.into_iter().map(|inquiry| (inquiry, Err(TransportError::Timeout))));
         // The wildcards are read from the nearest up, whatever came first.
         heard.sort_by_key(|(inquiry, _)| std::cmp::Reverse(inquiry.query.name.labels().count()));

@@ -205,6 +205,22 @@ async fn a_resolver_that_stumbles_over_a_bogus_zone_is_asked_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resolver_that_had_no_time_to_answer_is_not_called_dead() {
+    let exchange = Scripted::new(|server, query| match (server, query.record_type) {
+        ("192.0.2.1:53" | "192.0.2.2:53", RecordType::Txt) => (millis(10), says(true, vec![], vec![])),
+        ("10.0.0.1:53", _) => (millis(300), healthy(server, query).1),
+        _ => healthy(server, query),
+    });
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    for deadline in [1000, 2000] {
+        let late = checker.watch(&wanted(), millis(deadline), &mut |_| ()).await.unwrap_err();
+        let Error::NotPropagated(report) = late else { panic!("{late}") };
+        let dead = |advice: &Advice| matches!(advice, Advice::ResolverDead { .. });
+        assert!(!report.stages.is_empty() && !report.advice.iter().any(dead), "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_vantage_point_holds_up_nobody_for_long() {
     let exchange = Scripted::new(|server, query| match server {
         VANTAGE_POINT => (Duration::from_secs(1000), Err(TransportError::Timeout)),

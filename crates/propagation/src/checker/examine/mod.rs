@@ -81,7 +81,7 @@ impl<'a> Examiner<'a> {
         let witnesses = match (points.is_empty(), dnssec) {
             (true, Dnssec::Off) => Vec::new(),
             (true, Dnssec::Warn) => {
-                self.ask_who_stumbled(&mut report).await;
+                self.ask_who_stumbled(&mut report, until).await;
                 Vec::new()
             }
             (true, Dnssec::Require) => self.resolvers(until).await,
@@ -196,8 +196,8 @@ impl<'a> Examiner<'a> {
 
     /// Resolvers are asked about a zone over which they stumbled, and about no other: while all is well, that
     /// is nobody.
-    async fn ask_who_stumbled(&self, report: &mut Report) {
-        let until = Instant::now() + EXPLANATION;
+    async fn ask_who_stumbled(&self, report: &mut Report, until: Instant) {
+        let until = until.min(Instant::now() + EXPLANATION);
         let Some(zone) = inquiry::stumbled_over(report).cloned() else { return };
         let ask = |resolver: &Target| inquiry::zone_at(resolver, &zone);
         let questions = self.resolvers(until).await.iter().map(ask).collect();

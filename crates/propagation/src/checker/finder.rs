@@ -27,6 +27,7 @@ use crate::{
     zone::{
         Evidence, ZoneServer,
         cut::{self, Claim, Testimony},
+        list,
     },
 };
 
@@ -239,7 +240,19 @@ impl Search {
                     let servers = self.name_servers(apex, MAX_NAME_SERVERS, has_both);
                     (word, resolved) = tokio::join!(self.ask_above(apex), servers);
                 }
-                Word::Unverified(reason) => {
+                Word::Unverified(mut reason) => {
+                    let dropped = without(
+                        &mut resolved.servers,
+                        &self.finder.paths.resolver_endpoints(&self.name).await,
+                    );
+                    if !dropped.is_empty() {
+                        reason = format!(
+                            "{reason}; its name servers at {} are resolvers of ours, and no cache is shown the name: \
+                             to ask them nevertheless, give them as authoritative servers or take the policy \
+                             recursive-only",
+                            list(&dropped)
+                        );
+                    }
                     evidence.push(Evidence::Unverified { apex: apex.clone(), reason });
                     if resolved.servers.is_empty() {
                         return Err(Error::NoNameServers { zone: claimed.apex });
@@ -336,12 +349,27 @@ impl Search {
 /// Whether these servers may be asked for the record before the zone is verified: they have addresses, and none is a
 /// resolver that we use, as in a cluster whose DNS calls itself the server of a zone. No cache is shown the name.
 fn are_fit(servers: &[ZoneServer], resolvers: &[Endpoint]) -> bool {
-    let is_resolver = |address: IpAddr| {
-        resolvers.iter().filter_map(Endpoint::address).any(|resolver| resolver.ip() == address)
+    let any = servers.iter().any(|server| !server.is_unresolved());
+    any && without(&mut servers.to_vec(), resolvers).is_empty()
+}
+
+/// Takes away the addresses at which these servers are resolvers that we use, and tells which those were.
+fn without(servers: &mut [ZoneServer], resolvers: &[Endpoint]) -> Vec<IpAddr> {
+    let resolvers: Vec<IpAddr> =
+        resolvers.iter().filter_map(Endpoint::address).map(|resolver| resolver.ip()).collect();
+    let mut dropped = Vec::new();
+    let mut keep = |address: IpAddr| {
+        let is_resolver = resolvers.contains(&address);
+        if is_resolver && !dropped.contains(&address) {
+            dropped.push(address);
+        }
+        !is_resolver
     };
-    let (v4, v6) = (|| servers.iter().flat_map(|one| &one.v4), || servers.iter().flat_map(|one| &one.v6));
-    let any = v4().next().is_some() || v6().next().is_some();
-    any && !v4().any(|v4| is_resolver((*v4).into())) && !v6().any(|v6| is_resolver((*v6).into()))
+    for server in servers {
+        server.v4.retain(|v4| keep((*v4).into()));
+        server.v6.retain(|v6| keep((*v6).into()));
+    }
+    dropped
 }
 
 impl Servers {

@@ -541,4 +541,12 @@ async fn who_waits_only_asks_nobody() {
     assert_eq!(start.elapsed(), Duration::from_secs(30));
     assert_eq!(propagated.report().verdict, Verdict::ReadyWithWarnings);
     assert!(matches!(propagated.report().advice[..], [Advice::NotAsked { .. }]));
+    // Nor is anybody else, whatever is demanded of them.
+    let demanding =
+        super::tests::checker(&exchange, &["10.0.0.1"]).policy(wait).dnssec(crate::Dnssec::Require);
+    let demanding = demanding.vantage_points(["203.0.113.9".parse().unwrap()]).build().unwrap();
+    let propagated = demanding.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
+    assert_eq!(propagated.report().verdict, Verdict::ReadyWithWarnings);
+    let late = demanding.watch(&wanted(), Duration::from_secs(10), &mut |_| ()).await.unwrap_err();
+    assert!(matches!(late, Error::NotPropagated(_)), "{late}");
 }

@@ -39,6 +39,13 @@ enum Purpose {
     Wildcard { stage: usize },
 }
 
+impl Inquiry {
+    /// Whether a configured resolver is asked, and not a server of the zone.
+    pub(crate) const fn is_to_resolver(&self) -> bool {
+        matches!(self.purpose, Purpose::Resolver(_))
+    }
+}
+
 /// What came of an inquiry.
 pub(crate) type Heard<'a> = (&'a Inquiry, &'a Result<Reply, TransportError>);
 
@@ -92,8 +99,7 @@ pub(crate) fn zone_at(resolver: &Target, zone: &DomainName) -> Inquiry {
 pub(crate) fn unchecked((inquiry, outcome): Heard<'_>) -> Option<Query> {
     let Ok(reply) = outcome else { return None };
     let fails = vantage::FollowUp::to(&reply.answer) == Some(vantage::FollowUp::Unchecked);
-    let resolver = matches!(inquiry.purpose, Purpose::Resolver(_));
-    (resolver && fails).then(|| inquiry.query.clone().with_checking_disabled())
+    (inquiry.is_to_resolver() && fails).then(|| inquiry.query.clone().with_checking_disabled())
 }
 
 /// Where a resolver stumbled: a zone to which a referral led us although a resolver should have known it. A

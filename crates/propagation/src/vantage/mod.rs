@@ -6,7 +6,9 @@
 //! remembers does not decide, and is worth knowing all the same: a validating resolver is the only one who
 //! says that a zone's signatures are broken, and a cached "no" tells that somebody asked too early.
 //!
-//! Vantage points are asked last, when nobody's cache can be poisoned any more. Reading is here and pure;
+//! Vantage points are asked last, when every name server that counts has the values and a cache can learn no "no" any
+//! more. Under [`Policy::Any`](crate::Policy::Any) and [`Policy::Quorum`](crate::Policy::Quorum) some may still lack
+//! them, and a vantage point that meets one of those remembers that. Reading is here and pure;
 //! who sends the questions is in [`Checker`](crate::Checker).
 //!
 //! ```

@@ -10,15 +10,18 @@ use crate::{
     wire::{Answer, Data, Record, ResponseCode},
 };
 
-/// The name to ask a resolver about instead of `name`: its parent, and above any labels that begin with an
-/// underscore (RFC 8552), so that neither `name` nor an empty name on the way to it is ever sent. `None` at
-/// a top-level name.
+/// The name to ask a resolver about instead of `name`: its parent, and above all labels that begin with an
+/// underscore (RFC 8552), wherever they stand, so that neither `name` nor an empty name on the way to it is ever
+/// sent. `None` at a top-level name.
 pub(crate) fn start(name: &DomainName) -> Option<DomainName> {
-    let mut start = name.parent()?;
-    while start.as_str().starts_with('_') {
-        start = start.parent()?;
-    }
-    Some(start)
+    let upwards = std::iter::successors(Some(name.clone()), DomainName::parent);
+    let highest = upwards.filter(|at| at.as_str().starts_with('_')).last();
+    highest.as_ref().unwrap_or(name).parent()
+}
+
+/// Whether one of the labels begins with an underscore.
+pub(crate) fn has_underscore(name: &DomainName) -> bool {
+    name.labels().any(|label| label.starts_with('_'))
 }
 
 /// Those names at or above `start` at which the zone, and the zone above it, may begin: all of them, or of a very
@@ -222,6 +225,8 @@ mod tests {
             ("_ujmmovf2vn55tgye._acme-challenge.example.com", Some("example.com")),
             ("_validation-persist.example.com", Some("example.com")),
             ("abc.acme.example", Some("acme.example")),
+            ("token.sub._acme.example.net", Some("example.net")),
+            ("_acme-challenge.www._tcp.sub.example.net", Some("sub.example.net")),
             ("example", None),
             ("_acme-challenge._tcp", None),
         ] {

@@ -30,6 +30,11 @@ pub(super) struct Examiner<'a> {
 
 /// How long the questions that explain a failure may take: a server that needs longer is explained by that.
 const EXPLANATION: Duration = Duration::from_secs(2);
+/// How much time a resolver must have had before it counts as one that does not answer: what its cache does not hold it
+/// asks of others first.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// With less time than this nobody is asked: no answer would be waited for.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
 /// The most zones on the way of aliases whose keys are asked for.
@@ -52,6 +57,10 @@ impl<'a> Examiner<'a> {
     /// Asks what may explain why the values are not seen. Takes two seconds at most, and no more than what is
     /// `left`.
     pub(super) async fn explain(&self, mut report: Report, left: Duration) -> Report {
+        if self.asks_nobody() {
+            report.advise();
+            return report;
+        }
         let until = Instant::now() + left.min(EXPLANATION);
         let questions = inquiry::questions(&report, &self.resolvers(until).await);
         self.inquire(&mut report, questions, until).await;
@@ -62,13 +71,17 @@ impl<'a> Examiner<'a> {
     /// Asks whether the rest of the world agrees, where the report says ready; and says so in it, in its verdict
     /// too. May be called again after [`pause`](Self::pause), for the same report.
     pub(super) async fn confirm(&mut self, mut report: Report, left: Duration) -> Report {
+        if self.asks_nobody() {
+            report.advise();
+            return report;
+        }
         self.name_the_silent(&mut report);
         let until = Instant::now() + left.min(VANTAGE);
         let Demands { points, agreement, dnssec } = &self.shared.demands;
         let witnesses = match (points.is_empty(), dnssec) {
             (true, Dnssec::Off) => Vec::new(),
             (true, Dnssec::Warn) => {
-                self.ask_who_stumbled(&mut report).await;
+                self.ask_who_stumbled(&mut report, until).await;
                 Vec::new()
             }
             (true, Dnssec::Require) => self.resolvers(until).await,
@@ -113,6 +126,11 @@ impl<'a> Examiner<'a> {
         }
     }
 
+    /// Whether the policy is to ask nobody anything, whatever else is demanded.
+    const fn asks_nobody(&self) -> bool {
+        matches!(self.shared.policy, Policy::WaitOnly(_))
+    }
+
     /// How long to wait before it can help to ask those again who stand in the way.
     fn pause(&self) -> Duration {
         let now = Instant::now();
@@ -125,6 +143,11 @@ impl<'a> Examiner<'a> {
 
     /// Sends questions to servers of the zone and to resolvers, and writes what they bring into the report.
     async fn inquire(&self, report: &mut Report, questions: Vec<Inquiry>, until: Instant) {
+        let begin = Instant::now();
+        let time = until.duration_since(begin);
+        if time < WORTH_ASKING {
+            return;
+        }
         let exchange = &*self.shared.exchange;
         let ask = |inquiry: Inquiry| async move {
             let reply = exchange.exchange(&inquiry.endpoint, &inquiry.query).await;
@@ -144,6 +167,8 @@ impl<'a> Examiner<'a> {
             unchecked.extend(again.map(|again| (inquiry.endpoint.clone(), again.answer)));
             heard.push((inquiry, reply));
         }
+        // Who had no time to answer is not called dead.
+        outstanding.retain(|inquiry| time >= PATIENCE || !inquiry.is_to_resolver());
         heard.extend(outstanding.into_iter().map(|inquiry| (inquiry, Err(TransportError::Timeout))));
         // The wildcards are read from the nearest up, whatever came first.
         heard.sort_by_key(|(inquiry, _)| std::cmp::Reverse(inquiry.query.name.labels().count()));
@@ -171,8 +196,8 @@ impl<'a> Examiner<'a> {
 
     /// Resolvers are asked about a zone over which they stumbled, and about no other: while all is well, that
     /// is nobody.
-    async fn ask_who_stumbled(&self, report: &mut Report) {
-        let until = Instant::now() + EXPLANATION;
+    async fn ask_who_stumbled(&self, report: &mut Report, until: Instant) {
+        let until = until.min(Instant::now() + EXPLANATION);
         let Some(zone) = inquiry::stumbled_over(report).cloned() else { return };
         let ask = |resolver: &Target| inquiry::zone_at(resolver, &zone);
         let questions = self.resolvers(until).await.iter().map(ask).collect();
@@ -233,24 +258,26 @@ impl<'a> Examiner<'a> {
         witness
     }
 
-    /// What is said of the keys above each zone on the way; of several the answer that one has none, which makes
-    /// all of it insecure.
+    /// What is said of the keys above each zone on the way. That one has none makes all of it insecure, unless
+    /// another has one and the resolver does not validate: its signatures may be broken then.
     async fn weakest<'z>(
         &self,
         target: &Target,
         zones: &'z [DomainName],
     ) -> Option<(&'z DomainName, Answer)> {
-        let mut last = None;
+        let (mut last, mut insecure) = (None, None);
         for zone in zones {
             let query = Query::recursive(zone.clone(), RecordType::Ds).with_dnssec_ok();
             let answer = self.shared.exchange.exchange(&target.endpoint, &query).await.ok()?.answer;
-            let insecure = vantage::is_without_key(zone, &answer);
-            last = Some((zone, answer));
-            if insecure {
-                break;
+            if vantage::is_without_key(zone, &answer) {
+                insecure = Some((zone, answer));
+            } else if answer.authentic_data {
+                last = Some((zone, answer));
+            } else {
+                return Some((zone, answer));
             }
         }
-        last
+        insecure.or(last)
     }
 }
 

@@ -12,7 +12,7 @@ pub(in crate::checker) struct Demands {
 
 impl CheckerBuilder {
     /// Resolvers elsewhere that are asked for the values after the authoritative servers have them. Default:
-    /// none. See [`vantage`](crate::vantage).
+    /// none. See [`vantage`](crate::vantage). [`Policy::WaitOnly`](crate::Policy::WaitOnly) asks them nothing.
     pub fn vantage_points(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
         self.demands.points = servers.into_iter().collect();
         self
@@ -25,6 +25,7 @@ impl CheckerBuilder {
     }
 
     /// What the zone's signatures must be like. Default: [`Dnssec::Warn`].
+    /// [`Policy::WaitOnly`](crate::Policy::WaitOnly) does not look at them.
     pub const fn dnssec(mut self, dnssec: Dnssec) -> Self {
         self.demands.dnssec = dnssec;
         self

@@ -158,6 +158,30 @@ async fn without_vantage_points_the_resolvers_are_asked_where_signatures_must_be
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unsigned_alias_target_does_not_excuse_a_signed_zone_that_nobody_validated() {
+    let ask = async |validates: bool| {
+        let exchange = Scripted::new(move |server, query| match (server, query.name.as_str()) {
+            (VANTAGE_POINT, "example.com") => {
+                let key = record("example.com", Data::Ds { key_tag: 1, algorithm: 13 });
+                let said = says(false, vec![key], vec![])
+                    .map(|answer| Answer { authentic_data: validates, ..answer });
+                (millis(10), said)
+            }
+            (VANTAGE_POINT, "example.net") => (millis(10), says(false, vec![], vec![soa("net")])),
+            _ => healthy(server, query),
+        });
+        let checker = vantage(&exchange).build().unwrap();
+        let targets = checker.shared.paths.targets(&checker.shared.demands.points).await;
+        let value = wanted();
+        let examiner = Examiner::new(&checker.shared, &value);
+        let zones = ["example.com", "example.net"].map(name);
+        examiner.weakest(&targets[0], &zones).await.map(|(zone, _)| zone.to_string())
+    };
+    assert_eq!(ask(true).await.as_deref(), Some("example.net"), "who validates has looked at the signed one");
+    assert_eq!(ask(false).await.as_deref(), Some("example.com"), "its key stands in the way of an excuse");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resolver_that_stumbles_over_a_bogus_zone_is_asked_why() {
     let exchange = Scripted::new(|server, query| match (server, query.name.as_str()) {
         ("10.0.0.1:53", "www.example.com" | "example.com") => {
@@ -178,6 +202,22 @@ async fn a_resolver_that_stumbles_over_a_bogus_zone_is_asked_why() {
     assert_eq!(report.verdict, Verdict::ReadyWithWarnings, "{report}");
     assert!(report.advice.iter().any(|advice| matches!(advice, Advice::DnssecBogus { .. })), "{report}");
     assert_eq!(exchange.asked("10.0.0.1:53 _acme"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_had_no_time_to_answer_is_not_called_dead() {
+    let exchange = Scripted::new(|server, query| match (server, query.record_type) {
+        ("192.0.2.1:53" | "192.0.2.2:53", RecordType::Txt) => (millis(10), says(true, vec![], vec![])),
+        ("10.0.0.1:53", _) => (millis(300), healthy(server, query).1),
+        _ => healthy(server, query),
+    });
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    for deadline in [1000, 2000] {
+        let late = checker.watch(&wanted(), millis(deadline), &mut |_| ()).await.unwrap_err();
+        let Error::NotPropagated(report) = late else { panic!("{late}") };
+        let dead = |advice: &Advice| matches!(advice, Advice::ResolverDead { .. });
+        assert!(!report.stages.is_empty() && !report.advice.iter().any(dead), "{report}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

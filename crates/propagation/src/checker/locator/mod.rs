@@ -1,6 +1,7 @@
 //! Finding out whom to ask: through resolvers, by a walk from the root, or from what was found a moment ago.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -323,17 +324,26 @@ impl Locator {
     }
 
     /// The zone that a delegation describes. Its parent said so with authority: nothing is left to verify.
+    ///
+    /// No resolver is asked for a name server inside the zone that has an underscore in its name: it may be the very
+    /// name that is waited for to which it belongs. Its addresses are known to the other servers of the zone, if to
+    /// anybody.
     async fn delegated(&self, delegation: &Delegation) -> ZoneView {
-        let mut servers = from_delegation(delegation);
-        if servers.iter().any(ZoneServer::is_unresolved) {
-            if self.means == Means::Resolvers {
-                self.finder.resolve(&mut servers).await;
-            }
-            if servers.iter().all(ZoneServer::is_unresolved)
-                && let Ok(held) = self.walker.delegated(delegation).await
-            {
-                servers = held.zone.servers.clone();
-            }
+        let unresolved = |server: &ZoneServer| server.is_unresolved();
+        let hidden = |server: &ZoneServer| {
+            let name = &server.name;
+            unresolved(server) && name.is_at_or_below(&delegation.cut) && cut::has_underscore(name)
+        };
+        let (mut inside, mut servers): (Vec<_>, Vec<_>) =
+            from_delegation(delegation).into_iter().partition(hidden);
+        if self.means == Means::Resolvers {
+            self.finder.resolve(&mut servers).await;
+        }
+        servers.append(&mut inside);
+        if (servers.iter().all(unresolved) || servers.iter().any(hidden))
+            && let Ok(held) = self.walker.delegated(&with_addresses(delegation, &servers)).await
+        {
+            servers = held.zone.servers.clone();
         }
         let apex = delegation.cut.clone();
         ZoneView { evidence: vec![Evidence::Referred { apex: apex.clone() }], apex, servers }
@@ -364,6 +374,18 @@ impl Locator {
         *self.resolvers_failed.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), failures));
     }
+}
+
+/// A delegation with all the addresses that are known by now.
+fn with_addresses(delegation: &Delegation, servers: &[ZoneServer]) -> Delegation {
+    let mut known = delegation.clone();
+    known.glue.clear();
+    for server in servers {
+        let v4 = server.v4.iter().map(|v4| IpAddr::V4(*v4));
+        let all = v4.chain(server.v6.iter().map(|v6| IpAddr::V6(*v6)));
+        known.glue.extend(all.map(|address| (server.name.clone(), address)));
+    }
+    known
 }
 
 /// The names from which searches probably end in the same zone as that from `start`, the likeliest first: the one

@@ -324,6 +324,26 @@ async fn a_resolver_that_calls_itself_the_server_of_a_zone_is_not_shown_the_name
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_it_where_nobody_above_can_be_asked() {
+    let exchange = Scripted::new(|server, query| match (server, query.name.as_str(), query.record_type) {
+        ("10.0.0.1:53", "ns50.internal.test", RecordType::A) => {
+            let addresses = [[10, 0, 0, 1], [192, 0, 2, 50]];
+            let a = |v4: [u8; 4]| record("ns50.internal.test", Data::A(v4.into()));
+            (RTT, says(false, addresses.map(a).to_vec(), vec![]))
+        }
+        ("192.0.2.1:53" | "192.0.2.2:53", ..) => (RTT, Err(TransportError::Refused)),
+        _ => split(server, query),
+    });
+    let checker = builder(&exchange).build().unwrap();
+    let report = checker.check(&token("www.example.com")).await.unwrap();
+    assert!(report.verdict.is_ready(), "the other address may be asked: {report}");
+    assert_eq!(exchange.asked("10.0.0.1:53 _acme-challenge"), 0, "{:?}", exchange.log());
+    let evidence = &report.stages[0].zone.as_ref().unwrap().evidence;
+    let Some(Evidence::Unverified { reason, .. }) = evidence.last() else { panic!("{evidence:?}") };
+    assert!(reason.contains("at 10.0.0.1 are resolvers of ours"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn resolvers_for_a_zone_are_asked_about_it_and_nothing_else() {
     let exchange = Scripted::new(split);
     let servers: [NameServer; 1] = ["10.0.0.2".parse().unwrap()];
@@ -353,6 +373,37 @@ async fn resolvers_for_a_zone_are_asked_about_it_and_nothing_else() {
     let located = recursive.shared.locator.resolvers(&name("x.www.example.com")).await;
     assert_eq!(located.servers, ["10.0.0.2"]);
     assert_eq!(recursive.shared.locator.resolvers(&name("example.com")).await.servers, ["10.0.0.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_servers_below_the_challenge_name_are_shown_to_no_resolver() {
+    const NAME: &str = "_acme-challenge.www.example.com";
+    const INSIDE: &str = "ns8._acme-challenge.www.example.com";
+    for (hosts, found) in [(vec!["ns9.sub.example.com", INSIDE], 2), (vec![INSIDE], 0)] {
+        // The name is a zone of its own, delegated without glue. `recursive` refuses to hear of it.
+        let exchange = Scripted::new(move |server, query| {
+            let said = match (last_octet(server), query.name.as_str(), query.record_type) {
+                (Some(1 | 2), NAME, _) => {
+                    says(false, vec![], hosts.iter().map(|host| ns(NAME, host)).collect())
+                }
+                (Some(9), NAME, RecordType::Ns) => {
+                    says(true, hosts.iter().map(|host| ns(NAME, host)).collect(), vec![])
+                }
+                (Some(9), INSIDE, RecordType::A) => says(true, address_of(&query.name), vec![]),
+                (Some(9), INSIDE, _) => says(true, vec![], vec![soa(NAME)]),
+                (Some(8 | 9), NAME, _) => {
+                    says(true, vec![record(NAME, Data::Txt(b"token".to_vec()))], vec![])
+                }
+                _ => return honest(server, query),
+            };
+            (RTT, said)
+        });
+        let report = builder(&exchange).build().unwrap().check(&token("www.example.com")).await.unwrap();
+        let zone = report.stages[1].zone.as_ref().unwrap();
+        assert_eq!(zone.servers.iter().map(|server| server.v4.len()).sum::<usize>(), found, "{report}");
+        assert_eq!(report.verdict.is_ready(), found > 0, "{report}");
+        assert_eq!(exchange.asked("192.0.2.200:53 _"), 0, "nor to the root");
+    }
 }
 
 #[tokio::test(start_paused = true)]

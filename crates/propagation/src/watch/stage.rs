@@ -54,10 +54,18 @@ struct Slot {
     /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
     dead_since: Duration,
     due: bool,
-    confirming: bool,
+    confirming: Confirming,
     /// When another watch's question was answered, if that told us something.
     overheard_at: Option<Duration>,
     serial: Serial,
+}
+
+/// The question whether the server has the values still. One that was under way before does not answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirming {
+    No,
+    Due,
+    Flight(Ticket),
 }
 
 /// The question for the zone's serial number, which is asked once.
@@ -229,7 +237,11 @@ impl Stage {
         }
         let slot = self.slots.iter_mut().find(|slot| slot.flight == Some(ticket))?;
         slot.flight = None;
-        let awaited = std::mem::take(&mut slot.confirming) || slot.row.state == State::Waiting;
+        let confirms = slot.confirming == Confirming::Flight(ticket);
+        if confirms {
+            slot.confirming = Confirming::No;
+        }
+        let awaited = confirms || slot.row.state == State::Waiting;
         let asked = asked(&self.name, &self.zone, wanted, asking);
         let moved = slot.learn(answer, &asked, now);
         Some(Heard { moved, awaited, pending: slot.is_pending() })
@@ -259,6 +271,9 @@ impl Stage {
             let purpose = slot.purpose();
             slot.due = false;
             slot.flight = Some(ticket);
+            if slot.confirming == Confirming::Due {
+                slot.confirming = Confirming::Flight(ticket);
+            }
             slot.count(now);
             let query = match asking {
                 Asking::Authorities => Query::authoritative(self.name.clone(), RecordType::Txt),
@@ -323,19 +338,21 @@ impl Stage {
     /// Marks those to be asked once more on whom the verdict rests.
     pub(super) fn mark_confirming(&mut self) {
         for slot in &mut self.slots {
-            slot.confirming = slot.row.state == State::Satisfied || slot.is_lead();
-            slot.due |= slot.confirming;
+            let counts = slot.row.state == State::Satisfied || slot.is_lead();
+            slot.confirming = if counts { Confirming::Due } else { Confirming::No };
+            slot.due |= counts;
         }
     }
 
     pub(super) fn forget_confirming(&mut self) {
         for slot in &mut self.slots {
-            slot.confirming = false;
+            slot.confirming = Confirming::No;
         }
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        self.verification == Verification::Done && !self.slots.iter().any(|slot| slot.confirming)
+        self.verification == Verification::Done
+            && self.slots.iter().all(|slot| slot.confirming == Confirming::No)
     }
 
     /// Whether all that one sweep can say has been said.
@@ -414,7 +431,7 @@ impl Slot {
             asked_at: now,
             dead_since: now,
             due,
-            confirming: false,
+            confirming: Confirming::No,
             overheard_at: None,
             serial: Serial::NotAsked,
         }
@@ -436,7 +453,7 @@ impl Slot {
     }
 
     fn purpose(&self) -> Purpose {
-        if self.confirming {
+        if self.confirming != Confirming::No {
             Purpose::Confirm
         } else if self.is_lead() {
             Purpose::Refresh

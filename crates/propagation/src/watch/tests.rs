@@ -724,6 +724,49 @@ fn an_answer_past_the_end_of_grace_does_not_hide_it() {
 }
 
 #[test]
+fn a_question_that_was_under_way_before_confirms_nothing() {
+    let wanted = Wanted::new(name(NAME), ["token".to_owned()]);
+    let mut watch = Watch::new(wanted, settings(Policy::All, Sweep::UntilReady), 7);
+    let elsewhere = || answer(&name(NAME), vec![Data::Cname(name("x.acme.example"))]);
+    let has_it = || has_it(&name("x.acme.example"));
+    let tell = |watch: &mut Watch, now, question: &Question, said: Said| {
+        watch.handle_answer(now, question.ticket, Ok(Reply::new(said.unwrap(), Transport::Udp, ROUND_TRIP)));
+    };
+    let (mut now, mut refresh) = (Duration::ZERO, None);
+    loop {
+        while let Some(event) = watch.poll_event() {
+            if let Event::Locate(Locate { stage, place, .. }) = event {
+                let first = place == Place::Holding(name(NAME));
+                let found = if first { located("example.com", &[1]) } else { located("acme.example", &[9]) };
+                watch.handle_located(now, stage, Ok(found));
+            }
+        }
+        while let Some(question) = watch.poll_query() {
+            match question.purpose {
+                Purpose::Refresh => refresh = Some(question),
+                _ if question.query.name == name(NAME) => tell(&mut watch, now, &question, elsewhere()),
+                _ if refresh.is_some() => tell(&mut watch, now, &question, has_it()),
+                _ => tell(&mut watch, now, &question, has_it_not()),
+            }
+        }
+        // The zone below has the values, and has been asked once more.
+        if watch.report().verdict.is_ready() {
+            break;
+        }
+        now = watch.poll_timeout().unwrap();
+        watch.handle_timeout(now);
+    }
+    tell(&mut watch, now, &refresh.unwrap(), elsewhere());
+    while let Some(event) = watch.poll_event() {
+        assert_eq!(event, Event::Changed, "the alias was not confirmed");
+    }
+    let question = watch.poll_query().unwrap();
+    assert_eq!((question.purpose, question.query.name.as_str()), (Purpose::Confirm, NAME));
+    tell(&mut watch, now, &question, elsewhere());
+    assert!(matches!(watch.poll_event(), Some(Event::Done(Outcome::Ready(_)))));
+}
+
+#[test]
 fn who_only_waits_asks_nobody_and_says_so() {
     let silent = scene(0, |server, _, _| panic!("{server} is asked"));
     let wait = Policy::WaitOnly(seconds(30));

@@ -97,14 +97,25 @@ pub(crate) fn plan(
     prefixes: &[Prefix],
     routable: &dyn Fn(IpAddr) -> bool,
 ) -> Vec<Target> {
-    let mut targets = Vec::new();
+    let mut ranked = Vec::new();
     for server in servers {
         let nobody = is_localhost(&server.name);
+        let (mut reached, mut missed) = (0, MAX_TARGETS);
         for (address, nat64, route) in addresses(server, prefixes, routable) {
             let route = if nobody { Route::None(NoRoute::Localhost) } else { route };
+            let rank = if route == Route::Exists { &mut reached } else { &mut missed };
+            *rank += 1;
             let endpoint = Endpoint::Udp(SocketAddr::new(address, port));
-            add(&mut targets, Target { servers: vec![server.name.to_string()], endpoint, nat64, route });
+            ranked.push((*rank, Target { servers: vec![server.name.to_string()], endpoint, nat64, route }));
         }
+    }
+    // One of each server in turn, those first that can be asked: nobody is crowded out by those before.
+    if ranked.len() > MAX_TARGETS {
+        ranked.sort_by_key(|(rank, _)| *rank);
+    }
+    let mut targets = Vec::new();
+    for (_, target) in ranked {
+        add(&mut targets, target);
     }
     targets.truncate(MAX_TARGETS);
     targets
@@ -363,6 +374,24 @@ mod tests {
             shown(&servers, &[], &dual),
             ["a.example+b.example 192.0.2.1:53", "b.example 192.0.2.2:53"]
         );
+    }
+
+    #[test]
+    fn of_too_many_addresses_every_server_keeps_some_that_can_be_asked() {
+        let eight = |net: &str| (1..=8).map(|host| format!("{net}{host}")).collect::<Vec<_>>();
+        let all = |name, addresses: &[String]| {
+            server(name, &addresses.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let mut servers: Vec<ZoneServer> =
+            (1..=7).map(|net| all("a.example", &eight(&format!("192.0.{net}.")))).collect();
+        let mut mostly_v6 = eight("2001:db8::");
+        mostly_v6.push("192.0.2.200".to_owned());
+        servers.extend([all("b.example", &mostly_v6), server("c.example", &["192.0.2.201"])]);
+        let shown = shown(&servers, &[], &|address| address.is_ipv4());
+        assert_eq!(shown.len(), MAX_TARGETS);
+        for least in ["b.example 192.0.2.200:53", "c.example 192.0.2.201:53"] {
+            assert!(shown.contains(&least.to_owned()), "{shown:?}");
+        }
     }
 
     #[test]

@@ -378,19 +378,20 @@ mod tests {
 
     #[test]
     fn of_too_many_addresses_every_server_keeps_some_that_can_be_asked() {
-        let many: Vec<String> = (1..=99).map(|last| format!("192.0.2.{last}")).collect();
-        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let greedy = server("a.example", &many);
-        let v6: Vec<String> = (1..=99).map(|last| format!("2001:db8::{last}")).collect();
-        many = v6.iter().map(String::as_str).collect();
-        many.push("192.0.2.200");
-        let servers = [greedy, server("b.example", &many), server("c.example", &["192.0.2.201"])];
+        let eight = |net: &str| (1..=8).map(|host| format!("{net}{host}")).collect::<Vec<_>>();
+        let all = |name, addresses: &[String]| {
+            server(name, &addresses.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let mut servers: Vec<ZoneServer> =
+            (1..=7).map(|net| all("a.example", &eight(&format!("192.0.{net}.")))).collect();
+        let mut mostly_v6 = eight("2001:db8::");
+        mostly_v6.push("192.0.2.200".to_owned());
+        servers.extend([all("b.example", &mostly_v6), server("c.example", &["192.0.2.201"])]);
         let shown = shown(&servers, &[], &|address| address.is_ipv4());
         assert_eq!(shown.len(), MAX_TARGETS);
-        assert!(shown.contains(&"b.example 192.0.2.200:53".to_owned()), "{shown:?}");
-        assert!(shown.contains(&"c.example 192.0.2.201:53".to_owned()), "{shown:?}");
-        let of = |name: &str| shown.iter().filter(|text| text.starts_with(name)).count();
-        assert_eq!((of("a."), of("b.")), (62, 1));
+        for least in ["b.example 192.0.2.200:53", "c.example 192.0.2.201:53"] {
+            assert!(shown.contains(&least.to_owned()), "{shown:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::Policy;
 
 /// How long a dead or lame name server may hold up [`Policy::All`] by default: long enough for three tries over
 /// UDP and TCP, so that packet loss does not pass for death.
+/// It runs for each server by itself, from its first question or its last good answer on.
 pub const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether the grace period is over.

@@ -101,12 +101,15 @@ impl Prefixes {
         resolvers: impl FnOnce() -> Vec<Endpoint>,
     ) -> Vec<Prefix> {
         let now = Instant::now();
-        if let Some(known) = &*lock(&self.known)
+        let known = lock(&self.known).clone();
+        if let Some(known) = &known
             && now < known.refresh
         {
             return known.prefixes.clone();
         }
+        let mut begun = false;
         let search = self.search.join(&(), || {
+            begun = true;
             let (exchange, resolvers, known) = (exchange.clone(), resolvers(), self.known.clone());
             async move {
                 let shown = ask(&*exchange, &resolvers).await;
@@ -116,6 +119,13 @@ impl Prefixes {
             }
             .boxed()
         });
+        if let Some(known) = known.filter(|known| now < known.until) {
+            // Nobody waits for this answer, so it needs a task of its own; the exchange's patience ends it.
+            if begun {
+                tokio::spawn(search);
+            }
+            return known.prefixes;
+        }
         search.await;
         lock(&self.known).as_ref().map(|known| known.prefixes.clone()).unwrap_or_default()
     }

@@ -535,15 +535,14 @@ async fn an_exchange_that_panics_does_not_leave_its_callers_waiting() {
 async fn who_waits_only_asks_nobody() {
     let exchange = Scripted::new(|server, query| panic!("{server} is asked for {query}"));
     let wait = Policy::WaitOnly(Duration::from_secs(30));
-    let checker = checker(&exchange, &["10.0.0.1"]).policy(wait).build().unwrap();
+    let waiting = checker(&exchange, &["10.0.0.1"]).policy(wait).build().unwrap();
     let start = Instant::now();
-    let propagated = checker.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
+    let propagated = waiting.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_secs(30));
     assert_eq!(propagated.report().verdict, Verdict::ReadyWithWarnings);
     assert!(matches!(propagated.report().advice[..], [Advice::NotAsked { .. }]));
     // Nor is anybody else, whatever is demanded of them.
-    let demanding =
-        super::tests::checker(&exchange, &["10.0.0.1"]).policy(wait).dnssec(crate::Dnssec::Require);
+    let demanding = checker(&exchange, &["10.0.0.1"]).policy(wait).dnssec(crate::Dnssec::Require);
     let demanding = demanding.vantage_points(["203.0.113.9".parse().unwrap()]).build().unwrap();
     let propagated = demanding.watch(&wanted(), Duration::from_secs(60), &mut |_| ()).await.unwrap();
     assert_eq!(propagated.report().verdict, Verdict::ReadyWithWarnings);

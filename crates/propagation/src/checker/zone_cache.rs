@@ -24,6 +24,9 @@ pub(super) struct Held {
 /// The end of a verification that is under way.
 pub(super) type Verdict = Flight<Result<Held, Error>>;
 
+/// The same while perhaps nobody waits for it any more.
+type Waning = WeakShared<BoxFuture<'static, Result<Held, Error>>>;
+
 /// Zones by their apex, so that all names of a zone share what is known of it. No lock is held while anybody waits.
 #[derive(Default)]
 pub(super) struct ZoneCache {
@@ -43,7 +46,7 @@ struct Entry {
     inside: HashSet<DomainName>,
     /// `None` when it has come to its end. Weak, since it goes on only while somebody wants to know; and of use in
     /// the runtime only in which it goes on.
-    verification: Option<(Home, WeakShared<BoxFuture<'static, Result<Held, Error>>>)>,
+    verification: Option<(Home, Waning)>,
 }
 
 /// What the cache knows about a name.

@@ -509,6 +509,37 @@ async fn the_network_is_asked_for_its_nat64_prefix_once_and_again_after_a_failur
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_prefix_serves_until_its_successor_is_there() {
+    let exchange = Scripted::new(|server, query| {
+        if query.name.as_str() == "ipv4only.arpa" {
+            let v6 = record("ipv4only.arpa", Data::Aaaa("64:ff9b::c000:aa".parse().unwrap()));
+            return (millis(500), says(false, vec![v6], vec![]));
+        }
+        honest(server, query)
+    });
+    let checker = builder(&exchange)
+        .nameservers(["2001:db8::53".parse().unwrap()])
+        .routable(|address| address.is_ipv6())
+        .build()
+        .unwrap();
+    let prefixes = async || {
+        let start = Instant::now();
+        let v4 = std::iter::once([192, 0, 2, 1].into());
+        (checker.shared.paths.prefixes_for(v4).await.len(), start.elapsed())
+    };
+    assert_eq!(prefixes().await, (1, millis(500)));
+    // Ten seconds before the TTL ends.
+    tokio::time::advance(Duration::from_secs(52)).await;
+    for _ in 0..2 {
+        assert_eq!(prefixes().await, (1, Duration::ZERO));
+    }
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(prefixes().await, (1, Duration::ZERO), "the new one is there");
+    let others = exchange.log().iter().filter(|line| line.contains("ipv4only.arpa")).count();
+    assert!(others.is_multiple_of(2), "each was asked twice: {:?}", exchange.log());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_dns64_with_a_prefix_of_its_own_makes_up_is_no_second_address() {
     let exchange = Scripted::new(|server, query| {
         let v6 = |text: &str| record(query.name.as_str(), Data::Aaaa(text.parse().unwrap()));

@@ -208,11 +208,18 @@ fn parse_authority(text: &str) -> Result<(Host, Option<u16>), Problem> {
         return Ok((Host::V4(v4), port));
     }
     // `8.8.8.8.8` and `8.8.8.08` are misspelt addresses: no top-level name is a number (RFC 3696 §2).
-    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_number = |name: &str| {
+        let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+        last.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if is_number(host) {
         return Err(Problem::NotIpv4(host.to_owned()));
     }
     let name = DomainName::parse(host).map_err(|_| Problem::NotName(host.to_owned()))?;
+    // IDNA makes plain digits of others, such as full-width ones.
+    if is_number(name.as_str()) {
+        return Err(Problem::NotIpv4(host.to_owned()));
+    }
     if name.is_wildcard() {
         return Err(Problem::NotName(host.to_owned()));
     }
@@ -429,6 +436,8 @@ mod tests {
         assert_eq!(problem("8.8.8.8:+53"), Problem::Port("+53".into()));
         assert_eq!(problem("8.8.8.8.8:53"), Problem::NotIpv4("8.8.8.8.8".into()));
         assert_eq!(problem("8.8.8.08"), Problem::NotIpv4("8.8.8.08".into()));
+        assert_eq!(problem("８.８.８.８"), Problem::NotName("８.８.８.８".into()));
+        assert_eq!(problem("²"), Problem::NotIpv4("²".into()));
         assert_eq!(problem("fe80::1%eth0"), Problem::Zone("eth0".into()));
         assert_eq!(problem("fe80::1%"), Problem::Zone("".into()));
         assert_eq!(problem("[2001:db8::1"), Problem::Brackets);

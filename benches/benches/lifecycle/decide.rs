@@ -6,7 +6,6 @@
 use std::{error::Error, hint::black_box, time::Duration};
 
 use perennial_benches::{Effort, compare, print_comparison};
-use perennial_core::Timestamp;
 use perennial_lifecycle::{CertificateSpec, Facts, Holding, Material, SuggestedWindow, decide};
 
 pub(crate) fn figures() -> Result<(), Box<dyn Error>> {

@@ -216,7 +216,7 @@ fn parse_authority(text: &str) -> Result<(Host, Option<u16>), Problem> {
         return Err(Problem::NotIpv4(host.to_owned()));
     }
     let name = DomainName::parse(host).map_err(|_| Problem::NotName(host.to_owned()))?;
-    // IDNA makes plain digits of others, such as full-width ones.
+    // IDNA makes plain digits of others, such as superscript ones.
     if is_number(name.as_str()) {
         return Err(Problem::NotIpv4(host.to_owned()));
     }

@@ -232,19 +232,9 @@ impl BindBuilder {
     /// # Errors
     /// [`Error::Missing`] without BIND; otherwise what its log says.
     pub async fn start(self) -> Result<Bind, Error> {
-        let components = Components::locate();
         let origins: Vec<&str> = self.zones.iter().chain(&self.fixed).map(ZoneFile::origin).collect();
-        let mut log = String::new();
-        for _ in 0..launch::ATTEMPTS {
-            let identity = launch::identity();
-            let mut bind = self.spawn(&components, &identity)?;
-            let (server, origins, identity) = (bind.socket_addr, origins.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut bind.guard, || ask::serves(server, origins, identity)).await? {
-                return Ok(bind);
-            }
-            log = bind.log();
-        }
-        Err(Error::PortsTaken { program: "named", attempts: launch::ATTEMPTS, log })
+        let spawn = |components: &Components, identity: &str| self.spawn(components, identity);
+        launch::serving("named", &origins, spawn, |bind| (&mut bind.guard, bind.socket_addr)).await
     }
 
     fn spawn(&self, components: &Components, identity: &str) -> Result<Bind, Error> {

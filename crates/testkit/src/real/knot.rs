@@ -155,19 +155,9 @@ impl KnotBuilder {
     /// # Errors
     /// [`Error::Missing`] without Knot; otherwise what its log says.
     pub async fn start(self) -> Result<Knot, Error> {
-        let components = Components::locate();
         let origins: Vec<&str> = self.zones.iter().chain(&self.signed).map(ZoneFile::origin).collect();
-        let mut log = String::new();
-        for _ in 0..launch::ATTEMPTS {
-            let identity = launch::identity();
-            let mut knot = self.spawn(&components, &identity)?;
-            let (server, origins, identity) = (knot.socket_addr, origins.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut knot.guard, || ask::serves(server, origins, identity)).await? {
-                return Ok(knot);
-            }
-            log = knot.log();
-        }
-        Err(Error::PortsTaken { program: "knotd", attempts: launch::ATTEMPTS, log })
+        let spawn = |components: &Components, identity: &str| self.spawn(components, identity);
+        launch::serving("knotd", &origins, spawn, |knot| (&mut knot.guard, knot.socket_addr)).await
     }
 
     fn spawn(&self, components: &Components, identity: &str) -> Result<Knot, Error> {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Components, Error, Tool, zone_file::absolute};
+use super::{Components, Error, Tool, ask, zone_file::absolute};
 use crate::ChildGuard;
 
 /// How often a server is started on other ports before it is given up.
@@ -16,6 +16,30 @@ pub(super) const ATTEMPTS: usize = 5;
 
 /// All of these servers answer within 150 ms on an idle machine; the rest is for busy ones.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts a name server until it answers for these zones: again, on another port, while its own is taken.
+///
+/// `spawn` starts the program under a name by which it is known again; `parts` shows what watches over it, and
+/// where it listens.
+pub(super) async fn serving<S>(
+    program: &'static str,
+    origins: &[&str],
+    spawn: impl Fn(&Components, &str) -> Result<S, Error>,
+    parts: impl Fn(&mut S) -> (&mut ChildGuard, SocketAddr),
+) -> Result<S, Error> {
+    let components = Components::locate();
+    let mut log = String::new();
+    for _ in 0..ATTEMPTS {
+        let identity = identity();
+        let mut server = spawn(&components, &identity)?;
+        let (guard, address) = parts(&mut server);
+        if becomes_ready(guard, || ask::serves(address, origins, &identity)).await? {
+            return Ok(server);
+        }
+        log = guard.log_tail();
+    }
+    Err(Error::PortsTaken { program, attempts: ATTEMPTS, log })
+}
 
 /// Waits until `probe` says that the server answers. `false`: its port was taken, another one is needed.
 ///

@@ -89,19 +89,9 @@ impl NsdBuilder {
     /// # Errors
     /// [`Error::Missing`] without NSD; otherwise what its log says.
     pub async fn start(self) -> Result<Nsd, Error> {
-        let components = Components::locate();
         let origins: Vec<&str> = self.zones.iter().map(ZoneFile::origin).collect();
-        let mut log = String::new();
-        for _ in 0..launch::ATTEMPTS {
-            let identity = launch::identity();
-            let mut nsd = self.spawn(&components, &identity)?;
-            let (server, origins, identity) = (nsd.socket_addr, origins.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut nsd.guard, || ask::serves(server, origins, identity)).await? {
-                return Ok(nsd);
-            }
-            log = nsd.log();
-        }
-        Err(Error::PortsTaken { program: "nsd", attempts: launch::ATTEMPTS, log })
+        let spawn = |components: &Components, identity: &str| self.spawn(components, identity);
+        launch::serving("nsd", &origins, spawn, |nsd| (&mut nsd.guard, nsd.socket_addr)).await
     }
 
     fn spawn(&self, components: &Components, identity: &str) -> Result<Nsd, Error> {

@@ -83,19 +83,9 @@ impl PdnsBuilder {
     /// # Errors
     /// [`Error::Missing`] without PowerDNS; otherwise what its log says.
     pub async fn start(self) -> Result<Pdns, Error> {
-        let components = Components::locate();
         let origins: Vec<&str> = self.zones.iter().map(ZoneFile::origin).collect();
-        let mut log = String::new();
-        for _ in 0..launch::ATTEMPTS {
-            let identity = launch::identity();
-            let mut pdns = self.spawn(&components, &identity)?;
-            let (server, origins, identity) = (pdns.socket_addr, origins.as_slice(), identity.as_str());
-            if launch::becomes_ready(&mut pdns.guard, || ask::serves(server, origins, identity)).await? {
-                return Ok(pdns);
-            }
-            log = pdns.log();
-        }
-        Err(Error::PortsTaken { program: "pdns_server", attempts: launch::ATTEMPTS, log })
+        let spawn = |components: &Components, identity: &str| self.spawn(components, identity);
+        launch::serving("pdns_server", &origins, spawn, |pdns| (&mut pdns.guard, pdns.socket_addr)).await
     }
 
     fn spawn(&self, components: &Components, identity: &str) -> Result<Pdns, Error> {

@@ -22,18 +22,21 @@ use siphasher::sip::SipHasher24;
 use slab::Slab;
 
 use super::TransportError;
-use crate::wire::{Answer, Likeness, Parsed, Query, ResponseCode, likeness, parse};
+use crate::wire::{Likeness, Parsed, Query, ResponseCode, likeness, parse};
 
 mod pace;
 mod question;
 mod server;
 mod socket;
+mod terms;
 mod timer;
 
 use pace::Pace;
 use question::{Dress, Question, State};
 use server::{Credence, Servers};
 use socket::Pool;
+pub use terms::Counters;
+pub(super) use terms::{Event, Outcome, Settings, Transmit};
 use timer::Wheel;
 
 /// Everything about questions over UDP but the sockets. `T` is whatever the caller wants back with the result.
@@ -90,68 +93,6 @@ impl Family {
             SocketAddr::V6(_) => Self::V6,
         }
     }
-}
-
-/// What can be chosen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    /// Sockets that are used at a time, for each family.
-    pub(super) sockets: usize,
-    /// The most questions that wait for one server's answers.
-    pub(super) in_flight: usize,
-    /// How often in a second a server hears the same question.
-    pub(super) repeats: u8,
-    pub(super) case: bool,
-    pub(super) cookies: bool,
-}
-
-/// Octets to send: one datagram, or several of the same length to the same server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Transmit {
-    /// From here; to be opened when it is not.
-    pub(super) socket: SocketKey,
-    pub(super) server: SocketAddr,
-    /// The length of each datagram, in octets.
-    pub(super) segment: usize,
-}
-
-/// What the caller is to learn.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event<T> {
-    /// Nothing waits at this socket any more, nor will.
-    Close(SocketKey),
-    Landed(T, Outcome),
-}
-
-/// The end of a question.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// An answer, and how long it took from the first datagram.
-    Answer(Answer, Duration),
-    Failed(TransportError),
-    /// UDP does not do: to be asked over a connection. So much time has passed.
-    Stream(Duration),
-}
-
-/// What was dropped, and why; since the engine was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Answers that were believed.
-    pub accepted: u64,
-    /// Datagrams from addresses that were never asked.
-    pub strangers: u64,
-    /// Datagrams from a server's address that were not believed: with an id or a question that nobody waits for,
-    /// which forgeries have and late repetitions, and those of `other_cookie` and `malformed`.
-    pub mismatches: u64,
-    /// Answers with the letters of the name in another case than was asked.
-    pub other_case: u64,
-    /// Answers with another cookie than ours (RFC 7873 §5.3).
-    pub other_cookie: u64,
-    /// Answers to a question of ours that are no DNS messages.
-    pub malformed: u64,
-    /// Questions that went over to TCP because of too many wrong answers.
-    pub storms: u64,
 }
 
 impl<T> Engine<T> {

@@ -42,7 +42,7 @@ mod error;
 pub use error::{Contract, Error, StoreError};
 
 mod event;
-pub use event::{Event, EventKind, Stage};
+pub use event::{Event, EventKind, Events, Heard, Severity, Stage};
 
 mod facts;
 pub use facts::{Facts, FactsError};
@@ -62,6 +62,9 @@ pub mod ladder;
 
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
+
+mod order_record;
+pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
 
 pub mod output;
 

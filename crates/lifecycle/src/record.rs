@@ -6,8 +6,8 @@ use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
-    spec::CertificateId,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
+    SuggestedWindow, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -120,6 +120,12 @@ pub struct Current {
     /// When the CA would like it to be renewed, if it has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<SuggestedWindow>,
+    /// The order that it came from, if its issuer told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it might be asked for, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
 }
 
 /// An issuance under way.
@@ -134,6 +140,23 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// How far the issuer has come, in the issuer's own words.
     pub progress: Option<Progress>,
+    /// The order that it made, if its issuer has told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it may be made, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+}
+
+impl Attempt {
+    /// One that begins now.
+    pub(crate) const fn new(
+        generation: Generation,
+        asked_for: CertificateSpec,
+        started_at: Timestamp,
+    ) -> Self {
+        Self { generation, asked_for, started_at, progress: None, order: None, approved_by: None }
+    }
 }
 
 /// Something that an issuer put into the world and must take out again, such as a TXT record.
@@ -196,6 +219,8 @@ pub(crate) mod tests {
             facts: Facts::from_der(&der).unwrap(),
             issued_at: Timestamp::from_unix(0),
             window: None,
+            order: None,
+            approved_by: None,
         }
     }
 }

@@ -175,9 +175,15 @@ impl Keeper {
                         record.failures = None;
                     }
                     record.spec = spec.clone();
+                    record.spec_generation = record.spec_generation.saturating_add(1);
+                    record.observe(None, self.inner.clock.now());
                     (Some(version), record)
                 }
-                None => (None, Record::new(spec.clone())),
+                None => {
+                    let mut record = Record::new(spec.clone());
+                    record.observe(Some(Material::Missing), self.inner.clock.now());
+                    (None, record)
+                }
             };
             match self.inner.store.commit(&record, expected).await {
                 Ok(_) => return Ok(()),

@@ -27,8 +27,9 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
 }
 
 async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Error> {
-    let (version, record) = inner.record(id).await?;
+    let (version, mut record) = inner.record(id).await?;
     let material = material(inner, &record).await?;
+    record.observe(Some(material), inner.clock.now());
     let holding = record.current.as_ref().map(|current| Holding::new(current, material));
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
         Decision::GiveUp { why } => {
@@ -217,6 +218,7 @@ async fn finish(
         approved_by: attempt.approved_by,
     });
     record.failures = None;
+    record.observe(Some(Material::Whole), inner.clock.now());
     inner.store.commit(&record, Some(version)).await?;
     if let Some(old) = forgotten {
         // That an old generation stays a little longer harms nobody.
@@ -312,6 +314,7 @@ async fn remember_failure(
         let failures = ladder::fail(record.failures.as_ref(), &failed, now, expires, Spread::of(id));
         let retry_at = failures.retry_at;
         record.failures = Some(failures);
+        record.observe(None, now);
         match inner.store.commit(&record, Some(version)).await {
             Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}

@@ -44,10 +44,18 @@ pub struct Record {
     /// Since when its [conditions](crate::conditions) are what they are; an old record does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transitions: Option<Transitions>,
+    /// When somebody should look at it again; [`Timestamp::MIN`] is at once, which an old record is too. The
+    /// index of a [`Store`](crate::Store) is made of it.
+    #[serde(default = "at_once")]
+    pub next_at: Timestamp,
 }
 
 const fn first_spec() -> u64 {
     1
+}
+
+const fn at_once() -> Timestamp {
+    Timestamp::MIN
 }
 
 impl Record {
@@ -69,6 +77,7 @@ impl Record {
             failures: None,
             last_generation: Generation(0),
             transitions: None,
+            next_at: at_once(),
         }
     }
 

@@ -1,10 +1,14 @@
 //! A store that many processes share.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::{SecretBytes, SecretString};
-use perennial_lifecycle::{CertificateId, Generation, Record, Slot, Store, StoreError, Version};
+use perennial_core::{SecretBytes, SecretString, Timestamp};
+use perennial_lifecycle::{
+    CertificateId, Generation, Record, Slot, Store, StoreError, Version,
+    budget::{Bucket, BudgetKey},
+    store::{Batch, Claim, Due, Held, Owner, Quarantined},
+};
 use tokio_postgres::{Row, types::FromSql, types::Type};
 
 use crate::{
@@ -80,6 +84,11 @@ impl PostgresStore {
         })
     }
 
+    /// For what the tables have no columns for yet.
+    fn not_yet(&self, doing: &'static str) -> StoreError {
+        self.sessions.unavailable(doing, "this version has no claims, budgets or batches".to_owned())
+    }
+
     async fn version(&self, id: &CertificateId) -> Result<Option<Version>, StoreError> {
         let doing = "read a version from";
         let statement = "SELECT version FROM perennial_records WHERE id = $1";
@@ -105,6 +114,13 @@ impl Store for PostgresStore {
         let Some(row) = rows.first() else { return Ok(None) };
         let (version, json) = (self.column(doing, row, 0)?, self.column(doing, row, 1)?);
         row::record(id, &self.place(id.as_str()), version, json).map(Some)
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        match (batch.changes(), batch.writes(), batch.buckets(), batch.holds()) {
+            ([change], [], [], []) => Ok(vec![self.commit(&change.record, change.expected).await?]),
+            _ => Err(self.not_yet("apply a batch to")),
+        }
     }
 
     async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
@@ -206,5 +222,46 @@ impl Store for PostgresStore {
             (&row::PRIVATE_KEY as _, Type::TEXT),
         ];
         self.sessions.rows("forget a generation in", statement, &parameters).await.map(drop)
+    }
+
+    async fn claim(&self, _: &Owner, _: Duration, _: usize) -> Result<Vec<Claim>, StoreError> {
+        Err(self.not_yet("claim from"))
+    }
+
+    async fn claim_one(
+        &self,
+        _: &Owner,
+        _: Duration,
+        _: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        Err(self.not_yet("claim from"))
+    }
+
+    async fn extend(&self, _: &[Held], _: Duration) -> Result<Vec<CertificateId>, StoreError> {
+        Err(self.not_yet("extend claims in"))
+    }
+
+    async fn release(&self, _: &[Held]) -> Result<(), StoreError> {
+        Err(self.not_yet("release claims in"))
+    }
+
+    async fn scan_due(&self, _: Timestamp, _: Option<&Due>, _: usize) -> Result<Vec<Due>, StoreError> {
+        Err(self.not_yet("scan"))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Err(self.not_yet("scan"))
+    }
+
+    async fn buckets(&self, _: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
+        Err(self.not_yet("read budgets of"))
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        Err(self.not_yet("scan"))
+    }
+
+    async fn remove(&self, _: &CertificateId, _: Version, _: Option<&Held>) -> Result<(), StoreError> {
+        Err(self.not_yet("remove a record from"))
     }
 }

@@ -70,6 +70,9 @@ pub mod ladder;
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
 
+#[cfg(feature = "metrics")]
+pub mod metrics;
+
 mod order_record;
 pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
 

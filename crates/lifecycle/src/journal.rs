@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
 use crate::{
-    CertificateSpec, Event, EventKind, IssuerName, Record, Stage, StoreError,
+    CertificateSpec, Event, EventKind, IssuerName, OrderRecord, Record, Stage, StoreError,
+    event::Audience,
     record::{Attempt, Debt, Generation},
     store::{MemoryStore, Slot, Store, Version},
 };
@@ -33,9 +34,6 @@ impl Progress {
     }
 }
 
-/// Who is told what happens.
-pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
-
 /// What an issuer may write down while it works on one certificate.
 ///
 /// Every note is durable when the call returns, and is compared-and-swapped: if somebody else has taken the
@@ -43,20 +41,27 @@ pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    observer: Option<Observer>,
+    audience: Audience,
     issuer: IssuerName,
-    state: Mutex<(Version, Record)>,
+    state: Mutex<State>,
+}
+
+struct State {
+    version: Version,
+    record: Record,
+    /// Whether the record has heard stages that the store has not seen.
+    heard: bool,
 }
 
 impl Journal {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        observer: Option<Observer>,
+        audience: Audience,
         issuer: IssuerName,
         (version, record): (Version, Record),
     ) -> Self {
-        Self { store, clock, observer, issuer, state: Mutex::new((version, record)) }
+        Self { store, clock, audience, issuer, state: Mutex::new(State { version, record, heard: false }) }
     }
 
     /// A journal over a memory store of its own, to use an [`Issuer`](crate::Issuer) without a keeper.
@@ -78,19 +83,18 @@ impl Journal {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let generation = Generation::from_number(1);
-        let attempt =
-            Attempt { generation, asked_for: spec.clone(), started_at: clock.now(), progress: None };
+        let attempt = Attempt::new(generation, spec.clone(), clock.now());
         let mut record = Record::new(spec);
         record.attempt = Some(attempt);
         record.last_generation = generation;
         let issuer = record.spec.issuer_name().clone();
         let version = store.commit(&record, None).await?;
-        Ok(Self::new(store, clock, None, issuer, (version, record)))
+        Ok(Self::new(store, clock, Audience::new(), issuer, (version, record)))
     }
 
     /// How far an earlier call came, if there was one.
     pub async fn progress(&self) -> Option<Progress> {
-        self.state.lock().await.1.attempt.as_ref().and_then(|attempt| attempt.progress.clone())
+        self.state.lock().await.record.attempt.as_ref().and_then(|attempt| attempt.progress.clone())
     }
 
     /// Writes down how far the issuer has come.
@@ -123,7 +127,7 @@ impl Journal {
     /// What this issuer presented for this certificate and has not removed yet, in earlier calls too.
     pub async fn debts(&self) -> Vec<Progress> {
         let state = self.state.lock().await;
-        let own = state.1.debts.iter().filter(|debt| debt.issuer == self.issuer);
+        let own = state.record.debts.iter().filter(|debt| debt.issuer == self.issuer);
         own.map(|debt| debt.what.clone()).collect()
     }
 
@@ -154,15 +158,15 @@ impl Journal {
         .await
     }
 
-    /// Commits a change of the record, unless it changes nothing.
+    /// Commits a change of the record, unless there is nothing that the store does not know.
     async fn change(&self, change: impl FnOnce(&mut Record) + Send) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
-        let (version, record) = &mut *state;
-        let mut changed = record.clone();
+        let mut changed = state.record.clone();
         change(&mut changed);
-        if changed != *record {
-            *version = self.store.commit(&changed, Some(*version)).await?;
-            *record = changed;
+        if state.heard || changed != state.record {
+            state.version = self.store.commit(&changed, Some(state.version)).await?;
+            state.record = changed;
+            state.heard = false;
         }
         Ok(())
     }
@@ -183,15 +187,31 @@ impl Journal {
         self.store.write(&Slot::IssuerState { issuer: self.issuer.clone() }, state).await
     }
 
-    /// Tells those who watch that a stage is done.
+    /// Tells those who watch that a stage is done, and notes it in the [order on record](OrderRecord), which is
+    /// durable with whatever is written next.
     pub async fn tell(&self, stage: Stage) {
-        let Some(observer) = &self.observer else { return };
-        let certificate = self.state.lock().await.1.id().clone();
-        observer(&Event { at: self.clock.now(), certificate, kind: EventKind::Stage { stage } });
+        let now = self.clock.now();
+        let mut state = self.state.lock().await;
+        if let Some(attempt) = &mut state.record.attempt {
+            let heard = OrderRecord::hear(&mut attempt.order, &stage, now);
+            state.heard |= heard;
+        }
+        let certificate = Some(state.record.id().clone());
+        drop(state);
+        self.audience.tell(Event::new(now, certificate, EventKind::Stage { stage }));
+    }
+
+    /// Writes down what was told since the last note, if anything was: after a failure nothing else may be written.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is told with the next attempt then.
+    pub(crate) async fn keep_told(&self) -> Result<(), StoreError> {
+        self.change(|_| {}).await
     }
 
     pub(crate) async fn into_state(self) -> (Version, Record) {
-        self.state.into_inner()
+        let state = self.state.into_inner();
+        (state.version, state.record)
     }
 }
 
@@ -239,8 +259,13 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let journal = journal(&store).await;
         journal.owe(&[what("txt")]).await.unwrap();
-        let other =
-            Journal::new(store.clone(), clock(), None, "other".parse().unwrap(), stored(&store).await);
+        let other = Journal::new(
+            store.clone(),
+            clock(),
+            Audience::new(),
+            "other".parse().unwrap(),
+            stored(&store).await,
+        );
         assert_eq!(other.debts().await, []);
         other.owe(&[what("txt")]).await.unwrap();
         assert_eq!(other.debts().await, [what("txt")]);
@@ -266,5 +291,22 @@ mod tests {
     fn a_note_of_another_version_is_not_misread() {
         assert_eq!(what("7").decode::<u32>(), None);
         assert_eq!(Progress::encode(&7).unwrap().decode::<u32>(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_in_the_store_with_the_next_note_and_after_a_failure_without_one() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = journal(&store).await;
+        let order = |record: &Record| record.attempt.as_ref()?.order.as_ref().map(|order| order.url.clone());
+        journal.tell(Stage::OrderCreated { url: "https://ca.example/1".to_owned() }).await;
+        assert_eq!(order(&stored(&store).await.1), None);
+        journal.record(what("order")).await.unwrap();
+        assert_eq!(order(&stored(&store).await.1).as_deref(), Some("https://ca.example/1"));
+        journal.tell(Stage::OrderCreated { url: "https://ca.example/2".to_owned() }).await;
+        journal.keep_told().await.unwrap();
+        let (version, record) = stored(&store).await;
+        assert_eq!(order(&record).as_deref(), Some("https://ca.example/2"));
+        journal.keep_told().await.unwrap();
+        assert_eq!(stored(&store).await.0, version, "there is nothing new to write");
     }
 }

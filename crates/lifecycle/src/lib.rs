@@ -28,13 +28,20 @@ pub mod budget;
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
 
+mod condition;
+pub use condition::{Condition, ConditionReason, Conditions, Status, Transition, Transitions, conditions};
+
 mod contract;
 
 mod decide;
+pub(crate) use decide::wanted;
 pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
 
 mod delivery;
 pub use delivery::{Delivered, Delivery, Found, Redelivery};
+
+mod description;
+pub use description::{Description, RequestDescription, RequestState, ServingDescription, describe};
 
 mod durable;
 
@@ -42,7 +49,7 @@ mod error;
 pub use error::{Contract, Error, StoreError};
 
 mod event;
-pub use event::{Event, EventKind, Stage};
+pub use event::{Event, EventKind, Events, Heard, Severity, Stage};
 
 mod facts;
 pub use facts::{Facts, FactsError};
@@ -62,6 +69,12 @@ pub mod ladder;
 
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
+
+#[cfg(feature = "metrics")]
+pub mod metrics;
+
+mod order_record;
+pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
 
 pub mod output;
 

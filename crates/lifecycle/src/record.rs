@@ -6,8 +6,8 @@ use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
-    spec::CertificateId,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
+    SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -20,6 +20,9 @@ pub struct Record {
     pub schema: u32,
     /// What the certificate should be.
     pub spec: CertificateSpec,
+    /// How often the spec was written: the first is 1, and each change is one more (cert-manager: `generation`).
+    #[serde(default = "first_spec")]
+    pub spec_generation: u64,
     /// What it is, once there is one.
     pub current: Option<Current>,
     /// Which generation served before, kept to go back to by hand; older ones are forgotten.
@@ -38,10 +41,17 @@ pub struct Record {
     pub failures: Option<Failures>,
     /// The highest generation ever used; numbers are never used twice.
     pub last_generation: Generation,
+    /// Since when its [conditions](crate::conditions) are what they are; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Transitions>,
     /// When somebody should look at it again; [`Timestamp::MIN`] is at once, which an old record is too. The
     /// index of a [`Store`](crate::Store) is made of it.
     #[serde(default = "at_once")]
     pub next_at: Timestamp,
+}
+
+const fn first_spec() -> u64 {
+    1
 }
 
 const fn at_once() -> Timestamp {
@@ -58,6 +68,7 @@ impl Record {
         Self {
             schema: Self::SCHEMA,
             spec,
+            spec_generation: first_spec(),
             current: None,
             previous: None,
             attempt: None,
@@ -65,6 +76,7 @@ impl Record {
             delivered: None,
             failures: None,
             last_generation: Generation(0),
+            transitions: None,
             next_at: at_once(),
         }
     }
@@ -120,6 +132,12 @@ pub struct Current {
     /// When the CA would like it to be renewed, if it has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<SuggestedWindow>,
+    /// The order that it came from, if its issuer told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it might be asked for, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
 }
 
 /// An issuance under way.
@@ -134,6 +152,23 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// How far the issuer has come, in the issuer's own words.
     pub progress: Option<Progress>,
+    /// The order that it made, if its issuer has told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it may be made, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+}
+
+impl Attempt {
+    /// One that begins now.
+    pub(crate) const fn new(
+        generation: Generation,
+        asked_for: CertificateSpec,
+        started_at: Timestamp,
+    ) -> Self {
+        Self { generation, asked_for, started_at, progress: None, order: None, approved_by: None }
+    }
 }
 
 /// Something that an issuer put into the world and must take out again, such as a TXT record.
@@ -196,6 +231,8 @@ pub(crate) mod tests {
             facts: Facts::from_der(&der).unwrap(),
             issued_at: Timestamp::from_unix(0),
             window: None,
+            order: None,
+            approved_by: None,
         }
     }
 }

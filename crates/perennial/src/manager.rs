@@ -115,7 +115,7 @@ impl ManagerBuilder {
         Ok(self)
     }
 
-    /// Who is told what happens. It is called between steps and must return quickly.
+    /// Who is told what happens; repeatable. It is called between steps and must return quickly.
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.keeper = self.keeper.observer(observer);
         self

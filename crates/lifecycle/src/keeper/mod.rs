@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    CertificateId, CertificateSpec, Error, Event, EventKind, Holding, Issuer, IssuerName, Journal, Material,
-    Record, Store, StoreError, journal::Observer, ladder, renews_at,
+    CertificateId, CertificateSpec, Error, Event, EventKind, Events, Holding, Issuer, IssuerName, Journal,
+    Material, Record, Store, StoreError, event::Audience, ladder, renews_at,
 };
 
 mod certificate;
@@ -41,7 +41,7 @@ pub struct Keeper {
 struct Inner {
     clock: Arc<dyn Clock>,
     issuers: BTreeMap<IssuerName, Arc<dyn Issuer>>,
-    observer: Option<Observer>,
+    audience: Audience,
     store: Arc<dyn Store>,
     kept: Mutex<BTreeMap<CertificateId, Kept>>,
     turns: Mutex<BTreeMap<CertificateId, Arc<Turn>>>,
@@ -117,7 +117,8 @@ impl Outcome {
 impl Keeper {
     /// Starts a keeper over a store.
     pub fn builder(store: Arc<dyn Store>) -> KeeperBuilder {
-        KeeperBuilder { clock: Arc::new(SystemClock::new()), issuers: BTreeMap::new(), observer: None, store }
+        let (clock, audience) = (Arc::new(SystemClock::new()), Audience::new());
+        KeeperBuilder { clock, issuers: BTreeMap::new(), audience, store }
     }
 
     /// Keeps a certificate from now on: writes the spec down, starts a task that issues and renews, and
@@ -174,9 +175,15 @@ impl Keeper {
                         record.failures = None;
                     }
                     record.spec = spec.clone();
+                    record.spec_generation = record.spec_generation.saturating_add(1);
+                    record.observe(None, self.inner.clock.now());
                     (Some(version), record)
                 }
-                None => (None, Record::new(spec.clone())),
+                None => {
+                    let mut record = Record::new(spec.clone());
+                    record.observe(Some(Material::Missing), self.inner.clock.now());
+                    (None, record)
+                }
             };
             match self.inner.store.commit(&record, expected).await {
                 Ok(_) => return Ok(()),
@@ -210,6 +217,11 @@ impl Keeper {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What happens from now on, as a stream.
+    pub fn events(&self) -> Events {
+        self.inner.audience.listen()
     }
 
     /// The certificate that serves now, with its key, or `None` when there is none yet or its key and chain do
@@ -309,13 +321,11 @@ impl Inner {
     }
 
     fn journal(&self, issuer: &IssuerName, state: (crate::Version, Record)) -> Journal {
-        Journal::new(self.store.clone(), self.clock.clone(), self.observer.clone(), issuer.clone(), state)
+        Journal::new(self.store.clone(), self.clock.clone(), self.audience.clone(), issuer.clone(), state)
     }
 
     fn tell(&self, id: &CertificateId, kind: EventKind) {
-        if let Some(observer) = &self.observer {
-            observer(&Event { at: self.clock.now(), certificate: id.clone(), kind });
-        }
+        self.audience.tell(Event::new(self.clock.now(), Some(id.clone()), kind));
     }
 }
 
@@ -331,7 +341,7 @@ fn due(record: &Record, now: Timestamp) -> Timestamp {
 pub struct KeeperBuilder {
     clock: Arc<dyn Clock>,
     issuers: BTreeMap<IssuerName, Arc<dyn Issuer>>,
-    observer: Option<Observer>,
+    audience: Audience,
     store: Arc<dyn Store>,
 }
 
@@ -348,16 +358,17 @@ impl KeeperBuilder {
         self
     }
 
-    /// Who is told what happens. It is called between steps and must return quickly.
+    /// Who is told what happens; repeatable. It is called between steps and must return quickly; see
+    /// [`Keeper::events`] for those who take their time.
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.audience.observe(observer);
         self
     }
 
     /// Makes the keeper.
     pub fn build(self) -> Keeper {
-        let Self { clock, issuers, observer, store } = self;
+        let Self { clock, issuers, audience, store } = self;
         let (kept, turns) = (Mutex::default(), Mutex::default());
-        Keeper { inner: Arc::new(Inner { clock, issuers, observer, store, kept, turns }) }
+        Keeper { inner: Arc::new(Inner { clock, issuers, audience, store, kept, turns }) }
     }
 }

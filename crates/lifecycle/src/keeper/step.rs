@@ -27,12 +27,14 @@ pub(super) async fn step(inner: &Inner, id: &CertificateId) -> Result<Outcome, E
 }
 
 async fn look(inner: &Inner, id: &CertificateId) -> Result<Option<Outcome>, Error> {
-    let (version, record) = inner.record(id).await?;
+    let (version, mut record) = inner.record(id).await?;
     let material = material(inner, &record).await?;
+    record.observe(Some(material), inner.clock.now());
     let holding = record.current.as_ref().map(|current| Holding::new(current, material));
     match decide(&record.spec, holding, record.failures.as_ref(), inner.clock.now()) {
         Decision::GiveUp { why } => {
             let (version, record) = drop_attempt(inner, version, record).await?;
+            inner.tell(id, EventKind::GivenUp { why });
             let settled = settle(inner, version, record).await.2;
             let until = next_look(inner, Timestamp::MAX, settled.is_err());
             Ok(Some(Outcome::GivenUp { error: Error::GivenUp { id: id.clone(), why }, until }))
@@ -69,19 +71,24 @@ async fn renew(
     why: Reason,
 ) -> Result<Option<Outcome>, Error> {
     let wanted = record.spec.clone();
-    let id = wanted.id().clone();
+    let (id, issuer) = (wanted.id().clone(), wanted.issuer_name().clone());
+    let was_due_at = record.current.is_some().then(|| due(&record, inner.clock.now()));
     match issue(inner, version, record, why).await {
         Ok(record) => {
             let until = due(&record, inner.clock.now());
             let not_after = record.current.as_ref().map_or(until, |current| current.facts.not_after);
-            inner.tell(&id, EventKind::Issued { not_after, renews_at: until });
+            let generation =
+                record.current.as_ref().map_or(record.last_generation, |current| current.generation);
+            inner
+                .tell(&id, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at: until });
             Ok(Some(Outcome::Issued { until }))
         }
         Err(error) => {
             let Some((retry_at, owes)) = remember_failure(inner, &wanted, &error).await? else {
                 return Ok(None);
             };
-            inner.tell(&id, EventKind::Failed { message: error.to_string(), retry_at });
+            let (class, message) = (class_of(&error), error.to_string());
+            inner.tell(&id, EventKind::Failed { issuer, class, message, retry_at });
             Ok(Some(Outcome::Failed { error, until: next_look(inner, retry_at, owes) }))
         }
     }
@@ -97,6 +104,10 @@ async fn issue(inner: &Inner, version: Version, record: Record, why: Reason) -> 
 
     let journal = inner.journal(spec.issuer_name(), (version, record));
     let issued = guarded(issuer.issue(&request, &journal)).await;
+    if issued.is_err() {
+        // What the issuer told is not worth another failure.
+        let _ = journal.keep_told().await;
+    }
     let (version, record) = journal.into_state().await;
     let chain = issued?;
 
@@ -135,21 +146,24 @@ async fn take_up(inner: &Inner, version: Version, record: Record) -> Result<Walk
 
 /// Makes the key, writes it, and only then the attempt that names it.
 async fn begin(inner: &Inner, version: Version, mut record: Record) -> Result<Walk, Error> {
-    let generation = record.last_generation.next();
-    let key = match kept_key(inner, &record).await? {
+    let (generation, algorithm) = (record.last_generation.next(), record.spec.key());
+    let kept = kept_key(inner, &record).await?;
+    let kind = match kept {
+        Some(_) => EventKind::Reused { generation },
+        None => EventKind::Generated { generation, algorithm },
+    };
+    let key = match kept {
         Some(key) => key,
-        None => fresh_key(record.spec.key()).await?,
+        None => fresh_key(algorithm).await?,
     };
     let slot = Slot::PrivateKey { certificate: record.id().clone(), generation };
     inner.store.write(&slot, &SecretBytes::new(key.expose().as_bytes())).await?;
     record.last_generation = generation;
-    record.attempt = Some(Attempt {
-        generation,
-        asked_for: record.spec.clone(),
-        started_at: inner.clock.now(),
-        progress: None,
-    });
+    record.attempt = Some(Attempt::new(generation, record.spec.clone(), inner.clock.now()));
     let version = inner.store.commit(&record, Some(version)).await?;
+    let (id, issuer) = (record.id(), record.spec.issuer_name().clone());
+    inner.tell(id, kind);
+    inner.tell(id, EventKind::Requested { issuer, generation });
     let key = PrivateKey::from_pem(&key)?;
     Ok(Walk { version, record, generation, key, resumed: false })
 }
@@ -192,14 +206,19 @@ async fn finish(
     inner.store.write(&slot, &SecretBytes::new(chain.pem().as_bytes())).await?;
     let replaced = record.current.as_ref().map(|current| current.generation);
     let forgotten = std::mem::replace(&mut record.previous, replaced);
+    let attempt = record.attempt.take();
+    let attempt = attempt.unwrap_or_else(|| Attempt::new(generation, record.spec.clone(), inner.clock.now()));
     record.current = Some(Current {
         generation,
-        issued_for: record.attempt.take().map_or_else(|| record.spec.clone(), |attempt| attempt.asked_for),
+        issued_for: attempt.asked_for,
         facts: chain.facts().clone(),
         issued_at: inner.clock.now(),
         window: None,
+        order: attempt.order,
+        approved_by: attempt.approved_by,
     });
     record.failures = None;
+    record.observe(Some(Material::Whole), inner.clock.now());
     inner.store.commit(&record, Some(version)).await?;
     if let Some(old) = forgotten {
         // That an old generation stays a little longer harms nobody.
@@ -262,6 +281,14 @@ fn last_words(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }
 
+const fn class_of(error: &Error) -> IssueErrorClass {
+    match error {
+        Error::Issue(error) => error.class,
+        Error::Contract { .. } => IssueErrorClass::Contract,
+        _ => IssueErrorClass::Local,
+    }
+}
+
 /// Writes the failure down and returns when to try again, and whether something is still to be removed; `None`
 /// when something else is wanted by now, which the failure says nothing about.
 async fn remember_failure(
@@ -282,16 +309,12 @@ async fn remember_failure(
             attempt.progress = None;
         }
         let now = inner.clock.now();
-        let class = match error {
-            Error::Issue(error) => error.class,
-            Error::Contract { .. } => IssueErrorClass::Contract,
-            _ => IssueErrorClass::Local,
-        };
         let expires = record.current.as_ref().map(|current| current.facts.not_after);
-        let failed = IssueError::new(class, error.to_string(), error.retry());
+        let failed = IssueError::new(class_of(error), error.to_string(), error.retry());
         let failures = ladder::fail(record.failures.as_ref(), &failed, now, expires, Spread::of(id));
         let retry_at = failures.retry_at;
         record.failures = Some(failures);
+        record.observe(None, now);
         match inner.store.commit(&record, Some(version)).await {
             Ok(_) => return Ok(Some((retry_at, !record.debts.is_empty()))),
             Err(StoreError::Conflict { .. }) => {}

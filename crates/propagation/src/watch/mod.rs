@@ -44,6 +44,8 @@ mod schedule;
 use schedule::FLAT;
 pub use schedule::Schedule;
 
+mod slot;
+
 mod stage;
 use stage::Stage;
 

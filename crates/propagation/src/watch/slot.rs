@@ -1,0 +1,190 @@
+//! One address, while it is watched.
+
+use std::time::Duration;
+
+use perennial_core::DomainName;
+
+use super::{Place, Purpose, Ticket};
+use crate::{
+    probe::{Asked, Finding, interpret},
+    report::{LastAnswer, Origin, Row, State},
+    target::{Route, Target},
+    transport::{Reply, TransportError},
+    verdict::Standing,
+};
+
+/// One address: what is known of it, and what is under way.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) row: Row,
+    pub(super) finding: Option<Finding>,
+    pub(super) flight: Option<Ticket>,
+    pub(super) asked_at: Duration,
+    /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
+    pub(super) dead_since: Duration,
+    pub(super) due: bool,
+    pub(super) confirming: Confirming,
+    /// When another watch's question was answered, if that told us something.
+    pub(super) overheard_at: Option<Duration>,
+    pub(super) serial: Serial,
+}
+
+/// The question whether the server has the values still. One that was under way before does not answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirming {
+    No,
+    Due,
+    Flight(Ticket),
+}
+
+/// The question for the zone's serial number, which is asked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serial {
+    NotAsked,
+    Due,
+    Flight(Ticket),
+    Asked,
+}
+
+impl Slot {
+    pub(super) fn new(target: &Target, now: Duration) -> Self {
+        let state = match &target.route {
+            Route::Exists => State::Waiting,
+            Route::None(reason) => State::NotAsked { reason: reason.clone() },
+        };
+        let due = target.route == Route::Exists;
+        let row = Row {
+            servers: target.servers.clone(),
+            endpoint: target.endpoint.clone(),
+            nat64: target.nat64,
+            state,
+            since: now,
+            asked: None,
+            queries: 0,
+            serial: None,
+            last: None,
+        };
+        Self {
+            row,
+            finding: None,
+            flight: None,
+            asked_at: now,
+            dead_since: now,
+            due,
+            confirming: Confirming::No,
+            overheard_at: None,
+            serial: Serial::NotAsked,
+        }
+    }
+
+    /// Whether this is the slot of that target: the address is the same, and so is whether there is a way to it.
+    pub(super) fn is_same(&self, target: &Target) -> bool {
+        let route = match &self.row.state {
+            State::NotAsked { reason } => target.route == Route::None(reason.clone()),
+            _ => target.route == Route::Exists,
+        };
+        self.row.endpoint == target.endpoint && route
+    }
+
+    pub(super) fn count(&mut self, now: Duration) {
+        self.asked_at = now;
+        self.row.asked = Some(now);
+        self.row.queries = self.row.queries.saturating_add(1);
+    }
+
+    pub(super) fn purpose(&self) -> Purpose {
+        if self.confirming != Confirming::No {
+            Purpose::Confirm
+        } else if self.is_lead() {
+            Purpose::Refresh
+        } else if self.row.state == State::Waiting {
+            Purpose::First
+        } else {
+            Purpose::Repeat
+        }
+    }
+
+    /// Takes an answer; whether it says something else than the last one.
+    pub(super) fn learn(
+        &mut self,
+        answer: &Result<Reply, TransportError>,
+        asked: &Asked<'_>,
+        now: Duration,
+    ) -> bool {
+        let (mut news, mut told) = (false, None);
+        let state = match answer {
+            Ok(reply) => {
+                let finding = interpret(asked, &reply.answer);
+                let last = LastAnswer::new(reply, &finding);
+                news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
+                told = reply.answer.serial();
+                self.row.serial = told.or(self.row.serial);
+                self.row.last = Some(last);
+                let state = state(&finding);
+                self.finding = Some(finding);
+                state
+            }
+            Err(error) => State::Unreachable { error: error.clone() },
+        };
+        if self.row.state != state {
+            if self.is_alive() {
+                self.dead_since = now;
+            }
+            self.row.state = state;
+            self.row.since = now;
+            news = true;
+            // A serial number from before the change says nothing about what is there now.
+            if answer.is_ok() && told.is_none() {
+                self.row.serial = None;
+                self.serial = Serial::NotAsked;
+            }
+        }
+        news
+    }
+
+    pub(super) const fn is_out_of_reach(&self) -> bool {
+        matches!(self.row.state, State::NotAsked { .. })
+    }
+
+    pub(super) const fn is_alive(&self) -> bool {
+        !matches!(self.row.state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
+    }
+
+    pub(super) const fn is_lead(&self) -> bool {
+        matches!(self.row.state, State::Alias { .. } | State::Referral { .. })
+    }
+
+    pub(super) const fn is_pending(&self) -> bool {
+        !self.is_lead() && !matches!(self.row.state, State::Satisfied | State::NotAsked { .. })
+    }
+
+    /// A server that sends us where the others do has done its part; one that sends us elsewhere has not.
+    pub(super) fn standing(&self, lead: Option<&(DomainName, Origin, Place)>) -> Standing {
+        match &self.row.state {
+            State::Alias { .. } | State::Referral { .. } => {
+                let agrees = match (&self.row.state, lead) {
+                    (State::Alias { target }, Some((name, Origin::Alias, _))) => target == name,
+                    (State::Referral { cut }, Some((_, _, Place::Delegated(lead)))) => *cut == lead.cut,
+                    _ => false,
+                };
+                if agrees { Standing::Satisfied } else { Standing::Lacking }
+            }
+            State::Lacking => Standing::Lacking,
+            State::Lame { .. } => Standing::Lame,
+            State::NotAsked { .. } => Standing::NotAsked,
+            State::Satisfied => Standing::Satisfied,
+            State::Unreachable { .. } => Standing::Unreachable,
+            State::Waiting => Standing::Waiting,
+        }
+    }
+}
+
+fn state(finding: &Finding) -> State {
+    match finding {
+        Finding::Alias { target } => State::Alias { target: target.clone() },
+        Finding::Lacking { .. } => State::Lacking,
+        Finding::Lame(reason) => State::Lame { reason: *reason },
+        Finding::Referral(delegation) => State::Referral { cut: delegation.cut.clone() },
+        Finding::Satisfied { .. } => State::Satisfied,
+    }
+}

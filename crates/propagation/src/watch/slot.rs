@@ -6,11 +6,12 @@ use perennial_core::DomainName;
 
 use super::{Place, Purpose, Ticket};
 use crate::{
-    probe::{Asked, Finding, interpret},
+    probe::{Asked, Delegation, Finding, Role, interpret, speaks_for},
     report::{LastAnswer, Origin, Row, State},
     target::{Route, Target},
     transport::{Reply, TransportError},
     verdict::Standing,
+    wire::{Answer, Data},
 };
 
 /// One address: what is known of it, and what is under way.
@@ -18,6 +19,10 @@ use crate::{
 pub(super) struct Slot {
     pub(super) row: Row,
     pub(super) finding: Option<Finding>,
+    /// Whether its last answer shows that the name lies in the zone that is asked.
+    pub(super) in_zone: bool,
+    /// Whether it serves the zone further down to which it sends us.
+    pub(super) serves_lower: bool,
     pub(super) flight: Option<Ticket>,
     pub(super) asked_at: Duration,
     /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
@@ -67,6 +72,8 @@ impl Slot {
         Self {
             row,
             finding: None,
+            in_zone: false,
+            serves_lower: false,
             flight: None,
             asked_at: now,
             dead_since: now,
@@ -104,11 +111,13 @@ impl Slot {
         }
     }
 
-    /// Takes an answer; whether it says something else than the last one.
+    /// Takes an answer; whether it says something else than the last one. `lower` is the zone further down that the
+    /// servers of this one are known to serve too.
     pub(super) fn learn(
         &mut self,
         answer: &Result<Reply, TransportError>,
         asked: &Asked<'_>,
+        lower: Option<&Delegation>,
         now: Duration,
     ) -> bool {
         let (mut news, mut told) = (false, None);
@@ -117,21 +126,17 @@ impl Slot {
                 let finding = interpret(asked, &reply.answer);
                 let last = LastAnswer::new(reply, &finding);
                 news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
-                told = reply.answer.serial();
+                told = serial(asked, &reply.answer);
                 self.row.serial = told.or(self.row.serial);
                 self.row.last = Some(last);
+                let finding = self.sort(finding, asked, &reply.answer, lower);
                 let state = state(&finding);
                 self.finding = Some(finding);
                 state
             }
             Err(error) => State::Unreachable { error: error.clone() },
         };
-        if self.row.state != state {
-            if self.is_alive() {
-                self.dead_since = now;
-            }
-            self.row.state = state;
-            self.row.since = now;
+        if self.turn(state, now) {
             news = true;
             // A serial number from before the change says nothing about what is there now.
             if answer.is_ok() && told.is_none() {
@@ -140,6 +145,60 @@ impl Slot {
             }
         }
         news
+    }
+
+    /// Whether a record is there or not counts in the zone that has the name, and that is the one further down unless
+    /// the answer says otherwise.
+    fn sort(
+        &mut self,
+        finding: Finding,
+        asked: &Asked<'_>,
+        answer: &Answer,
+        lower: Option<&Delegation>,
+    ) -> Finding {
+        self.in_zone = match asked.role {
+            Role::Authority(zone) => speaks_for(zone, asked.name, answer) == Some(zone),
+            Role::Resolver => false,
+        };
+        let own = matches!(finding, Finding::Lacking { .. } | Finding::Satisfied { .. });
+        match lower {
+            Some(lower) if own && !self.in_zone => {
+                self.serves_lower = true;
+                Finding::Referral(lower.clone())
+            }
+            _ => {
+                let refers = matches!(finding, Finding::Referral(_));
+                self.serves_lower = refers && answer.authoritative && !answer.answers.is_empty();
+                finding
+            }
+        }
+    }
+
+    /// Learns that there is a zone further down, and that this server serves it, as far as one can tell; whether that is
+    /// news.
+    pub(super) fn send_below(&mut self, lower: &Delegation, now: Duration) -> bool {
+        let own = matches!(self.row.state, State::Lacking | State::Satisfied);
+        if !own || self.in_zone {
+            return false;
+        }
+        let finding = Finding::Referral(lower.clone());
+        self.serves_lower = true;
+        self.turn(state(&finding), now);
+        self.finding = Some(finding);
+        true
+    }
+
+    /// Takes a state on; whether it is another one.
+    fn turn(&mut self, state: State, now: Duration) -> bool {
+        let turns = self.row.state != state;
+        if turns {
+            if self.is_alive() {
+                self.dead_since = now;
+            }
+            self.row.state = state;
+            self.row.since = now;
+        }
+        turns
     }
 
     pub(super) const fn is_out_of_reach(&self) -> bool {
@@ -152,6 +211,10 @@ impl Slot {
 
     pub(super) const fn is_lead(&self) -> bool {
         matches!(self.row.state, State::Alias { .. } | State::Referral { .. })
+    }
+
+    pub(super) const fn is_satisfied(&self) -> bool {
+        matches!(self.row.state, State::Satisfied)
     }
 
     pub(super) const fn is_pending(&self) -> bool {
@@ -177,6 +240,15 @@ impl Slot {
             State::Waiting => Standing::Waiting,
         }
     }
+}
+
+/// The serial number of the zone that is asked: not that of another one, further down.
+fn serial(asked: &Asked<'_>, answer: &Answer) -> Option<u32> {
+    let Role::Authority(zone) = asked.role else { return answer.serial() };
+    answer.answers.iter().chain(&answer.authorities).find_map(|record| match record.data {
+        Data::Soa { serial, .. } if record.owner.as_ref() == Some(zone) => Some(serial),
+        _ => None,
+    })
 }
 
 fn state(finding: &Finding) -> State {

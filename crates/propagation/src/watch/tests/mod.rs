@@ -15,6 +15,7 @@ use crate::{
 mod confirming;
 mod grace;
 mod leads;
+mod lower;
 mod reports;
 mod zones;
 
@@ -44,6 +45,8 @@ type Registry = Box<dyn Fn(&Locate, Duration) -> Result<Located, String>>;
 struct Scene {
     script: Script,
     locate: Registry,
+    /// What it says about name servers of that name.
+    cut: Script,
     /// How long the server at `192.0.2.N` takes.
     latency: Box<dyn Fn(u8) -> Duration>,
 }
@@ -53,6 +56,8 @@ struct Run {
     end: Duration,
     /// When which server was asked about which name.
     asked: Vec<(Duration, u8, DomainName)>,
+    /// Which servers were asked for name servers, likewise.
+    asked_for_cut: Vec<(Duration, u8, DomainName)>,
     /// Which servers were asked for the zone's serial number.
     asked_for_serial: Vec<u8>,
     located: Vec<(Duration, Locate)>,
@@ -97,8 +102,17 @@ fn scene(count: u8, script: impl Fn(u8, &DomainName, Duration) -> Said + 'static
     Scene {
         script: Box::new(script),
         locate: Box::new(move |_, _| Ok(located("example.com", &servers))),
+        cut: Box::new(|_, name, _| has_none(name)),
         latency: Box::new(|_| ROUND_TRIP),
     }
+}
+
+/// No name servers, on behalf of the zone that is registered.
+fn has_none(owner: &DomainName) -> Said {
+    let mut answer = has_it_not()?;
+    let zone = ["acme.example", "example.com"].map(name).into_iter().find(|zone| owner.is_at_or_below(zone));
+    answer.authorities[0].owner = zone;
+    Ok(answer)
 }
 
 fn answer(owner: &DomainName, data: Vec<Data>) -> Said {
@@ -134,14 +148,24 @@ fn run(scene: &Scene, settings: Settings) -> Run {
     let mut watch = Watch::new(wanted, settings, 7);
     let (mut now, mut sequence) = (Duration::ZERO, 0);
     let mut due: BTreeMap<(Duration, u64), Due> = BTreeMap::new();
-    let (mut asked, mut asked_for_serial, mut zones, mut reports) = (vec![], vec![], vec![], vec![]);
+    let (mut asked, mut asked_for_cut, mut asked_for_serial) = (vec![], vec![], vec![]);
+    let (mut zones, mut reports) = (vec![], vec![]);
     for _ in 0..100_000 {
         while let Some(event) = watch.poll_event() {
             match event {
                 Event::Changed => reports.push(watch.report()),
                 Event::Done(outcome) => {
                     assert_eq!((watch.poll_query(), watch.poll_timeout()), (None, None));
-                    return Run { outcome, end: now, asked, asked_for_serial, located: zones, reports };
+                    let located = zones;
+                    return Run {
+                        outcome,
+                        end: now,
+                        asked,
+                        asked_for_cut,
+                        asked_for_serial,
+                        located,
+                        reports,
+                    };
                 }
                 Event::Locate(locate) => {
                     sequence += 1;
@@ -157,13 +181,23 @@ fn run(scene: &Scene, settings: Settings) -> Run {
             sequence += 1;
             // A server answers with what it has when the question arrives.
             let arrival = now + (scene.latency)(server);
-            let said = if question.purpose == Purpose::Serial {
-                assert_eq!(question.query, Query::authoritative(name("example.com"), RecordType::Soa));
-                asked_for_serial.push(server);
-                answer(&question.query.name, vec![Data::Soa { serial: 9, minimum: 60 }])
-            } else {
-                asked.push((now, server, question.query.name.clone()));
-                (scene.script)(server, &question.query.name, arrival)
+            let about = question.query.name.clone();
+            let said = match question.purpose {
+                Purpose::Serial => {
+                    let apex = question.zone.clone().unwrap();
+                    assert_eq!(question.query, Query::authoritative(apex, RecordType::Soa));
+                    asked_for_serial.push(server);
+                    answer(&about, vec![Data::Soa { serial: 9, minimum: 60 }])
+                }
+                Purpose::Cut => {
+                    assert_eq!(question.query.record_type, RecordType::Ns);
+                    asked_for_cut.push((now, server, about.clone()));
+                    (scene.cut)(server, &about, arrival)
+                }
+                _ => {
+                    asked.push((now, server, about.clone()));
+                    (scene.script)(server, &about, arrival)
+                }
             };
             due.insert((arrival, sequence), Due::Answer(question.ticket, said));
         }

@@ -367,7 +367,9 @@ impl Watch {
             return Some(wait.min(deadline));
         }
         let next_sweep = (sweep == Sweep::UntilReady).then(|| self.next_use_of_a_sweep()).flatten();
-        let graces = self.stages.iter().filter_map(|stage| stage.end_of_grace(grace)).chain([grace]);
+        let words = self.stages.iter().flat_map(|stage| stage.ends_of_last_words(grace));
+        let graces =
+            self.stages.iter().filter_map(|stage| stage.end_of_grace(grace)).chain([grace]).chain(words);
         let grace = graces.filter(|end| self.evaluated_at < *end).min();
         let settled = match self.phase {
             Phase::Settling { until } => Some(until),
@@ -607,7 +609,11 @@ impl Watch {
             }
             let end = stage.end_of_grace(grace).unwrap_or(grace).max(grace);
             let over = heard || sweep == Sweep::UntilReady && self.now >= end;
-            verdict(&stage.standings(), policy, if over { Grace::Over } else { Grace::Running })
+            verdict(
+                &stage.standings(self.now, grace),
+                policy,
+                if over { Grace::Over } else { Grace::Running },
+            )
         };
         // Every link of the chain must hold.
         self.stages.iter().map(of).min().unwrap_or(Verdict::NotYet)

@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) asked_at: Duration,
     /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
     pub(super) dead_since: Duration,
+    /// What it said before that.
+    last_word: Option<State>,
     pub(super) due: bool,
     pub(super) confirming: Confirming,
     /// When another watch's question was answered, if that told us something.
@@ -77,6 +79,7 @@ impl Slot {
             flight: None,
             asked_at: now,
             dead_since: now,
+            last_word: None,
             due,
             confirming: Confirming::No,
             overheard_at: None,
@@ -192,10 +195,11 @@ impl Slot {
     fn turn(&mut self, state: State, now: Duration) -> bool {
         let turns = self.row.state != state;
         if turns {
-            if self.is_alive() {
+            let before = std::mem::replace(&mut self.row.state, state);
+            if is_alive(&before) {
                 self.dead_since = now;
+                self.last_word = (!self.is_alive()).then_some(before);
             }
-            self.row.state = state;
             self.row.since = now;
         }
         turns
@@ -206,7 +210,13 @@ impl Slot {
     }
 
     pub(super) const fn is_alive(&self) -> bool {
-        !matches!(self.row.state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
+        is_alive(&self.row.state)
+    }
+
+    /// Until when what it said counts although it tells nothing any more: it may have been interrupted in its "no", and
+    /// to be tolerated at once would make a yes of that.
+    pub(super) fn end_of_last_word(&self, grace: Duration) -> Option<Duration> {
+        self.last_word.as_ref().filter(|_| !self.is_alive()).map(|_| self.dead_since.saturating_add(grace))
     }
 
     pub(super) const fn is_lead(&self) -> bool {
@@ -221,25 +231,43 @@ impl Slot {
         !self.is_lead() && !matches!(self.row.state, State::Satisfied | State::NotAsked { .. })
     }
 
-    /// A server that sends us where the others do has done its part; one that sends us elsewhere has not.
-    pub(super) fn standing(&self, lead: Option<&(DomainName, Origin, Place)>) -> Standing {
-        match &self.row.state {
-            State::Alias { .. } | State::Referral { .. } => {
-                let agrees = match (&self.row.state, lead) {
-                    (State::Alias { target }, Some((name, Origin::Alias, _))) => target == name,
-                    (State::Referral { cut }, Some((_, _, Place::Delegated(lead)))) => *cut == lead.cut,
-                    _ => false,
-                };
-                if agrees { Standing::Satisfied } else { Standing::Lacking }
-            }
-            State::Lacking => Standing::Lacking,
-            State::Lame { .. } => Standing::Lame,
-            State::NotAsked { .. } => Standing::NotAsked,
-            State::Satisfied => Standing::Satisfied,
-            State::Unreachable { .. } => Standing::Unreachable,
-            State::Waiting => Standing::Waiting,
+    /// How it stands where that is where the others lead. One that said no and fell silent a moment ago says no still.
+    pub(super) fn standing(
+        &self,
+        lead: Option<&(DomainName, Origin, Place)>,
+        now: Duration,
+        grace: Duration,
+    ) -> Standing {
+        let lasts = self.end_of_last_word(grace).is_some_and(|end| now < end);
+        match &self.last_word {
+            Some(word) if lasts && standing(word, lead) == Standing::Lacking => Standing::Lacking,
+            _ => standing(&self.row.state, lead),
         }
     }
+}
+
+/// A server that sends us where the others do has done its part; one that sends us elsewhere has not.
+fn standing(state: &State, lead: Option<&(DomainName, Origin, Place)>) -> Standing {
+    match state {
+        State::Alias { .. } | State::Referral { .. } => {
+            let agrees = match (state, lead) {
+                (State::Alias { target }, Some((name, Origin::Alias, _))) => target == name,
+                (State::Referral { cut }, Some((_, _, Place::Delegated(lead)))) => *cut == lead.cut,
+                _ => false,
+            };
+            if agrees { Standing::Satisfied } else { Standing::Lacking }
+        }
+        State::Lacking => Standing::Lacking,
+        State::Lame { .. } => Standing::Lame,
+        State::NotAsked { .. } => Standing::NotAsked,
+        State::Satisfied => Standing::Satisfied,
+        State::Unreachable { .. } => Standing::Unreachable,
+        State::Waiting => Standing::Waiting,
+    }
+}
+
+const fn is_alive(state: &State) -> bool {
+    !matches!(state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
 }
 
 /// The serial number of the zone that is asked: not that of another one, further down.

@@ -182,6 +182,11 @@ impl Stage {
         silent.map(|slot| slot.dead_since.saturating_add(grace)).max()
     }
 
+    /// When each one's last word ceases to count.
+    pub(super) fn ends_of_last_words(&self, grace: Duration) -> impl Iterator<Item = Duration> {
+        self.slots.iter().filter_map(move |slot| slot.end_of_last_word(grace))
+    }
+
     /// Why nothing can be known here, whatever the servers say.
     pub(super) const fn problem(&self) -> Option<&String> {
         match &self.problem {
@@ -482,9 +487,9 @@ impl Stage {
     }
 
     /// How each address of each server stands, for the verdict.
-    pub(super) fn standings(&self) -> Vec<Vec<Standing>> {
+    pub(super) fn standings(&self, now: Duration, grace: Duration) -> Vec<Vec<Standing>> {
         let lead = self.lead();
-        let of = |index: &usize| self.slots.get(*index).map(|slot| slot.standing(lead.as_ref()));
+        let of = |index: &usize| self.slots.get(*index).map(|slot| slot.standing(lead.as_ref(), now, grace));
         self.addresses.iter().map(|slots| slots.iter().filter_map(of).collect()).collect()
     }
 

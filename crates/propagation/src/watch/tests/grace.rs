@@ -148,3 +148,66 @@ fn an_answer_past_the_end_of_grace_does_not_hide_it() {
     let timeout = watch.poll_timeout().unwrap();
     assert!(timeout <= late, "nobody looks before {timeout:?}, and the grace was over before {late:?}");
 }
+
+/// Two servers, of which the first is at two addresses, 1 and 2.
+fn with_two_addresses() -> Located {
+    let mut located = located("example.com", &[1, 2, 3]);
+    located.servers.remove(1);
+    located.targets[1].servers = located.targets[0].servers.clone();
+    located
+}
+
+#[test]
+fn an_address_that_denied_and_falls_silent_is_borne_with_no_sooner_than_others() {
+    for (failure, grace) in [
+        (Ok(Answer::new(ResponseCode::SERVFAIL)), GRACE),
+        (Err(TransportError::Refused), GRACE),
+        (Err(TransportError::Refused), seconds(1)),
+    ] {
+        let since = seconds(3);
+        let mut failing = scene(0, move |server, owner, now| match server {
+            2 if now < since => has_it_not(),
+            2 => failure.clone(),
+            _ => has_it(owner),
+        });
+        failing.locate = Box::new(|_, _| Ok(with_two_addresses()));
+        for policy in [Policy::All, Policy::Quorum(2)] {
+            let run = run(&failing, Settings { grace, ..settings(policy, Sweep::UntilReady) });
+            assert_eq!(run.report().verdict, Verdict::ReadyWithWarnings, "{policy:?}: {}", run.report());
+            let end = run.end - since;
+            assert!(end >= grace && end < grace + seconds(1), "{policy:?}, {grace:?}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_had_the_values_or_never_answered_is_borne_with_at_once() {
+    for before in [0, 60] {
+        let mut dying = scene(0, move |server, owner, now| match server {
+            2 if now >= millis(before) && now < seconds(60) => Err(TransportError::Refused),
+            3 if now < seconds(1) => has_it_not(),
+            _ => has_it(owner),
+        });
+        dying.locate = Box::new(|_, _| Ok(with_two_addresses()));
+        let run = run(&dying, settings(Policy::All, Sweep::UntilReady));
+        assert!(run.is_ready() && run.end < seconds(2), "{before} ms: {:?}", run.end);
+    }
+}
+
+#[test]
+fn a_verdict_that_hangs_on_a_last_word_comes_when_that_ceases_to_count() {
+    // Late, when everybody is asked every few seconds only; and 3 keeps its word longer.
+    let mut failing = scene(0, |server, owner, now| match server {
+        2 if now >= seconds(30) => Err(TransportError::Refused),
+        3 if now >= seconds(33) => Err(TransportError::Refused),
+        1 => has_it(owner),
+        _ => has_it_not(),
+    });
+    failing.locate = Box::new(|_, _| Ok(with_two_addresses()));
+    let run = run(&failing, settings(Policy::Any, Sweep::UntilReady));
+    assert!(run.is_ready());
+    let failed =
+        |(at, server, _): &&(Duration, u8, DomainName)| *server == 2 && *at + ROUND_TRIP >= seconds(30);
+    let silent_since = run.asked.iter().find(failed).unwrap().0 + ROUND_TRIP;
+    assert_eq!(run.end, silent_since + GRACE + ROUND_TRIP, "the confirmation takes a round trip");
+}

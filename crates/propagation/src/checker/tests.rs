@@ -367,7 +367,7 @@ async fn misuse_is_refused_at_once() {
 }
 
 /// Names in the zone, for which the resolver has no other words.
-fn many(count: usize) -> Vec<Wanted> {
+pub(super) fn many(count: usize) -> Vec<Wanted> {
     let wanted = |index| {
         let name = name(&format!("_acme-challenge.www{index}.example.com"));
         Wanted::new(name, ["token".to_owned()])
@@ -375,7 +375,7 @@ fn many(count: usize) -> Vec<Wanted> {
     (0..count).map(wanted).collect()
 }
 
-fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
+pub(super) fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
     let resolver = server.starts_with("10.");
     if resolver && query.name.as_str().starts_with("www") {
         return (millis(10), says(false, vec![], vec![soa("example.com")]));

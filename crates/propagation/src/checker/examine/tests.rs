@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     Error, Verdict,
-    checker::tests::{NAME, Said, Scripted, checker, code, healthy, millis, name, record, says, soa, wanted},
+    checker::tests::{
+        NAME, Said, Scripted, checker, code, healthy, healthy_for_many, many, millis, name, record, says,
+        soa, wanted,
+    },
     report::Advice,
     wire::{Data, ResponseCode},
 };
@@ -173,7 +176,7 @@ async fn an_unsigned_alias_target_does_not_excuse_a_signed_zone_that_nobody_vali
         let checker = vantage(&exchange).build().unwrap();
         let targets = checker.shared.paths.targets(&checker.shared.demands.points).await;
         let value = wanted();
-        let examiner = Examiner::new(&checker.shared, &value);
+        let examiner = Examiner::new(&checker.shared, &value, None);
         let zones = ["example.com", "example.net"].map(name);
         examiner.weakest(&targets[0], &zones).await.map(|(zone, _)| zone.to_string())
     };
@@ -231,4 +234,35 @@ async fn a_slow_vantage_point_holds_up_nobody_for_long() {
     assert_eq!(report.verdict, Verdict::Ready, "{report}");
     assert!(matches!(&report.advice[..], [Advice::ResolverDead { .. }]), "{report}");
     assert!(start.elapsed() < VANTAGE + Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_no_to_run_out_keeps_nobody_from_asking() {
+    // Of a hundred names the first ninety are remembered as absent.
+    let exchange = Scripted::new(|server, query| {
+        let about = query.name.as_str();
+        let number: Option<u32> =
+            about.strip_prefix("_acme-challenge.www").and_then(|rest| rest.split('.').next()?.parse().ok());
+        match (server, number) {
+            (VANTAGE_POINT, None) => (millis(50), says(false, vec![], vec![soa("com")])),
+            (VANTAGE_POINT, Some(number)) if number < 90 => (millis(50), absent(600)),
+            (VANTAGE_POINT, Some(_)) => {
+                (millis(50), says(false, vec![record(about, Data::Txt(b"token".to_vec()))], vec![]))
+            }
+            _ => healthy_for_many(server, query),
+        }
+    });
+    let checker = vantage(&exchange).vantage_agreement(Agreement::Required).build().unwrap();
+    let start = Instant::now();
+    let mut watches = checker.watch_all(many(100), Duration::from_secs(100));
+    for _ in 0..10 {
+        let (wanted, result) = watches.next().await.unwrap();
+        assert!(result.is_ok(), "{wanted:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(watches.left(), 90);
+    while let Some((_, result)) = watches.next().await {
+        assert!(matches!(result, Err(Error::NotPropagated(_))));
+    }
+    assert_eq!(start.elapsed(), Duration::from_secs(100));
 }

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WORTH_ASKING: Duration = Duration::from_millis(10);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
-/// The most zones on the way of aliases whose keys are asked for.
+/// The most zones on the way of aliases whose keys are asked for, one after the other.
 const MAX_ZONES: usize = 4;
 
 /// How much of the time until a deadline is kept for questions at the end.
@@ -101,6 +101,7 @@ impl<'a> Examiner<'a> {
         if !witnesses.is_empty() || *dnssec == Dnssec::Require {
             self.hear(&report, &witnesses, until).await;
             report.vantage = self.heard.iter().map(|(_, witness, _)| witness.clone()).collect();
+            name_the_unchecked(&mut report);
         }
         vantage::weigh(&mut report, agreement, *dnssec);
         report.advise();
@@ -278,7 +279,7 @@ impl<'a> Examiner<'a> {
         zones: &'z [DomainName],
     ) -> Option<(&'z DomainName, Answer)> {
         let (mut last, mut insecure) = (None, None);
-        for zone in zones {
+        for zone in zones.iter().take(MAX_ZONES) {
             let query = Query::recursive(zone.clone(), RecordType::Ds).with_dnssec_ok();
             let answer = self.shared.exchange.exchange(&target.endpoint, &query).await.ok()?.answer;
             if vantage::is_without_key(zone, &answer) {
@@ -289,7 +290,8 @@ impl<'a> Examiner<'a> {
                 return Some((zone, answer));
             }
         }
-        insecure.or(last)
+        // One that was not asked about may have a key.
+        if zones.len() > MAX_ZONES { last } else { insecure.or(last) }
     }
 }
 
@@ -308,11 +310,21 @@ fn unheard(target: &Target, view: View) -> Witness {
 fn zones(report: &Report) -> Vec<DomainName> {
     let mut zones: Vec<DomainName> = Vec::new();
     for zone in report.stages.iter().filter_map(|stage| stage.zone.as_ref()) {
-        if zones.len() < MAX_ZONES && !zones.contains(&zone.apex) {
+        if !zones.contains(&zone.apex) {
             zones.push(zone.apex.clone());
         }
     }
     zones
+}
+
+/// Names the zones of which nobody asked whether they have keys, where the word of somebody hangs on that.
+fn name_the_unchecked(report: &mut Report) {
+    let unchecked: Vec<DomainName> = zones(report).into_iter().skip(MAX_ZONES).collect();
+    let answers = |view: &View| matches!(view, View::Has | View::Lacking { .. } | View::Stale { .. });
+    let undecided = |one: &Witness| one.security == Security::Indeterminate && answers(&one.view);
+    if !unchecked.is_empty() && report.vantage.iter().any(undecided) {
+        report.clues.push(Clue::ZonesUnchecked { zones: unchecked });
+    }
 }
 
 #[cfg(test)]

@@ -102,8 +102,7 @@ fn steps() -> Vec<Seen> {
     let attempt = |record: &mut Record, number| {
         record.last_generation = generation(number);
         let (started_at, asked_for) = (Timestamp::from_unix(1), record.spec.clone());
-        record.attempt =
-            Some(Attempt { generation: generation(number), asked_for, started_at, progress: None });
+        record.attempt = Some(Attempt::new(generation(number), asked_for, started_at));
     };
     attempt(&mut one, 1);
     step(&one, None, Some(3_000_000_000)); // 2: a key, an attempt, and a token of the budget

@@ -31,13 +31,20 @@ pub mod budget;
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
 
+mod condition;
+pub use condition::{Condition, ConditionReason, Conditions, Status, Transition, Transitions, conditions};
+
 mod contract;
 
 mod decide;
+pub(crate) use decide::wanted;
 pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
 
 mod delivery;
 pub use delivery::{Delivered, Delivery, Found, Redelivery};
+
+mod description;
+pub use description::{Description, RequestDescription, RequestState, ServingDescription, describe};
 
 mod durable;
 
@@ -67,6 +74,9 @@ pub mod ladder;
 
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
+
+#[cfg(feature = "metrics")]
+pub mod metrics;
 
 mod on_demand;
 pub use on_demand::OnDemand;

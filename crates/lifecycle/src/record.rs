@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
-    SuggestedWindow, spec::CertificateId,
+    SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -20,6 +20,9 @@ pub struct Record {
     pub schema: u32,
     /// What the certificate should be.
     pub spec: CertificateSpec,
+    /// How often the spec was written: the first is 1, and each change is one more (cert-manager: `generation`).
+    #[serde(default = "first_spec")]
+    pub spec_generation: u64,
     /// What it is, once there is one.
     pub current: Option<Current>,
     /// Which generation served before, kept to go back to by hand; older ones are forgotten.
@@ -53,10 +56,17 @@ pub struct Record {
     pub requester: Option<String>,
     /// The highest generation ever used; numbers are never used twice.
     pub last_generation: Generation,
+    /// Since when its [conditions](crate::conditions) are what they are; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Transitions>,
     /// When somebody should look at it again; [`Timestamp::MIN`] is at once, which an old record is too. The
     /// index of a [`Store`](crate::Store) is made of it.
     #[serde(default = "at_once")]
     pub next_at: Timestamp,
+}
+
+const fn first_spec() -> u64 {
+    1
 }
 
 const fn at_once() -> Timestamp {
@@ -73,6 +83,7 @@ impl Record {
         Self {
             schema: Self::SCHEMA,
             spec,
+            spec_generation: first_spec(),
             current: None,
             previous: None,
             attempt: None,
@@ -85,6 +96,7 @@ impl Record {
             denied: None,
             requester: None,
             last_generation: Generation(0),
+            transitions: None,
             next_at: at_once(),
         }
     }

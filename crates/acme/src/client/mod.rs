@@ -45,7 +45,8 @@ mod walk;
 
 use std::{fmt, sync::Arc};
 
-use perennial_core::{Clock, HttpClient};
+use http::Method;
+use perennial_core::{Clock, HttpClient, http::Action};
 
 use crate::{
     CaaCheck, Directory, Error, Misuse, NewAccount, ProblemType, Server, Session, Signer, UrlPolicy,
@@ -159,7 +160,7 @@ impl Client {
         loop {
             let verb = call.verb();
             let no_account = || Misuse::NoAccount { verb };
-            let request = match call.request(session, self.clock.now())? {
+            let mut request = match call.request(session, self.clock.now())? {
                 Outgoing::Plain(request) => request,
                 Outgoing::Unsigned(unsigned) => {
                     let signer = session.signer().ok_or_else(no_account)?;
@@ -168,6 +169,9 @@ impl Client {
                 }
             };
             let (method, url) = (request.method().clone(), request.uri().clone());
+            // For those who count: a request for a nonce is none of what it is needed for.
+            let action = if method == Method::HEAD { "newNonce" } else { verb };
+            request.extensions_mut().insert(Action(action));
             let progress = match self.http.send(request).await {
                 Ok(response) => {
                     tracing::debug!(verb, %method, %url, status = response.status().as_u16(), "answered");

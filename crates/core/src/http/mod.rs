@@ -13,6 +13,9 @@ mod reqwest;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{ReqwestClient, ReqwestClientBuilder};
 
+mod watched;
+pub use watched::{Action, Exchange, WatchedClient};
+
 /// Who carries HTTP requests.
 ///
 /// # Contract

@@ -226,7 +226,11 @@ pub fn renews_at(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> 
 }
 
 /// Why a new certificate is wanted, or until when none is.
-fn wanted(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> Result<Reason, Timestamp> {
+pub(crate) fn wanted(
+    spec: &CertificateSpec,
+    held: &Holding<'_>,
+    now: Timestamp,
+) -> Result<Reason, Timestamp> {
     match held.material {
         Material::Missing => return Ok(Reason::MissingData),
         Material::Mismatched => return Ok(Reason::InvalidKeyPair),

@@ -224,11 +224,14 @@ impl Keeper {
                     record.spec = spec.clone();
                     record.requester = requester.map(str::to_owned).or(record.requester);
                     record.next_at = Timestamp::MIN;
+                    record.spec_generation = record.spec_generation.saturating_add(1);
+                    record.observe(None, self.inner.clock.now());
                     (Some(version), record)
                 }
                 None => {
                     let mut record = Record::new(spec.clone());
                     record.requester = requester.map(str::to_owned);
+                    record.observe(Some(Material::Missing), self.inner.clock.now());
                     (None, record)
                 }
             };
@@ -333,7 +336,7 @@ impl Inner {
         }
         let hold = Arc::new(hold);
         let desk = Desk { inner: self, hold: &hold };
-        let page = Page { version, record };
+        let page = Page::new(version, record);
         let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
         let ended = hold.under(|| self.clock.now(), pass).await;
         let worked = match ended {

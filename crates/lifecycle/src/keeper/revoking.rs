@@ -47,7 +47,7 @@ async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> 
     let serial = chain.facts().serial.clone();
     let revocation = Revocation { chain, key };
     let (version, record) = (page.version, page.record.clone());
-    let journal = desk.journal(&compromised.issuer, Page { version, record });
+    let journal = desk.journal(&compromised.issuer, Page::new(version, record));
     let revoked = guarded(issuer.revoke(&revocation, &journal)).await;
     *page = desk.close(journal).await;
     let Err(error) = revoked else {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Attempt, Contract, Current, Error, EventKind, Facts, Generation, IssueError, IssueErrorClass,
-    IssuedChain, Issuer, IssuerName, PrivateKey, Reason, SigningRequest, StoreError,
+    IssuedChain, Issuer, IssuerName, Material, PrivateKey, Reason, SigningRequest, StoreError,
     budget::{Demand, Purpose, Refusal},
     contract,
     schedule::Spread,
@@ -166,7 +166,7 @@ async fn resume(
         Err(refusal) => return Ok(Begun::PutOff { page: Box::new(page), refusal }),
         Ok(versions) => {
             let version = versions.first().copied().unwrap_or(page.version);
-            page = Page { version, record };
+            page = Page::new(version, record);
         }
     }
     Ok(Begun::Walk(Box::new(Walk { page, generation, key, resumed: true, demands })))
@@ -244,6 +244,7 @@ async fn finish(
         ..Current::new(generation, attempt.asked_for, chain.facts().clone(), now)
     });
     record.forget_failures();
+    record.observe(Some(Material::Whole), now);
     record.next_at = pass::next_at(record, &super::Outcome::Issued { until: super::due(record, now) }, now);
     let write = (chain_slot(page.id(), generation), SecretBytes::new(chain.pem().as_bytes()));
     desk.save_with(desk.hold.batch().write(write.0, write.1), &mut page).await?;

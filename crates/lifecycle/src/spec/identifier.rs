@@ -20,6 +20,12 @@ macro_rules! identifier {
             }
         }
 
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl FromStr for $name {
             type Err = SpecError;
 

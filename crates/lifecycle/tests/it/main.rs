@@ -3,4 +3,8 @@
 
 mod issuer;
 mod keeper;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "metrics")]
+mod openmetrics;
 mod store;

@@ -1,0 +1,104 @@
+use perennial_core::Retry;
+
+use super::*;
+use crate::{Attempt, CertificateSpec, IssueErrorClass};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_800_000_000 + seconds)
+}
+
+fn spec() -> CertificateSpec {
+    CertificateSpec::new("site", ["example.com", "www.example.com", "192.0.2.1"])
+        .unwrap()
+        .issuer("letsencrypt")
+        .unwrap()
+}
+
+fn order(stages: impl IntoIterator<Item = Stage>) -> Option<OrderRecord> {
+    let mut order = None;
+    for (stage, second) in stages.into_iter().zip(1..) {
+        OrderRecord::hear(&mut order, &stage, at(second));
+    }
+    order
+}
+
+fn proven(name: &str) -> [Stage; 2] {
+    let (of, kind) = (name.parse().unwrap(), "http-01".to_owned());
+    let chosen = Stage::ChallengeChosen {
+        name: of,
+        kind: kind.clone(),
+        url: format!("https://ca.example/chall/{name}"),
+    };
+    [chosen, Stage::DomainVerified { name: name.parse().unwrap(), kind }]
+}
+
+fn created() -> Stage {
+    Stage::OrderCreated { url: "https://ca.example/order/1".to_owned() }
+}
+
+#[test]
+fn the_classic_sequence_is_told_again_from_what_is_on_record() {
+    let mut record = Record::new(spec());
+    let mut current = crate::record::tests::current(2);
+    (current.issued_for, current.issued_at) = (spec(), at(60));
+    (current.facts.names, current.facts.addresses) = (spec().name_set(), spec().addresses().clone());
+    (current.facts.not_before, current.facts.not_after) = (at(0), at(90 * 86_400));
+    let [one, other] = [proven("example.com"), proven("www.example.com")];
+    let stages = [created()].into_iter().chain(one).chain(other).chain([Stage::Finalized, Stage::Downloaded]);
+    current.order = order(stages);
+    current.approved_by = Some("policy".to_owned());
+    record.current = Some(current);
+    let description = describe(&record, Material::Whole, at(3_600));
+    let reasons: Vec<_> = description.events.iter().map(|event| event.kind.reason()).collect();
+    assert_eq!(
+        reasons,
+        ["CreateOrder", "DomainVerified", "DomainVerified", "IssueCert", "CertObtained", "CertIssued"]
+    );
+    let request = description.request.as_ref().unwrap();
+    assert_eq!((request.state, request.revision.number()), (RequestState::Issued, 2));
+    let text = description.to_string();
+    for expected in [
+        "Names:           example.com, www.example.com, 192.0.2.1",
+        "  Ready    True     Ready            2027-01-15T08:01:00Z Certificate is up to date and has not expired",
+        "  Approved By:   policy",
+        "    Type:        http-01",
+        "  Normal   DomainVerified     2027-01-15T08:00:03Z Domain \"example.com\" verified with \"http-01\" validation",
+    ] {
+        assert!(text.lines().any(|line| line == expected), "{expected:?} is missing from\n{text}");
+    }
+}
+
+#[test]
+fn a_failed_attempt_shows_its_challenge_its_reason_and_when_it_goes_on() {
+    let mut record = Record::new(spec());
+    let mut attempt = Attempt::new(Generation::from_number(1), spec(), at(0));
+    let [chosen, _] = proven("example.com");
+    let reason = "no TXT at _acme-challenge.example.com".to_owned();
+    let refused = Stage::ChallengeFailed { name: "example.com".parse().unwrap(), reason };
+    attempt.order = order([created(), chosen, refused, Stage::OrderFailed { reason: "invalid".to_owned() }]);
+    record.attempt = Some(attempt);
+    record.failures = Some(Failures {
+        count: 1,
+        streak: 1,
+        first_at: Some(at(9)),
+        last_at: at(9),
+        retry_at: at(69),
+        class: IssueErrorClass::Validation,
+        message: "the CA refuses".to_owned(),
+        retry: Retry::Backoff,
+    });
+    let description = describe(&record, Material::Missing, at(10));
+    assert_eq!(description.request.as_ref().unwrap().state, RequestState::Failed);
+    let last = description.events.last().unwrap();
+    assert_eq!((last.kind.reason(), last.at), ("Failed", at(9)));
+    let text = description.to_string();
+    for expected in
+        ["no TXT at _acme-challenge.example.com", "Next Attempt:  2027-01-15T08:01:09Z", "invalid"]
+    {
+        assert!(text.contains(expected), "{expected:?} is missing from\n{text}");
+    }
+    // What a program reads is the same as what a person does.
+    let json = serde_json::to_value(&description).unwrap();
+    assert_eq!(json["order"]["challenges"][0]["state"], "invalid");
+    assert_eq!(json["conditions"]["issuing"]["reason"], "Failed");
+}

@@ -1,0 +1,192 @@
+//! All certificates, as far as a scrape has to know them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use perennial_core::{Clock, Timestamp};
+
+use super::{
+    Detail, Settings,
+    groups::{Group, Groups},
+    table::{Flags, Moment, Row, Table},
+};
+use crate::{
+    ConditionReason, Holding, IssueErrorClass, IssuerName, Material, Record,
+    budget::{Bucket, BudgetKey},
+    conditions, renews_at,
+};
+
+/// All certificates, as far as a scrape has to know them: written by whoever writes records, read by scrapes.
+pub(super) struct Fleet {
+    clock: Arc<dyn Clock>,
+    pub(super) settings: Settings,
+    known: Mutex<Known>,
+}
+
+/// What is known, of which a scrape takes a copy: that costs a few pointers for each 256 certificates.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub(super) table: Table,
+    pub(super) groups: Groups,
+    /// Failed attempts by certificate and class, of those that have failed since the start.
+    pub(super) errors: Arc<HashMap<String, Errors>>,
+    /// Those that were counted without their certificate's name.
+    pub(super) nameless_errors: Errors,
+    pub(super) buckets: BTreeMap<BudgetKey, Bucket>,
+    pub(super) quarantined: u64,
+    pub(super) claimed_at: Option<Timestamp>,
+}
+
+/// Failed attempts by class, in the order of [`CLASSES`].
+pub(super) type Errors = [u64; CLASSES.len()];
+
+/// All classes of failures, with the words that labels have for them.
+pub(super) const CLASSES: [(IssueErrorClass, &str); 6] = [
+    (IssueErrorClass::Auth, "auth"),
+    (IssueErrorClass::Contract, "contract"),
+    (IssueErrorClass::Local, "local"),
+    (IssueErrorClass::Policy, "policy"),
+    (IssueErrorClass::Transient, "transient"),
+    (IssueErrorClass::Validation, "validation"),
+];
+
+/// The word of a class.
+pub(super) fn class_label(class: IssueErrorClass) -> &'static str {
+    CLASSES.iter().find(|(known, _)| *known == class).map_or("other", |(_, word)| *word)
+}
+
+/// For so many certificates failures are counted by name: a CA that fails a million of them must not cost a
+/// million series.
+const MOST_NAMED_ERRORS: usize = 10_000;
+
+impl Fleet {
+    pub(super) fn new(clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        Self { clock, settings, known: Mutex::default() }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A panic in another thread left it whole: each change is one call.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known now; nobody waits for who reads it.
+    pub(super) fn snapshot(&self) -> Known {
+        self.known().clone()
+    }
+
+    /// Takes a record as it is now, and tells whether its issuer is one that was not known.
+    pub(super) fn note(&self, record: &Record) -> Option<IssuerName> {
+        let group = self.settings.group_of(record);
+        let now = self.now();
+        let mut known = self.known();
+        let groups = known.groups.len();
+        let issuer = group.issuer.clone();
+        let row = Row { group: known.groups.number(group), ..row(record, now) };
+        known.table.set(record.id().as_str(), row);
+        (known.groups.len() > groups).then_some(issuer)
+    }
+
+    /// Takes note that a record cannot be read.
+    pub(super) fn note_unreadable(&self, id: &str) {
+        let mut known = self.known();
+        let group = known.groups.number(Group {
+            namespace: String::new(),
+            issuer: IssuerName::default(),
+            issuer_kind: String::new(),
+            issuer_group: String::new(),
+        });
+        let never = Moment::new(None);
+        let flags = Flags::default().with(Flags::UNREADABLE, true);
+        let row = Row { not_before: never, not_after: never, renews_at: never, flags, group };
+        known.table.set(id, row);
+    }
+
+    /// Forgets a certificate that is gone, and what was counted of it.
+    pub(super) fn forget(&self, id: &str) {
+        let mut known = self.known();
+        known.table.remove(id);
+        if known.errors.contains_key(id) {
+            Arc::make_mut(&mut known.errors).remove(id);
+        }
+    }
+
+    /// Forgets the certificates between two that a store has not listed: after `after`, up to `until`.
+    pub(super) fn keep_listed<'a>(
+        &self,
+        after: Option<&str>,
+        until: Option<&str>,
+        listed: impl Iterator<Item = &'a str>,
+    ) {
+        let there: std::collections::HashSet<&str> = listed.collect();
+        let known = self.known().table.between(after, until);
+        known.iter().filter(|id| !there.contains(id.as_str())).for_each(|id| self.forget(id));
+    }
+
+    pub(super) fn note_bucket(&self, key: &BudgetKey, bucket: Bucket) {
+        if self.settings.budgets.contains_key(key) {
+            self.known().buckets.insert(key.clone(), bucket);
+        }
+    }
+
+    pub(super) fn note_quarantined(&self, count: usize) {
+        self.known().quarantined = u64::try_from(count).unwrap_or(u64::MAX);
+    }
+
+    pub(super) fn note_look(&self) {
+        let now = self.now();
+        self.known().claimed_at = Some(now);
+    }
+
+    /// Counts a failed attempt, by name as long as there are few.
+    pub(super) fn count_error(&self, id: Option<&str>, class: IssueErrorClass) {
+        let Some(class) = CLASSES.iter().position(|(known, _)| *known == class) else { return };
+        let mut known = self.known();
+        let named = id.filter(|id| known.errors.contains_key(*id) || known.errors.len() < MOST_NAMED_ERRORS);
+        let counts = match named.filter(|_| self.settings.detail != Some(Detail::None)) {
+            Some(id) => Arc::make_mut(&mut known.errors).entry(id.to_owned()).or_default(),
+            None => &mut known.nameless_errors,
+        };
+        if let Some(count) = counts.get_mut(class) {
+            *count += 1;
+        }
+    }
+
+    /// Who is to issue a certificate.
+    pub(super) fn issuer_of(&self, id: &str) -> Option<IssuerName> {
+        let known = self.known();
+        let row = known.table.get(id)?;
+        known.groups.get(row.group).map(|group| group.issuer.clone())
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("certificates", &self.known().table.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a record says that a scrape has to know; whether key and chain are there it cannot know.
+fn row(record: &Record, now: Timestamp) -> Row {
+    let current = record.current.as_ref();
+    let ready = conditions(record, Material::Whole, now).ready.reason;
+    let flags = Flags::default()
+        .with(Flags::WANTED, matches!(ready, ConditionReason::Ready | ConditionReason::Expired))
+        .with(Flags::FAILING, record.failures.is_some())
+        .with(Flags::ISSUING, record.attempt.is_some());
+    let renews_at =
+        current.map(|current| renews_at(&record.spec, &Holding::new(current, Material::Whole), now));
+    Row {
+        not_before: Moment::new(current.map(|current| current.facts.not_before)),
+        not_after: Moment::new(current.map(|current| current.facts.not_after)),
+        renews_at: Moment::new(renews_at),
+        flags,
+        group: 0,
+    }
+}

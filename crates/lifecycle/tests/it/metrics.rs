@@ -1,0 +1,340 @@
+use std::{sync::Arc, time::Duration};
+
+use perennial_core::{Clock as _, Retry, Timestamp};
+use perennial_lifecycle::{
+    CertificateSpec, Event, EventKind, Generation, IssueErrorClass, Keeper, MemoryStore, Outcome, Reason,
+    Record, Stage, Store, StoreError,
+    budget::{Bucket, BudgetKey, Limit},
+    metrics::{Detail, Metrics, MetricsBuilder},
+    store::{Batch, Fence, Held, Owner, laws},
+};
+use perennial_testkit::ManualClock;
+use proptest::prelude::*;
+
+use crate::{
+    issuer::{Mischief, TestIssuer},
+    openmetrics::Exposition,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const EXPIRATION: &str = "certmanager_certificate_expiration_timestamp_seconds";
+const READY: &str = "certmanager_certificate_ready_status";
+const ERRORS: &str = "certmanager_certificate_renewal_errors_total";
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    issuer: Arc<TestIssuer>,
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+    keeper: Keeper,
+}
+
+fn scene_with(settings: impl FnOnce(MetricsBuilder) -> MetricsBuilder) -> Scene {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+    let issuer = TestIssuer::new(clock.clone(), DAY * 90);
+    let metrics = settings(Metrics::builder().clock(clock.clone())).build();
+    let store = metrics.store(Arc::new(MemoryStore::with_clock(clock.clone())));
+    let heard = metrics.clone();
+    let keeper = Keeper::builder(store.clone())
+        .clock(clock.clone())
+        .issuer("default".parse().unwrap(), issuer.clone())
+        .observer(move |event| heard.hear(event))
+        .build();
+    Scene { clock, issuer, metrics, store, keeper }
+}
+
+fn scene() -> Scene {
+    scene_with(|settings| settings)
+}
+
+fn spec(id: &str) -> CertificateSpec {
+    CertificateSpec::new(id, ["site.example"]).unwrap()
+}
+
+impl Scene {
+    fn scrape(&self) -> Exposition {
+        scrape(&self.metrics)
+    }
+
+    async fn wish(&self, id: &str) {
+        self.keeper.wish(spec(id)).await.unwrap();
+    }
+
+    async fn step(&self, id: &str) -> Outcome {
+        self.keeper.step(&id.parse().unwrap()).await.unwrap()
+    }
+}
+
+fn scrape(metrics: &Metrics) -> Exposition {
+    let text = metrics.text();
+    Exposition::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+#[tokio::test]
+async fn a_certificate_has_the_classic_series_with_their_labels() {
+    let scene = scene_with(|settings| {
+        settings.namespace_label("team").issuer(
+            "default".parse().unwrap(),
+            "ClusterIssuer",
+            "cert-manager.io",
+        )
+    });
+    scene.keeper.wish(spec("site").label("team", "shop")).await.unwrap();
+    let Outcome::Issued { until } = scene.step("site").await else { panic!("not issued") };
+    let scrape = scene.scrape();
+    let labels = [
+        ("name", "site"),
+        ("namespace", "shop"),
+        ("issuer_name", "default"),
+        ("issuer_kind", "ClusterIssuer"),
+        ("issuer_group", "cert-manager.io"),
+    ];
+    let issued = scene.keeper.current(&"site".parse().unwrap()).await.unwrap().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
+    let seconds = |at: Timestamp| Some(at.unix() as f64);
+    for (name, at) in [
+        (EXPIRATION, issued.facts().not_after),
+        ("certmanager_certificate_not_after_timestamp_seconds", issued.facts().not_after),
+        ("certmanager_certificate_not_before_timestamp_seconds", issued.facts().not_before),
+        ("certmanager_certificate_renewal_timestamp_seconds", until),
+    ] {
+        assert_eq!(scrape.value(name, &labels), seconds(at), "{name}");
+        assert_eq!(scrape.families[name], "gauge");
+    }
+    for (condition, value) in [("True", 1.0), ("False", 0.0), ("Unknown", 0.0)] {
+        let labels = [labels.as_slice(), &[("condition", condition)]].concat();
+        assert_eq!(scrape.value(READY, &labels), Some(value));
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_never_issued_has_no_end_and_is_not_ready() {
+    let scene = scene();
+    scene.wish("site").await;
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value(EXPIRATION, &[]), None, "0 would be an alert for each new certificate");
+    assert_eq!(scrape.value(READY, &[("condition", "False")]), Some(1.0));
+    assert_eq!(scrape.value("perennial_schedule_entries", &[]), Some(1.0));
+    assert_eq!(scrape.value("perennial_certificates", &[("condition", "False")]), Some(1.0));
+}
+
+#[tokio::test]
+async fn an_end_that_passes_is_seen_without_anybody_writing_it_down() {
+    let scene = scene();
+    scene.wish("site").await;
+    scene.step("site").await;
+    scene.clock.advance(DAY * 91);
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value(READY, &[("condition", "True")]), Some(0.0));
+    assert_eq!(scrape.value("perennial_certificates_expiring", &[("within", "0s")]), Some(1.0));
+    assert_eq!(scrape.value("perennial_renewals_due", &[("issuer", "default")]), Some(1.0));
+    let overdue = scrape.value("perennial_renewal_overdue_seconds", &[]).unwrap();
+    assert!(overdue > 30.0 * 86_400.0, "{overdue}");
+}
+
+#[tokio::test]
+async fn failures_are_counted_from_zero_by_certificate_and_by_issuer() {
+    let scene = scene();
+    scene.wish("site").await;
+    scene.step("site").await;
+    let failed = [("issuer", "default"), ("outcome", "failed"), ("reason", "policy")];
+    assert_eq!(
+        scene.scrape().value("perennial_issuance_total", &failed),
+        Some(0.0),
+        "there before it is needed"
+    );
+    assert_eq!(scene.scrape().value(ERRORS, &[("name", "site"), ("reason", "policy")]), None);
+    scene.clock.advance(DAY * 65);
+    let due = [("name", "site"), ("reason", "policy")];
+    assert_eq!(scene.scrape().value(ERRORS, &due), Some(0.0), "due, so a failure will be an increase");
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Backoff));
+    assert!(matches!(scene.step("site").await, Outcome::Failed { .. }));
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value(ERRORS, &due), Some(1.0));
+    assert_eq!(scrape.value("perennial_issuance_total", &failed), Some(1.0));
+    assert_eq!(scrape.value("perennial_backoff_certificates", &[]), Some(1.0));
+    assert_eq!(scrape.value("perennial_events_total", &[("reason", "Failed")]), Some(1.0));
+    scene.clock.advance(DAY);
+    assert!(matches!(scene.step("site").await, Outcome::Issued { .. }));
+    let scrape = scene.scrape();
+    let renewed = [("outcome", "issued"), ("reason", "Renewing")];
+    assert_eq!(scrape.value("perennial_issuance_total", &renewed), Some(1.0));
+    assert_eq!(scrape.value("perennial_backoff_certificates", &[]), Some(0.0));
+    let lag = scrape.value("perennial_renewal_lag_seconds_sum", &[]).unwrap();
+    assert_eq!(scrape.value("perennial_renewal_lag_seconds_count", &[]), Some(1.0));
+    assert!(lag >= 86_400.0, "the failed day counts: {lag}");
+}
+
+fn tell(metrics: &Metrics, at: i64, kind: EventKind) {
+    metrics.hear(&Event::new(Timestamp::from_unix(at), Some("site".parse().unwrap()), kind));
+}
+
+fn generation() -> Generation {
+    serde_json::from_str("1").unwrap()
+}
+
+fn issued_event() -> EventKind {
+    let (not_after, renews_at) = (Timestamp::MAX, Timestamp::MAX);
+    let issuer = "letsencrypt".parse().unwrap();
+    EventKind::Issued { issuer, generation: generation(), was_due_at: None, not_after, renews_at }
+}
+
+/// An order of one name that was proven in ten seconds and downloaded after thirty.
+fn an_order(metrics: &Metrics, kind: &str) {
+    let stage = |at, stage| tell(metrics, at, EventKind::Stage { stage });
+    let (name, kind) = ("site.example".parse().unwrap(), kind.to_owned());
+    tell(metrics, 0, EventKind::Issuing { why: Reason::DoesNotExist, resumed: false });
+    stage(1, Stage::OrderCreated { url: "https://ca.example/1".to_owned() });
+    let at = "there".to_owned();
+    stage(2, Stage::ChallengePresented { name, kind: kind.clone(), at });
+    stage(12, Stage::DomainVerified { name: "site.example".parse().unwrap(), kind });
+    stage(31, Stage::Downloaded);
+    tell(metrics, 32, issued_event());
+}
+
+#[test]
+fn the_four_names_that_rules_of_the_field_use_are_there_with_what_they_say() {
+    let metrics = Metrics::builder().build();
+    an_order(&metrics, "http-01");
+    an_order(&metrics, "dns-01");
+    let scrape = scrape(&metrics);
+    let valid = [("issuer_name", "letsencrypt"), ("status", "valid")];
+    assert_eq!(scrape.value("certmanager_http01_challenges_total", &valid), Some(1.0));
+    assert_eq!(scrape.value("certmanager_dns01_challenge_duration_seconds_sum", &valid), Some(10.0));
+    assert_eq!(scrape.value("certmanager_dns01_challenge_duration_seconds_count", &valid), Some(1.0));
+    assert_eq!(scrape.value("certmanager_acme_order_processing_seconds_sum", &valid), Some(60.0));
+    assert_eq!(scrape.families["certmanager_certificate_renewal_errors"], "counter");
+    let by_type = [("issuer", "letsencrypt"), ("type", "dns-01"), ("status", "valid")];
+    assert_eq!(scrape.value("perennial_challenges_total", &by_type), Some(1.0));
+}
+
+#[test]
+fn a_store_that_is_gone_and_a_ca_that_counts_are_seen() {
+    let metrics = Metrics::builder().build();
+    let value = |name: &str| scrape(&metrics).value(name, &[]);
+    assert_eq!(value("perennial_store_available"), Some(1.0));
+    let now = Timestamp::from_unix(0);
+    metrics.hear(&Event::new(now, None, EventKind::StoreUnavailable { message: "gone".to_owned() }));
+    assert_eq!(value("perennial_store_available"), Some(0.0));
+    metrics.hear(&Event::new(now, None, EventKind::StoreAvailable));
+    assert_eq!(value("perennial_store_available"), Some(1.0));
+    tell(&metrics, 0, EventKind::Issuing { why: Reason::Renewing, resumed: false });
+    let until = Some(Timestamp::from_unix(900));
+    tell(&metrics, 1, EventKind::Stage { stage: Stage::RateLimited { limit: "too many".to_owned(), until } });
+    let (issuer, class) = ("letsencrypt".parse().unwrap(), IssueErrorClass::Transient);
+    let retry_at = Timestamp::from_unix(900);
+    tell(&metrics, 2, EventKind::Failed { issuer, class, message: String::new(), retry_at });
+    assert_eq!(value("perennial_acme_rate_limited_total"), Some(1.0));
+    assert_eq!(value("perennial_acme_rate_limited_until_timestamp_seconds"), Some(900.0));
+    tell(&metrics, 3, EventKind::LeaseLost);
+    assert_eq!(value("perennial_lease_lost_total"), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_fleet_is_told_by_issuer_and_what_is_unhealthy_by_name() {
+    for (detail, named) in [(Detail::Every, 3), (Detail::Unhealthy, 1), (Detail::None, 0)] {
+        let scene = scene_with(|settings| settings.detail(detail));
+        for id in ["a", "b", "c"] {
+            scene.wish(id).await;
+        }
+        scene.step("a").await;
+        scene.step("b").await;
+        scene.issuer.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+        scene.step("c").await;
+        let scrape = scene.scrape();
+        assert_eq!(scrape.all(READY, &[("condition", "True")]).count(), named, "{detail:?}");
+        let ready = [("issuer", "default"), ("condition", "True")];
+        assert_eq!(scrape.value("perennial_certificates", &ready), Some(2.0));
+        assert_eq!(scrape.value("perennial_certificates_expiring", &[("within", "90d")]), Some(2.0));
+        assert_eq!(scrape.value("perennial_certificates_life_left", &[("below", "0.3")]), Some(0.0));
+        let errors: f64 = scrape.all(ERRORS, &[("reason", "validation")]).sum();
+        assert_eq!(errors, 1.0, "a failure is counted, by name or without");
+        scene.clock.advance(DAY * 80);
+        let scrape = scene.scrape();
+        assert_eq!(scrape.value("perennial_certificates_life_left", &[("below", "0.2")]), Some(2.0));
+        assert_eq!(scrape.value("perennial_certificates_life_left", &[("below", "0.1")]), Some(0.0));
+        let in_time = if detail == Detail::None { 0 } else { 3 };
+        assert_eq!(scrape.all(READY, &[("condition", "True")]).count(), in_time, "all are overdue");
+    }
+}
+
+#[tokio::test]
+async fn what_others_write_and_remove_is_seen_at_the_next_refresh() {
+    let metrics = Metrics::builder().build();
+    let store = MemoryStore::new();
+    for number in 0..1_203 {
+        store.commit(&Record::new(spec(&format!("c{number}"))), None).await.unwrap();
+    }
+    metrics.refresh(&store).await.unwrap();
+    let entries = || scrape(&metrics).value("perennial_schedule_entries", &[]);
+    assert_eq!(entries(), Some(1_203.0));
+    for number in [0, 7, 600, 1_202] {
+        let id = format!("c{number}").parse().unwrap();
+        let (version, _) = store.load(&id).await.unwrap().unwrap();
+        store.remove(&id, version, None).await.unwrap();
+    }
+    metrics.refresh(&store).await.unwrap();
+    assert_eq!(entries(), Some(1_199.0));
+    assert_eq!(scrape(&metrics).value("perennial_quarantined_certificates", &[]), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_watched_store_keeps_the_laws_of_stores_and_measures_what_it_does() {
+    let metrics = Metrics::builder().build();
+    laws::check(&metrics.store(Arc::new(MemoryStore::new()))).await.unwrap();
+    let scrape = scrape(&metrics);
+    let count = |labels: &[(&str, &str)]| -> f64 {
+        scrape.all("perennial_store_op_duration_seconds_count", labels).sum()
+    };
+    for op in ["apply", "buckets", "claim", "claim_one", "extend", "forget", "list", "load", "next_due"] {
+        assert!(count(&[("op", op), ("outcome", "ok")]) > 0.0, "{op}");
+    }
+    assert!(count(&[("op", "apply"), ("outcome", "conflict")]) > 0.0);
+    assert_eq!(scrape.value("perennial_lease_fenced_total", &[]), Some(count(&[("outcome", "fenced")])));
+    assert!(count(&[("outcome", "fenced")]) > 0.0);
+    assert!(scrape.value("perennial_lease_acquired_total", &[]) > Some(0.0));
+    assert!(scrape.value("perennial_last_claim_timestamp_seconds", &[]) > Some(1.0e9));
+}
+
+#[tokio::test]
+async fn a_write_under_an_old_claim_changes_no_row() {
+    let scene = scene();
+    scene.wish("site").await;
+    let (version, mut record) = scene.store.load(&"site".parse().unwrap()).await.unwrap().unwrap();
+    record.spec = record.spec.issuer("other").unwrap();
+    let (owner, fence) = (Owner::unique(), Fence::from_number(0));
+    let stale = Held { id: record.id().clone(), owner, fence };
+    let refused = scene.store.apply(&Batch::new().change(record, Some(version)).held(&stale)).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value(READY, &[("condition", "True"), ("issuer_name", "other")]), None);
+    assert_eq!(scrape.value("perennial_lease_fenced_total", &[]), Some(1.0));
+}
+
+#[tokio::test]
+async fn the_level_of_a_budget_is_shown_as_the_store_has_it() {
+    let (key, limit) = (BudgetKey::Fleet, Limit::new(10, DAY));
+    let scene = scene_with(|settings| settings.budget(key.clone(), limit));
+    let level = || scene.scrape().value("perennial_budget_level", &[("budget", "fleet")]);
+    assert_eq!(level(), Some(10.0));
+    let bucket = Bucket::FULL.take(limit, scene.clock.now()).unwrap();
+    scene.store.apply(&Batch::new().bucket(key, None, bucket)).await.unwrap();
+    assert_eq!(level(), Some(9.0));
+    scene.clock.advance(DAY);
+    assert_eq!(level(), Some(10.0));
+    assert_eq!(scene.scrape().value("perennial_budget_burst", &[]), Some(10.0));
+}
+
+proptest! {
+    /// Namespaces are users' texts, and kinds of challenges are the CA's.
+    #[test]
+    fn no_text_breaks_the_format(namespace in "\\PC{1,60}", kind in any::<String>()) {
+        let metrics = Metrics::builder().namespace_label("ns").build();
+        metrics.note(&Record::new(spec("site").label("ns", namespace.as_str())));
+        an_order(&metrics, &kind);
+        let scrape = scrape(&metrics);
+        let labels = [("namespace", namespace.as_str()), ("condition", "True")];
+        prop_assert_eq!(scrape.value(READY, &labels), Some(0.0));
+        prop_assert_eq!(scrape.value("perennial_challenges_total", &[("type", kind.as_str())]), Some(1.0));
+    }
+}

@@ -1,6 +1,8 @@
 //! The keeper against a small issuer of the test's own, with time that the test holds.
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
+mod engine;
+mod faulty_store;
 mod issuer;
 mod keeper;
 #[cfg(feature = "metrics")]

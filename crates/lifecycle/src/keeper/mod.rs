@@ -49,6 +49,9 @@ mod outcome;
 pub use outcome::Outcome;
 
 mod pass;
+mod rehearsal;
+use rehearsal::Rehearsal;
+
 mod revoking;
 mod settling;
 mod spending;
@@ -96,6 +99,7 @@ struct Inner {
     on_demand: Option<(Arc<dyn OnDemand>, Limit)>,
     board: Arc<Board>,
     leases: Arc<Leases>,
+    rehearsals: BTreeMap<IssuerName, Rehearsal>,
     rests: Mutex<Rests>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,

@@ -10,3 +10,4 @@ mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
 mod store;
+mod wishes;

@@ -208,6 +208,14 @@ pub enum StoreError {
         /// The newest known.
         known: u32,
     },
+    /// A secret cannot be sealed, or what was sealed cannot be opened.
+    #[error("{slot} cannot be sealed or opened: {reason}")]
+    Sealed {
+        /// Where it lies.
+        slot: Slot,
+        /// Why, in words that hold no secret.
+        reason: String,
+    },
     /// A record that names material which is not there.
     #[error("{slot} is missing from the store")]
     SlotMissing {
@@ -240,6 +248,7 @@ impl StoreError {
             Self::Damaged { .. }
             | Self::NewerSchema { .. }
             | Self::NewerStore { .. }
+            | Self::Sealed { .. }
             | Self::SlotMissing { .. } => Retry::Never,
         }
     }

@@ -32,6 +32,8 @@ pub use sealed::{Aes256GcmEnvelope, Envelope, Sealed};
 mod slot;
 pub use slot::{Slot, Version};
 
+pub mod transfer;
+
 /// Where records, keys and chains are kept, and who works on which of them.
 ///
 /// Records are small and compared-and-swapped; keys and chains lie apart in [`Slot`]s. Which certificate is due

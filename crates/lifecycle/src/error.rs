@@ -153,7 +153,7 @@ pub enum StoreError {
         found: Option<Version>,
     },
     /// A record cannot be read. It is left as it is.
-    #[error("the record {} is damaged: {reason}; it was left as it is: restore it or move it away", path.display())]
+    #[error("{} is damaged: {reason}; it was left as it is: restore it or move it away", path.display())]
     Damaged {
         /// Where it lies.
         path: PathBuf,

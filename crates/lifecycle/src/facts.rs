@@ -161,7 +161,7 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().take(300).map(|c| if loud(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

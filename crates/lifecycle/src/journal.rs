@@ -1,6 +1,9 @@
 //! What an issuer may write down while it works.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use perennial_core::{Clock, SecretBytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,8 +12,9 @@ use tokio::sync::Mutex;
 use crate::{
     CertificateSpec, Event, EventKind, IssuerName, OrderRecord, Record, Stage, StoreError,
     event::Audience,
+    keeper::Hold,
     record::{Attempt, Debt, Generation},
-    store::{MemoryStore, Slot, Store, Version},
+    store::{Batch, MemoryStore, Slot, Store, Version},
 };
 
 /// How far an issuer has come, in its own words: a JSON text that only the issuer reads.
@@ -43,6 +47,10 @@ pub struct Journal {
     clock: Arc<dyn Clock>,
     audience: Audience,
     issuer: IssuerName,
+    /// The lease that it is written under; a journal without a keeper has none.
+    hold: Option<Arc<Hold>>,
+    /// Whether an order was made while it was open.
+    ordered: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -61,7 +69,13 @@ impl Journal {
         issuer: IssuerName,
         (version, record): (Version, Record),
     ) -> Self {
-        Self { store, clock, audience, issuer, state: Mutex::new(State { version, record, heard: false }) }
+        let state = Mutex::new(State { version, record, heard: false });
+        Self { store, clock, audience, issuer, hold: None, ordered: AtomicBool::new(false), state }
+    }
+
+    /// The same, written under a lease.
+    pub(crate) fn under(self, hold: Arc<Hold>) -> Self {
+        Self { hold: Some(hold), ..self }
     }
 
     /// A journal over a memory store of its own, to use an [`Issuer`](crate::Issuer) without a keeper.
@@ -164,11 +178,39 @@ impl Journal {
         let mut changed = state.record.clone();
         change(&mut changed);
         if state.heard || changed != state.record {
-            state.version = self.store.commit(&changed, Some(state.version)).await?;
+            state.version = self.commit(&changed, state.version).await?;
             state.record = changed;
             state.heard = false;
+            drop(state);
+            if let Some(hold) = &self.hold {
+                hold.reached_commit().await;
+            }
         }
         Ok(())
+    }
+
+    async fn commit(&self, record: &Record, version: Version) -> Result<Version, StoreError> {
+        let batch = self.hold.as_ref().map_or_else(Batch::new, |hold| hold.batch());
+        let versions = self.store.apply(&batch.change(record.clone(), Some(version))).await?;
+        // One change has one version.
+        Ok(versions.first().copied().unwrap_or(Version::FIRST))
+    }
+
+    /// Waits for something outside, such as propagation or a CA that takes its time, without holding one of the
+    /// keeper's slots; takes one again afterwards, which may be later. Nothing that was not written down should be
+    /// at hand meanwhile: a keeper that is shut down ends the work here.
+    ///
+    /// So sixty domains whose name servers are slow do not delay the sixty-first.
+    pub async fn parked<F: Future + Send>(&self, wait: F) -> F::Output {
+        match &self.hold {
+            Some(hold) => hold.left_while(wait).await,
+            None => wait.await,
+        }
+    }
+
+    /// Whether an order was made while it was open.
+    pub(crate) fn has_ordered(&self) -> bool {
+        self.ordered.load(Ordering::SeqCst)
     }
 
     /// What the issuer keeps for itself across all its certificates, such as its account key.
@@ -190,6 +232,9 @@ impl Journal {
     /// Tells those who watch that a stage is done, and notes it in the [order on record](OrderRecord), which is
     /// durable with whatever is written next.
     pub async fn tell(&self, stage: Stage) {
+        if let Stage::OrderCreated { .. } = stage {
+            self.ordered.store(true, Ordering::SeqCst);
+        }
         let now = self.clock.now();
         let mut state = self.state.lock().await;
         if let Some(attempt) = &mut state.record.attempt {

@@ -23,6 +23,9 @@
 //! # Ok::<(), perennial_lifecycle::SpecError>(())
 //! ```
 
+mod approver;
+pub use approver::{Approval, ApprovalRequest, Approver, Rules};
+
 pub mod budget;
 
 mod clock_jump;
@@ -34,8 +37,8 @@ pub use condition::{Condition, ConditionReason, Conditions, Status, Transition, 
 mod contract;
 
 mod decide;
-pub(crate) use decide::wanted;
 pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
+pub(crate) use decide::{decide_record, failures_with, failures_with_next, fault};
 
 mod delivery;
 pub use delivery::{Delivered, Delivery, Found, Redelivery};
@@ -51,17 +54,19 @@ pub use error::{Contract, Error, StoreError};
 mod event;
 pub use event::{Event, EventKind, Events, Heard, Severity, Stage};
 
+pub mod failover;
+
 mod facts;
 pub use facts::{Facts, FactsError};
 
 mod issuer;
-pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, SigningRequest};
+pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, Revocation, SigningRequest};
 
 mod journal;
 pub use journal::{Journal, Progress};
 
 mod keeper;
-pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome};
+pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome, Workload};
 
 pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
@@ -73,6 +78,9 @@ pub use maintenance::MaintenanceWindow;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 
+mod on_demand;
+pub use on_demand::OnDemand;
+
 mod order_record;
 pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
 
@@ -81,10 +89,15 @@ pub mod output;
 pub mod queue;
 
 mod record;
-pub use record::{Attempt, Current, Debt, Failures, Generation, Record};
+pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, Record};
+
+mod rest;
 
 pub mod schedule;
 pub use schedule::RenewalPolicy;
+
+mod sink;
+pub use sink::{FileSink, Shipment, Sink, SinkError};
 
 mod spec;
 pub use spec::{

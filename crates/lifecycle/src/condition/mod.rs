@@ -5,7 +5,10 @@ use std::fmt;
 use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, Failures, Holding, Material, Reason, Record, StoreError, decide, wanted};
+use crate::{
+    Decision, Denied, Failures, Holding, Material, Reason, Record, StoreError, decide_record,
+    failures_with_next, fault,
+};
 
 mod transition;
 pub use transition::{Transition, Transitions};
@@ -74,6 +77,8 @@ impl fmt::Display for Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum ConditionReason {
+    /// Somebody has said no to the request.
+    Denied,
     /// There is no certificate yet.
     DoesNotExist,
     /// It has ended.
@@ -86,6 +91,8 @@ pub enum ConditionReason {
     IncorrectIssuer,
     /// The key kept beside it is not its key.
     InvalidKeyPair,
+    /// Its key is in other hands.
+    KeyCompromised,
     /// The record names one, but its key or chain is gone.
     MissingData,
     /// Nothing is to be done before it is due.
@@ -107,12 +114,14 @@ impl ConditionReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Denied => "Denied",
             Self::DoesNotExist => "DoesNotExist",
             Self::Expired => "Expired",
             Self::Failed => "Failed",
             Self::GivenUp => "GivenUp",
             Self::IncorrectIssuer => "IncorrectIssuer",
             Self::InvalidKeyPair => "InvalidKeyPair",
+            Self::KeyCompromised => "KeyCompromised",
             Self::MissingData => "MissingData",
             Self::NotDue => "NotDue",
             Self::Ready => "Ready",
@@ -137,6 +146,7 @@ impl From<Reason> for ConditionReason {
             Reason::Expired => Self::Expired,
             Reason::IncorrectIssuer => Self::IncorrectIssuer,
             Reason::InvalidKeyPair => Self::InvalidKeyPair,
+            Reason::KeyCompromised => Self::KeyCompromised,
             Reason::MissingData => Self::MissingData,
             Reason::Renewing => Self::Renewing,
             Reason::RequestChanged => Self::RequestChanged,
@@ -159,8 +169,7 @@ impl From<Reason> for ConditionReason {
 /// ```
 #[must_use]
 pub fn conditions(record: &Record, material: Material, now: Timestamp) -> Conditions {
-    let held = record.current.as_ref().map(|current| Holding::new(current, material));
-    Conditions { ready: ready(record, held.as_ref(), now), issuing: issuing(record, held, now) }
+    Conditions { ready: ready(record, material, now), issuing: issuing(record, material, now) }
 }
 
 impl Conditions {
@@ -178,14 +187,11 @@ impl Conditions {
     }
 }
 
-fn ready(record: &Record, held: Option<&Holding<'_>>, now: Timestamp) -> Condition {
-    let wrong = held.map_or(Some(Reason::DoesNotExist), |held| {
-        wanted(&record.spec, held, now).ok().filter(|why| *why != Reason::Renewing)
-    });
-    let (status, reason, message) = match (wrong, held) {
+fn ready(record: &Record, material: Material, now: Timestamp) -> Condition {
+    let (status, reason, message) = match (fault(record, material, now), &record.current) {
         (None, _) => (Status::True, ConditionReason::Ready, UP_TO_DATE.to_owned()),
-        (Some(Reason::Expired), Some(held)) => {
-            let message = format!("Certificate expired on {}", held.facts.not_after);
+        (Some(Reason::Expired), Some(current)) => {
+            let message = format!("Certificate expired on {}", current.facts.not_after);
             (Status::False, ConditionReason::Expired, message)
         }
         (Some(why), _) => (Status::False, why.into(), why.to_string()),
@@ -197,15 +203,23 @@ fn ready(record: &Record, held: Option<&Holding<'_>>, now: Timestamp) -> Conditi
 /// The words of cert-manager, which operators look for.
 const UP_TO_DATE: &str = "Certificate is up to date and has not expired";
 
-fn issuing(record: &Record, held: Option<Holding<'_>>, now: Timestamp) -> Condition {
-    let (status, reason, message) = match decide(&record.spec, held, record.failures.as_ref(), now) {
+fn issuing(record: &Record, material: Material, now: Timestamp) -> Condition {
+    let failures = failures_with_next(record, now);
+    let decided = decide_record(record, material, None, failures, now);
+    let (status, reason, message) = match decided {
+        Decision::Renew { .. } | Decision::Wait { .. } if record.denied.is_some() => {
+            (Status::False, ConditionReason::Denied, record.denied.as_ref().map_or_else(String::new, denied))
+        }
         Decision::Renew { why: Reason::Renewing } => {
-            let due = held.map_or(now, |held| crate::renews_at(&record.spec, &held, now));
+            let due = record
+                .current
+                .as_ref()
+                .map_or(now, |current| crate::renews_at(&record.spec, &Holding::new(current, material), now));
             let message = format!("Renewing certificate as renewal was scheduled at {due}");
             (Status::True, ConditionReason::Renewing, message)
         }
         Decision::Renew { why } => (Status::True, why.into(), format!("Issuing certificate, because {why}")),
-        Decision::Wait { until, .. } => (Status::False, ConditionReason::Failed, failed(record, until)),
+        Decision::Wait { until, .. } => (Status::False, ConditionReason::Failed, failed(failures, until)),
         Decision::GiveUp { why } => (Status::False, ConditionReason::GivenUp, why.to_string()),
         Decision::Keep { until } => {
             (Status::False, ConditionReason::NotDue, format!("nothing is to be done before {until}"))
@@ -216,9 +230,13 @@ fn issuing(record: &Record, held: Option<Holding<'_>>, now: Timestamp) -> Condit
     Condition { status, reason, message, observed_generation: record.spec_generation, last_transition_time }
 }
 
-fn failed(record: &Record, until: Timestamp) -> String {
-    let why = record.failures.as_ref().map_or("", |Failures { message, .. }| message.as_str());
+fn failed(failures: Option<&Failures>, until: Timestamp) -> String {
+    let why = failures.map_or("", |failures| failures.message.as_str());
     format!("The certificate request has failed to complete and will be retried at {until}: {why}")
+}
+
+fn denied(denied: &Denied) -> String {
+    format!("The certificate request was denied by {}: {}", denied.by, denied.reason)
 }
 
 #[cfg(test)]

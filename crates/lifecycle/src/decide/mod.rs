@@ -12,6 +12,9 @@ use crate::{
     schedule::{Life, Spread, due},
 };
 
+mod of_record;
+pub(crate) use of_record::{decide_record, failures_with, failures_with_next, fault};
+
 /// What to do next about one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,6 +79,8 @@ pub enum Reason {
     IncorrectIssuer,
     /// The key kept beside it is not its key.
     InvalidKeyPair,
+    /// Its key is in other hands.
+    KeyCompromised,
     /// The record names one, but its key or chain is gone.
     MissingData,
     /// It is due.
@@ -93,6 +98,7 @@ impl fmt::Display for Reason {
             Self::Expired => "it has expired",
             Self::IncorrectIssuer => "another issuer is wanted",
             Self::InvalidKeyPair => "its key does not belong to it",
+            Self::KeyCompromised => "its key is in other hands",
             Self::MissingData => "its key or chain is gone from the store",
             Self::Renewing => "it is due for renewal",
             Self::RequestChanged => "other names or another kind of certificate are wanted",
@@ -223,11 +229,7 @@ pub fn renews_at(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> 
 }
 
 /// Why a new certificate is wanted, or until when none is.
-pub(crate) fn wanted(
-    spec: &CertificateSpec,
-    held: &Holding<'_>,
-    now: Timestamp,
-) -> Result<Reason, Timestamp> {
+fn wanted(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> Result<Reason, Timestamp> {
     match held.material {
         Material::Missing => return Ok(Reason::MissingData),
         Material::Mismatched => return Ok(Reason::InvalidKeyPair),

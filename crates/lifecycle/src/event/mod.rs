@@ -74,6 +74,13 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// It was not delivered to its outputs; the store has it.
+    DeliveryFailed {
+        /// What went wrong.
+        message: String,
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
     /// An attempt failed; the certificate that serves goes on serving.
     Failed {
         /// Who was asked.

@@ -37,6 +37,7 @@ impl EventKind {
             Self::Adopted { .. } => "Adopted",
             Self::Approved { .. } => "Approved",
             Self::ClockJumped { .. } => "ClockJumped",
+            Self::DeliveryFailed { .. } => "DeliveryFailed",
             Self::Denied { .. } => "Denied",
             Self::Failed { .. } => "Failed",
             Self::Generated { .. } => "Generated",
@@ -62,6 +63,7 @@ impl EventKind {
     pub const fn severity(&self) -> Severity {
         match self {
             Self::ClockJumped { .. }
+            | Self::DeliveryFailed { .. }
             | Self::Denied { .. }
             | Self::Failed { .. }
             | Self::GivenUp { .. }
@@ -121,6 +123,9 @@ impl fmt::Display for EventKind {
             }
             Self::ClockJumped { jump: ClockJump::Back(by) } => {
                 write!(f, "the clock went back by {} s", by.as_secs())
+            }
+            Self::DeliveryFailed { message, retry_at } => {
+                write!(f, "not delivered: {message}; that is tried again at {retry_at}")
             }
             Self::Denied { by, reason } => write!(f, "the request was denied by {by}: {reason}"),
             Self::Failed { message, retry_at, .. } => {

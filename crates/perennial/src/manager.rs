@@ -84,9 +84,9 @@ impl Manager {
         &self.keeper
     }
 
-    /// Stops keeping. What is under way is taken up at the next start.
-    pub fn shut_down(&self) {
-        self.keeper.shut_down();
+    /// Stops keeping, in good order: see [`Keeper::shut_down`]. What is under way is taken up at the next start.
+    pub async fn shut_down(&self) {
+        self.keeper.shut_down().await;
     }
 }
 

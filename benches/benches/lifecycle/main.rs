@@ -7,6 +7,7 @@
 //! - `lifecycle/resident_bytes`: what an open file store takes for each certificate, at most 160.
 //! - `lifecycle/cold_start_1m`: the milliseconds from nothing to the first claims of a file store with a million
 //!   certificates, at most 1500.
+//! - `lifecycle/metrics_bytes`, `lifecycle/scrape_…`: what it costs to show them to Prometheus.
 //!
 //! See each file's head for what is counted, and what is not.
 
@@ -15,6 +16,7 @@ use std::alloc::System;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 mod decide;
+mod metrics;
 mod schedule;
 mod store;
 
@@ -24,6 +26,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     decide::figures()?;
+    metrics::figures(&decide::facts()?)?;
     schedule::figures()?;
     store::figures()
 }

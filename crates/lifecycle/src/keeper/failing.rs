@@ -121,13 +121,14 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
     let failed = IssueError::new(class_of(error), error.to_string(), error.retry());
     let wished_for = issuer == record.spec.issuer_name();
-    let before = pass::failures_with(record, issuer);
+    let before = crate::failures_with(record, issuer);
     let failures = ladder::fail(before, &failed, now, expires, Spread::of(record.id()));
     if wished_for {
         record.failures = Some(failures);
     } else {
         record.elsewhere.insert(issuer.clone(), failures);
     }
+    record.observe(None, now);
 }
 
 pub(super) const fn class_of(error: &Error) -> IssueErrorClass {

@@ -114,6 +114,18 @@ async fn an_order_becomes_a_certificate_that_chains_to_the_root() {
 }
 
 #[tokio::test]
+async fn an_authority_that_looks_at_once_has_decided_when_it_answers() {
+    let scene = scene_with(CertificateAuthority::builder().validate_at_once()).await;
+    let client = Client::registered(&scene.ca).await;
+    let reply = client.order(&["example.com"]).await;
+    for (owner, value, challenge) in client.challenges(&reply.json()).await {
+        scene.zone.add(&owner, Data::txt(value)).unwrap();
+        assert_eq!(client.post(&challenge, &json!({})).await.status, 200);
+    }
+    assert_eq!(client.get(reply.header("location")).await.json()["status"], "ready");
+}
+
+#[tokio::test]
 async fn the_alternate_chain_has_the_same_leaf_and_another_root() {
     let scene = scene().await;
     let client = Client::registered(&scene.ca).await;

@@ -4,6 +4,8 @@
 //! namespace of its own (network_namespaces(7)), where every loopback address and every port is free, 53
 //! among them, and from where nothing leaves the machine.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod crash;
 mod dns;
 mod issue;
 #[cfg(target_os = "linux")]
@@ -19,6 +21,8 @@ use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
 /// All of them.
 const SUITES: &[Suite] = &[
+    #[cfg(target_os = "linux")]
+    crash::SUITE,
     dns::SUITE,
     issue::SUITE,
     #[cfg(target_os = "linux")]

@@ -1,0 +1,118 @@
+//! The program that is killed: as users write it, but for the store's wrapper.
+
+use std::{io::Read as _, sync::Arc, time::Duration};
+
+use perennial::{
+    AcmeIssuer, CertificateSpec, Dns01, Manager, ManagerBuilder,
+    core::{Clock, ReqwestClient, SecretString},
+    lifecycle::{Outcome, Store},
+    propagation::Checker,
+    providers::rfc2136::{Algorithm, Rfc2136, TsigKey},
+};
+
+use super::{
+    life::{Death, Life, Surroundings, Temper, Word},
+    mortal::{Mortal, say},
+    shifted::Shifted,
+    text,
+};
+use crate::Error;
+
+/// `cargo xtask crash-worker`: one life, told on standard input.
+pub(crate) fn run() -> Result<(), Error> {
+    let failed = |reason: String| Error::Worker { reason };
+    let mut told = String::new();
+    std::io::stdin().read_to_string(&mut told).map_err(|error| failed(error.to_string()))?;
+    let life: Life = serde_json::from_str(&told).map_err(|error| failed(error.to_string()))?;
+    // One thread for file work: then who fails the seventh fsync of a thread fails the seventh of the process.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    runtime.block_on(live(&life)).map_err(failed)
+}
+
+async fn live(life: &Life) -> Result<(), String> {
+    let clock = Arc::new(Shifted::by(life.shift));
+    let spec = text(CertificateSpec::new(&life.id, &life.names))?;
+    let generation = match life.temper {
+        Temper::Mortal(death) => keep(life, death, spec, clock).await?,
+        Temper::Stubborn => insist(life, spec, clock).await?,
+    };
+    say(&Word::Serves { generation });
+    Ok(())
+}
+
+/// As programs do.
+async fn keep(
+    life: &Life,
+    death: Option<Death>,
+    spec: CertificateSpec,
+    clock: Arc<Shifted>,
+) -> Result<u32, String> {
+    let manager = manager(life, life.store.open().await?, death, clock)?;
+    let certificate = text(manager.keep(spec).await)?;
+    let mut issued = text(certificate.ready().await)?;
+    while issued.generation().number() <= life.newer_than {
+        issued = text(certificate.changed(&issued).await)?;
+    }
+    Ok(issued.generation().number())
+}
+
+/// As nobody should: without a pause.
+async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Result<u32, String> {
+    let store = loop {
+        match life.store.open().await {
+            Ok(store) => break store,
+            Err(why) => say(&Word::Failed { what: "the start".to_owned(), progress: None, why }),
+        }
+        tokio::time::sleep(BREATH).await;
+    };
+    let manager = manager(life, store, None, clock.clone())?;
+    let keeper = manager.keeper();
+    loop {
+        if keeper.wish(spec.clone()).await.is_ok()
+            && let Ok(outcome) = keeper.step(spec.id()).await
+        {
+            match outcome {
+                Outcome::Issued { .. } | Outcome::Kept { .. } => break,
+                waiting => clock.skip_to(waiting.until()),
+            }
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+    let issued = text(keeper.current(spec.id()).await)?.ok_or("it was issued and does not serve")?;
+    Ok(issued.generation().number())
+}
+
+/// Long enough for whoever frees a disk.
+const BREATH: Duration = Duration::from_millis(10);
+
+fn manager(
+    life: &Life,
+    store: Arc<dyn Store>,
+    death: Option<Death>,
+    clock: Arc<Shifted>,
+) -> Result<Manager, String> {
+    let issuer = issuer(&life.world, clock.clone())?;
+    let manager = Manager::builder(Mortal::new(store, death)).clock(clock).issuer(ISSUER, issuer);
+    text(manager).map(ManagerBuilder::build)
+}
+
+const ISSUER: &str = "default";
+
+fn issuer(world: &Surroundings, clock: Arc<Shifted>) -> Result<AcmeIssuer, String> {
+    let secret = SecretString::new(world.tsig_secret.as_str());
+    let key = text(TsigKey::new(&world.tsig_name, Algorithm::HmacSha256, &secret))?;
+    let server = text(world.primary.to_string().parse())?;
+    let provider = Rfc2136::builder(server).key(key).clock(clock.clone()).build();
+    let checker = Checker::builder()
+        .nameservers([text(world.resolver.to_string().parse())?])
+        .authoritative_port(world.authoritative_port)
+        .build();
+    let http = ReqwestClient::builder().root_certificates_pem(&world.https_root_pem).build();
+    let issuer = AcmeIssuer::builder(&world.directory_url)
+        .agree_to_terms()
+        .clock(clock as Arc<dyn Clock>)
+        .http(Arc::new(text(http)?))
+        .solver(Dns01::new(Arc::new(provider)).checker(text(checker)?));
+    text(issuer.build())
+}

@@ -6,7 +6,8 @@ use perennial_core::{Retry, Timestamp};
 
 use crate::{
     CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
-    store::{Slot, Version},
+    budget::BudgetKey,
+    store::{Fence, Slot, Version},
 };
 
 /// What can go wrong while certificates are kept.
@@ -129,6 +130,18 @@ pub enum Contract {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Somebody else took from a budget in between: read it again and decide again.
+    #[error(
+        "the budget for {key} was changed by somebody else: expected version {expected:?}, found {found:?}"
+    )]
+    BudgetConflict {
+        /// Which budget.
+        key: BudgetKey,
+        /// The version that the writer had read; `None` for one that nobody had used.
+        expected: Option<Version>,
+        /// The version there now.
+        found: Option<Version>,
+    },
     /// Somebody else wrote in between: read again and decide again.
     #[error("certificate {id} was changed by somebody else: expected version {expected:?}, found {found:?}")]
     Conflict {
@@ -146,6 +159,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// Somebody else has taken the certificate over, or it was let go.
+    #[error("claim {held} of certificate {id} is over, {}: stop working on it", whose(*newest))]
+    Fenced {
+        /// Which certificate.
+        id: CertificateId,
+        /// The claim that the writer had.
+        held: Fence,
+        /// The claim of whoever holds it now; `None` when nobody does.
+        newest: Option<Fence>,
     },
     /// The operating system refuses.
     #[error("cannot {doing} {}: {reason}", path.display())]
@@ -198,10 +221,20 @@ impl StoreError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Conflict { .. } | Self::Io { .. } | Self::Locked { .. } | Self::Unavailable { .. } => {
-                Retry::Backoff
-            }
+            Self::BudgetConflict { .. }
+            | Self::Conflict { .. }
+            | Self::Fenced { .. }
+            | Self::Io { .. }
+            | Self::Locked { .. }
+            | Self::Unavailable { .. } => Retry::Backoff,
             Self::Damaged { .. } | Self::NewerSchema { .. } | Self::SlotMissing { .. } => Retry::Never,
         }
     }
+}
+
+fn whose(newest: Option<Fence>) -> String {
+    newest.map_or_else(
+        || "nobody holds it".to_owned(),
+        |newest| format!("somebody else has it by claim {newest}"),
+    )
 }

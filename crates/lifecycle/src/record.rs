@@ -38,6 +38,14 @@ pub struct Record {
     pub failures: Option<Failures>,
     /// The highest generation ever used; numbers are never used twice.
     pub last_generation: Generation,
+    /// When somebody should look at it again; [`Timestamp::MIN`] is at once, which an old record is too. The
+    /// index of a [`Store`](crate::Store) is made of it.
+    #[serde(default = "at_once")]
+    pub next_at: Timestamp,
+}
+
+const fn at_once() -> Timestamp {
+    Timestamp::MIN
 }
 
 impl Record {
@@ -57,6 +65,7 @@ impl Record {
             delivered: None,
             failures: None,
             last_generation: Generation(0),
+            next_at: at_once(),
         }
     }
 

@@ -11,20 +11,26 @@
 //! ```
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use perennial_core::SecretBytes;
+use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
-use super::{Slot, Store, Version, check_version};
+use super::{
+    Batch, Claim, Due, Fence, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_version,
+    due::DueIndex,
+};
 use crate::{
     CertificateId, Generation, Record, StoreError,
+    budget::{Bucket, BudgetKey},
     durable::{self, Mode, io_error},
     output,
 };
@@ -57,14 +63,26 @@ struct Inner {
     root: PathBuf,
     /// Held for as long as the store is open.
     _lock: File,
+    clock: Arc<dyn Clock>,
     /// Serializes read-compare-write; the lock file keeps other processes out.
-    commit: Mutex<()>,
+    state: Mutex<State>,
+    woken: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    index: DueIndex,
+    buckets: HashMap<BudgetKey, (Version, Bucket)>,
+    quarantine: BTreeMap<CertificateId, StoreError>,
 }
 
 /// `record.json`.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: Version,
+    /// The newest claim that wrote it: claims of later processes are newer.
+    #[serde(default)]
+    fence: Fence,
     record: Record,
 }
 
@@ -79,18 +97,49 @@ struct SchemaField {
     schema: u32,
 }
 
+/// Describes a store; see [`FileStore::builder`].
+pub struct FileStoreBuilder {
+    root: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl FileStoreBuilder {
+    /// Who says what is due and whose claim is over. Default: the operating system.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the directory, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it open, [`StoreError::Io`] when it cannot be made.
+    pub fn open(self) -> Result<FileStore, StoreError> {
+        let Self { root, clock } = self;
+        durable::create_directory(&root.join("certificates"))?;
+        durable::create_directory(&root.join("issuers"))?;
+        let lock = lock(&root)?;
+        sweep(&root.join("issuers"));
+        let inner = Inner { root, _lock: lock, clock, state: Mutex::default(), woken: Notify::new() };
+        inner.read_all()?;
+        Ok(FileStore { inner: Arc::new(inner) })
+    }
+}
+
 impl FileStore {
+    /// Begins to describe a store in this directory.
+    #[must_use]
+    pub fn builder(root: impl Into<PathBuf>) -> FileStoreBuilder {
+        FileStoreBuilder { root: root.into(), clock: Arc::new(SystemClock::new()) }
+    }
+
     /// Opens the directory, and makes it if there is none.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has it open, [`StoreError::Io`] when it cannot be made.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        durable::create_directory(&root.join("certificates"))?;
-        durable::create_directory(&root.join("issuers"))?;
-        let lock = lock(&root)?;
-        sweep(&root.join("issuers"));
-        Ok(Self { inner: Arc::new(Inner { root, _lock: lock, commit: Mutex::new(()) }) })
+        Self::builder(root).open()
     }
 
     /// The directory whose `current` link servers read: `fullchain.pem` and `privkey.pem` lie below it.
@@ -133,12 +182,48 @@ impl Inner {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the index of the records.
+    fn read_all(&self) -> Result<(), StoreError> {
+        let directory = self.root.join("certificates");
+        let fault = |error: io::Error| io_error("list", &directory, &error);
+        let mut state = self.state();
+        for entry in fs::read_dir(&directory).map_err(fault)? {
+            // What is not named like a certificate is somebody else's.
+            let name = entry.map_err(fault)?.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.parse::<CertificateId>().ok()) else {
+                continue;
+            };
+            match self.stored(&id) {
+                Ok(Some(stored)) => {
+                    state.index.fences_from(stored.fence);
+                    state.index.put(&id, stored.record.next_at);
+                }
+                Ok(None) => {}
+                Err(error) => state.set_aside(&id, error),
+            }
+        }
+        if let Some(bytes) = durable::read(&self.budgets())? {
+            let buckets: Vec<(BudgetKey, Version, Bucket)> =
+                serde_json::from_slice(&bytes).unwrap_or_default();
+            state.buckets.extend(buckets.into_iter().map(|(key, version, bucket)| (key, (version, bucket))));
+        }
+        Ok(())
+    }
+
+    fn budgets(&self) -> PathBuf {
+        self.root.join("budgets.json")
+    }
+
     /// The record; mends the `current` link if a crash came between writing the record and moving the link:
     /// the next commit may be a lifetime away.
     fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
         let found = self.record(id)?;
         if found.as_ref().is_some_and(|(_, record)| !self.is_pointed_at(record)) {
-            let _guard = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = self.state();
             // Under the lock the record is read again: a commit may be between its two halves.
             if let Some((_, record)) = self.record(id)? {
                 // A link that cannot be moved is told to whoever commits; reading goes on without it.
@@ -149,24 +234,135 @@ impl Inner {
     }
 
     fn record(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        Ok(self.stored(id)?.map(|stored| (stored.version, stored.record)))
+    }
+
+    fn stored(&self, id: &CertificateId) -> Result<Option<Stored>, StoreError> {
         let path = self.certificate(id).join("record.json");
         let Some(bytes) = durable::read(&path)? else { return Ok(None) };
         parse(id, &path, &bytes).map(Some)
     }
 
-    fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
-        let _guard = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.record(record.id())?;
-        let version = check_version(record, expected, found.map(|(version, _)| version))?;
-        let directory = self.certificate(record.id());
+    fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        let mut state = self.state();
+        let state = &mut *state;
+        batch.holds().iter().try_for_each(|held| state.index.check(held))?;
+        let (mut written, mut versions) = (BTreeMap::new(), Vec::new());
+        for change in batch.changes() {
+            let id = change.record.id();
+            let found: Option<&Stored> = written.get(id);
+            let found = match found {
+                Some(stored) => Some((stored.version, stored.fence)),
+                None => self.stored(id)?.map(|stored| (stored.version, stored.fence)),
+            };
+            let version = check_version(id, change.expected, found.map(|(version, _)| version))?;
+            let held = batch.holds().iter().find(|held| held.id == *id).map(|held| held.fence);
+            let fence = held.max(found.map(|(_, fence)| fence)).unwrap_or_default();
+            written.insert(id.clone(), Stored { version, fence, record: change.record.clone() });
+            versions.push(version);
+        }
+        let mut buckets = state.buckets.clone();
+        for change in batch.buckets() {
+            let found = buckets.get(&change.key).map(|(version, _)| *version);
+            buckets.insert(change.key.clone(), (check_bucket(change, found)?, change.bucket));
+        }
+        for (slot, bytes) in batch.writes() {
+            self.write(slot, bytes.expose())?;
+        }
+        if !batch.buckets().is_empty() {
+            let rows: Vec<_> =
+                buckets.iter().map(|(key, (version, bucket))| (key, version, bucket)).collect();
+            let bytes = serde_json::to_vec(&rows).unwrap_or_default();
+            durable::replace(&self.budgets(), &bytes, Mode::Private)?;
+            state.buckets = buckets;
+        }
+        for (id, stored) in written {
+            self.put(&id, &stored)?;
+            state.quarantine.remove(&id);
+            if state.index.put(&id, stored.record.next_at) {
+                self.wake();
+            }
+            self.point_current(&stored.record)?;
+        }
+        Ok(versions)
+    }
+
+    fn put(&self, id: &CertificateId, stored: &Stored) -> Result<(), StoreError> {
+        let directory = self.certificate(id);
         let path = directory.join("record.json");
-        let stored = Stored { version, record: record.clone() };
-        let bytes = serde_json::to_vec_pretty(&stored)
+        let bytes = serde_json::to_vec_pretty(stored)
             .map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
         durable::create_directory(&directory)?;
-        durable::replace(&path, &bytes, Mode::Private)?;
-        self.point_current(record)?;
-        Ok(version)
+        durable::replace(&path, &bytes, Mode::Private)
+    }
+
+    /// Whoever waits now, and whoever waits next: it may be about to.
+    fn wake(&self) {
+        self.woken.notify_waiters();
+        self.woken.notify_one();
+    }
+
+    fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Vec<Claim> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let mut claims = Vec::new();
+        while claims.len() < most
+            && let Some(held) = state.index.claim(now, owner, ttl)
+        {
+            match self.record(&held.id) {
+                Ok(Some((version, record))) => claims.push(Claim { held, until: now + ttl, version, record }),
+                Ok(None) => state.index.remove(&held.id),
+                Err(error) => state.set_aside(&held.id, error),
+            }
+        }
+        claims
+    }
+
+    fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let Some((version, record)) = self.record(id)? else { return Ok(None) };
+        let held = state.index.claim_one(now, owner, ttl, id);
+        Ok(held.map(|held| Claim { held, until: now + ttl, version, record }))
+    }
+
+    /// Looks at what could not be read once more: somebody may have restored it.
+    fn quarantined(&self) -> Vec<Quarantined> {
+        let mut state = self.state();
+        let ids: Vec<CertificateId> = state.quarantine.keys().cloned().collect();
+        for id in ids {
+            match self.stored(&id) {
+                Ok(found) => {
+                    state.quarantine.remove(&id);
+                    if let Some(stored) = found
+                        && state.index.put(&id, stored.record.next_at)
+                    {
+                        self.wake();
+                    }
+                }
+                Err(error) => state.set_aside(&id, error),
+            }
+        }
+        let rows = state.quarantine.iter().take(MOST_NAMED);
+        rows.map(|(id, error)| Quarantined { id: Some(id.clone()), error: error.clone() }).collect()
+    }
+
+    fn remove(&self, id: &CertificateId, expected: Version, held: Option<&Held>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        held.map_or(Ok(()), |held| state.index.check(held))?;
+        check_version(id, Some(expected), self.record(id)?.map(|(version, _)| version))?;
+        let directory = self.certificate(id);
+        // The record first: what is left without it is nobody's.
+        let path = directory.join("record.json");
+        fs::remove_file(&path).map_err(|error| io_error("remove", &path, &error))?;
+        durable::sync_directory(Some(&directory)).map_err(|error| io_error("make durable", &path, &error))?;
+        state.index.remove(id);
+        fs::remove_dir_all(&directory).map_err(|error| io_error("remove", &directory, &error))
     }
 
     fn is_pointed_at(&self, record: &Record) -> bool {
@@ -192,25 +388,6 @@ impl Inner {
             .map_err(|error| io_error("point", &link, &error))
     }
 
-    fn list(&self, after: Option<&CertificateId>, most: usize) -> Result<Vec<CertificateId>, StoreError> {
-        let directory = self.root.join("certificates");
-        let fault = |error: io::Error| io_error("list", &directory, &error);
-        let mut ids = BTreeSet::new();
-        for entry in fs::read_dir(&directory).map_err(fault)? {
-            let entry = entry.map_err(fault)?;
-            // What is not named like a certificate is somebody else's.
-            let id = entry.file_name().to_str().and_then(|name| name.parse::<CertificateId>().ok());
-            let Some(id) = id.filter(|id| after.is_none_or(|after| id > after)) else { continue };
-            if entry.path().join("record.json").exists() {
-                ids.insert(id);
-                if ids.len() > most {
-                    ids.pop_last();
-                }
-            }
-        }
-        Ok(ids.into_iter().collect())
-    }
-
     fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.slot(slot);
         if let Some(directory) = path.parent() {
@@ -233,7 +410,18 @@ impl Inner {
     }
 }
 
-fn parse(id: &CertificateId, path: &Path, bytes: &[u8]) -> Result<(Version, Record), StoreError> {
+impl State {
+    fn set_aside(&mut self, id: &CertificateId, error: StoreError) {
+        self.index.put(id, Timestamp::MAX);
+        self.index.set_aside(id);
+        self.quarantine.insert(id.clone(), error);
+    }
+}
+
+/// See [`Store::quarantined`].
+const MOST_NAMED: usize = 1_000;
+
+fn parse(id: &CertificateId, path: &Path, bytes: &[u8]) -> Result<Stored, StoreError> {
     let damaged =
         |error: serde_json::Error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() };
     let schema = serde_json::from_slice::<SchemaOnly>(bytes).map_err(damaged)?.record.schema;
@@ -245,7 +433,7 @@ fn parse(id: &CertificateId, path: &Path, bytes: &[u8]) -> Result<(Version, Reco
         let reason = format!("it is the record of certificate {}", stored.record.id());
         return Err(StoreError::Damaged { path: path.to_owned(), reason });
     }
-    Ok((stored.version, stored.record))
+    Ok(stored)
 }
 
 /// Removes what a crash between writing and renaming left: nobody else has the store open. What it leaves
@@ -295,9 +483,9 @@ impl Store for FileStore {
         self.blocking(move |inner| inner.load(&id)).await
     }
 
-    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
-        let record = record.clone();
-        self.blocking(move |inner| inner.commit(&record, expected)).await
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        let batch = batch.clone();
+        self.blocking(move |inner| inner.apply(&batch)).await
     }
 
     async fn list(
@@ -305,8 +493,55 @@ impl Store for FileStore {
         after: Option<&CertificateId>,
         most: usize,
     ) -> Result<Vec<CertificateId>, StoreError> {
+        Ok(self.inner.state().index.list(after, most))
+    }
+
+    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
+        let owner = owner.clone();
+        self.blocking(move |inner| Ok(inner.claim(&owner, ttl, most))).await
+    }
+
+    async fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        self.blocking(move |inner| inner.claim_one(&owner, ttl, &id)).await
+    }
+
+    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
+        let now = self.inner.clock.now();
+        let mut state = self.inner.state();
+        let lost = held.iter().filter(|held| !state.index.extend(now, held, ttl));
+        Ok(lost.map(|held| held.id.clone()).collect())
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
+        let mut state = self.inner.state();
+        if held.iter().filter(|held| state.index.release(held)).count() > 0 {
+            self.inner.wake();
+        }
+        Ok(())
+    }
+
+    async fn scan_due(
+        &self,
+        until: Timestamp,
+        after: Option<&Due>,
+        most: usize,
+    ) -> Result<Vec<Due>, StoreError> {
         let after = after.cloned();
-        self.blocking(move |inner| inner.list(after.as_ref(), most)).await
+        self.blocking(move |inner| Ok(inner.state().index.scan(until, after.as_ref(), most))).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.inner.state().index.next())
+    }
+
+    async fn woken(&self) {
+        self.inner.woken.notified().await;
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
@@ -322,6 +557,25 @@ impl Store for FileStore {
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let id = id.clone();
         self.blocking(move |inner| inner.forget(&id, generation)).await
+    }
+
+    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
+        let state = self.inner.state();
+        Ok(keys.iter().map(|key| state.buckets.get(key).copied()).collect())
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        self.blocking(|inner| Ok(inner.quarantined())).await
+    }
+
+    async fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
+        let (id, held) = (id.clone(), held.cloned());
+        self.blocking(move |inner| inner.remove(&id, expected, held.as_ref())).await
     }
 }
 

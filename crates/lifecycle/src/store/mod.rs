@@ -1,32 +1,54 @@
-//! Where records, keys and chains are kept.
+//! Where records, keys and chains are kept, and who works on which of them.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::SecretBytes;
+use perennial_core::{SecretBytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateId, Generation, IssuerName, Record, StoreError};
+use crate::{
+    CertificateId, Generation, IssuerName, Record, StoreError,
+    budget::{Bucket, BudgetKey},
+};
+
+mod batch;
+pub use batch::{Batch, BucketChange, Change};
+
+mod claim;
+pub use claim::{Claim, Due, Fence, Held, Owner, OwnerError, Quarantined};
+
+#[allow(dead_code)] // The log of the file store asks for the rest.
+mod due;
 
 mod file;
-pub use file::FileStore;
+pub use file::{FileStore, FileStoreBuilder};
 
 pub mod laws;
 
 mod memory;
 pub use memory::MemoryStore;
 
-/// Where records, keys and chains are kept.
+/// Where records, keys and chains are kept, and who works on which of them.
 ///
-/// Records are small and compared-and-swapped; keys and chains lie apart in [`Slot`]s. The runnable form of
-/// this contract is [`laws`].
+/// Records are small and compared-and-swapped; keys and chains lie apart in [`Slot`]s. Which certificate is due
+/// when is the store's own index, made of each record's [`next_at`](Record::next_at): a keeper claims what is
+/// due, works, commits under its claim, and lets go. One process on one file store and ten on a shared database
+/// do the same; there is no leader. The runnable form of this contract is [`laws`].
 ///
 /// # Contract
-/// - `commit` MUST be atomic and durable when it returns: after a crash the record is the old or the new one.
-/// - `commit` MUST refuse with [`StoreError::Conflict`] unless the version there is the expected one; of two
-///   writers that expect the same version exactly one succeeds.
+/// - `apply` MUST be atomic and durable when it returns: after a crash each of its records is the old or the new
+///   one, and all are of one kind.
+/// - `apply` MUST refuse the whole batch with [`StoreError::Fenced`] unless each claim in it is the newest of its
+///   certificate, and otherwise with [`StoreError::Conflict`] or [`StoreError::BudgetConflict`] unless each
+///   version there is the expected one; of two writers that expect the same version exactly one succeeds. A batch
+///   without a claim is a user's own change, which versions alone guard.
+/// - A certificate MUST NOT be held by two owners at once. What ends a claim is `release`, or its time, by the
+///   store's clock; whatever is written under it after somebody else has claimed the certificate is refused.
+/// - A commit MUST move a certificate that nobody holds in the index at once. While it is held its place is the
+///   end of the claim; what was committed meanwhile counts when it is let go.
 /// - `write` MUST be atomic and durable when it returns, and a private key MUST be readable by its owner
 ///   alone.
+/// - What cannot be read MUST stay as it is, be named by `quarantined`, and hold nothing else up.
 /// - All methods may be called from any number of tasks at once. On cancellation an operation has happened
 ///   wholly or not at all.
 #[async_trait]
@@ -38,13 +60,25 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Unavailable`]; the record is left as it is.
     async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError>;
 
-    /// Writes the record if the version there is `expected` (`None`: there is none yet), and returns the new
-    /// version.
+    /// Writes all that is in the batch, and returns the new versions of its records, in its order.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when somebody else wrote in between, else [`StoreError::Io`] or
-    /// [`StoreError::Unavailable`]: then the commit may have happened all the same, and the next one tells.
-    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError>;
+    /// [`StoreError::Fenced`] when somebody else has taken a certificate over, [`StoreError::Conflict`] or
+    /// [`StoreError::BudgetConflict`] when somebody else wrote in between: then nothing was written. Else
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`]: then it may have happened all the same, and the next
+    /// one tells.
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError>;
+
+    /// Writes one record, under no claim, if the version there is `expected` (`None`: there is none yet), and
+    /// returns the new version.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
+        let versions = self.apply(&Batch::new().change(record.clone(), expected)).await?;
+        // One change has one version.
+        Ok(versions.first().copied().unwrap_or(Version::FIRST))
+    }
 
     /// Up to `most` ids that come after `after`, in order.
     ///
@@ -56,13 +90,72 @@ pub trait Store: Send + Sync {
         most: usize,
     ) -> Result<Vec<CertificateId>, StoreError>;
 
+    /// Claims up to `most` certificates that are due by the store's clock and that nobody holds, the longest due
+    /// first, for at least `ttl`. One that cannot be read is not handed out and stops no other.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`]; nothing is claimed then, or for `ttl` at most.
+    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError>;
+
+    /// Claims one certificate, due or not; `None` while anybody holds it, or when there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    async fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError>;
+
+    /// Holds them for at least `ttl` from now, and returns those that are lost: somebody else has claimed them
+    /// since, or they are gone. A claim whose time is over is no loss while nobody else wants it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`]; it is not known then which are held.
+    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError>;
+
+    /// Lets go: each is due again at the `next_at` of its record as it is stored, and what is written under this
+    /// claim afterwards is refused. Letting go of what is lost is a no-op.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`]; the claims end by their time then.
+    async fn release(&self, held: &[Held]) -> Result<(), StoreError>;
+
+    /// Up to `most` rows of the index that are not after `until` and come after `after`, in the order of [`Due`].
+    ///
+    /// Moments before 1970 may be shown as 1970, and those after 2106 as that: an index is compact.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
+    async fn scan_due(
+        &self,
+        until: Timestamp,
+        after: Option<&Due>,
+        most: usize,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// The first moment in the index: when there will be something to claim, because it is due or because
+    /// somebody's claim ends. `None` for an empty store. So long a keeper may sleep.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Returns when something may have become due earlier than [`next_due`](Self::next_due) has said: a commit,
+    /// here or in another process. It may return for nothing, and may miss what another process did, so a keeper
+    /// looks from time to time in any case. Unless a store can tell it never returns.
+    async fn woken(&self) {
+        std::future::pending().await
+    }
+
     /// What lies in a slot, or `None`.
     ///
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError>;
 
-    /// Puts bytes in a slot, replacing what was there.
+    /// Puts bytes in a slot under no claim, replacing what was there.
     ///
     /// # Errors
     /// [`StoreError::Io`]; what was there stays. [`StoreError::Unavailable`]; it is the old or the new.
@@ -73,6 +166,122 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError>;
+
+    /// The token buckets of these keys with their versions, in their order; `None` for one that nobody has used.
+    /// A store may forget those that are full.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
+    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError>;
+
+    /// What could not be read, and why: at most the first thousand. What can be read again is due at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError>;
+
+    /// Removes the record of a certificate that nobody wants any more, and all its keys and chains, if the
+    /// version there is `expected` and the claim, if one is given, is the newest.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    async fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError>;
+}
+
+/// A store that is shared is a store.
+#[async_trait]
+impl<S: Store + ?Sized> Store for Arc<S> {
+    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        (**self).load(id).await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        (**self).apply(batch).await
+    }
+
+    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
+        (**self).commit(record, expected).await
+    }
+
+    async fn list(
+        &self,
+        after: Option<&CertificateId>,
+        most: usize,
+    ) -> Result<Vec<CertificateId>, StoreError> {
+        (**self).list(after, most).await
+    }
+
+    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
+        (**self).claim(owner, ttl, most).await
+    }
+
+    async fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        (**self).claim_one(owner, ttl, id).await
+    }
+
+    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
+        (**self).extend(held, ttl).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
+        (**self).release(held).await
+    }
+
+    async fn scan_due(
+        &self,
+        until: Timestamp,
+        after: Option<&Due>,
+        most: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        (**self).scan_due(until, after, most).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        (**self).next_due().await
+    }
+
+    async fn woken(&self) {
+        (**self).woken().await;
+    }
+
+    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
+        (**self).read(slot).await
+    }
+
+    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
+        (**self).write(slot, bytes).await
+    }
+
+    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
+        (**self).forget(id, generation).await
+    }
+
+    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
+        (**self).buckets(keys).await
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        (**self).quarantined().await
+    }
+
+    async fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
+        (**self).remove(id, expected, held).await
+    }
 }
 
 /// The version of a record: grows with every commit.
@@ -128,6 +337,17 @@ pub enum Slot {
     },
 }
 
+impl Slot {
+    /// Of which certificate it is, if it belongs to one.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&CertificateId> {
+        match self {
+            Self::Chain { certificate, .. } | Self::PrivateKey { certificate, .. } => Some(certificate),
+            Self::IssuerState { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -144,12 +364,21 @@ impl fmt::Display for Slot {
 
 /// Whether `expected` is what is there; the one comparison that all stores share.
 fn check_version(
-    record: &Record,
+    id: &CertificateId,
     expected: Option<Version>,
     found: Option<Version>,
 ) -> Result<Version, StoreError> {
     if expected != found {
-        return Err(StoreError::Conflict { id: record.id().clone(), expected, found });
+        return Err(StoreError::Conflict { id: id.clone(), expected, found });
+    }
+    Ok(found.map_or(Version::FIRST, Version::next))
+}
+
+/// The same for a bucket.
+fn check_bucket(change: &BucketChange, found: Option<Version>) -> Result<Version, StoreError> {
+    if change.expected != found {
+        let (key, expected) = (change.key.clone(), change.expected);
+        return Err(StoreError::BudgetConflict { key, expected, found });
     }
     Ok(found.map_or(Version::FIRST, Version::next))
 }

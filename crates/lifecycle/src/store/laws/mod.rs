@@ -5,14 +5,20 @@ use perennial_core::{SecretBytes, Timestamp};
 use super::{Slot, Store, Version};
 use crate::{Attempt, CertificateId, CertificateSpec, Generation, Record, StoreError};
 
+mod batch;
+
+mod claim;
+
 /// Runs every law against an empty store and returns the first that is broken.
+///
+/// It takes some seconds: claims have to end. The store's clock must show the present time.
 ///
 /// # Errors
 /// A sentence that says which law and how it was broken.
 ///
 /// ```
 /// # use perennial_lifecycle::{MemoryStore, store::laws};
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// laws::check(&MemoryStore::new()).await.unwrap();
 /// # });
 /// ```
@@ -22,7 +28,10 @@ pub async fn check(store: &dyn Store) -> Result<(), String> {
     of_many_writers_one_wins(store).await?;
     ids_are_listed_in_order_and_paged(store).await?;
     slots_hold_what_was_put_there(store).await?;
-    a_forgotten_generation_is_gone_and_its_neighbour_stays(store).await
+    a_forgotten_generation_is_gone_and_its_neighbour_stays(store).await?;
+    a_removed_certificate_is_gone_with_its_material(store).await?;
+    batch::check(store).await?;
+    claim::check(store).await
 }
 
 async fn what_was_committed_is_loaded(store: &dyn Store) -> Result<(), String> {
@@ -140,13 +149,64 @@ async fn a_forgotten_generation_is_gone_and_its_neighbour_stays(store: &dyn Stor
     }
 }
 
+async fn a_removed_certificate_is_gone_with_its_material(store: &dyn Store) -> Result<(), String> {
+    let record = record("removed")?;
+    let first = ok(store.commit(&record, None).await, "a first commit")?;
+    let second = ok(store.commit(&record, Some(first)).await, "a second commit")?;
+    let (certificate, generation) = (record.id().clone(), Generation::from_number(1));
+    let slots = [
+        Slot::Chain { certificate: certificate.clone(), generation },
+        Slot::PrivateKey { certificate, generation },
+    ];
+    for slot in &slots {
+        ok(store.write(slot, &SecretBytes::new(*b"material")).await, "writing a slot")?;
+    }
+    conflict(store.remove(record.id(), first, None).await, "who would remove what has changed")?;
+    expect(
+        store.load(record.id()).await,
+        &Some((second, record.clone())),
+        "a refused removal changes nothing",
+    )?;
+    ok(store.remove(record.id(), second, None).await, "a removal")?;
+    expect(store.load(record.id()).await, &None, "a removed certificate has no record")?;
+    for slot in &slots {
+        if ok(store.read(slot).await, "reading a slot")?.is_some() {
+            return Err(format!("{slot} is removed with the certificate"));
+        }
+    }
+    if ok(store.list(None, usize::MAX).await, "listing")?.contains(record.id()) {
+        return Err("a removed certificate is not listed".to_owned());
+    }
+    conflict(store.remove(record.id(), second, None).await, "who would remove what is gone")?;
+    ok(store.commit(&record, None).await.map(drop), "a first commit after the removal")
+}
+
 fn id(text: &str) -> Result<CertificateId, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
 fn record(text: &str) -> Result<Record, String> {
+    due(text, NEVER)
+}
+
+/// A record that somebody should look at then.
+fn due(text: &str, next_at: i64) -> Result<Record, String> {
     let spec = CertificateSpec::new(text, ["law.example"]).map_err(|error| error.to_string())?;
-    Ok(Record::new(spec))
+    let mut record = Record::new(spec);
+    record.next_at = Timestamp::from_unix(next_at);
+    Ok(record)
+}
+
+/// 2100-01-01: later than any law is checked.
+const NEVER: i64 = 4_102_444_800;
+/// 2001-09-09: long ago.
+const LONG_AGO: i64 = 1_000_000_000;
+
+fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, who: &str) -> Result<(), String> {
+    match result {
+        Err(StoreError::Conflict { .. }) => Ok(()),
+        other => Err(format!("{who} is refused with a conflict, got {other:?}")),
+    }
 }
 
 fn ok<T>(result: Result<T, StoreError>, what: &str) -> Result<T, String> {

@@ -1,0 +1,176 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn id(text: &str) -> CertificateId {
+    text.parse().unwrap()
+}
+
+fn owner(text: &str) -> Owner {
+    text.parse().unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Certificates that are due at these moments.
+fn index(rows: &[(&str, i64)]) -> DueIndex {
+    let mut index = DueIndex::default();
+    for (name, due) in rows {
+        index.put(&id(name), at(*due));
+    }
+    index
+}
+
+#[test]
+fn the_longest_due_comes_first_and_what_is_held_does_not_come_again() {
+    let mut index = index(&[("b", 20), ("a", 10), ("later", 1_000)]);
+    let mut claimed = || index.claim(at(100), &owner("o"), MINUTE).map(|held| held.id.to_string());
+    assert_eq!((claimed(), claimed(), claimed()), (Some("a".into()), Some("b".into()), None));
+    assert_eq!(index.next(), Some(at(161)), "the end of a claim, rounded up");
+}
+
+#[test]
+fn a_claim_whose_time_is_over_is_anybodys_and_its_owner_is_fenced() {
+    let mut index = index(&[("a", 10)]);
+    let first = index.claim(at(100), &owner("one"), MINUTE).unwrap();
+    assert_eq!(index.claim(at(160), &owner("two"), MINUTE), None);
+    index.check(&first).unwrap();
+    let second = index.claim(at(161), &owner("two"), MINUTE).unwrap();
+    assert!(second.fence > first.fence);
+    let refused = StoreError::Fenced { id: id("a"), held: first.fence, newest: Some(second.fence) };
+    assert_eq!(index.check(&first), Err(refused));
+    index.release(&first);
+    assert!(!index.extend(at(162), &first, MINUTE), "it is lost");
+    index.check(&second).unwrap();
+}
+
+#[test]
+fn who_is_late_and_has_lost_nothing_may_go_on() {
+    let mut index = index(&[("a", 10)]);
+    let held = index.claim(at(100), &owner("one"), MINUTE).unwrap();
+    index.check(&held).unwrap();
+    assert!(index.extend(at(500), &held, MINUTE));
+    assert_eq!(index.claim(at(560), &owner("two"), MINUTE), None);
+}
+
+#[test]
+fn what_was_wished_for_while_it_was_held_counts_when_it_is_let_go() {
+    let mut index = index(&[("a", 10)]);
+    let held = index.claim(at(100), &owner("one"), MINUTE).unwrap();
+    index.put(&id("a"), at(5_000));
+    assert_eq!(index.next(), Some(at(161)));
+    index.release(&held);
+    assert_eq!(index.next(), Some(at(5_000)));
+    assert!(index.check(&held).is_err(), "it was let go");
+    let one = index.claim_one(at(200), &owner("one"), MINUTE, &id("a")).unwrap();
+    assert!(index.claim_one(at(200), &owner("one"), MINUTE, &id("a")).is_none(), "not even its owner");
+    assert_eq!(index.next_at(&id("a")), Some(at(5_000)));
+    index.release(&one);
+    assert_eq!(index.claim(at(200), &owner("one"), MINUTE), None);
+}
+
+#[test]
+fn a_claim_that_is_over_keeps_the_moment_that_the_record_names() {
+    let mut index = index(&[("a", 10)]);
+    index.claim(at(100), &owner("one"), MINUTE).unwrap();
+    index.put(&id("a"), at(7_000));
+    let taken = index.claim(at(200), &owner("two"), MINUTE).unwrap();
+    index.release(&taken);
+    assert_eq!(index.next(), Some(at(7_000)));
+}
+
+#[test]
+fn one_that_was_removed_or_set_aside_is_not_claimed_and_its_fences_are_not_used_again() {
+    let mut index = index(&[("a", 10), ("b", 10)]);
+    let held = index.claim_one(at(100), &owner("o"), MINUTE, &id("a")).unwrap();
+    index.remove(&id("a"));
+    assert!(matches!(index.check(&held), Err(StoreError::Fenced { newest: None, .. })));
+    index.set_aside(&id("b"));
+    assert_eq!(index.claim(at(1_000), &owner("o"), MINUTE), None);
+    assert!(index.knows(&id("b")) && !index.knows(&id("a")));
+    index.put(&id("a"), at(10));
+    let again = index.claim(at(1_000), &owner("o"), MINUTE).unwrap();
+    assert!(again.fence > held.fence);
+}
+
+#[test]
+fn a_scan_is_in_the_order_of_time_then_of_ids_and_goes_on_after_its_cursor() {
+    let mut index = index(&[("c", 10), ("a", 10), ("b", 10), ("early", 5), ("late", 90)]);
+    let mut rows = Vec::new();
+    loop {
+        let page = index.scan(at(50), rows.last(), 2);
+        if page.is_empty() {
+            break;
+        }
+        rows.extend(page);
+    }
+    let names: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(names, ["early", "a", "b", "c"]);
+    assert_eq!(index.scan(at(50), None, 0), []);
+    index.claim_one(at(20), &owner("o"), MINUTE, &id("early")).unwrap();
+    assert_eq!(index.scan(Timestamp::MAX, None, 9).last().unwrap(), &Due { at: at(90), id: id("late") });
+    assert_eq!(index.scan(at(50), None, 1)[0].id, id("a"), "one that is held stands at the end of its claim");
+}
+
+#[test]
+fn only_what_is_earlier_than_was_said_wakes() {
+    let mut index = index(&[("a", 100)]);
+    assert_eq!(index.next(), Some(at(100)));
+    assert!(!index.put(&id("b"), at(100)) && !index.put(&id("c"), at(200)) && index.put(&id("c"), at(99)));
+    let held = index.claim_one(at(0), &owner("o"), MINUTE, &id("c")).unwrap();
+    assert!(!index.put(&id("c"), at(1)), "it is held");
+    assert!(index.release(&held) && !index.release(&held));
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Put(u8, u16),
+    Remove(u8),
+    Claim(u16),
+    Release(usize),
+    Extend(usize),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (0u8..12, any::<u16>()).prop_map(|(which, at)| Operation::Put(which, at)),
+        (0u8..12).prop_map(Operation::Remove),
+        (0u16..500).prop_map(Operation::Claim),
+        (0usize..50).prop_map(Operation::Release),
+        (0usize..50).prop_map(Operation::Extend),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn at_no_moment_do_two_claims_hold_one_certificate(operations in proptest::collection::vec(operation(), 1..200)) {
+        let (mut index, mut now, mut claims) = (DueIndex::default(), 0, Vec::new());
+        let mut highest = Fence::default();
+        for operation in operations {
+            match operation {
+                Operation::Put(which, due) => { index.put(&id(&format!("c{which}")), at(due.into())); }
+                Operation::Remove(which) => index.remove(&id(&format!("c{which}"))),
+                Operation::Claim(later) => {
+                    now += i64::from(later);
+                    let owner = owner(&format!("o{}", claims.len() % 3));
+                    if let Some(held) = index.claim(at(now), &owner, MINUTE) {
+                        prop_assert!(held.fence > highest, "fences grow");
+                        highest = held.fence;
+                        claims.push(held);
+                    }
+                }
+                Operation::Release(which) => { claims.get(which).map(|held| index.release(held)); }
+                Operation::Extend(which) => { claims.get(which).map(|held| index.extend(at(now), held, MINUTE)); }
+            }
+            let mut holders = BTreeMap::new();
+            for held in claims.iter().filter(|held| index.check(held).is_ok()) {
+                prop_assert!(holders.insert(held.id.clone(), held.fence).is_none(), "{} has two holders", held.id);
+            }
+            prop_assert_eq!(index.scan(Timestamp::MAX, None, 99).len(), index.len(), "every certificate has its moment");
+        }
+    }
+}

@@ -108,7 +108,9 @@ async fn an_order_becomes_a_certificate_that_chains_to_the_root() {
     assert_eq!(issued[0].chain_pem.as_bytes(), certificate.body);
     assert_eq!(issued[0].not_after.unix(), validity.not_after.timestamp());
     assert_eq!(Some(&issued[0].account), client.account.as_ref());
-    assert_eq!(scene.ca.orders()[0].status, OrderStatus::Valid);
+    assert_eq!((scene.ca.orders()[0].status, scene.ca.orders()[0].finalizations), (OrderStatus::Valid, 1));
+    assert_eq!(client.finalize(&order, &csr).await.status, 403);
+    assert_eq!(scene.ca.orders()[0].finalizations, 2);
     let finalized = scene.ca.requests().into_iter().find(|request| request.verb == Some(Verb::Finalize));
     assert_eq!(finalized.unwrap().user_agent.as_deref(), Some("testkit"));
 }

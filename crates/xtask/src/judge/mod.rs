@@ -12,6 +12,8 @@ mod issue;
 mod nat64;
 mod pebble;
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod surroundings;
 
 use std::{net::IpAddr, path::PathBuf, pin::Pin};
 

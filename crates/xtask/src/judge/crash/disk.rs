@@ -32,7 +32,6 @@ pub(super) async fn full(lab: &Lab, start: Start, times: usize, seed: u64) -> Re
     let mut lanes = matrix::lanes(lab, Kind::File, start).await?;
     let (random, left) = (RefCell::new(Random::new(seed, u64::MAX)), Cell::new(times));
     let (tally, noticed) = (RefCell::new(Tally::default()), Cell::new(0_usize));
-    lab.forget_requests();
     join_all(lanes.iter_mut().map(async |lane| {
         while let Some(one) = left.get().checked_sub(1) {
             left.set(one);
@@ -44,12 +43,10 @@ pub(super) async fn full(lab: &Lab, start: Start, times: usize, seed: u64) -> Re
         }
     }))
     .await;
-    let mut tally = tally.into_inner();
-    tally.finalize_requests = lab.finalize_requests();
     if noticed.get() == 0 {
         return Err("no life has noticed that its disk was full".to_owned());
     }
-    Ok(tally)
+    Ok(tally.into_inner())
 }
 
 async fn fill_and_recover(
@@ -168,7 +165,6 @@ async fn sweep(lab: &Lab, start: Start, calls: &[&str], wrong: &str) -> Result<T
         }
     };
     let tally = RefCell::new(Tally::default());
-    lab.forget_requests();
     join_all(lanes.iter_mut().map(async |lane| {
         while let Some((call, name, number)) = next() {
             let doom = format!("{name}:{wrong}:when={number}");
@@ -179,9 +175,7 @@ async fn sweep(lab: &Lab, start: Start, calls: &[&str], wrong: &str) -> Result<T
         }
     }))
     .await;
-    let mut tally = tally.into_inner();
-    tally.finalize_requests = lab.finalize_requests();
-    Ok(tally)
+    Ok(tally.into_inner())
 }
 
 /// A life in which one system call goes wrong; `None` when it had no such call.

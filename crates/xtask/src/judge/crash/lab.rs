@@ -6,15 +6,12 @@ use perennial::{
     core::{DomainName, PrivateKey, SecretString},
     lifecycle::{CertificateId, Facts, MemoryStore, Slot, Store},
 };
-use perennial_testkit::{
-    CertificateAuthority, World,
-    ca::{Issued, OrderStatus, Verb},
-    real::Postgres,
-};
+use perennial_testkit::{CertificateAuthority, World, ca::Issued, real::Postgres};
 use tempfile::TempDir;
 
 use super::{
-    life::{Ended, Life, Surroundings, Temper, Word},
+    super::surroundings::Surroundings,
+    life::{Ended, Life, Temper, Word},
     place::{self, Place},
     shifted::Shifted,
     text,
@@ -82,30 +79,6 @@ impl Lab {
         Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, due: None })
     }
 
-    fn surroundings(&self) -> Surroundings {
-        let (ca, tsig) = (self.world.ca(), self.world.tsig());
-        Surroundings {
-            directory_url: ca.directory_url().to_owned(),
-            https_root_pem: ca.https_root_pem().to_owned(),
-            resolver: self.world.resolver(),
-            authoritative_port: self.world.authoritative_port(),
-            primary: self.world.primary(),
-            tsig_name: tsig.name.to_string(),
-            tsig_secret: tsig.secret_base64.clone(),
-        }
-    }
-
-    /// How many requests to finalize an order the certificate authority has seen.
-    pub(super) fn finalize_requests(&self) -> usize {
-        let requests = self.world.ca().requests();
-        requests.iter().filter(|request| request.verb == Some(Verb::Finalize)).count()
-    }
-
-    /// A fresh page for the next matrix.
-    pub(super) fn forget_requests(&self) {
-        self.world.ca().clear_requests();
-    }
-
     /// A schema of the database with nothing in it.
     async fn schema(&self, name: &str) -> Result<Place, String> {
         let socket = self.postgres.as_ref().ok_or("there is no PostgreSQL")?.socket();
@@ -169,8 +142,9 @@ impl Lane<'_> {
 
     /// An undisturbed life in that store, as it would be.
     pub(super) fn life(&self, place: &Place, start: Start) -> Life {
+        let (world, ca) = (&self.lab.world, self.lab.world.ca());
         Life {
-            world: self.lab.surroundings(),
+            world: Surroundings::new(world, ca.directory_url(), ca.https_root_pem()),
             id: self.id.to_string(),
             names: self.names.clone(),
             store: place.clone(),
@@ -184,10 +158,10 @@ impl Lane<'_> {
     pub(super) fn counts(&self) -> Counts {
         let ca = self.lab.world.ca();
         let own = |names: &[DomainName]| names.contains(&self.name);
-        let orders = ca.orders().into_iter().filter(|order| own(&order.names));
-        let statuses: Vec<OrderStatus> = orders.map(|order| order.status).collect();
+        let orders: Vec<_> = ca.orders().into_iter().filter(|order| own(&order.names)).collect();
         let issued = ca.certificates().into_iter().filter(|issued| own(&issued.names)).collect();
-        Counts { orders: statuses.len(), issued }
+        let finalizations = orders.iter().map(|order| order.finalizations).sum();
+        Counts { orders: orders.len(), finalizations, issued }
     }
 
     /// The values that are still at the name of the challenge.
@@ -199,6 +173,8 @@ impl Lane<'_> {
 /// What a certificate authority has counted.
 pub(super) struct Counts {
     pub(super) orders: usize,
+    /// Requests to finalize them.
+    pub(super) finalizations: u32,
     pub(super) issued: Vec<Issued>,
 }
 

@@ -1,6 +1,6 @@
 //! One life of the program that keeps a certificate: what it is told, what it says, and how it ends.
 
-use std::{net::SocketAddr, os::unix::process::ExitStatusExt as _, process::Stdio, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, process::Stdio, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     process::Command,
 };
 
-use super::{place::Place, text};
+use super::{super::surroundings::Surroundings, place::Place, text};
 use crate::shell::Stopwatch;
 
 /// What the program is told, on its standard input: there is a secret in it.
@@ -33,18 +33,6 @@ pub(super) enum Temper {
     Mortal(Option<Death>),
     /// It tries again until there is a certificate. Where others wait for minutes, it sets its clock forward.
     Stubborn,
-}
-
-/// The world around it.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Surroundings {
-    pub(super) directory_url: String,
-    pub(super) https_root_pem: String,
-    pub(super) resolver: SocketAddr,
-    pub(super) authoritative_port: u16,
-    pub(super) primary: SocketAddr,
-    pub(super) tsig_name: String,
-    pub(super) tsig_secret: String,
 }
 
 /// An operation that writes to the store, counted from 1, at which the program kills itself.

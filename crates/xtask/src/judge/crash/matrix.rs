@@ -44,7 +44,7 @@ pub(super) async fn steps(lab: &Lab, kind: Kind, start: Start) -> Result<Tally, 
         (!over.get()).then_some(Doom::At(death))
     };
     let mut lanes = lanes(lab, kind, start).await?;
-    Ok(run(lab, &mut lanes, start, next, || over.set(true)).await)
+    Ok(run(&mut lanes, start, next, || over.set(true)).await)
 }
 
 /// So many deaths at moments that are spread evenly over an undisturbed life.
@@ -68,7 +68,7 @@ pub(super) async fn moments(
         Some(Doom::Within(Duration::from_micros(moment.unsigned_abs())))
     };
     // Who was there before the end was quicker than the measured one; that one does not count.
-    Ok(run(lab, &mut lanes, start, next, || left.set(left.get() + 1)).await)
+    Ok(run(&mut lanes, start, next, || left.set(left.get() + 1)).await)
 }
 
 /// How long an undisturbed life takes.
@@ -81,13 +81,11 @@ async fn length(lane: &mut Lane<'_>, start: Start) -> Result<Duration, String> {
 
 /// Lanes side by side take one death after the other; `survived` hears of those that did not come in time.
 async fn run(
-    lab: &Lab,
     lanes: &mut [Lane<'_>],
     start: Start,
     next: impl Fn() -> Option<Doom>,
     survived: impl Fn(),
 ) -> Tally {
-    lab.forget_requests();
     let tally = RefCell::new(Tally::default());
     join_all(lanes.iter_mut().map(async |lane| {
         while let Some(doom) = next() {
@@ -98,9 +96,7 @@ async fn run(
         }
     }))
     .await;
-    let mut tally = tally.into_inner();
-    tally.finalize_requests = lab.finalize_requests();
-    tally
+    tally.into_inner()
 }
 
 /// Two processors and a certificate authority that shares them: more lanes wait for one another.
@@ -163,6 +159,7 @@ impl Case {
         Ok(Finding {
             orders: after.orders - before.orders,
             excused,
+            finalizations: after.finalizations - before.finalizations,
             certificates: since.len(),
             lost_keys: lost_keys(&*store, &lane.id, since).await?,
             leftovers: lane.leftovers(),

@@ -11,27 +11,26 @@
 //!
 //! The certificate authority and its DNS run in the judge, so they live on and count.
 
+mod damage;
 mod disk;
 mod lab;
 mod life;
 mod matrix;
 mod mortal;
-mod place;
+pub(super) mod place;
 mod shifted;
 mod tally;
-mod witness;
+pub(super) mod witness;
 pub(crate) mod worker;
 
 use perennial_testkit::real::Tool;
 
 use super::{Report, Running, Setting, Suite};
 use lab::{Kind, Lab, Start};
+use tally::{HEAD, Tally};
 
 pub(super) const SUITE: Suite =
     Suite { name: "crash", tools: &[Tool::Ip, Tool::Postgres], addresses: Vec::new, build: || Ok(()), run };
-
-/// How many times a process is killed at any moment, for each kind of store; half of them from either start.
-const KILLS: usize = 500;
 
 /// Which moments these are depends on this and on how long a life takes.
 const SEED: u64 = 1;
@@ -42,54 +41,88 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
             Ok(lab) => lab,
             Err(reason) => return report.case("lab", Err(reason)),
         };
-        for kind in [Kind::File, Kind::Postgres] {
-            for (start, word) in STARTS {
-                matrices(&mut lab, report, kind, start, word).await;
+        let mut table = vec![HEAD.to_owned()];
+        for case in CASES {
+            let name = format!("{}_{}", case.store(), case.name);
+            if !report.wants_any(&[&name]) {
+                continue;
+            }
+            match case.judge(&mut lab).await {
+                Ok(tally) => {
+                    report.case(&name, tally.outcome());
+                    table.push(tally.row(&name));
+                }
+                Err(reason) => report.case(&name, Err(reason)),
             }
         }
-        for (start, word) in STARTS {
-            disks(&lab, report, start, word).await;
+        table.iter().for_each(|line| println!("{line}"));
+        if report.wants_any(&["file_damaged_records"]) {
+            report.case("file_damaged_records", damage::beside_a_good_one(&lab, SEED).await);
         }
     })
 }
 
-const STARTS: [(Start, &str); 2] = [(Start::Nothing, "from_nothing"), (Start::Due, "due")];
+/// A matrix: many deaths of one sort.
+struct Case {
+    name: &'static str,
+    kind: Kind,
+    start: Start,
+    deaths: Deaths,
+}
+
+#[derive(Clone, Copy)]
+enum Deaths {
+    /// At every fsync that fails.
+    FailingDisk,
+    /// While the disk is full.
+    FullDisk,
+    /// At so many moments.
+    Moments(usize),
+    /// Before and after every operation that writes to the store.
+    Steps,
+    /// At every system call that changes the disk.
+    SystemCalls,
+}
+
+/// 500 moments for each kind of store.
+#[rustfmt::skip] // A table.
+const CASES: &[Case] = &[
+    Case { name: "first_steps", kind: Kind::File, start: Start::Nothing, deaths: Deaths::Steps },
+    Case { name: "renewal_steps", kind: Kind::File, start: Start::Due, deaths: Deaths::Steps },
+    Case { name: "first_moments", kind: Kind::File, start: Start::Nothing, deaths: Deaths::Moments(250) },
+    Case { name: "renewal_moments", kind: Kind::File, start: Start::Due, deaths: Deaths::Moments(250) },
+    Case { name: "first_steps", kind: Kind::Postgres, start: Start::Nothing, deaths: Deaths::Steps },
+    Case { name: "renewal_steps", kind: Kind::Postgres, start: Start::Due, deaths: Deaths::Steps },
+    Case { name: "first_moments", kind: Kind::Postgres, start: Start::Nothing, deaths: Deaths::Moments(250) },
+    Case { name: "renewal_moments", kind: Kind::Postgres, start: Start::Due, deaths: Deaths::Moments(250) },
+    Case { name: "renewal_system_calls", kind: Kind::File, start: Start::Due, deaths: Deaths::SystemCalls },
+    Case { name: "first_failing_fsync", kind: Kind::File, start: Start::Nothing, deaths: Deaths::FailingDisk },
+    Case { name: "renewal_failing_fsync", kind: Kind::File, start: Start::Due, deaths: Deaths::FailingDisk },
+    Case { name: "first_full_disk", kind: Kind::File, start: Start::Nothing, deaths: Deaths::FullDisk },
+    Case { name: "renewal_full_disk", kind: Kind::File, start: Start::Due, deaths: Deaths::FullDisk },
+];
+
+impl Case {
+    const fn store(&self) -> &'static str {
+        self.kind.word()
+    }
+
+    async fn judge(&self, lab: &mut Lab) -> Result<Tally, String> {
+        if self.kind == Kind::Postgres {
+            lab.start_postgres().await?;
+        }
+        match self.deaths {
+            Deaths::FailingDisk => disk::failing(lab, self.start).await,
+            Deaths::FullDisk => disk::full(lab, self.start, FULL_DISKS, SEED).await,
+            Deaths::Moments(kills) => matrix::moments(lab, self.kind, self.start, kills, SEED).await,
+            Deaths::Steps => matrix::steps(lab, self.kind, self.start).await,
+            Deaths::SystemCalls => disk::calls(lab, self.start).await,
+        }
+    }
+}
 
 /// How many disks are full for a while, for each start.
 const FULL_DISKS: usize = 40;
-
-async fn disks(lab: &Lab, report: &mut Report, start: Start, word: &str) {
-    let [calls, failing, full] =
-        ["system_calls", "failing_fsync", "full_disk"].map(|how| format!("file_{word}_{how}"));
-    if report.wants_any(&[&calls]) {
-        report.case(&calls, disk::calls(lab, start).await.and_then(|tally| tally.outcome()));
-    }
-    if report.wants_any(&[&failing]) {
-        report.case(&failing, disk::failing(lab, start).await.and_then(|tally| tally.outcome()));
-    }
-    if report.wants_any(&[&full]) {
-        let tally = disk::full(lab, start, FULL_DISKS, SEED).await;
-        report.case(&full, tally.and_then(|tally| tally.outcome()));
-    }
-}
-
-async fn matrices(lab: &mut Lab, report: &mut Report, kind: Kind, start: Start, word: &str) {
-    let [steps, moments] = ["steps", "moments"].map(|how| format!("{}_{word}_{how}", kind.word()));
-    if kind == Kind::Postgres
-        && report.wants_any(&[&steps, &moments])
-        && let Err(reason) = lab.start_postgres().await
-    {
-        return report.case(&steps, Err(reason));
-    }
-    if report.wants_any(&[&steps]) {
-        let tally = matrix::steps(lab, kind, start).await;
-        report.case(&steps, tally.and_then(|tally| tally.outcome()));
-    }
-    if report.wants_any(&[&moments]) {
-        let tally = matrix::moments(lab, kind, start, KILLS / 2, SEED).await;
-        report.case(&moments, tally.and_then(|tally| tally.outcome()));
-    }
-}
 
 fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())

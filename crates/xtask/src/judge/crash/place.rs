@@ -13,7 +13,7 @@ use super::text;
 
 /// Where a store is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Place {
+pub(in crate::judge) enum Place {
     /// Its directory.
     File(PathBuf),
     Postgres {
@@ -25,7 +25,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) async fn open(&self) -> Result<Arc<dyn Store>, String> {
+    pub(in crate::judge) async fn open(&self) -> Result<Arc<dyn Store>, String> {
         Ok(match self {
             Self::File(path) => Arc::new(text(FileStore::open(path))?),
             Self::Postgres { connection, roots_pem } => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use perennial::{
-    core::{PrivateKey, SecretString},
+    core::{Clock as _, PrivateKey, SecretString, SystemClock, Timestamp},
     lifecycle::{CertificateId, Facts, Store},
 };
 use tokio::{
@@ -25,26 +25,26 @@ use super::{
 };
 
 /// Readers, in a thread of their own: the judge is busy with its certificate authority.
-pub(super) struct Witness(Option<Runtime>);
+pub(in crate::judge) struct Witness(Option<Runtime>);
 
 /// One of them.
-pub(super) struct Watching {
+pub(in crate::judge) struct Watching {
     enough: Arc<AtomicBool>,
     task: JoinHandle<Result<Seen, String>>,
 }
 
 /// What it has seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::judge) struct Seen {
     /// How often it has looked and found a certificate with its key.
-    pub(super) looks: u64,
+    pub(in crate::judge) looks: u64,
     /// How often it was another one than before.
-    pub(super) flips: u32,
+    pub(in crate::judge) flips: u32,
 }
 
 /// Whether there is a certificate to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(in crate::judge) enum Presence {
     /// It must never be missing.
     FromTheStart,
     /// Once it has been seen, it must never be missing again.
@@ -52,14 +52,14 @@ pub(super) enum Presence {
 }
 
 impl Witness {
-    pub(super) fn new() -> Result<Self, String> {
+    pub(in crate::judge) fn new() -> Result<Self, String> {
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name("witness").enable_all().build();
         text(runtime).map(|runtime| Self(Some(runtime)))
     }
 
     /// Reads from now on.
-    pub(super) async fn watch(
+    pub(in crate::judge) async fn watch(
         &self,
         place: &Place,
         id: &CertificateId,
@@ -83,7 +83,7 @@ impl Drop for Witness {
 
 impl Watching {
     /// Reads once more, and tells what was seen; an error says what a server would have stumbled over.
-    pub(super) async fn end(self) -> Result<Seen, String> {
+    pub(in crate::judge) async fn end(self) -> Result<Seen, String> {
         self.enough.store(true, Ordering::Relaxed);
         text(self.task.await)?
     }
@@ -99,12 +99,16 @@ async fn read(source: Source, presence: Presence, enough: Arc<AtomicBool>) -> Re
             }
             None => {}
             Some(pair) => {
-                if last.as_ref() != Some(&pair) {
-                    pair.check()?;
-                    seen.flips += u32::from(last.is_some());
-                    last = Some(pair);
+                let ends = match &last {
+                    Some((old, ends)) if *old == pair => *ends,
+                    _ => pair.check()?,
+                };
+                if SystemClock::new().now() > ends {
+                    return Err(format!("the certificate that serves ended at {ends}"));
                 }
                 seen.looks += 1;
+                seen.flips += u32::from(last.as_ref().is_some_and(|(old, _)| *old != pair));
+                last = Some((pair, ends));
             }
         }
         if is_last_look {
@@ -175,10 +179,14 @@ struct Pair {
 }
 
 impl Pair {
-    /// That both are whole and belong together.
-    fn check(&self) -> Result<(), String> {
+    /// That both are whole and belong together; and until when they serve.
+    fn check(&self) -> Result<Timestamp, String> {
         let key = text(PrivateKey::from_pem(&SecretString::new(text(std::str::from_utf8(&self.key))?)))?;
         let facts = text(Facts::from_pem(&self.chain))?;
-        if facts.has_key(&key) { Ok(()) } else { Err("key and chain do not belong together".to_owned()) }
+        if facts.has_key(&key) {
+            Ok(facts.not_after)
+        } else {
+            Err("key and chain do not belong together".to_owned())
+        }
     }
 }

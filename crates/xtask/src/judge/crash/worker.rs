@@ -3,15 +3,12 @@
 use std::{io::Read as _, sync::Arc, time::Duration};
 
 use perennial::{
-    AcmeIssuer, CertificateSpec, Dns01, Manager, ManagerBuilder,
-    core::{Clock, ReqwestClient, SecretString},
+    CertificateSpec, Manager, ManagerBuilder,
     lifecycle::{Outcome, Store},
-    propagation::Checker,
-    providers::rfc2136::{Algorithm, Rfc2136, TsigKey},
 };
 
 use super::{
-    life::{Death, Life, Surroundings, Temper, Word},
+    life::{Death, Life, Temper, Word},
     mortal::{Mortal, say},
     shifted::Shifted,
     text,
@@ -92,27 +89,9 @@ fn manager(
     death: Option<Death>,
     clock: Arc<Shifted>,
 ) -> Result<Manager, String> {
-    let issuer = issuer(&life.world, clock.clone())?;
+    let issuer = life.world.issuer(clock.clone())?;
     let manager = Manager::builder(Mortal::new(store, death)).clock(clock).issuer(ISSUER, issuer);
     text(manager).map(ManagerBuilder::build)
 }
 
 const ISSUER: &str = "default";
-
-fn issuer(world: &Surroundings, clock: Arc<Shifted>) -> Result<AcmeIssuer, String> {
-    let secret = SecretString::new(world.tsig_secret.as_str());
-    let key = text(TsigKey::new(&world.tsig_name, Algorithm::HmacSha256, &secret))?;
-    let server = text(world.primary.to_string().parse())?;
-    let provider = Rfc2136::builder(server).key(key).clock(clock.clone()).build();
-    let checker = Checker::builder()
-        .nameservers([text(world.resolver.to_string().parse())?])
-        .authoritative_port(world.authoritative_port)
-        .build();
-    let http = ReqwestClient::builder().root_certificates_pem(&world.https_root_pem).build();
-    let issuer = AcmeIssuer::builder(&world.directory_url)
-        .agree_to_terms()
-        .clock(clock as Arc<dyn Clock>)
-        .http(Arc::new(text(http)?))
-        .solver(Dns01::new(Arc::new(provider)).checker(text(checker)?));
-    text(issuer.build())
-}

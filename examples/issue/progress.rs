@@ -65,7 +65,7 @@ impl Progress {
         }
         match &event.kind {
             EventKind::Issuing { why, .. } => self.note(&format!("issuing: {why}")),
-            EventKind::Stage { stage } => self.note(&line(stage)),
+            EventKind::Stage { stage } => self.note(&stage.to_string()),
             EventKind::Issued { renews_at, .. } => {
                 self.note(&format!("verified and stored; renews at {renews_at}"))
             }
@@ -146,20 +146,4 @@ fn step(kind: &EventKind) -> Option<(u64, &'static str)> {
         EventKind::Issued { .. } => (STEPS, "done"),
         _ => return None,
     })
-}
-
-fn line(stage: &Stage) -> String {
-    match stage {
-        Stage::AccountReady { url } => format!("account {url}"),
-        Stage::OrderCreated { url } => format!("order {url}"),
-        Stage::ChallengePresented { name, at } => format!("presented the proof for {name} at {at}"),
-        Stage::Propagated { at } => format!("every name server that counts has {at}"),
-        Stage::ChallengeAnswered { name } => format!("told the CA that {name} is ready"),
-        Stage::Validated => "the CA has validated every name".to_owned(),
-        Stage::CleanedUp { at } => format!("removed the record at {at}"),
-        Stage::CleanUpFailed { at, reason } => format!("could not remove the record at {at}: {reason}"),
-        Stage::Finalized => "sent the signing request".to_owned(),
-        Stage::Downloaded => "downloaded and verified the chain".to_owned(),
-        other => format!("{other:?}"),
-    }
 }

@@ -153,6 +153,7 @@ impl OrderInvalid {
         };
         let explain = |state: &AuthorizationState| AuthorizationFailure {
             identifier: state.identifier.clone(),
+            wildcard: state.wildcard,
             status: state.status.clone(),
             problem: state.challenges.iter().find_map(|challenge| challenge.error.clone()),
         };
@@ -210,8 +211,10 @@ impl fmt::Display for OrderInvalid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthorizationFailure {
-    /// The name.
+    /// The name; of a wildcard, the part after the `*.`.
     pub identifier: Identifier,
+    /// Whether it is for `*.` and the name.
+    pub wildcard: bool,
     /// What became of its authorization.
     pub status: AuthorizationStatus,
     /// The challenge's reason.
@@ -700,6 +703,7 @@ mod tests {
     fn invalid(own: Option<Problem>, of_name: Option<Problem>) -> OrderInvalid {
         let failure = of_name.map(|problem| AuthorizationFailure {
             identifier: Identifier::from(perennial_core::DomainName::parse("example.org").unwrap()),
+            wildcard: false,
             status: AuthorizationStatus::Invalid,
             problem: Some(problem),
         });

@@ -23,6 +23,12 @@ pub trait Clock: Send + Sync {
     /// The wall-clock time, in whole seconds.
     fn now(&self) -> Timestamp;
 
+    /// How long it has run, by a timer that nobody sets, from any moment on; `None` unless it can tell. Held
+    /// against [`now`](Self::now) it shows when the wall clock has jumped. It may stop while the machine sleeps.
+    fn monotonic(&self) -> Option<Duration> {
+        None
+    }
+
     /// Waits until `duration` has passed.
     async fn sleep(&self, duration: Duration);
 
@@ -67,6 +73,12 @@ impl Clock for SystemClock {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         // A machine whose clock stands before 1970 is told so by every certificate; not a reason to panic.
         Timestamp::from_unix(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the operating system")]
+    fn monotonic(&self) -> Option<Duration> {
+        static BEGUN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        Some(BEGUN.get_or_init(std::time::Instant::now).elapsed())
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use perennial_core::Timestamp;
+use serde::Serialize;
 
 /// What the wall clock did between two looks that a monotonic clock did not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums)] // A clock goes on or back.
 pub enum ClockJump {
     /// It went on by so much more: it was set, or the machine slept, for a monotonic clock may stop meanwhile.

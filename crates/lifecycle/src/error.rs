@@ -6,7 +6,7 @@ use perennial_core::{Retry, Timestamp};
 
 use crate::{
     CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
-    budget::BudgetKey,
+    budget::{BudgetKey, Refusal},
     store::{Fence, Slot, Version},
 };
 
@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: Contract,
     },
+    /// Somebody has said no to it.
+    #[error("certificate {id} was denied: {reason}; change its spec to ask again")]
+    Denied {
+        /// Which certificate.
+        id: CertificateId,
+        /// Why, in the words of whoever said no.
+        reason: String,
+    },
     /// No attempt is made any more.
     #[error("certificate {id} is given up: {why}; change its spec to begin anew")]
     GivenUp {
@@ -30,12 +38,46 @@ pub enum Error {
         /// Why.
         why: GivenUp,
     },
+    /// Another process works on it.
+    #[error(
+        "certificate {id} is held by another process: it works on it, or will be taken over when its lease ends"
+    )]
+    Held {
+        /// Which certificate.
+        id: CertificateId,
+    },
     /// The issuer returned no chain.
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A certificate that nobody wished for is not to be had at first sight.
+    #[error("no certificate for {name} is to be had at first sight: {reason}")]
+    NotOnDemand {
+        /// For which name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// What may be asked for is used up.
+    #[error("certificate {id} waits: {refusal}")]
+    OverBudget {
+        /// Which certificate.
+        id: CertificateId,
+        /// Which budget, and until when.
+        refusal: Refusal,
+    },
+    /// The issuer fails everybody, and is left alone for a while.
+    #[error("issuer {issuer} fails everybody and is left alone until {until}: {message}")]
+    Resting {
+        /// Which issuer.
+        issuer: IssuerName,
+        /// Until when.
+        until: Timestamp,
+        /// What it said last.
+        message: String,
+    },
     /// The spec is wrong.
     #[error(transparent)]
     Spec(#[from] SpecError),
@@ -73,9 +115,13 @@ impl Error {
         match self {
             Self::Issue(error) => error.retry(),
             Self::Store(error) => error.retry(),
-            Self::Contract { .. } => Retry::Backoff,
-            Self::GivenUp { .. }
+            Self::Contract { .. } | Self::Held { .. } => Retry::Backoff,
+            Self::OverBudget { refusal, .. } => Retry::At(refusal.until),
+            Self::Resting { until, .. } => Retry::At(*until),
+            Self::Denied { .. }
+            | Self::GivenUp { .. }
             | Self::Key(_)
+            | Self::NotOnDemand { .. }
             | Self::ShutDown { .. }
             | Self::Spec(_)
             | Self::UnknownCertificate { .. }

@@ -153,7 +153,7 @@ const LONGEST_NAME: usize = 2_048;
 
 /// Whoever signs writes these texts, and they end up on terminals: escape sequences and characters that turn
 /// the direction of writing (UAX #9 §2) are replaced.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let loud = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -161,7 +161,7 @@ fn printable(text: &str) -> String {
     text.chars().take(300).map(|c| if loud(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

@@ -7,7 +7,10 @@ use perennial_core::{DomainName, RequestedNames, Retry};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateId, CertificateSpec, Facts, FactsError, Journal, StoreError, Subject, Usage};
+use crate::{
+    CertificateId, CertificateSpec, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
+    SuggestedWindow, Usage,
+};
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
 ///
@@ -23,7 +26,9 @@ use crate::{CertificateId, CertificateSpec, Facts, FactsError, Journal, StoreErr
 /// - It MUST refuse what it cannot put into a certificate (a URI, a subject) with
 ///   [`IssueErrorClass::Policy`] and [`Retry::Never`]; leaving it out in silence is a breach.
 /// - The chain's leaf has the request's key and exactly its names; the keeper checks that again.
-/// - Both methods may be called at once for different certificates.
+/// - Waiting for something outside, such as propagation, goes through [`Journal::parked`], so that it holds no
+///   slot of the keeper.
+/// - All methods may be called at once for different certificates.
 #[async_trait]
 pub trait Issuer: Send + Sync {
     /// Signs the request and returns the chain.
@@ -40,6 +45,46 @@ pub trait Issuer: Send + Sync {
         let _ = journal;
         Ok(())
     }
+
+    /// Whether it has wishes about when its certificates are renewed. Unless it says so it is not asked for them.
+    fn suggests_windows(&self) -> bool {
+        false
+    }
+
+    /// When it would like a certificate to be renewed (RFC 9773), or `None` when it does not mind.
+    ///
+    /// # Errors
+    /// [`IssueError`] when it does not say; it is asked again, and nothing is lost.
+    async fn suggested_window(&self, current: &IssuedChain) -> Result<Option<SuggestedWindow>, IssueError> {
+        let _ = current;
+        Ok(None)
+    }
+
+    /// Revokes a certificate whose key is in other hands. One that is revoked already stays so.
+    ///
+    /// # Errors
+    /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again.
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), IssueError> {
+        let serial = &revocation.chain.facts().serial;
+        let message = format!("this issuer revokes nothing: have the certificate {serial} revoked by hand");
+        Err(IssueError::new(IssueErrorClass::Policy, message, Retry::Never))
+    }
+
+    /// The DNS providers that it needs for a certificate, by the names under which their requests are counted
+    /// ([`KeeperBuilder::provider_limit`](crate::KeeperBuilder::provider_limit)).
+    fn providers(&self, spec: &CertificateSpec) -> Vec<String> {
+        let _ = spec;
+        Vec::new()
+    }
+}
+
+/// A certificate that must not be trusted any more.
+#[non_exhaustive]
+pub struct Revocation {
+    /// The certificate, with its chain.
+    pub chain: IssuedChain,
+    /// Its key, if that is still there: some CAs want to see it.
+    pub key: Option<PrivateKey>,
 }
 
 /// What an issuer is asked to sign.
@@ -70,6 +115,8 @@ pub struct SigningRequest {
     pub public_key_der: Vec<u8>,
     /// The profile asked for.
     pub profile: Option<String>,
+    /// The certificate that the new one takes the place of, if the same issuer has issued it (RFC 9773 §5).
+    pub replaces: Option<IssuedChain>,
 }
 
 impl SigningRequest {
@@ -80,7 +127,7 @@ impl SigningRequest {
     pub fn new(
         certificate: CertificateId,
         names: Vec<DomainName>,
-        key: &crate::PrivateKey,
+        key: &PrivateKey,
     ) -> Result<Self, crate::KeyError> {
         Ok(Self {
             csr_der: key.signing_request(&names, &[])?,
@@ -95,6 +142,7 @@ impl SigningRequest {
             is_ca: false,
             public_key_der: key.public_key_der(),
             profile: None,
+            replaces: None,
         })
     }
 
@@ -102,7 +150,7 @@ impl SigningRequest {
     ///
     /// # Errors
     /// [`crate::KeyError`] when the key cannot sign, or a name is one that no request can hold.
-    pub fn of(spec: &CertificateSpec, key: &crate::PrivateKey) -> Result<Self, crate::KeyError> {
+    pub fn of(spec: &CertificateSpec, key: &PrivateKey) -> Result<Self, crate::KeyError> {
         let addresses: Vec<IpAddr> = spec.addresses().iter().copied().collect();
         let uris: Vec<String> = spec.uris().iter().cloned().collect();
         let emails: Vec<String> = spec.emails().iter().cloned().collect();
@@ -127,6 +175,7 @@ impl SigningRequest {
             usages: spec.key_usages().clone(),
             is_ca: spec.is_ca(),
             profile: spec.profile_name().map(str::to_owned),
+            replaces: None,
         })
     }
 
@@ -190,13 +239,27 @@ pub struct IssueError {
     /// What happened, naming the thing, the value and the remedy.
     pub message: String,
     retry: Retry,
+    elsewhere: bool,
 }
 
 impl IssueError {
     /// An error of this class.
     #[must_use]
     pub fn new(class: IssueErrorClass, message: impl Into<String>, retry: Retry) -> Self {
-        Self { class, message: message.into(), retry }
+        Self { class, message: message.into(), retry, elsewhere: false }
+    }
+
+    /// Says that it is not the issuer itself that is in trouble, but somebody that it needs, such as a DNS
+    /// provider: then it does not rest because of it.
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        Self { elsewhere: true, ..self }
+    }
+
+    /// Whether it is the issuer itself that is in trouble.
+    #[must_use]
+    pub const fn is_the_issuers(&self) -> bool {
+        !self.elsewhere
     }
 
     /// Whether and when to try again.

@@ -1,15 +1,20 @@
 //! What an issuer may write down while it works.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use perennial_core::{Clock, SecretBytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
 use crate::{
-    CertificateSpec, Event, EventKind, IssuerName, Record, Stage, StoreError,
+    CertificateSpec, Event, EventKind, IssuerName, OrderRecord, Record, Stage, StoreError,
+    event::Audience,
+    keeper::Hold,
     record::{Attempt, Debt, Generation},
-    store::{MemoryStore, Slot, Store, Version},
+    store::{Batch, MemoryStore, Slot, Store, Version},
 };
 
 /// How far an issuer has come, in its own words: a JSON text that only the issuer reads.
@@ -33,9 +38,6 @@ impl Progress {
     }
 }
 
-/// Who is told what happens.
-pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
-
 /// What an issuer may write down while it works on one certificate.
 ///
 /// Every note is durable when the call returns, and is compared-and-swapped: if somebody else has taken the
@@ -43,20 +45,37 @@ pub(crate) type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    observer: Option<Observer>,
+    audience: Audience,
     issuer: IssuerName,
-    state: Mutex<(Version, Record)>,
+    /// The lease that it is written under; a journal without a keeper has none.
+    hold: Option<Arc<Hold>>,
+    /// Whether an order was made while it was open.
+    ordered: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    version: Version,
+    record: Record,
+    /// Whether the record has heard stages that the store has not seen.
+    heard: bool,
 }
 
 impl Journal {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        observer: Option<Observer>,
+        audience: Audience,
         issuer: IssuerName,
         (version, record): (Version, Record),
     ) -> Self {
-        Self { store, clock, observer, issuer, state: Mutex::new((version, record)) }
+        let state = Mutex::new(State { version, record, heard: false });
+        Self { store, clock, audience, issuer, hold: None, ordered: AtomicBool::new(false), state }
+    }
+
+    /// The same, written under a lease.
+    pub(crate) fn under(self, hold: Arc<Hold>) -> Self {
+        Self { hold: Some(hold), ..self }
     }
 
     /// A journal over a memory store of its own, to use an [`Issuer`](crate::Issuer) without a keeper.
@@ -78,19 +97,18 @@ impl Journal {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let generation = Generation::from_number(1);
-        let attempt =
-            Attempt { generation, asked_for: spec.clone(), started_at: clock.now(), progress: None };
+        let attempt = Attempt::new(generation, spec.clone(), clock.now());
         let mut record = Record::new(spec);
         record.attempt = Some(attempt);
         record.last_generation = generation;
         let issuer = record.spec.issuer_name().clone();
         let version = store.commit(&record, None).await?;
-        Ok(Self::new(store, clock, None, issuer, (version, record)))
+        Ok(Self::new(store, clock, Audience::new(), issuer, (version, record)))
     }
 
     /// How far an earlier call came, if there was one.
     pub async fn progress(&self) -> Option<Progress> {
-        self.state.lock().await.1.attempt.as_ref().and_then(|attempt| attempt.progress.clone())
+        self.state.lock().await.record.attempt.as_ref().and_then(|attempt| attempt.progress.clone())
     }
 
     /// Writes down how far the issuer has come.
@@ -123,7 +141,7 @@ impl Journal {
     /// What this issuer presented for this certificate and has not removed yet, in earlier calls too.
     pub async fn debts(&self) -> Vec<Progress> {
         let state = self.state.lock().await;
-        let own = state.1.debts.iter().filter(|debt| debt.issuer == self.issuer);
+        let own = state.record.debts.iter().filter(|debt| debt.issuer == self.issuer);
         own.map(|debt| debt.what.clone()).collect()
     }
 
@@ -154,17 +172,45 @@ impl Journal {
         .await
     }
 
-    /// Commits a change of the record, unless it changes nothing.
+    /// Commits a change of the record, unless there is nothing that the store does not know.
     async fn change(&self, change: impl FnOnce(&mut Record) + Send) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
-        let (version, record) = &mut *state;
-        let mut changed = record.clone();
+        let mut changed = state.record.clone();
         change(&mut changed);
-        if changed != *record {
-            *version = self.store.commit(&changed, Some(*version)).await?;
-            *record = changed;
+        if state.heard || changed != state.record {
+            state.version = self.commit(&changed, state.version).await?;
+            state.record = changed;
+            state.heard = false;
+            drop(state);
+            if let Some(hold) = &self.hold {
+                hold.reached_commit().await;
+            }
         }
         Ok(())
+    }
+
+    async fn commit(&self, record: &Record, version: Version) -> Result<Version, StoreError> {
+        let batch = self.hold.as_ref().map_or_else(Batch::new, |hold| hold.batch());
+        let versions = self.store.apply(&batch.change(record.clone(), Some(version))).await?;
+        // One change has one version.
+        Ok(versions.first().copied().unwrap_or(Version::FIRST))
+    }
+
+    /// Waits for something outside, such as propagation or a CA that takes its time, without holding one of the
+    /// keeper's slots; takes one again afterwards, which may be later. Nothing that was not written down should be
+    /// at hand meanwhile: a keeper that is shut down ends the work here.
+    ///
+    /// So sixty domains whose name servers are slow do not delay the sixty-first.
+    pub async fn parked<F: Future + Send>(&self, wait: F) -> F::Output {
+        match &self.hold {
+            Some(hold) => hold.left_while(wait).await,
+            None => wait.await,
+        }
+    }
+
+    /// Whether an order was made while it was open.
+    pub(crate) fn has_ordered(&self) -> bool {
+        self.ordered.load(Ordering::SeqCst)
     }
 
     /// What the issuer keeps for itself across all its certificates, such as its account key.
@@ -183,15 +229,34 @@ impl Journal {
         self.store.write(&Slot::IssuerState { issuer: self.issuer.clone() }, state).await
     }
 
-    /// Tells those who watch that a stage is done.
+    /// Tells those who watch that a stage is done, and notes it in the [order on record](OrderRecord), which is
+    /// durable with whatever is written next.
     pub async fn tell(&self, stage: Stage) {
-        let Some(observer) = &self.observer else { return };
-        let certificate = self.state.lock().await.1.id().clone();
-        observer(&Event { at: self.clock.now(), certificate, kind: EventKind::Stage { stage } });
+        if let Stage::OrderCreated { .. } = stage {
+            self.ordered.store(true, Ordering::SeqCst);
+        }
+        let now = self.clock.now();
+        let mut state = self.state.lock().await;
+        if let Some(attempt) = &mut state.record.attempt {
+            let heard = OrderRecord::hear(&mut attempt.order, &stage, now);
+            state.heard |= heard;
+        }
+        let certificate = Some(state.record.id().clone());
+        drop(state);
+        self.audience.tell(Event::new(now, certificate, EventKind::Stage { stage }));
+    }
+
+    /// Writes down what was told since the last note, if anything was: after a failure nothing else may be written.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is told with the next attempt then.
+    pub(crate) async fn keep_told(&self) -> Result<(), StoreError> {
+        self.change(|_| {}).await
     }
 
     pub(crate) async fn into_state(self) -> (Version, Record) {
-        self.state.into_inner()
+        let state = self.state.into_inner();
+        (state.version, state.record)
     }
 }
 
@@ -239,8 +304,13 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let journal = journal(&store).await;
         journal.owe(&[what("txt")]).await.unwrap();
-        let other =
-            Journal::new(store.clone(), clock(), None, "other".parse().unwrap(), stored(&store).await);
+        let other = Journal::new(
+            store.clone(),
+            clock(),
+            Audience::new(),
+            "other".parse().unwrap(),
+            stored(&store).await,
+        );
         assert_eq!(other.debts().await, []);
         other.owe(&[what("txt")]).await.unwrap();
         assert_eq!(other.debts().await, [what("txt")]);
@@ -266,5 +336,22 @@ mod tests {
     fn a_note_of_another_version_is_not_misread() {
         assert_eq!(what("7").decode::<u32>(), None);
         assert_eq!(Progress::encode(&7).unwrap().decode::<u32>(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_in_the_store_with_the_next_note_and_after_a_failure_without_one() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = journal(&store).await;
+        let order = |record: &Record| record.attempt.as_ref()?.order.as_ref().map(|order| order.url.clone());
+        journal.tell(Stage::OrderCreated { url: "https://ca.example/1".to_owned() }).await;
+        assert_eq!(order(&stored(&store).await.1), None);
+        journal.record(what("order")).await.unwrap();
+        assert_eq!(order(&stored(&store).await.1).as_deref(), Some("https://ca.example/1"));
+        journal.tell(Stage::OrderCreated { url: "https://ca.example/2".to_owned() }).await;
+        journal.keep_told().await.unwrap();
+        let (version, record) = stored(&store).await;
+        assert_eq!(order(&record).as_deref(), Some("https://ca.example/2"));
+        journal.keep_told().await.unwrap();
+        assert_eq!(stored(&store).await.0, version, "there is nothing new to write");
     }
 }

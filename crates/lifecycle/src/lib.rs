@@ -23,6 +23,9 @@
 //! # Ok::<(), perennial_lifecycle::SpecError>(())
 //! ```
 
+mod approver;
+pub use approver::{Approval, ApprovalRequest, Approver, Rules};
+
 pub mod budget;
 
 mod clock_jump;
@@ -42,19 +45,21 @@ mod error;
 pub use error::{Contract, Error, StoreError};
 
 mod event;
-pub use event::{Event, EventKind, Stage};
+pub use event::{Event, EventKind, Events, Heard, Severity, Stage};
+
+pub mod failover;
 
 mod facts;
 pub use facts::{Facts, FactsError};
 
 mod issuer;
-pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, SigningRequest};
+pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, Revocation, SigningRequest};
 
 mod journal;
 pub use journal::{Journal, Progress};
 
 mod keeper;
-pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome};
+pub use keeper::{Certificate, Issued, Keeper, KeeperBuilder, Outcome, Workload};
 
 pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
@@ -63,15 +68,26 @@ pub mod ladder;
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
 
+mod on_demand;
+pub use on_demand::OnDemand;
+
+mod order_record;
+pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
+
 pub mod output;
 
 pub mod queue;
 
 mod record;
-pub use record::{Attempt, Current, Debt, Failures, Generation, Record};
+pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, Record};
+
+mod rest;
 
 pub mod schedule;
 pub use schedule::RenewalPolicy;
+
+mod sink;
+pub use sink::{FileSink, Shipment, Sink, SinkError};
 
 mod spec;
 pub use spec::{

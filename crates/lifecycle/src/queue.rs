@@ -153,6 +153,18 @@ impl<Z: Ord + Clone> Queue<Z> {
         None
     }
 
+    /// Gives a slot to one that has had one and left it, if one is free; tells whether it was. It stands in no
+    /// lane's way: what it does was begun.
+    pub fn resume(&mut self, index: u32, lane: Lane) -> bool {
+        if self.running.len() >= self.slots {
+            return false;
+        }
+        if self.running.insert(index, lane).is_none() {
+            self.retries_running += usize::from(lane == Lane::Retry);
+        }
+        true
+    }
+
     /// Frees the slot of one that is done, or that waits for something and needs none meanwhile.
     pub fn finish(&mut self, index: u32) {
         if self.running.remove(&index) == Some(Lane::Retry) {

@@ -1,13 +1,13 @@
 //! What a store remembers of one certificate.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Progress, SuggestedWindow,
-    spec::CertificateId,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
+    SuggestedWindow, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -34,8 +34,23 @@ pub struct Record {
     /// What was delivered to the outputs last; `None` where nobody delivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Delivered>,
-    /// The failures since the last success or change of the spec.
+    /// Why it was not delivered, and when that is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undelivered: Option<Failures>,
+    /// The failures since the last success or change of the spec, with the issuer that is wished for.
     pub failures: Option<Failures>,
+    /// The same with those that are asked in its place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<IssuerName, Failures>,
+    /// Certificates whose keys are in other hands: each is replaced, and then revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compromised: Vec<Compromised>,
+    /// That somebody has said no to what is wished for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Denied>,
+    /// Who wished for it, if somebody has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
     /// The highest generation ever used; numbers are never used twice.
     pub last_generation: Generation,
     /// When somebody should look at it again; [`Timestamp::MIN`] is at once, which an old record is too. The
@@ -63,10 +78,33 @@ impl Record {
             attempt: None,
             debts: Vec::new(),
             delivered: None,
+            undelivered: None,
             failures: None,
+            elsewhere: BTreeMap::new(),
+            compromised: Vec::new(),
+            denied: None,
+            requester: None,
             last_generation: Generation(0),
             next_at: at_once(),
         }
+    }
+
+    /// Forgets what went wrong: it succeeded, or something else is wanted.
+    pub(crate) fn forget_failures(&mut self) {
+        self.failures = None;
+        self.elsewhere.clear();
+        self.denied = None;
+    }
+
+    /// Whether the key of a generation is in other hands.
+    pub(crate) fn is_compromised(&self, generation: Generation) -> bool {
+        self.compromised.iter().any(|compromised| compromised.generation == generation)
+    }
+
+    /// Whether something is to be revoked: what is compromised and does not serve any more.
+    pub(crate) fn is_to_revoke(&self) -> bool {
+        let serving = self.current.as_ref().map(|current| current.generation);
+        self.compromised.iter().any(|compromised| Some(compromised.generation) != serving)
     }
 
     /// Which certificate this is.
@@ -120,6 +158,70 @@ pub struct Current {
     /// When the CA would like it to be renewed, if it has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<SuggestedWindow>,
+    /// The order that it came from, if its issuer told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it might be asked for, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Who issued it; an old record does not know that it was anybody but whom was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<IssuerName>,
+    /// When the CA is asked for its wishes next; `None` for one that has none, and in an old record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_at: Option<Timestamp>,
+}
+
+impl Current {
+    /// One that was stored now.
+    pub(crate) const fn new(
+        generation: Generation,
+        issued_for: CertificateSpec,
+        facts: Facts,
+        issued_at: Timestamp,
+    ) -> Self {
+        Self {
+            generation,
+            issued_for,
+            facts,
+            issued_at,
+            window: None,
+            order: None,
+            approved_by: None,
+            issued_by: None,
+            poll_at: None,
+        }
+    }
+
+    /// Who issued it.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerName {
+        self.issued_by.as_ref().unwrap_or_else(|| self.issued_for.issuer_name())
+    }
+}
+
+/// A certificate whose key is in other hands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Compromised {
+    /// Where its key and chain lie.
+    pub generation: Generation,
+    /// Who issued it.
+    pub issuer: IssuerName,
+    /// When that was said.
+    pub at: Timestamp,
+}
+
+/// That somebody has said no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Denied {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// An issuance under way.
@@ -134,6 +236,49 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// How far the issuer has come, in the issuer's own words.
     pub progress: Option<Progress>,
+    /// The order that it made, if its issuer has told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRecord>,
+    /// Who said that it may be made, if somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Who is asked; an old record does not know that it was anybody but whom was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<IssuerName>,
+    /// Whether its order was taken from the budgets.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub spent: bool,
+}
+
+impl Attempt {
+    /// One that begins now.
+    pub(crate) const fn new(
+        generation: Generation,
+        asked_for: CertificateSpec,
+        started_at: Timestamp,
+    ) -> Self {
+        Self {
+            generation,
+            asked_for,
+            started_at,
+            progress: None,
+            order: None,
+            approved_by: None,
+            issuer: None,
+            spent: false,
+        }
+    }
+
+    /// Who is asked.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerName {
+        self.issuer.as_ref().unwrap_or_else(|| self.asked_for.issuer_name())
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Something that an issuer put into the world and must take out again, such as a TXT record.
@@ -190,12 +335,7 @@ pub(crate) mod tests {
     /// A certificate that serves, for tests that need one in a record.
     pub(crate) fn current(generation: u32) -> Current {
         let (der, _) = crate::facts::tests::certificate(&["a.example"], 0, 1_000);
-        Current {
-            generation: Generation(generation),
-            issued_for: CertificateSpec::new("a", ["a.example"]).unwrap(),
-            facts: Facts::from_der(&der).unwrap(),
-            issued_at: Timestamp::from_unix(0),
-            window: None,
-        }
+        let spec = CertificateSpec::new("a", ["a.example"]).unwrap();
+        Current::new(Generation(generation), spec, Facts::from_der(&der).unwrap(), Timestamp::from_unix(0))
     }
 }

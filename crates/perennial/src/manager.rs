@@ -84,9 +84,9 @@ impl Manager {
         &self.keeper
     }
 
-    /// Stops keeping. What is under way is taken up at the next start.
-    pub fn shut_down(&self) {
-        self.keeper.shut_down();
+    /// Stops keeping, in good order: see [`Keeper::shut_down`]. What is under way is taken up at the next start.
+    pub async fn shut_down(&self) {
+        self.keeper.shut_down().await;
     }
 }
 
@@ -115,7 +115,7 @@ impl ManagerBuilder {
         Ok(self)
     }
 
-    /// Who is told what happens. It is called between steps and must return quickly.
+    /// Who is told what happens; repeatable. It is called between steps and must return quickly.
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.keeper = self.keeper.observer(observer);
         self

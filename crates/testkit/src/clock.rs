@@ -36,6 +36,8 @@ pub struct ManualClock(Arc<watch::Sender<State>>);
 struct State {
     /// Nanoseconds since 1970 began.
     now: i128,
+    /// How much of them has passed, and was not jumped over.
+    passed: i128,
     /// Deadline by sleeper, in the same unit.
     sleepers: BTreeMap<u64, i128>,
     next_sleeper: u64,
@@ -45,16 +47,20 @@ impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let state = State { now: nanoseconds(now), sleepers: BTreeMap::new(), next_sleeper: 0 };
+        let state = State { now: nanoseconds(now), passed: 0, sleepers: BTreeMap::new(), next_sleeper: 0 };
         Self(Arc::new(watch::Sender::new(state)))
     }
 
     /// Lets `duration` pass and wakes everybody whose deadline was reached.
     pub fn advance(&self, duration: Duration) {
-        self.0.send_modify(|state| state.now = state.now.saturating_add(length(duration)));
+        self.0.send_modify(|state| {
+            state.now = state.now.saturating_add(length(duration));
+            state.passed = state.passed.saturating_add(length(duration));
+        });
     }
 
-    /// Jumps to `now`, forwards or backwards, as an operator may; wakes everybody whose deadline was reached.
+    /// Jumps to `now`, forwards or backwards, as an operator may; wakes everybody whose deadline was reached. No
+    /// time has [passed](Clock::monotonic) by it.
     pub fn set(&self, now: Timestamp) {
         self.0.send_modify(|state| state.now = nanoseconds(now));
     }
@@ -89,6 +95,12 @@ impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         let seconds = self.0.borrow().now.div_euclid(SECOND);
         Timestamp::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+    }
+
+    /// What was [advanced](Self::advance), and nothing of what was [set](Self::set).
+    fn monotonic(&self) -> Option<Duration> {
+        let nanoseconds = u64::try_from(self.0.borrow().passed).unwrap_or(u64::MAX);
+        Some(Duration::from_nanos(nanoseconds))
     }
 
     async fn sleep(&self, duration: Duration) {

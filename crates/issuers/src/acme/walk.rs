@@ -6,8 +6,9 @@ use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
     Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
     call::{Call, Download},
-    flow::{Errand, Event, Offer, Plan, Reply, State, Step, Walk},
+    flow::{Errand, Event, Offer, Plan, Reply, State, Step, Task as WalkTask, Walk},
 };
+use perennial_core::DomainName;
 use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
 use serde::Serialize;
 
@@ -62,11 +63,29 @@ impl Walker<'_> {
         };
         let mut walk = walk.map_err(AcmeError::from)?;
         let walked = self.drive(account, &mut walk).await;
+        if let Err(Error::Acme(error)) = &walked {
+            self.tell_failure(error).await;
+        }
         if let Err(Error::Acme(AcmeError::OrderInvalid(_))) = &walked {
             // Whether the CA lets go of the other authorizations is not what the failure is about.
             account.send(walk.leftovers()).await;
         }
         walked
+    }
+
+    /// Tells what the CA refuses, name by name where it says so, and what it counts.
+    async fn tell_failure(self, error: &AcmeError) {
+        if let Some((problem, limit)) = error.problem().and_then(|it| Some((it, it.rate_limit()?))) {
+            self.journal.tell(Stage::RateLimited { limit: problem.to_string(), until: limit.retry_at }).await;
+        }
+        let AcmeError::OrderInvalid(order) = error else { return };
+        for failure in &order.failures {
+            let Some(name) = failure.identifier.dns() else { continue };
+            let name = if failure.wildcard { wildcard_of(name) } else { name.clone() };
+            let reason = failure.problem.as_ref().map_or_else(|| failure.to_string(), ToString::to_string);
+            self.journal.tell(Stage::ChallengeFailed { name, reason }).await;
+        }
+        self.journal.tell(Stage::OrderFailed { reason: order.to_string() }).await;
     }
 
     fn new_order(self) -> NewOrder {
@@ -92,6 +111,7 @@ impl Walker<'_> {
                 }
                 Step::Do(Errand::Choose(offers)) => {
                     let (challenges, chosen) = self.choose(account, &offers)?;
+                    self.tell_chosen(&challenges, &chosen).await;
                     proofs = chosen;
                     Event::Chosen(challenges)
                 }
@@ -103,8 +123,8 @@ impl Walker<'_> {
                     self.wait(&proofs).await?;
                     Event::Visible
                 }
-                Step::Do(Errand::CleanUp(_)) => {
-                    self.journal.tell(Stage::Validated).await;
+                Step::Do(Errand::CleanUp(tasks)) => {
+                    self.tell_validated(&tasks).await;
                     // What cannot be removed stays on record and was told; it does not fail the issuance.
                     let _ = self.issuer.clean_up(self.journal).await;
                     Event::CleanedUp
@@ -132,7 +152,8 @@ impl Walker<'_> {
         match verb {
             Some("challenge") => {
                 for proof in proofs {
-                    self.journal.tell(Stage::ChallengeAnswered { name: proof.name.clone() }).await;
+                    let (name, kind) = (proof.name.clone(), proof.kind.clone());
+                    self.journal.tell(Stage::ChallengeAnswered { name, kind }).await;
                 }
             }
             Some("finalize") => self.journal.tell(Stage::Finalized).await,
@@ -162,14 +183,30 @@ impl Walker<'_> {
         chosen.collect()
     }
 
+    async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
+        for (url, Proof { kind, name, .. }) in challenges.iter().zip(proofs) {
+            let (name, kind, url) = (name.clone(), kind.clone(), url.to_string());
+            self.journal.tell(Stage::ChallengeChosen { name, kind, url }).await;
+        }
+    }
+
+    async fn tell_validated(self, tasks: &[WalkTask]) {
+        for task in tasks {
+            let Some(base) = task.identifier.dns() else { continue };
+            let name = if task.wildcard { wildcard_of(base) } else { base.clone() };
+            self.journal.tell(Stage::DomainVerified { name, kind: task.kind.to_string() }).await;
+        }
+        self.journal.tell(Stage::Validated).await;
+    }
+
     /// Writes down what will be presented, and presents it. An earlier call may have got this far and removed all
     /// of it again: that the walk has come here is on record then, and what it owes is not.
     async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
         self.journal.owe(&debts(proofs)?).await?;
         for (solver, own) in self.issuer.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
-            for proof in own {
-                self.journal.tell(Stage::ChallengePresented { name: proof.name, at: proof.at }).await;
+            for Proof { kind, name, at, .. } in own {
+                self.journal.tell(Stage::ChallengePresented { name, kind, at }).await;
             }
         }
         Ok(())
@@ -224,7 +261,7 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
             let mut proof = solver.proof(&Task::new(name, &key_authorization))?;
             if authorization.is_wildcard() {
                 // Told apart from the apex, which has its own authorization and its own value.
-                proof.name = name.child("*").unwrap_or(proof.name);
+                proof.name = wildcard_of(name);
             }
             return Ok(Chosen { challenge, proof });
         }
@@ -232,6 +269,11 @@ fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, 
     let offered: Vec<_> = authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();
     let have: Vec<_> = issuer.solvers.iter().map(|solver| solver.kind().to_string()).collect();
     Err(Error::NoSolver { name: name.clone(), offered: offered.join(", "), have: have.join(", ") })
+}
+
+/// The name with `*.` before it; itself where that would be too long for a name.
+fn wildcard_of(name: &DomainName) -> DomainName {
+    name.child("*").unwrap_or_else(|_| name.clone())
 }
 
 /// Whether the order's certificate is of no use now or later: wrong, or ended while nobody was there to fetch

@@ -26,6 +26,8 @@ pub enum BudgetKey {
     Fleet,
     /// Everything that is asked of one issuer: what its operator wishes.
     Issuer(IssuerName),
+    /// Certificates that are wanted at first sight ([`Keeper::on_demand`](crate::Keeper::on_demand)).
+    OnDemand,
     /// Requests to one DNS provider.
     Provider(String),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for BudgetKey {
             Self::FailedValidations(issuer, name) => write!(f, "failed proofs of {name} at {issuer}"),
             Self::Fleet => f.write_str("the pace of the fleet"),
             Self::Issuer(issuer) => write!(f, "requests to {issuer}"),
+            Self::OnDemand => f.write_str("certificates that are wanted at first sight"),
             Self::Provider(provider) => write!(f, "requests to the DNS provider {provider}"),
         }
     }
@@ -54,6 +57,14 @@ pub struct Demand {
     pub limit: Limit,
     /// When it is spent.
     pub charge: Charge,
+}
+
+impl Demand {
+    /// A token that is spent by the attempt itself.
+    #[must_use]
+    pub const fn always(key: BudgetKey, limit: Limit) -> Self {
+        Self { key, limit, charge: Charge::Always }
+    }
 }
 
 /// When a token is spent.
@@ -163,6 +174,13 @@ fn registered_domains(spec: &CertificateSpec) -> BTreeSet<String> {
         psl::domain_str(base.as_str()).unwrap_or(base.as_str()).to_owned()
     });
     domains.chain(spec.addresses().iter().map(ToString::to_string)).collect()
+}
+
+/// What a certificate shares with others that must not crowd it out: the first of its registered domains.
+pub(crate) fn zone(spec: &CertificateSpec) -> String {
+    let first = registered_domains(spec).into_iter().next();
+    let other = || spec.uris().first().or_else(|| spec.emails().first()).cloned();
+    first.or_else(other).unwrap_or_default()
 }
 
 /// A digest of the set of names, whatever their order.

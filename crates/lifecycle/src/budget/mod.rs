@@ -25,6 +25,7 @@ mod bucket;
 pub use bucket::{Bucket, Limit, Shortage, take};
 
 mod demand;
+pub(crate) use demand::zone;
 pub use demand::{BudgetKey, Charge, Demand, Limits, Purpose};
 
 mod ledger;

@@ -76,6 +76,8 @@ pub enum Reason {
     IncorrectIssuer,
     /// The key kept beside it is not its key.
     InvalidKeyPair,
+    /// Its key is in other hands.
+    KeyCompromised,
     /// The record names one, but its key or chain is gone.
     MissingData,
     /// It is due.
@@ -93,6 +95,7 @@ impl fmt::Display for Reason {
             Self::Expired => "it has expired",
             Self::IncorrectIssuer => "another issuer is wanted",
             Self::InvalidKeyPair => "its key does not belong to it",
+            Self::KeyCompromised => "its key is in other hands",
             Self::MissingData => "its key or chain is gone from the store",
             Self::Renewing => "it is due for renewal",
             Self::RequestChanged => "other names or another kind of certificate are wanted",

@@ -5,16 +5,11 @@ use std::sync::Arc;
 use perennial_core::{Retry, SecretString, Timestamp};
 use tokio::sync::watch;
 
-use super::Keeper;
+use super::{
+    Keeper,
+    watched::{Interest, State},
+};
 use crate::{CertificateId, Error, Facts, Generation, output::PemSet};
-
-/// What a task tells those who hold handles.
-#[derive(Clone, Default)]
-pub(super) struct State {
-    pub(super) current: Option<Arc<Issued>>,
-    pub(super) trouble: Option<Error>,
-    pub(super) passes: u64,
-}
 
 /// A certificate that a [`Keeper`] keeps. Cloning is cheap; every clone sees each renewal.
 #[derive(Clone)]
@@ -23,11 +18,17 @@ pub struct Certificate {
     keeper: Keeper,
     id: CertificateId,
     state: watch::Receiver<State>,
+    _interest: Arc<Interest>,
 }
 
 impl Certificate {
-    pub(super) const fn new(keeper: Keeper, id: CertificateId, state: watch::Receiver<State>) -> Self {
-        Self { keeper, id, state }
+    pub(super) const fn new(
+        keeper: Keeper,
+        id: CertificateId,
+        state: watch::Receiver<State>,
+        interest: Arc<Interest>,
+    ) -> Self {
+        Self { keeper, id, state, _interest: interest }
     }
 
     /// Which certificate this is.

@@ -2,128 +2,161 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use perennial_core::{Clock, SystemClock, Timestamp};
+use futures_util::FutureExt as _;
+use perennial_core::{Clock, Timestamp};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
 
 use crate::{
-    CertificateId, CertificateSpec, Error, Event, EventKind, Holding, Issuer, IssuerName, Journal, Material,
-    Record, Store, StoreError, journal::Observer, ladder, renews_at,
+    Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
+    IssuerName, Material, OnDemand, Record, Sink, SinkName, Store, StoreError, Version,
+    budget::{BudgetKey, Demand, Limit, Limits},
+    event::Audience,
+    ladder, renews_at,
+    rest::Rests,
+    store::Owner,
 };
 
+mod approving;
+mod board;
+use board::{Board, Seat};
+
+mod builder;
+pub use builder::KeeperBuilder;
+
 mod certificate;
-use certificate::State;
 pub use certificate::{Certificate, Issued};
 
-mod step;
+mod delivering;
+mod desk;
+use desk::{Desk, Page};
+
+mod engine;
+mod failing;
+mod lease;
+pub(crate) use lease::Hold;
+use lease::{Ended, Leases, Ticket};
+
+mod material;
+mod outcome;
+pub use outcome::Outcome;
+
+mod pass;
+mod revoking;
+mod settling;
+mod spending;
+mod suggested;
+mod turns;
+use turns::Turns;
+
+mod walk;
+mod watched;
+use watched::Watched;
+
+mod wishes;
 
 /// Makes the world agree with [`CertificateSpec`]s: issues, verifies, stores and renews.
 ///
-/// Every step is committed to the store before its side effect, so a process that is killed at any moment
-/// goes on where it stopped: the key is written before the order is made, the order's URL before challenges
-/// are answered, and the certificate that serves is replaced only by a verified one.
+/// It works on whatever is due in its store, certificate by certificate: it claims them in batches, gives each a
+/// slot, commits every step under its claim before the step's side effect, and lets go. So a process that is
+/// killed at any moment goes on where it stopped, several processes share one store without getting into each
+/// other's way, and a certificate that nobody works on costs no memory: when it is due next stands in the store.
 ///
-/// Cloning is cheap; all clones drive the same certificates, each by one pass at a time. Dropping the last
-/// clone and every [`Certificate`] ends the work; what is under way then is taken up at the next start.
+/// Cloning is cheap; all clones drive the same certificates. Dropping the last clone and every [`Certificate`]
+/// ends the work where it stands, and [`shut_down`](Self::shut_down) ends it in good order; what is under way then
+/// is taken up at the next start.
 ///
 /// See the crate `perennial` for the front door that most programs use.
 #[derive(Clone)]
 pub struct Keeper {
     inner: Arc<Inner>,
+    /// Held by those who want the work to go on, and not by the work.
+    life: Arc<Life>,
 }
 
 struct Inner {
+    approver: Option<Arc<dyn Approver>>,
     clock: Arc<dyn Clock>,
     issuers: BTreeMap<IssuerName, Arc<dyn Issuer>>,
-    observer: Option<Observer>,
+    limits: BTreeMap<IssuerName, Limits>,
+    provider_limits: BTreeMap<String, Limit>,
+    pace: Option<Limit>,
+    sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
+    audience: Audience,
     store: Arc<dyn Store>,
-    kept: Mutex<BTreeMap<CertificateId, Kept>>,
-    turns: Mutex<BTreeMap<CertificateId, Arc<Turn>>>,
+    owner: Owner,
+    grace: Duration,
+    on_demand: Option<(Arc<dyn OnDemand>, Limit)>,
+    board: Arc<Board>,
+    leases: Arc<Leases>,
+    rests: Mutex<Rests>,
+    spending: tokio::sync::Mutex<()>,
+    turns: Arc<Turns>,
+    watched: Arc<Watched>,
+    /// Up to where handles were refreshed.
+    refreshed: Mutex<Option<CertificateId>>,
+    wake: Notify,
+    workload: watch::Sender<Workload>,
 }
 
-/// Whose turn it is with a certificate: two passes at once would order two certificates.
-type Turn = tokio::sync::Mutex<()>;
-
-/// A certificate with a task that keeps it.
-struct Kept {
-    state: watch::Receiver<State>,
-    wake: Arc<Notify>,
-    task: JoinHandle<()>,
+/// Ends the loop when nobody wants it any more.
+#[derive(Default)]
+struct Life {
+    engine: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Drop for Kept {
+impl Drop for Life {
     fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// What one pass over a certificate came to.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// An attempt failed; the failure is on record.
-    Failed {
-        /// What went wrong.
-        error: Error,
-        /// When the next attempt is due, or sooner if something that was presented is still to be removed.
-        until: Timestamp,
-    },
-    /// No attempt is made any more until the spec is changed.
-    GivenUp {
-        /// Why.
-        error: Error,
-        /// The end of time, or sooner if something that was presented is still to be removed.
-        until: Timestamp,
-    },
-    /// A new certificate is in place.
-    Issued {
-        /// When it is due for renewal.
-        until: Timestamp,
-    },
-    /// The certificate is good.
-    Kept {
-        /// When it is due for renewal.
-        until: Timestamp,
-    },
-    /// An earlier attempt failed and the next is not due yet.
-    Waiting {
-        /// What went wrong then, in this process or in one before it.
-        error: Error,
-        /// As of [`Failed`](Self::Failed).
-        until: Timestamp,
-    },
-}
-
-impl Outcome {
-    /// When the next pass has something to do.
-    #[must_use]
-    pub const fn until(&self) -> Timestamp {
-        match self {
-            Self::Failed { until, .. }
-            | Self::GivenUp { until, .. }
-            | Self::Issued { until }
-            | Self::Kept { until }
-            | Self::Waiting { until, .. } => *until,
+        if let Some(engine) = self.engine.get_mut().take() {
+            engine.abort();
         }
     }
 }
 
+/// How much there is to do, as of the last look at the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Workload {
+    /// How many are claimed and wait for a slot.
+    pub waiting: usize,
+    /// How many have a slot.
+    pub running: usize,
+    /// How many have left their slot while they wait for something outside, such as propagation.
+    pub parked: usize,
+    /// When the store is looked at next, unless something happens before.
+    pub next_look: Timestamp,
+    /// Whether the store could be read and written.
+    pub store_answers: bool,
+}
+
+impl Workload {
+    const fn rests_at(&self, now: Timestamp) -> bool {
+        self.waiting == 0
+            && self.running == 0
+            && self.parked == 0
+            && self.store_answers
+            && self.next_look.unix() > now.unix()
+    }
+}
+
 impl Keeper {
-    /// Starts a keeper over a store.
+    /// Starts a keeper over a store. A keeper that was started works on everything that the store holds.
     pub fn builder(store: Arc<dyn Store>) -> KeeperBuilder {
-        KeeperBuilder { clock: Arc::new(SystemClock::new()), issuers: BTreeMap::new(), observer: None, store }
+        KeeperBuilder::new(store)
     }
 
-    /// Keeps a certificate from now on: writes the spec down, starts a task that issues and renews, and
-    /// returns the handle. Calling it again with a changed spec changes the wish; a changed wish also ends
-    /// the wait after a failure.
+    /// Keeps a certificate from now on: writes the spec down, [starts](Self::start) the work, and returns the
+    /// handle. Calling it again with a changed spec changes the wish; a changed wish also ends the wait after a
+    /// failure.
     ///
+    /// The certificate is kept for as long as the store remembers it, whether somebody holds its handle or not.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -131,85 +164,123 @@ impl Keeper {
     /// cannot be written down.
     pub async fn keep(&self, spec: CertificateSpec) -> Result<Certificate, Error> {
         self.wish(spec.clone()).await?;
-        let mut kept = self.inner.kept();
-        // A store that panics ends its task: then a new one takes over.
-        if let Some(known) = kept.get(spec.id()).filter(|known| !known.task.is_finished()) {
-            known.wake.notify_one();
-            return Ok(Certificate::new(self.clone(), spec.id().clone(), known.state.clone()));
-        }
-        let (sender, state) = watch::channel(State::default());
-        let wake = Arc::new(Notify::new());
-        // The task holds no strong reference: dropping the keeper ends it.
-        let weak = Arc::downgrade(&self.inner);
-        let (id, woken) = (spec.id().clone(), wake.clone());
-        let task = tokio::spawn(async move {
-            if let Some(inner) = weak.upgrade() {
-                Self { inner }.show_stored(&id, &sender).await;
-            }
-            while let Some(inner) = weak.upgrade() {
-                let clock = inner.clock.clone();
-                let until = Self { inner }.pass(&id, &sender).await;
-                tokio::select! {
-                    () = clock.sleep_until(until) => {}
-                    () = woken.notified() => {}
-                }
-            }
-        });
-        kept.insert(spec.id().clone(), Kept { state: state.clone(), wake, task });
-        Ok(Certificate::new(self.clone(), spec.id().clone(), state))
+        self.start().await;
+        self.watch(spec.id()).await
     }
 
-    /// Writes a spec down without starting a task: for programs that call [`step`](Self::step) themselves.
+    /// The handle of a certificate that the store knows already.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCertificate`] when nobody wished for it, [`Error::Store`] when its record cannot be read.
+    pub async fn watch(&self, id: &CertificateId) -> Result<Certificate, Error> {
+        let (state, interest) = self.inner.watched.join(id);
+        self.inner.show_stored(id).await?;
+        Ok(Certificate::new(self.clone(), id.clone(), state, interest))
+    }
+
+    /// Begins to work on everything that is due in the store, now and from now on. Calling it again does nothing.
+    ///
+    /// Must be called within a tokio runtime.
+    pub async fn start(&self) {
+        let mut engine = self.life.engine.lock().await;
+        // A panic ends the loop: then another one takes over.
+        if engine.as_ref().is_none_or(JoinHandle::is_finished) {
+            *engine = Some(tokio::spawn(engine::run(self.inner.clone())));
+        }
+    }
+
+    /// Writes a spec down and leaves the work to whoever has [started](Self::start), or to programs that call
+    /// [`step`](Self::step) themselves.
     ///
     /// # Errors
     /// As [`keep`](Self::keep).
     pub async fn wish(&self, spec: CertificateSpec) -> Result<(), Error> {
-        spec.validate()?;
-        self.inner.issuer(&spec)?;
+        self.write_wish(spec, None).await
+    }
+
+    /// As [`wish`](Self::wish), in the name of somebody, whom the [`Approver`] is told.
+    ///
+    /// # Errors
+    /// As [`keep`](Self::keep).
+    pub async fn wish_for(&self, spec: CertificateSpec, requester: &str) -> Result<(), Error> {
+        self.write_wish(spec, Some(requester)).await
+    }
+
+    async fn write_wish(&self, spec: CertificateSpec, requester: Option<&str>) -> Result<(), Error> {
+        self.inner.check(&spec)?;
         loop {
             let (expected, record) = match self.inner.store.load(spec.id()).await? {
-                Some((_, record)) if record.spec == spec => return Ok(()),
+                Some((_, record))
+                    if record.spec == spec
+                        && requester
+                            .is_none_or(|requester| record.requester.as_deref() == Some(requester)) =>
+                {
+                    return Ok(());
+                }
                 Some((version, mut record)) => {
-                    if !ladder::still_count(&record.spec, &spec) {
-                        record.failures = None;
+                    if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
+                        record.forget_failures();
                     }
                     record.spec = spec.clone();
+                    record.requester = requester.map(str::to_owned).or(record.requester);
+                    record.next_at = Timestamp::MIN;
                     (Some(version), record)
                 }
-                None => (None, Record::new(spec.clone())),
+                None => {
+                    let mut record = Record::new(spec.clone());
+                    record.requester = requester.map(str::to_owned);
+                    (None, record)
+                }
             };
             match self.inner.store.commit(&record, expected).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => break,
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        self.inner.look_now();
+        Ok(())
     }
 
-    /// One pass over a certificate: decides, and issues if that is the decision.
+    /// One pass over a certificate, due or not: decides, and issues if that is the decision.
     ///
     /// # Errors
-    /// [`Error::UnknownCertificate`] when nobody wished for it, [`Error::Store`] when not even a failure can
-    /// be written down. A failed issuance is an [`Outcome::Failed`].
+    /// [`Error::UnknownCertificate`] when nobody wished for it, [`Error::Held`] while another process works on it,
+    /// [`Error::Store`] when not even a failure can be written down, [`Error::ShutDown`] when the keeper ends. A
+    /// failed issuance is an [`Outcome::Failed`].
     pub async fn step(&self, id: &CertificateId) -> Result<Outcome, Error> {
-        step::step(&self.inner, id).await
+        let _turn = self.inner.turns.wait(id).await;
+        let ticket = self.inner.claim_one(id).await?;
+        self.inner.work(ticket, None).await
     }
 
     /// Gives an issuance up, and lets its issuer remove what it presented: for programs that have dropped the
     /// future of [`step`](Self::step). A pass that still runs elsewhere fails at its next note.
     ///
     /// # Errors
-    /// [`Error::Issue`] when something could not be removed; it stays on record.
+    /// [`Error::Issue`] when something could not be removed; it stays on record. [`Error::Held`] while another
+    /// process works on it.
     pub async fn abandon(&self, id: &CertificateId) -> Result<(), Error> {
-        loop {
-            let (version, record) = self.inner.record(id).await?;
-            match step::drop_attempt(&self.inner, version, record).await {
-                Ok((version, record)) => return step::settle(&self.inner, version, record).await.2,
-                // The last note of the dropped future was still being written.
-                Err(Error::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => return Err(error),
+        let _turn = self.inner.turns.wait(id).await;
+        let Ticket { hold, .. } = self.inner.claim_one(id).await?;
+        let hold = Arc::new(hold);
+        let desk = Desk { inner: &self.inner, hold: &hold };
+        let settled = loop {
+            let page = desk.page(id).await?;
+            match settling::drop_attempt(desk, page).await {
+                Ok(page) => break settling::settle(desk, page).await.1,
+                // A wish was changed meanwhile.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-        }
+        };
+        hold.release().await?;
+        settled
+    }
+
+    /// What happens from now on, as a stream.
+    pub fn events(&self) -> Events {
+        self.inner.audience.listen()
     }
 
     /// The certificate that serves now, with its key, or `None` when there is none yet or its key and chain do
@@ -219,103 +290,238 @@ impl Keeper {
     /// [`Error::Store`] when key or chain cannot be read.
     pub async fn current(&self, id: &CertificateId) -> Result<Option<Issued>, Error> {
         let (_, record) = self.inner.record(id).await?;
-        step::load_current(&self.inner, &record).await
+        material::current(&self.inner, &record).await
     }
 
-    /// Stops keeping: ends every task where it stands. What is under way is on record and taken up at the
-    /// next start. Handles answer [`Error::ShutDown`] from then on.
-    pub fn shut_down(&self) {
-        self.inner.kept().clear();
+    /// How much there is to do.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        *self.inner.workload.borrow()
     }
 
-    /// Shows what the store holds before the first pass: a renewal that hangs must not keep a program that
-    /// starts from serving a good certificate.
-    async fn show_stored(&self, id: &CertificateId, state: &watch::Sender<State>) {
-        let Ok((_, record)) = self.inner.record(id).await else { return };
-        let now = self.inner.clock.now();
-        let good = record.current.as_ref().is_some_and(|current| {
-            current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
-        });
-        if let (true, Ok(Some(issued))) = (good, step::load_current(&self.inner, &record).await) {
-            state.send_modify(|state| state.current = Some(Arc::new(issued)));
+    /// Waits until nothing that is due is left undone: for programs that renew what is due and end, and for tests
+    /// that hold the clock. It never returns unless the keeper was [started](Self::start).
+    pub async fn rested(&self) {
+        let mut workload = self.inner.workload.subscribe();
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = workload.wait_for(|workload| workload.rests_at(self.inner.clock.now())).await;
+    }
+
+    /// Stops keeping, in good order: what is under way goes on until its next step is written down, though no
+    /// longer than the [grace](KeeperBuilder::grace) allows, and all claims are let go, so that another process
+    /// can take over at once. Handles answer [`Error::ShutDown`] from then on.
+    pub async fn shut_down(&self) {
+        let mut engine = self.life.engine.lock().await;
+        self.inner.leases.close();
+        self.inner.wake.notify_one();
+        if let Some(engine) = engine.take() {
+            // A loop that has panicked has nothing left to end.
+            let _ = engine.await;
         }
-    }
-
-    /// One pass of a task; returns when to look again.
-    async fn pass(&self, id: &CertificateId, state: &watch::Sender<State>) -> Timestamp {
-        let outcome = self.step(id).await;
-        let current = self.current(id).await;
-        let now = self.inner.clock.now();
-        let (until, trouble) = match outcome {
-            Ok(
-                Outcome::Failed { error, until }
-                | Outcome::GivenUp { error, until }
-                | Outcome::Waiting { error, until },
-            ) => (until, Some(error)),
-            Ok(Outcome::Issued { until }) => (until.max(now + ISSUANCE_PAUSE), None),
-            Ok(Outcome::Kept { until }) => (until, None),
-            Err(error) => (now + STORE_PAUSE, Some(error)),
-        };
-        state.send_modify(|state| {
-            match current {
-                Ok(Some(issued))
-                    if state.current.as_ref().is_none_or(|old| old.generation != issued.generation) =>
-                {
-                    state.current = Some(Arc::new(issued));
-                }
-                // A store that is gone takes nothing away from those who serve.
-                _ => {}
-            }
-            state.trouble = trouble;
-            state.passes += 1;
-        });
-        until
+        self.inner.watched.clear();
+        self.inner.leases.open();
     }
 }
 
-/// How long to leave a store alone that cannot be read or written.
-const STORE_PAUSE: Duration = Duration::from_secs(60);
-
-/// How long to leave a certificate alone that was issued just now: an issuer whose certificates end within
-/// seconds must not be asked for the next one every second.
-const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
-
 impl Inner {
-    /// Waits for the turn of a certificate.
-    async fn turn(&self, id: &CertificateId) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.entry(id.clone()).or_default().clone()
+    /// Works on one certificate under its claim, and lets go of it. The caller has its turn.
+    async fn work(&self, ticket: Ticket, seat: Option<Seat>) -> Result<Outcome, Error> {
+        let Ticket { mut hold, version, record } = ticket;
+        let id = record.id().clone();
+        if let Some(seat) = seat {
+            hold.sit(seat);
+        }
+        let hold = Arc::new(hold);
+        let desk = Desk { inner: self, hold: &hold };
+        let page = Page { version, record };
+        let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
+        let ended = hold.under(|| self.clock.now(), pass).await;
+        let worked = match ended {
+            Ended::Done(Ok(worked)) => worked,
+            Ended::Done(Err(panic)) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
+            Ended::Lost => Err(Error::Held { id: id.clone() }),
+            Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
         };
-        turn.lock_owned().await
+        match &worked {
+            Ok(_) | Err(Error::ShutDown { .. }) => {
+                self.show(&id, worked.as_ref().ok().map(Outcome::trouble)).await;
+                // What cannot be released ends by its time.
+                let _ = hold.release().await;
+            }
+            Err(Error::Held { .. } | Error::Store(StoreError::Fenced { .. })) => {
+                self.tell(&id, EventKind::LeaseLost);
+                hold.leave();
+            }
+            Err(error) => {
+                self.show(&id, Some(Some(error))).await;
+                // A store that cannot be written would be asked again at once.
+                hold.leave();
+            }
+        }
+        worked
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<CertificateId, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Claims one certificate, due or not. The caller has its turn.
+    async fn claim_one(&self, id: &CertificateId) -> Result<Ticket, Error> {
+        if let Some(ticket) = self.leases.claim_one(&self.owner, id).await? {
+            return Ok(ticket);
+        }
+        // Nobody's, or somebody else's.
+        self.record(id).await?;
+        Err(Error::Held { id: id.clone() })
     }
 
-    fn issuer(&self, spec: &CertificateSpec) -> Result<&Arc<dyn Issuer>, Error> {
-        let name = spec.issuer_name();
-        self.issuers.get(name).ok_or_else(|| self.unknown_issuer(spec.id(), name))
+    /// Shows those who hold a handle what a pass came to.
+    async fn show(&self, id: &CertificateId, trouble: Option<Option<&Error>>) {
+        let Some(known) = self.watched.known(id) else { return };
+        let read = match self.store.load(id).await {
+            Ok(Some((version, record))) => self.newer(&known, &record).await.map(|newer| (version, newer)),
+            // A store that is gone takes nothing away from those who serve.
+            _ => None,
+        };
+        self.watched.tell(id, |state| {
+            if let Some(trouble) = trouble {
+                state.trouble = trouble.cloned();
+            }
+            if let Some((version, newer)) = read {
+                state.version = Some(version);
+                state.current = newer.or_else(|| state.current.take());
+            }
+        });
     }
 
-    fn unknown_issuer(&self, id: &CertificateId, issuer: &IssuerName) -> Error {
-        let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
-        Error::UnknownIssuer { id: id.clone(), issuer: issuer.clone(), known: known.join(", ") }
+    /// The certificate on record, where it is another one than those who watch know, and fit to serve; `None` when
+    /// it cannot be read.
+    async fn newer(&self, known: &watched::State, record: &Record) -> Option<Option<Arc<Issued>>> {
+        let generation = record.current.as_ref().map(|current| current.generation);
+        let is_known = generation == known.current.as_ref().map(|known| known.generation());
+        if is_known || !is_fit(record, self.clock.now()) {
+            return Some(None);
+        }
+        material::current(self, record).await.ok().map(|issued| issued.map(Arc::new))
     }
 
-    async fn record(&self, id: &CertificateId) -> Result<(crate::Version, Record), Error> {
+    /// Shows what the store holds before anything is done: a renewal that hangs must not keep a program that
+    /// starts from serving a good certificate.
+    async fn show_stored(&self, id: &CertificateId) -> Result<(), Error> {
+        let (version, record) = self.record(id).await?;
+        let now = self.clock.now();
+        let fit = is_fit(&record, now);
+        let issued = if fit { material::current(self, &record).await? } else { None };
+        if fit && issued.is_none() && record.next_at > now {
+            // Its key or chain is gone or foreign: somebody wants it, so it is looked at now.
+            let record = Record { next_at: Timestamp::MIN, ..record.clone() };
+            if self.store.commit(&record, Some(version)).await.is_ok() {
+                self.look_now();
+            }
+        }
+        let trouble = record.failures.as_ref().filter(|failures| failures.retry_at > now);
+        let trouble = trouble.map(|failures| Error::from(failures.error()));
+        self.watched.tell(id, |state| {
+            if state.version.is_none() {
+                state.version = Some(version);
+                state.current = issued.map(Arc::new).or_else(|| state.current.take());
+                state.trouble = trouble;
+            }
+        });
+        Ok(())
+    }
+
+    /// Shows those who hold handles what other processes have written: some of them at each look, in turns.
+    async fn refresh(&self) {
+        let after = self.refreshed().clone();
+        let some = self.watched.after(after.as_ref(), REFRESHED);
+        for id in &some {
+            let known = self.watched.known(id).and_then(|state| state.version);
+            // What this process does is shown when it is done.
+            if let Ok(Some((version, _))) = self.store.load(id).await
+                && known.is_some_and(|known| version > known)
+            {
+                self.show(id, None).await;
+            }
+        }
+        // A turn that is short is the last one.
+        *self.refreshed() = if some.len() < REFRESHED { None } else { some.into_iter().last() };
+    }
+
+    fn refreshed(&self) -> MutexGuard<'_, Option<CertificateId>> {
+        self.refreshed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The failures of an issuer that fails everybody, while it rests.
+    fn rest_of(&self, issuer: &IssuerName, now: Timestamp) -> Option<Failures> {
+        self.rests().of(issuer, now).cloned()
+    }
+
+    /// Whether a spec can work here.
+    fn check(&self, spec: &CertificateSpec) -> Result<(), Error> {
+        spec.validate()?;
+        spec.issuers().try_for_each(|issuer| self.issuer(spec.id(), issuer).map(drop))
+    }
+
+    fn issuer(&self, id: &CertificateId, name: &IssuerName) -> Result<&Arc<dyn Issuer>, Error> {
+        self.issuers.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
+            Error::UnknownIssuer { id: id.clone(), issuer: name.clone(), known: known.join(", ") }
+        })
+    }
+
+    /// What an attempt takes. One whose order is open takes what failed proofs cost, and its place in the pace.
+    fn demands(
+        &self,
+        record: &Record,
+        issuer: &IssuerName,
+        agent: &dyn Issuer,
+        ordered: bool,
+        now: Timestamp,
+    ) -> Vec<Demand> {
+        let spec = record.spec.clone().by(issuer.clone());
+        let purpose = walk::purpose(record, issuer, now);
+        let mut demands =
+            self.limits.get(issuer).map(|limits| limits.demands(&spec, purpose)).unwrap_or_default();
+        if ordered {
+            demands = spending::of_failures(&demands);
+        }
+        for provider in agent.providers(&spec) {
+            if let Some(limit) = self.provider_limits.get(&provider) {
+                demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
+            }
+        }
+        demands.extend(self.pace.map(|pace| Demand::always(BudgetKey::Fleet, pace)));
+        demands
+    }
+
+    /// The budgets that do not depend on a certificate.
+    fn common_budgets(&self) -> Vec<BudgetKey> {
+        let issuers = self
+            .limits
+            .keys()
+            .flat_map(|issuer| [BudgetKey::Account(issuer.clone()), BudgetKey::Issuer(issuer.clone())]);
+        let providers = self.provider_limits.keys().map(|provider| BudgetKey::Provider(provider.clone()));
+        issuers.chain(providers).chain(self.pace.map(|_| BudgetKey::Fleet)).collect()
+    }
+
+    async fn record(&self, id: &CertificateId) -> Result<(Version, Record), Error> {
         self.store.load(id).await?.ok_or_else(|| Error::UnknownCertificate { id: id.clone() })
     }
 
-    fn journal(&self, issuer: &IssuerName, state: (crate::Version, Record)) -> Journal {
-        Journal::new(self.store.clone(), self.clock.clone(), self.observer.clone(), issuer.clone(), state)
+    /// Something has become due.
+    fn look_now(&self) {
+        self.workload.send_modify(|workload| workload.next_look = Timestamp::MIN);
+        self.wake.notify_one();
     }
 
     fn tell(&self, id: &CertificateId, kind: EventKind) {
-        if let Some(observer) = &self.observer {
-            observer(&Event { at: self.clock.now(), certificate: id.clone(), kind });
-        }
+        self.audience.tell(Event::new(self.clock.now(), Some(id.clone()), kind));
+    }
+
+    /// Tells what is about no one certificate.
+    fn tell_all(&self, kind: EventKind) {
+        self.audience.tell(Event::new(self.clock.now(), None, kind));
     }
 }
 
@@ -326,38 +532,12 @@ fn due(record: &Record, now: Timestamp) -> Timestamp {
     })
 }
 
-/// Settings of a [`Keeper`].
-#[must_use = "a builder does nothing until `build`"]
-pub struct KeeperBuilder {
-    clock: Arc<dyn Clock>,
-    issuers: BTreeMap<IssuerName, Arc<dyn Issuer>>,
-    observer: Option<Observer>,
-    store: Arc<dyn Store>,
+/// Whether what serves is for what is wished for, and has not ended.
+fn is_fit(record: &Record, now: Timestamp) -> bool {
+    record.current.as_ref().is_some_and(|current| {
+        current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
+    })
 }
 
-impl KeeperBuilder {
-    /// Whose time counts. Default: the operating system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// An issuer and the name that specs call it by.
-    pub fn issuer(mut self, name: IssuerName, issuer: Arc<dyn Issuer>) -> Self {
-        self.issuers.insert(name, issuer);
-        self
-    }
-
-    /// Who is told what happens. It is called between steps and must return quickly.
-    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
-        self
-    }
-
-    /// Makes the keeper.
-    pub fn build(self) -> Keeper {
-        let Self { clock, issuers, observer, store } = self;
-        let (kept, turns) = (Mutex::default(), Mutex::default());
-        Keeper { inner: Arc::new(Inner { clock, issuers, observer, store, kept, turns }) }
-    }
-}
+/// Handles that are refreshed at once; the next ones half a minute later.
+const REFRESHED: usize = 1_000;

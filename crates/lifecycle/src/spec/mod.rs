@@ -36,7 +36,7 @@ pub use usage::Usage;
 /// |---|---|
 /// | names, subject, usages, `is_ca`, duration, profile, key algorithm, issuer | a new certificate ([`asks_same_certificate`](Self::asks_same_certificate)) |
 /// | outputs, labels, secret template | another delivery of the same one ([`asks_same_delivery`](Self::asks_same_delivery)) |
-/// | renewal policy, maintenance windows, patience | moves a date |
+/// | renewal policy, maintenance windows, patience, further issuers | moves a date |
 /// | key rotation | counts at the next renewal |
 ///
 /// ```
@@ -69,6 +69,8 @@ pub struct CertificateSpec {
     #[serde(default, skip_serializing_if = "is_false")]
     is_ca: bool,
     issuer: IssuerName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fallback_issuers: Vec<IssuerName>,
     #[serde(default)]
     key_algorithm: KeyAlgorithm,
     #[serde(default)]
@@ -125,6 +127,7 @@ impl CertificateSpec {
             usages: BTreeSet::new(),
             is_ca: false,
             issuer: IssuerName::default(),
+            fallback_issuers: Vec::new(),
             key_algorithm: KeyAlgorithm::default(),
             key_rotation: KeyRotation::default(),
             profile: None,
@@ -221,6 +224,16 @@ impl CertificateSpec {
     /// [`SpecError::Id`] when the name is malformed.
     pub fn issuer(mut self, name: &str) -> Result<Self, SpecError> {
         self.issuer = name.parse()?;
+        Ok(self)
+    }
+
+    /// One more issuer, which is asked when those before it have failed for too long
+    /// ([`failover`](crate::failover)); the next renewal begins with the first again. Default: none.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn fallback_issuer(mut self, name: &str) -> Result<Self, SpecError> {
+        self.fallback_issuers.push(name.parse()?);
         Ok(self)
     }
 
@@ -353,6 +366,16 @@ impl CertificateSpec {
         &self.issuer
     }
 
+    /// Who may issue: the one that is wished for, and then those that are asked in its place.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerName> {
+        std::iter::once(&self.issuer).chain(&self.fallback_issuers)
+    }
+
+    /// The same by another issuer.
+    pub(crate) fn by(self, issuer: IssuerName) -> Self {
+        Self { issuer, ..self }
+    }
+
     /// The kind of key.
     #[must_use]
     pub const fn key(&self) -> KeyAlgorithm {
@@ -393,7 +416,7 @@ impl CertificateSpec {
             && facts.other_names.is_empty()
     }
 
-    fn names_in_all(&self) -> usize {
+    pub(crate) fn names_in_all(&self) -> usize {
         self.names.len() + self.addresses.len() + self.uris.len() + self.emails.len()
     }
 

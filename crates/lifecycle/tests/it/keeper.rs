@@ -30,8 +30,11 @@ fn spec() -> CertificateSpec {
     CertificateSpec::new("site", ["*.site.example", "site.example"]).unwrap()
 }
 
-fn scene_over(store: Arc<dyn Store>) -> Scene {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)))
+}
+
+fn scene_over(clock: Arc<ManualClock>, store: Arc<dyn Store>) -> Scene {
     let issuer = TestIssuer::new(clock.clone(), DAY * 90);
     let events = Arc::new(Mutex::new(Vec::new()));
     let keeper = keeper(&clock, &issuer, &store, &events);
@@ -39,7 +42,9 @@ fn scene_over(store: Arc<dyn Store>) -> Scene {
 }
 
 fn scene() -> Scene {
-    scene_over(Arc::new(MemoryStore::new()))
+    let clock = clock();
+    let store = MemoryStore::with_clock(clock.clone());
+    scene_over(clock, Arc::new(store))
 }
 
 fn keeper(
@@ -51,6 +56,7 @@ fn keeper(
     let seen = events.clone();
     Keeper::builder(store.clone())
         .clock(clock.clone())
+        .grace(Duration::from_millis(50))
         .issuer("default".parse().unwrap(), issuer.clone())
         .observer(move |event| seen.lock().unwrap().push(event.clone()))
         .build()
@@ -98,13 +104,13 @@ async fn two_virtual_years_renew_by_themselves_with_a_fresh_key_each_time() {
     let end = scene.clock.now() + DAY * 730;
     while scene.clock.now() < end {
         assert!(issued.facts().not_after > scene.clock.now(), "expired at {}", scene.clock.now());
-        scene.clock.wait_for_sleepers(1).await;
+        scene.keeper.rested().await;
         scene.clock.advance(Duration::from_secs(3600));
         // Between two naps of an hour the task needs a turn to notice.
         tokio::task::yield_now().await;
         issued = certificate.current().unwrap();
     }
-    scene.clock.wait_for_sleepers(1).await;
+    scene.keeper.rested().await;
     let keys = scene.issuer.asked.lock().unwrap().clone();
     let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
     assert_eq!(distinct.len(), keys.len(), "a key was used twice");
@@ -173,7 +179,7 @@ async fn a_certificate_that_was_not_asked_for_never_replaces_the_old_one() {
 #[tokio::test]
 async fn a_process_that_dies_goes_on_with_the_same_key_where_it_stopped() {
     let directory = tempfile::tempdir().unwrap();
-    let scene = scene_over(Arc::new(FileStore::open(directory.path()).unwrap()));
+    let scene = scene_over(clock(), Arc::new(FileStore::open(directory.path()).unwrap()));
     scene.keeper.wish(spec()).await.unwrap();
     scene.issuer.next(Mischief::Hang);
     tokio::select! {
@@ -247,7 +253,7 @@ async fn abandoning_pays_what_is_owed() {
 #[tokio::test]
 async fn a_note_that_comes_in_between_does_not_stop_giving_up_or_wishing() {
     let store = Arc::new(ContendedStore::default());
-    let scene = scene_over(store.clone());
+    let scene = scene_over(clock(), store.clone());
     scene.keeper.wish(spec()).await.unwrap();
     scene.issuer.next(Mischief::FailOwing);
     scene.step().await;
@@ -263,7 +269,7 @@ async fn a_note_that_comes_in_between_does_not_stop_giving_up_or_wishing() {
 #[tokio::test]
 async fn a_failure_is_written_down_though_somebody_else_writes_too() {
     let store = Arc::new(ContendedStore::default());
-    let scene = scene_over(store.clone());
+    let scene = scene_over(clock(), store.clone());
     scene.keeper.wish(spec()).await.unwrap();
     // The attempt cannot even be written down.
     store.overtake_next_commit.store(true, Ordering::SeqCst);
@@ -278,7 +284,7 @@ async fn a_changed_wish_is_acted_upon_at_once() {
     let scene = scene();
     let certificate = scene.keeper.keep(spec()).await.unwrap();
     let first = certificate.ready().await.unwrap();
-    scene.clock.wait_for_sleepers(1).await;
+    scene.keeper.rested().await;
     let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
     let _ = scene.keeper.keep(changed.clone()).await.unwrap();
     assert_eq!(certificate.changed(&first).await.unwrap().facts().names, changed.name_set());
@@ -338,7 +344,7 @@ async fn servers_read_the_current_link_of_the_file_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).unwrap();
     let current = store.current(&"site".parse().unwrap());
-    let scene = scene_over(Arc::new(store));
+    let scene = scene_over(clock(), Arc::new(store));
     scene.keeper.wish(spec()).await.unwrap();
     scene.step().await;
     let first = std::fs::read(current.join("fullchain.pem")).unwrap();
@@ -361,7 +367,7 @@ async fn ready_says_what_only_a_person_can_mend() {
     let certificate = scene.keeper.keep(spec()).await.unwrap();
     let error = certificate.ready().await.err().unwrap();
     assert_eq!(error.to_string(), "told to fail");
-    scene.keeper.shut_down();
+    scene.keeper.shut_down().await;
 }
 
 #[tokio::test]
@@ -373,11 +379,11 @@ async fn ready_waits_passing_troubles_out_and_ends_with_the_keeper() {
         let certificate = certificate.clone();
         async move { certificate.ready().await.map(|issued| issued.generation().number()) }
     });
-    scene.clock.wait_for_sleepers(1).await;
+    scene.keeper.rested().await;
     assert!(!waiting.is_finished());
     scene.clock.advance(Duration::from_secs(300));
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
-    scene.keeper.shut_down();
+    scene.keeper.shut_down().await;
     let issued = certificate.current().unwrap();
     assert!(matches!(certificate.changed(&issued).await, Err(Error::ShutDown { .. })));
 }
@@ -404,14 +410,14 @@ async fn a_good_certificate_serves_from_the_start_while_its_renewal_hangs() {
     let certificate = scene.keeper.keep(spec()).await.unwrap();
     assert_eq!(certificate.ready().await.unwrap().generation().number(), 1);
     scene.issuer.hanging.notified().await;
-    scene.keeper.shut_down();
+    scene.keeper.shut_down().await;
     // One for other names than are wanted now is not shown as ready.
     let changed = CertificateSpec::new("site", ["site.example"]).unwrap();
     scene.issuer.next(Mischief::Hang);
     let certificate = scene.keeper.keep(changed).await.unwrap();
     scene.issuer.hanging.notified().await;
     assert!(certificate.current().is_none());
-    scene.keeper.shut_down();
+    scene.keeper.shut_down().await;
     scene.keeper.wish(spec()).await.unwrap();
     // Nor is one that has ended.
     scene.clock.advance(DAY * 30);
@@ -426,7 +432,7 @@ async fn an_issuer_that_panics_costs_one_attempt_and_not_the_task() {
     let scene = scene();
     scene.issuer.next(Mischief::Panic);
     let certificate = scene.keeper.keep(spec()).await.unwrap();
-    scene.clock.wait_for_sleepers(1).await;
+    scene.keeper.rested().await;
     let trouble = certificate.trouble().unwrap();
     assert!(trouble.to_string().contains("told to panic"), "{trouble}");
     scene.clock.advance(Duration::from_secs(300));
@@ -524,7 +530,7 @@ async fn certificates_that_are_due_when_they_come_are_not_fetched_every_second()
     *scene.issuer.backdate.lock().unwrap() = DAY * 90 - Duration::from_secs(2);
     let certificate = scene.keeper.keep(spec()).await.unwrap();
     certificate.ready().await.unwrap();
-    scene.clock.wait_for_sleepers(1).await;
+    scene.keeper.rested().await;
     let pause = scene.clock.now().until(scene.clock.next_deadline().unwrap());
     assert!(pause >= Duration::from_secs(60), "the next look is in {pause:?}");
 }

@@ -40,12 +40,8 @@ async fn what_was_committed_is_loaded(store: &dyn Store) -> Result<(), String> {
     let version = ok(store.commit(&record, None).await, "a first commit")?;
     expect(store.load(record.id()).await, &Some((version, record.clone())), "what was committed is loaded")?;
     let mut changed = record;
-    changed.attempt = Some(Attempt {
-        generation: Generation::from_number(1),
-        asked_for: changed.spec.clone(),
-        started_at: Timestamp::from_unix(7),
-        progress: None,
-    });
+    let attempt = Attempt::new(Generation::from_number(1), changed.spec.clone(), Timestamp::from_unix(7));
+    changed.attempt = Some(attempt);
     let next = ok(store.commit(&changed, Some(version)).await, "a second commit")?;
     if next <= version {
         return Err(format!("versions grow: {next:?} follows {version:?}"));

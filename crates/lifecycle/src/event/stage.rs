@@ -1,55 +1,7 @@
-//! What happened, for those who watch.
+//! How far an issuer has come.
 
 use perennial_core::{DomainName, Timestamp};
 use serde::Serialize;
-
-use crate::{CertificateId, Reason};
-
-/// Something happened to one certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// To which certificate.
-    pub certificate: CertificateId,
-    /// What.
-    #[serde(flatten)]
-    pub kind: EventKind,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EventKind {
-    /// An attempt failed; the certificate that serves goes on serving.
-    Failed {
-        /// What went wrong.
-        message: String,
-        /// When the next attempt is made.
-        retry_at: Timestamp,
-    },
-    /// A verified certificate is in place.
-    Issued {
-        /// Its last valid moment.
-        not_after: Timestamp,
-        /// When it will be renewed.
-        renews_at: Timestamp,
-    },
-    /// An attempt begins or is taken up again.
-    Issuing {
-        /// Why.
-        why: Reason,
-        /// Whether an earlier attempt goes on where it stopped.
-        resumed: bool,
-    },
-    /// The issuer reached a stage.
-    Stage {
-        /// Which.
-        stage: Stage,
-    },
-}
 
 /// How far an issuer has come. Each is told after it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,11 +17,31 @@ pub enum Stage {
     ChallengeAnswered {
         /// The name.
         name: DomainName,
+        /// The type of challenge, as on the wire: `dns-01`.
+        kind: String,
+    },
+    /// The CA wants a name proven, and a way was chosen among those that it offers.
+    ChallengeChosen {
+        /// The name; of a wildcard, with its `*.`.
+        name: DomainName,
+        /// The type of challenge.
+        kind: String,
+        /// The challenge's URL.
+        url: String,
+    },
+    /// The CA has looked and refuses the proof.
+    ChallengeFailed {
+        /// The name.
+        name: DomainName,
+        /// What the CA says.
+        reason: String,
     },
     /// A name's proof was put where the CA will look.
     ChallengePresented {
         /// The name.
         name: DomainName,
+        /// The type of challenge.
+        kind: String,
         /// Where, as a person would look for it.
         at: String,
     },
@@ -85,6 +57,13 @@ pub enum Stage {
         /// Why.
         reason: String,
     },
+    /// The CA has checked one name.
+    DomainVerified {
+        /// The name.
+        name: DomainName,
+        /// The type of challenge.
+        kind: String,
+    },
     /// The signing request was sent.
     Finalized,
     /// The chain was downloaded and verified.
@@ -94,10 +73,23 @@ pub enum Stage {
         /// Its URL.
         url: String,
     },
+    /// The order came to nothing: it is invalid, and the next attempt makes another.
+    OrderFailed {
+        /// What the CA says.
+        reason: String,
+    },
     /// The proof is visible where the CA will look.
     Propagated {
         /// Where.
         at: String,
+    },
+    /// The CA asks for less.
+    RateLimited {
+        /// Which limit, in its words.
+        limit: String,
+        /// When it will listen again, if it says so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// The CA has checked every name.
     Validated,

@@ -1,0 +1,230 @@
+//! Events in words: those that cert-manager's users know, where it has one for the same thing.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Event, EventKind, Stage};
+use crate::ClockJump;
+
+/// Whether an event is a reason to worry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[allow(clippy::exhaustive_enums)] // The two that Kubernetes has.
+pub enum Severity {
+    /// It goes as it should.
+    Normal,
+    /// Somebody may have to look.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        })
+    }
+}
+
+impl EventKind {
+    /// The one word for it, which is never changed: alerts and filters are written for it.
+    ///
+    /// An issuance tells the classic sequence `CreateOrder`, `DomainVerified` for each name, `IssueCert`,
+    /// `CertObtained`, `CertIssued`, with `Issuing`, `Generated` or `Reused`, and `Requested` before it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Adopted { .. } => "Adopted",
+            Self::Approved { .. } => "Approved",
+            Self::ClockJumped { .. } => "ClockJumped",
+            Self::DeliveryFailed { .. } => "DeliveryFailed",
+            Self::Denied { .. } => "Denied",
+            Self::Failed { .. } => "Failed",
+            Self::Generated { .. } => "Generated",
+            Self::GivenUp { .. } => "GivenUp",
+            Self::Issued { .. } => "CertIssued",
+            Self::IssuerChanged { .. } => "IssuerChanged",
+            Self::Issuing { .. } => "Issuing",
+            Self::LeaseLost => "LeaseLost",
+            Self::OverBudget { .. } => "OverBudget",
+            Self::Quarantined { .. } => "Quarantined",
+            Self::Redelivered { .. } => "Redelivered",
+            Self::Requested { .. } => "Requested",
+            Self::Reused { .. } => "Reused",
+            Self::Revoked { .. } => "Revoked",
+            Self::Stage { stage } => stage.reason(),
+            Self::StoreAvailable => "StoreAvailable",
+            Self::StoreUnavailable { .. } => "StoreUnavailable",
+        }
+    }
+
+    /// Whether it is a reason to worry.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::ClockJumped { .. }
+            | Self::DeliveryFailed { .. }
+            | Self::Denied { .. }
+            | Self::Failed { .. }
+            | Self::GivenUp { .. }
+            | Self::IssuerChanged { .. }
+            | Self::LeaseLost
+            | Self::Quarantined { .. }
+            | Self::Revoked { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::Stage {
+                stage:
+                    Stage::ChallengeFailed { .. }
+                    | Stage::CleanUpFailed { .. }
+                    | Stage::OrderFailed { .. }
+                    | Stage::RateLimited { .. },
+            } => Severity::Warning,
+            _ => Severity::Normal,
+        }
+    }
+}
+
+impl Stage {
+    /// As [`EventKind::reason`].
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AccountReady { .. } => "AccountReady",
+            Self::ChallengeAnswered { .. } => "ChallengeAnswered",
+            Self::ChallengeChosen { .. } => "ChallengeChosen",
+            Self::ChallengeFailed { .. } => "ChallengeFailed",
+            Self::ChallengePresented { .. } => "ChallengePresented",
+            Self::CleanedUp { .. } => "CleanedUp",
+            Self::CleanUpFailed { .. } => "CleanUpError",
+            Self::DomainVerified { .. } => "DomainVerified",
+            Self::Finalized => "IssueCert",
+            Self::Downloaded => "CertObtained",
+            Self::OrderCreated { .. } => "CreateOrder",
+            Self::OrderFailed { .. } => "OrderFailed",
+            Self::Propagated { .. } => "Propagated",
+            Self::RateLimited { .. } => "RateLimited",
+            Self::Validated => "Validated",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adopted { generation, not_after } => {
+                write!(
+                    f,
+                    "took over a certificate that was there, as generation {generation}, until {not_after}"
+                )
+            }
+            Self::Approved { by } => write!(f, "the request was approved by {by}"),
+            Self::ClockJumped { jump: ClockJump::Ahead(by) } => {
+                write!(f, "the clock went ahead by {} s", by.as_secs())
+            }
+            Self::ClockJumped { jump: ClockJump::Back(by) } => {
+                write!(f, "the clock went back by {} s", by.as_secs())
+            }
+            Self::DeliveryFailed { message, retry_at } => {
+                write!(f, "not delivered: {message}; that is tried again at {retry_at}")
+            }
+            Self::Denied { by, reason } => write!(f, "the request was denied by {by}: {reason}"),
+            Self::Failed { message, retry_at, .. } => {
+                write!(f, "{message}; the next attempt is made at {retry_at}")
+            }
+            Self::Generated { generation, algorithm } => {
+                write!(f, "wrote a new {algorithm} key down, of generation {generation}")
+            }
+            Self::GivenUp { why } => write!(f, "given up: {why}"),
+            Self::Issued { renews_at, .. } => {
+                write!(f, "Certificate issued successfully; it is renewed at {renews_at}")
+            }
+            Self::IssuerChanged { from, to } => write!(f, "{to} is asked instead of {from}"),
+            Self::Issuing { why, resumed: false } => write!(f, "a new certificate is wanted: {why}"),
+            Self::Issuing { why, resumed: true } => {
+                write!(f, "an earlier attempt goes on where it stopped: {why}")
+            }
+            Self::LeaseLost => f.write_str("somebody else has taken the certificate over"),
+            Self::OverBudget { budget, until } => {
+                write!(f, "the budget for {budget} is used up until {until}")
+            }
+            Self::Quarantined { message } | Self::StoreUnavailable { message } => f.write_str(message),
+            Self::Redelivered { why } => write!(f, "delivered once more: {why}"),
+            Self::Requested { issuer, generation } => {
+                write!(f, "the request of generation {generation} is on record; {issuer} is asked")
+            }
+            Self::Reused { generation } => {
+                write!(f, "took the key that serves for generation {generation}, too")
+            }
+            Self::Revoked { serial } => write!(f, "revoked the certificate with serial number {serial}"),
+            Self::Stage { stage } => stage.fmt(f),
+            Self::StoreAvailable => f.write_str("the store answers again"),
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountReady { url } => write!(f, "account {url}"),
+            Self::ChallengeAnswered { name, .. } => write!(f, "told the CA that {name} is ready"),
+            Self::ChallengeChosen { name, kind, .. } => write!(f, "{name} will be proven by {kind}"),
+            Self::ChallengeFailed { name, reason } => {
+                write!(f, "the CA refuses the proof of {name}: {reason}")
+            }
+            Self::ChallengePresented { name, kind, at } => {
+                write!(f, "presented the {kind} proof for {name} at {at}")
+            }
+            Self::CleanedUp { at } => write!(f, "removed what was presented at {at}"),
+            Self::CleanUpFailed { at, reason } => {
+                write!(f, "could not remove what was presented at {at}: {reason}")
+            }
+            Self::DomainVerified { name, kind } => {
+                write!(f, "Domain \"{name}\" verified with \"{kind}\" validation")
+            }
+            Self::Finalized => f.write_str("Issuing certificate..."),
+            Self::Downloaded => f.write_str("Obtained certificate from the CA, and verified it"),
+            Self::OrderCreated { url } => write!(f, "Created new ACME order {url}, attempting validation..."),
+            Self::OrderFailed { reason } => write!(f, "the order came to nothing: {reason}"),
+            Self::Propagated { at } => write!(f, "every name server that counts has {at}"),
+            Self::RateLimited { limit, until: Some(until) } => {
+                write!(f, "the CA asks for less until {until}: {limit}")
+            }
+            Self::RateLimited { limit, until: None } => write!(f, "the CA asks for less: {limit}"),
+            Self::Validated => f.write_str("the CA has validated every name"),
+        }
+    }
+}
+
+/// One line, as `kubectl describe` has it: severity, reason, moment, certificate, text.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, certificate, kind } = self;
+        write!(f, "{:<8} {:<18} {at} ", kind.severity(), kind.reason())?;
+        match certificate {
+            Some(certificate) => write!(f, "{certificate}: {kind}"),
+            None => kind.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perennial_core::Timestamp;
+
+    #[test]
+    fn an_event_is_one_line_and_one_flat_json_object() {
+        let kind = EventKind::Stage {
+            stage: Stage::DomainVerified { name: "example.com".parse().unwrap(), kind: "http-01".to_owned() },
+        };
+        let event = Event::new(Timestamp::from_unix(1_800_000_000), Some("site".parse().unwrap()), kind);
+        assert_eq!(
+            event.to_string(),
+            "Normal   DomainVerified     2027-01-15T08:00:00Z site: Domain \"example.com\" verified with \"http-01\" validation"
+        );
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"at":"2027-01-15T08:00:00Z","certificate":"site","event":"stage","stage":{"stage":"domain_verified","name":"example.com","kind":"http-01"}}"#
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! One pass over a certificate under its claim: decide, do it, and write down when to look again.
+
+use std::time::Duration;
+
+use perennial_core::Timestamp;
+
+use super::{
+    Inner, Outcome, delivering,
+    desk::{Desk, Page},
+    due, failing, material, revoking, settling, suggested,
+    walk::{self, Issuance},
+};
+use crate::{
+    Current, Decision, Delivery, Error, EventKind, Failures, Holding, IssuerName, Material, Reason, Record,
+    Redelivery, StoreError, decide,
+    failover::{self, Candidate, Choice},
+    schedule::Spread,
+};
+
+/// Works on one certificate until there is nothing to do for now, and writes down when there will be.
+pub(super) async fn pass(desk: Desk<'_>, page: Page) -> Result<Outcome, Error> {
+    let id = page.id().clone();
+    let mut at_hand = Some(page);
+    let mut last = None;
+    loop {
+        let page = match at_hand.take() {
+            Some(page) => page,
+            None => desk.page(&id).await?,
+        };
+        match Box::pin(look(desk, page)).await {
+            Ok(Some((outcome, mut page))) => match rest(desk, &mut page, &outcome).await {
+                // What a wish that came in between does not change has still happened.
+                Ok(()) => return Ok(worth_telling(last, outcome)),
+                Err(StoreError::Conflict { .. }) => last = Some(outcome),
+                Err(error) => return Err(error.into()),
+            },
+            // The wish was changed while the old one was worked on.
+            Ok(None) | Err(Error::Store(StoreError::Conflict { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn worth_telling(before: Option<Outcome>, last: Outcome) -> Outcome {
+    match (before, last) {
+        (Some(Outcome::Issued { .. }), Outcome::Kept { until }) => Outcome::Issued { until },
+        (_, last) => last,
+    }
+}
+
+/// Writes down when to look again, unless that is on record already.
+async fn rest(desk: Desk<'_>, page: &mut Page, outcome: &Outcome) -> Result<(), StoreError> {
+    let next_at = next_at(&page.record, outcome, desk.now());
+    if page.record.next_at == next_at {
+        return Ok(());
+    }
+    page.record.next_at = next_at;
+    desk.save(page).await
+}
+
+/// When somebody should look at it again: when the outcome says, or sooner if something else is to be done.
+pub(super) fn next_at(record: &Record, outcome: &Outcome, now: Timestamp) -> Timestamp {
+    let pause = match outcome {
+        // An issuer whose certificates end within seconds must not be asked for the next one every second.
+        Outcome::Issued { .. } => ISSUANCE_PAUSE,
+        _ => SHORTEST_PAUSE,
+    };
+    let mut at = sooner(record, outcome.until(), now);
+    if let Some(failures) = &record.undelivered {
+        at = at.min(failures.retry_at);
+    }
+    if let Some(poll_at) = record.current.as_ref().and_then(|current| suggested::poll_at(current, now)) {
+        at = at.min(poll_at);
+    }
+    at.max(now + pause)
+}
+
+/// When to look again at a certificate that has nothing to do until then, but perhaps debts.
+fn sooner(record: &Record, until: Timestamp, now: Timestamp) -> Timestamp {
+    let owes = !record.debts.is_empty() || record.is_to_revoke();
+    if owes { until.min(now + DEBT_PAUSE) } else { until }
+}
+
+/// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
+const DEBT_PAUSE: Duration = Duration::from_secs(600);
+const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
+/// Whatever was decided, it is not decided again in the same second.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>, Error> {
+    if let Some(denied) = &page.record.denied {
+        let (id, reason) = (page.id().clone(), denied.reason.clone());
+        let page = wind_up(desk, page).await?;
+        let until = sooner(&page.record, Timestamp::MAX, desk.now());
+        return Ok(Some((Outcome::GivenUp { error: Error::Denied { id, reason }, until }, page)));
+    }
+    Box::pin(suggested::ask(desk, &mut page)).await?;
+    let material = material::found(desk.inner, &page.record).await?;
+    let delivery = delivering::found(desk.inner, &page.record).await;
+    let now = desk.now();
+    let Plan { decision, issuer, until: stands } = plan(desk.inner, &page.record, material, delivery, now);
+    match decision {
+        Decision::GiveUp { why } => {
+            let page = wind_up(desk, page).await?;
+            desk.tell(page.id(), EventKind::GivenUp { why });
+            let error = Error::GivenUp { id: page.id().clone(), why };
+            let until = sooner(&page.record, Timestamp::MAX, now);
+            Ok(Some((Outcome::GivenUp { error, until }, page)))
+        }
+        Decision::Redeliver { why } => {
+            Box::pin(delivering::deliver(desk, &mut page, why)).await?;
+            Ok(None)
+        }
+        Decision::Keep { until } => {
+            let page = wind_up(desk, page).await?;
+            let until = sooner(&page.record, until, now);
+            Ok(Some((Outcome::Kept { until }, page)))
+        }
+        Decision::Wait { until, why } => {
+            let failures = failures_with(&page.record, &issuer).or(page.record.failures.as_ref());
+            let Some(error) = failures.map(Failures::error) else {
+                // Nothing has failed: there is no wait.
+                return Box::pin(renew(desk, page, &issuer, why)).await;
+            };
+            let error = error.into();
+            let page = settling::settle(desk, page).await.0;
+            let until = sooner(&page.record, until.min(stands), now);
+            Ok(Some((Outcome::Waiting { error, until }, page)))
+        }
+        Decision::Renew { why } => {
+            let Some(rest) = desk.inner.rest_of(&issuer, now) else {
+                return Box::pin(renew(desk, page, &issuer, why)).await;
+            };
+            let page = settling::settle(desk, page).await.0;
+            // Not all at the moment at which it is asked again.
+            let until = rest.retry_at + Spread::of(page.id()).of_width(APART);
+            let until = sooner(&page.record, until.min(stands), now);
+            let error = Error::Resting { issuer, until: rest.retry_at, message: rest.message };
+            Ok(Some((Outcome::Waiting { error, until }, page)))
+        }
+    }
+}
+
+/// Ten minutes: as long as a CA that comes back needs to be sure of it.
+const APART: Duration = Duration::from_secs(600);
+
+/// Ends what nobody wants any more, and pays what is owed.
+async fn wind_up(desk: Desk<'_>, page: Page) -> Result<Page, Error> {
+    let page = settling::drop_attempt(desk, page).await?;
+    // What cannot be removed now stays on record, and is looked after soon.
+    let mut page = settling::settle(desk, page).await.0;
+    revoking::revoke(desk, &mut page).await?;
+    Ok(page)
+}
+
+/// What to do, by whom, and until when that stands.
+struct Plan {
+    decision: Decision,
+    issuer: IssuerName,
+    until: Timestamp,
+}
+
+fn plan(
+    inner: &Inner,
+    record: &Record,
+    material: Material,
+    delivery: Option<Delivery<'_>>,
+    now: Timestamp,
+) -> Plan {
+    let issuers: Vec<&IssuerName> = record.spec.issuers().collect();
+    let rests: Vec<Option<Failures>> = issuers.iter().map(|name| inner.rest_of(name, now)).collect();
+    let candidates: Vec<Candidate<'_>> = issuers
+        .iter()
+        .zip(&rests)
+        .map(|(name, rest)| Candidate { failures: failures_with(record, name), rest: rest.as_ref() })
+        .collect();
+    let expires = record.current.as_ref().map(|current| current.facts.not_after);
+    let Choice { which, until } = failover::choose(&candidates, expires, now);
+    let issuer = issuers.get(which).copied().unwrap_or_else(|| record.spec.issuer_name());
+    let failures = candidates.get(which).and_then(|candidate| candidate.failures);
+    Plan { decision: decision(record, material, delivery, failures, now), issuer: issuer.clone(), until }
+}
+
+/// When the next attempt is due, by whichever issuer.
+pub(super) fn next_attempt(inner: &Inner, record: &Record, now: Timestamp) -> Timestamp {
+    let Plan { issuer, until, .. } = plan(inner, record, Material::Missing, None, now);
+    let allowed = failures_with(record, &issuer).map_or(now, |failures| failures.retry_at);
+    allowed.min(until)
+}
+
+fn decision(
+    record: &Record,
+    material: Material,
+    delivery: Option<Delivery<'_>>,
+    failures: Option<&Failures>,
+    now: Timestamp,
+) -> Decision {
+    let holding = |current| Holding { delivery, ..Holding::new(current, material) };
+    let current = record.current.as_ref();
+    // Its patience is with the issuer that was wished for.
+    let first = decide(&record.spec, current.map(holding), record.failures.as_ref(), now);
+    if matches!(first, Decision::GiveUp { .. }) {
+        return first;
+    }
+    if current.is_some_and(|current| record.is_compromised(current.generation)) {
+        // As if there were none.
+        return match decide(&record.spec, None, failures, now) {
+            Decision::Renew { .. } => Decision::Renew { why: Reason::KeyCompromised },
+            Decision::Wait { until, .. } => Decision::Wait { until, why: Reason::KeyCompromised },
+            other => other,
+        };
+    }
+    decide(&record.spec, current.map(holding), failures, now)
+}
+
+/// The failures of one of its issuers with this certificate.
+pub(super) fn failures_with<'a>(record: &'a Record, issuer: &IssuerName) -> Option<&'a Failures> {
+    if issuer == record.spec.issuer_name() { record.failures.as_ref() } else { record.elsewhere.get(issuer) }
+}
+
+async fn renew(
+    desk: Desk<'_>,
+    page: Page,
+    issuer: &IssuerName,
+    why: Reason,
+) -> Result<Option<(Outcome, Page)>, Error> {
+    let wanted = page.record.spec.clone();
+    let id = wanted.id().clone();
+    let was_due_at = page.record.current.is_some().then(|| due(&page.record, desk.now()));
+    match Box::pin(walk::issue(desk, page, issuer, why)).await {
+        Ok(Issuance::Issued(mut page)) => {
+            let until = due(&page.record, desk.now());
+            if let Some(Current { generation, facts, .. }) = &page.record.current {
+                let (issuer, generation, not_after) = (issuer.clone(), *generation, facts.not_after);
+                let renews_at = until;
+                desk.tell(&id, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at });
+            }
+            if !page.record.spec.outputs().is_empty() {
+                delivering::deliver(desk, &mut page, Redelivery::NotYet).await?;
+            }
+            revoking::revoke(desk, &mut page).await?;
+            Ok(Some((Outcome::Issued { until }, *page)))
+        }
+        // It is on record, and the next look says so.
+        Ok(Issuance::Denied) => Ok(None),
+        Ok(Issuance::PutOff { page, error, until }) => {
+            let until = sooner(&page.record, until, desk.now());
+            Ok(Some((Outcome::Waiting { error, until }, *page)))
+        }
+        Err(failure) => {
+            let error = failure.error.clone();
+            let Some((page, retry_at)) = failing::remember(desk, &wanted, issuer, failure).await? else {
+                return Ok(None);
+            };
+            let (class, message) = (failing::class_of(&error), error.to_string());
+            desk.tell(&id, EventKind::Failed { issuer: issuer.clone(), class, message, retry_at });
+            let until = sooner(&page.record, retry_at, desk.now());
+            Ok(Some((Outcome::Failed { error, until }, page)))
+        }
+    }
+}

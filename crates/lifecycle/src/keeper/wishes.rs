@@ -1,0 +1,143 @@
+//! What else can be wished for: adoption, replacement of a stolen key, certificates at first sight.
+
+use perennial_core::{DomainName, SecretBytes, Timestamp};
+
+use super::{
+    Certificate, Keeper,
+    lease::Ticket,
+    material::{chain_slot, key_slot},
+};
+use crate::{
+    CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, PrivateKey,
+    Record, SigningRequest, StoreError,
+    budget::{BudgetKey, Demand},
+    contract,
+    facts::sha256_hex,
+    store::Batch,
+};
+
+impl Keeper {
+    /// Takes over a certificate that is there already, with its key, instead of having one issued: after a move, or
+    /// one that was made by hand. From then on it is kept as if it had been issued for this spec.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Contract`] when the
+    /// certificate is not the one that the spec wishes for, has another key or has ended, [`Error::Held`] while
+    /// another process works on it, [`Error::Store`] when it cannot be written down.
+    pub async fn adopt(
+        &self,
+        spec: CertificateSpec,
+        chain: &IssuedChain,
+        key: &PrivateKey,
+    ) -> Result<(), Error> {
+        self.inner.check(&spec)?;
+        let (id, now) = (spec.id().clone(), self.inner.clock.now());
+        let request = SigningRequest::of(&spec, key)?;
+        contract::check(chain.facts(), &request, &Facts::fingerprint_of(key), now)
+            .map_err(|fault| Error::Contract { id: id.clone(), fault })?;
+
+        let _turn = self.inner.turns.wait(&id).await;
+        let held = match self.inner.store.load(&id).await? {
+            Some(_) => Some(self.inner.claim_one(&id).await?),
+            None => None,
+        };
+        let (batch, expected, mut record) = match &held {
+            Some(Ticket { hold, version, record }) => (hold.batch(), Some(*version), record.clone()),
+            None => (Batch::new(), None, Record::new(spec.clone())),
+        };
+        let generation = record.last_generation.next();
+        record.last_generation = generation;
+        record.previous = record.current.as_ref().map(|current| current.generation);
+        record.current = Some(Current::new(generation, spec.clone(), chain.facts().clone(), now));
+        record.spec = spec;
+        record.forget_failures();
+        // What is under way for it is ended at the next look, which is now.
+        record.next_at = Timestamp::MIN;
+        let batch = batch
+            .write(key_slot(&id, generation), SecretBytes::new(key.to_pem().expose().as_bytes()))
+            .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
+            .change(record, expected);
+        self.inner.store.apply(&batch).await?;
+        if let Some(Ticket { hold, .. }) = held {
+            hold.release().await?;
+        }
+        self.inner.tell(&id, EventKind::Adopted { generation, not_after: chain.facts().not_after });
+        self.inner.look_now();
+        Ok(())
+    }
+
+    /// Replaces a certificate whose key is in other hands: at once, with a new key whatever its rotation says, and
+    /// when the new one is in place the old one is revoked. Until then the old one serves, for what it is worth.
+    ///
+    /// It is on record before this returns, so that a crash in between delays it and no more.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCertificate`] when nobody wished for it, [`Error::Store`] when it cannot be written down.
+    pub async fn replace_compromised(&self, id: &CertificateId) -> Result<(), Error> {
+        loop {
+            let (version, mut record) = self.inner.record(id).await?;
+            let Some(current) = record.current.clone().filter(|it| !record.is_compromised(it.generation))
+            else {
+                return Ok(());
+            };
+            let (generation, issuer) = (current.generation, current.issuer().clone());
+            record.compromised.push(Compromised { generation, issuer, at: self.inner.clock.now() });
+            record.forget_failures();
+            record.next_at = Timestamp::MIN;
+            match self.inner.store.commit(&record, Some(version)).await {
+                Ok(_) => break,
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.inner.look_now();
+        Ok(())
+    }
+
+    /// The certificate for a name that somebody asks for right now, such as a client that has connected: kept from
+    /// then on, if [the rule](super::KeeperBuilder::on_demand) for it allows that and the budget is not used up.
+    ///
+    /// Whoever connects can ask for any name. So nothing is asked of anybody before the rule has said yes, and what
+    /// was wished for once costs no second question.
+    ///
+    /// # Errors
+    /// [`Error::NotOnDemand`] when it is not to be had; otherwise as [`keep`](Self::keep).
+    pub async fn on_demand(&self, name: &DomainName) -> Result<Certificate, Error> {
+        let refused = |reason: String| Error::NotOnDemand { name: name.to_string(), reason };
+        let Some((rule, limit)) = &self.inner.on_demand else {
+            return Err(refused("this keeper has no rule for it".to_owned()));
+        };
+        let plain = CertificateSpec::new(&called(name), [name.as_str()])?;
+        let id = plain.id().clone();
+        if self.inner.store.load(&id).await?.is_none() {
+            let spec = rule.allow(name, plain).await.map_err(refused)?;
+            if *spec.id() != id {
+                return Err(refused(format!("its rule has called it {}", spec.id())));
+            }
+            self.inner.check(&spec)?;
+            let demands = [Demand::always(BudgetKey::OnDemand, *limit)];
+            let batch = Batch::new().change(Record::new(spec), None);
+            match self.inner.spend(&demands, batch).await {
+                Ok(Ok(_)) => self.inner.look_now(),
+                Ok(Err(refusal)) => return Err(refused(refusal.to_string())),
+                // Another connection was quicker.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.start().await;
+        self.watch(&id).await
+    }
+}
+
+/// What the certificate of a name is called: after the name, or a digest of one that is too long for that.
+fn called(name: &DomainName) -> String {
+    let plain = format!("on-demand.{name}");
+    if plain.len() <= LONGEST_ID && !name.is_wildcard() {
+        return plain;
+    }
+    let digest = sha256_hex(name.as_str().as_bytes());
+    format!("on-demand.{}", digest.get(..32).unwrap_or(&digest))
+}
+
+const LONGEST_ID: usize = 64;

@@ -1,0 +1,136 @@
+//! Where finished certificates are delivered to, beside the store.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use perennial_core::Retry;
+
+use crate::{CertificateId, Found, Issued, OutputFormat, SecretTemplate, durable, output::PemSet};
+
+/// A place that finished certificates are delivered to: files, secrets of a cluster, a load balancer.
+///
+/// # Contract
+/// - `deliver` MUST be safe to call again with the same shipment: after a crash it is.
+/// - What is there MUST be the old or the new certificate at every moment, with its own key.
+/// - Both return within a bounded time, and may be called at once for different certificates.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Puts a certificate there, replacing what was delivered before.
+    ///
+    /// # Errors
+    /// [`SinkError`]; it is delivered again later.
+    async fn deliver(&self, shipment: &Shipment) -> Result<(), SinkError>;
+
+    /// What is there now of something that was delivered. Unless a sink can tell, it is as it was delivered.
+    ///
+    /// # Errors
+    /// [`SinkError`] when it cannot be looked at now.
+    async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
+        let _ = shipment;
+        Ok(Found::AsDelivered)
+    }
+}
+
+/// What is delivered.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Shipment {
+    /// Which certificate.
+    pub id: CertificateId,
+    /// In what form.
+    pub format: OutputFormat,
+    /// What it is labelled with there.
+    pub template: SecretTemplate,
+    /// The certificate with its key.
+    pub issued: Issued,
+}
+
+/// Why something was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct SinkError {
+    /// What happened, naming the thing, the value and the remedy.
+    pub message: String,
+    retry: Retry,
+}
+
+impl SinkError {
+    /// An error.
+    #[must_use]
+    pub fn new(message: impl Into<String>, retry: Retry) -> Self {
+        Self { message: message.into(), retry }
+    }
+
+    /// Whether and when to try again.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        self.retry
+    }
+}
+
+/// Delivers to a directory for each certificate, `ROOT/ID/`, as the four PEM files that servers read.
+///
+/// Each file is replaced atomically, the key first. A server that must never see a new key beside an old
+/// certificate reads the `current` link of a [`FileStore`](crate::FileStore) instead.
+#[derive(Clone, Debug)]
+pub struct FileSink {
+    root: PathBuf,
+}
+
+impl FileSink {
+    /// Delivers below this directory, which is made when it is needed.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where a certificate is delivered to.
+    #[must_use]
+    pub fn directory(&self, id: &CertificateId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// File work on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        shipment: &Shipment,
+        work: impl FnOnce(PathBuf, PemSet) -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        if shipment.format != OutputFormat::Pem {
+            let message =
+                format!("a directory holds no {}: ask for PEM, or for another sink", shipment.format);
+            return Err(SinkError::new(message, Retry::Never));
+        }
+        let (directory, files) = (self.directory(&shipment.id), shipment.issued.pem_set());
+        let done = tokio::task::spawn_blocking(move || work(directory, files)).await;
+        done.unwrap_or_else(|error| Err(SinkError::new(error.to_string(), Retry::Backoff)))
+    }
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    async fn deliver(&self, shipment: &Shipment) -> Result<(), SinkError> {
+        self.blocking(shipment, |directory, files| {
+            files.write_to(directory).map_err(|error| SinkError::new(error.to_string(), error.retry()))
+        })
+        .await
+    }
+
+    async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
+        self.blocking(shipment, |directory, files| {
+            let mut found = Found::AsDelivered;
+            let wanted =
+                [("fullchain.pem", files.fullchain()), ("privkey.pem", files.private_key().expose())];
+            for (name, wanted) in wanted {
+                match durable::read(&directory.join(name)) {
+                    Ok(Some(there)) if there == wanted.as_bytes() => {}
+                    Ok(Some(_)) => return Ok(Found::Overwritten),
+                    Ok(None) => found = Found::Gone,
+                    Err(error) => return Err(SinkError::new(error.to_string(), error.retry())),
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+}

@@ -1,13 +1,12 @@
 //! Where records, keys and chains are kept, and who works on which of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use perennial_core::{SecretBytes, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateId, Generation, IssuerName, Record, StoreError,
+    CertificateId, Generation, Record, StoreError,
     budget::{Bucket, BudgetKey},
 };
 
@@ -27,6 +26,9 @@ pub mod laws;
 
 mod memory;
 pub use memory::MemoryStore;
+
+mod slot;
+pub use slot::{Slot, Version};
 
 /// Where records, keys and chains are kept, and who works on which of them.
 ///
@@ -281,84 +283,6 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         held: Option<&Held>,
     ) -> Result<(), StoreError> {
         (**self).remove(id, expected, held).await
-    }
-}
-
-/// The version of a record: grows with every commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(u64);
-
-impl Version {
-    /// The version of a record that is written for the first time.
-    pub const FIRST: Self = Self(1);
-
-    /// The version that a store has kept as a number.
-    #[must_use]
-    pub const fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number, for a store to keep.
-    #[must_use]
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The version that follows.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-/// A place for bytes beside the records.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Slot {
-    /// A PEM chain, leaf first.
-    Chain {
-        /// Of which certificate.
-        certificate: CertificateId,
-        /// Which generation.
-        generation: Generation,
-    },
-    /// What an issuer keeps for itself, such as an account key. Secret.
-    IssuerState {
-        /// Whose.
-        issuer: IssuerName,
-    },
-    /// A private key in PKCS#8 PEM. Secret.
-    PrivateKey {
-        /// Of which certificate.
-        certificate: CertificateId,
-        /// Which generation.
-        generation: Generation,
-    },
-}
-
-impl Slot {
-    /// Of which certificate it is, if it belongs to one.
-    #[must_use]
-    pub const fn certificate(&self) -> Option<&CertificateId> {
-        match self {
-            Self::Chain { certificate, .. } | Self::PrivateKey { certificate, .. } => Some(certificate),
-            Self::IssuerState { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Chain { certificate, generation } => {
-                write!(f, "the chain of certificate {certificate}, generation {generation}")
-            }
-            Self::IssuerState { issuer } => write!(f, "the state of issuer {issuer}"),
-            Self::PrivateKey { certificate, generation } => {
-                write!(f, "the private key of certificate {certificate}, generation {generation}")
-            }
-        }
     }
 }
 

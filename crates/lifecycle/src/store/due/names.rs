@@ -28,7 +28,6 @@ impl Place {
         Self((start as u64) << 8 | length as u64)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "it was made of a usize")]
     const fn range(self) -> std::ops::Range<usize> {
         let start = (self.0 >> 8) as usize;
         start..start + (self.0 & 0xff) as usize
@@ -116,7 +115,6 @@ impl Names {
     }
 
     /// Where a name lies in the order, or where it would; `None` while there are no names.
-    #[expect(clippy::type_complexity, reason = "what a binary search answers, in two levels")]
     fn place_of(&self, name: &str) -> Option<Result<(usize, usize), (usize, usize)>> {
         let first = |piece: &Vec<u32>| piece.first().is_some_and(|first| self.name(*first) <= name);
         let number = self.order.pieces.partition_point(first).saturating_sub(1);

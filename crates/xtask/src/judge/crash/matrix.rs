@@ -99,12 +99,19 @@ async fn run(
     tally.into_inner()
 }
 
-/// Two processors and a certificate authority that shares them: more lanes wait for one another.
-const LANES: usize = 4;
+/// Two processors and a certificate authority that shares them: more lanes wait for one another. With a database
+/// most of a recovery is the wait until the claim of the dead is over.
+const fn width(kind: Kind) -> usize {
+    match kind {
+        Kind::File => 4,
+        Kind::Postgres => 10,
+    }
+}
 
 /// Lanes from whose starts lives can begin.
 pub(super) async fn lanes(lab: &Lab, kind: Kind, start: Start) -> Result<Vec<Lane<'_>>, String> {
-    let mut lanes = (0..LANES).map(|number| lab.lane(kind, number)).collect::<Result<Vec<_>, String>>()?;
+    let mut lanes =
+        (0..width(kind)).map(|number| lab.lane(kind, number)).collect::<Result<Vec<_>, String>>()?;
     if start == Start::Due {
         lab::prepare(lab, &mut lanes).await?;
     }

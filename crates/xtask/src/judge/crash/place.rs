@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use perennial::{
     FileStore,
+    core::{Clock, SystemClock},
     lifecycle::{CertificateId, Generation, MemoryStore, Record, Slot, Store},
     postgres::PostgresStore,
 };
@@ -25,9 +26,15 @@ pub(in crate::judge) enum Place {
 }
 
 impl Place {
+    /// Opens it by the operating system's clock.
     pub(in crate::judge) async fn open(&self) -> Result<Arc<dyn Store>, String> {
+        self.open_by(Arc::new(SystemClock::new())).await
+    }
+
+    /// Opens it; a database has a clock of its own.
+    pub(super) async fn open_by(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, String> {
         Ok(match self {
-            Self::File(path) => Arc::new(text(FileStore::open(path))?),
+            Self::File(path) => Arc::new(text(FileStore::builder(path).clock(clock).open())?),
             Self::Postgres { connection, roots_pem } => {
                 let store = PostgresStore::builder(connection.as_str()).pool_size(2);
                 // Over a Unix socket nobody needs a root. To read the hundreds that the system has takes longer

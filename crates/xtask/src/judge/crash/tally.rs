@@ -1,6 +1,6 @@
 //! What became of all the lives of a matrix.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::witness::Seen;
 

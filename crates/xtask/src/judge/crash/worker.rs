@@ -3,8 +3,9 @@
 use std::{io::Read as _, sync::Arc, time::Duration};
 
 use perennial::{
-    CertificateSpec, Manager, ManagerBuilder,
-    lifecycle::{Outcome, Store},
+    CertificateSpec,
+    core::Clock as _,
+    lifecycle::{IssuerName, Keeper, Outcome, Store},
 };
 
 use super::{
@@ -45,33 +46,34 @@ async fn keep(
     spec: CertificateSpec,
     clock: Arc<Shifted>,
 ) -> Result<u32, String> {
-    let manager = manager(life, life.store.open().await?, death, clock)?;
-    let certificate = text(manager.keep(spec).await)?;
+    let store = life.store.open_by(clock.clone()).await?;
+    let keeper = keeper(life, store, death, clock)?;
+    let certificate = text(keeper.keep(spec).await)?;
     let mut issued = text(certificate.ready().await)?;
     while issued.generation().number() <= life.newer_than {
         issued = text(certificate.changed(&issued).await)?;
     }
+    keeper.shut_down().await;
     Ok(issued.generation().number())
 }
 
 /// As nobody should: without a pause.
 async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Result<u32, String> {
     let store = loop {
-        match life.store.open().await {
+        match life.store.open_by(clock.clone()).await {
             Ok(store) => break store,
             Err(why) => say(&Word::Failed { what: "the start".to_owned(), progress: None, why }),
         }
         tokio::time::sleep(BREATH).await;
     };
-    let manager = manager(life, store, None, clock.clone())?;
-    let keeper = manager.keeper();
+    let keeper = keeper(life, store, None, clock.clone())?;
     loop {
-        if keeper.wish(spec.clone()).await.is_ok()
-            && let Ok(outcome) = keeper.step(spec.id()).await
-        {
-            match outcome {
-                Outcome::Issued { .. } | Outcome::Kept { .. } => break,
-                waiting => clock.skip_to(waiting.until()),
+        if keeper.wish(spec.clone()).await.is_ok() {
+            match keeper.step(spec.id()).await {
+                Ok(Outcome::Issued { .. } | Outcome::Kept { .. }) => break,
+                Ok(waiting) => clock.skip_to(waiting.until()),
+                // It could not even let go: its claim ends by its time.
+                Err(_) => clock.skip_to(clock.now() + 2 * LEASE),
             }
         }
         tokio::time::sleep(BREATH).await;
@@ -83,15 +85,16 @@ async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Resu
 /// Long enough for whoever frees a disk.
 const BREATH: Duration = Duration::from_millis(10);
 
-fn manager(
+fn keeper(
     life: &Life,
     store: Arc<dyn Store>,
     death: Option<Death>,
     clock: Arc<Shifted>,
-) -> Result<Manager, String> {
-    let issuer = life.world.issuer(clock.clone())?;
-    let manager = Manager::builder(Mortal::new(store, death)).clock(clock).issuer(ISSUER, issuer);
-    text(manager).map(ManagerBuilder::build)
+) -> Result<Keeper, String> {
+    let issuer = Arc::new(life.world.issuer(clock.clone())?);
+    let keeper = Keeper::builder(Arc::new(Mortal::new(store, death))).clock(clock).lease(LEASE);
+    Ok(keeper.issuer(IssuerName::default(), issuer).build())
 }
 
-const ISSUER: &str = "default";
+/// So long whoever comes after a death waits, where a database remembers the claim of the dead.
+const LEASE: Duration = Duration::from_secs(1);

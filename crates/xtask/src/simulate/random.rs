@@ -1,5 +1,7 @@
 //! Fate: numbers that look random and depend on the seed alone.
 
+use std::time::Duration;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014). It decides nothing that anybody attacks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
@@ -19,6 +21,12 @@ impl Random {
     pub(crate) fn between(&mut self, from: i64, to: i64) -> i64 {
         let width = u64::try_from(to - from).unwrap_or(1).max(1);
         from + i64::try_from(self.next() % width).unwrap_or(0)
+    }
+
+    /// A moment before the end of so long a time.
+    pub(crate) fn moment_within(&mut self, time: Duration) -> Duration {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(self.next() % micros)
     }
 
     /// True so many times in a thousand.

@@ -2,17 +2,21 @@
 //! changed.
 
 use std::{
-    collections::BTreeMap,
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use futures_util::future::join_all;
 use perennial::lifecycle::{CertificateId, Record, Store};
 
 use super::{
-    lab::{Kind, Lab, Start, serves},
+    lab::{Kind, Lab, Lane, Start, serves},
     matrix::{Case, lanes},
     place::Place,
+    tally::{Finding, Tally},
     text,
 };
 use crate::{judge::Outcome, simulate::random::Random};
@@ -51,12 +55,9 @@ pub(super) async fn beside_a_good_one(lab: &Lab, seed: u64) -> Outcome {
     if (finding.orders, finding.certificates, finding.leftovers.len()) != (1, 1, 0) {
         return Err(format!("the good one took {} orders", finding.orders));
     }
-    let named = named(&place).await?;
+    named(&place, &unreadable).await?;
     let after = contents(&certificates)?;
     for id in &unreadable {
-        if !named.iter().any(|named| named == id) {
-            return Err(format!("{id} was not named; those were: {}", named.join(", ")));
-        }
         let own = |all: &BTreeMap<PathBuf, Vec<u8>>| -> Vec<(PathBuf, Vec<u8>)> {
             let own = all.iter().filter(|(path, _)| path.starts_with(certificates.join(id)));
             own.map(|(path, content)| (path.clone(), content.clone())).collect()
@@ -131,11 +132,103 @@ async fn unreadable(place: &Place, bad: &[Bad]) -> Result<Vec<String>, String> {
     Ok(unreadable)
 }
 
-/// The ids that the store names.
-async fn named(place: &Place) -> Result<Vec<String>, String> {
+/// That the store names all of these. What was put into its directory by hand it finds while it is used.
+async fn named(place: &Place, wanted: &[String]) -> Result<(), String> {
     let store = place.open().await?;
-    let quarantined = text(Store::quarantined(&*store).await)?;
-    Ok(quarantined.iter().filter_map(|one| one.id.as_ref().map(ToString::to_string)).collect())
+    let mut missing = String::new();
+    for _ in 0..LOOKS {
+        let quarantined = text(Store::quarantined(&*store).await)?;
+        let named: BTreeSet<String> =
+            quarantined.iter().filter_map(|one| one.id.as_ref().map(ToString::to_string)).collect();
+        match wanted.iter().find(|id| !named.contains(*id)) {
+            None => return Ok(()),
+            Some(id) => missing = format!("{id} was not named; those were: {named:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(missing)
+}
+
+/// Five seconds; it takes a few milliseconds.
+const LOOKS: usize = 50;
+
+/// Indexes that are gone, cut off or spoiled, beside a good record that is due.
+pub(super) async fn indexes(lab: &Lab, seed: u64) -> Result<Tally, String> {
+    let mut lanes = lanes(lab, Kind::File, Start::Due).await?;
+    let random = RefCell::new(Random::new(seed, 4));
+    let left = Cell::new(INDEXES);
+    let tally = RefCell::new(Tally::default());
+    join_all(lanes.iter_mut().map(async |lane| {
+        while let Some(number) = left.get().checked_sub(1) {
+            left.set(number);
+            let spoil = |log: &mut Vec<u8>| spoil(number, log, &mut random.borrow_mut());
+            let found = live_without_index(lane, spoil).await;
+            tally.borrow_mut().add(&format!("index {number}"), found);
+        }
+    }))
+    .await;
+    let lane = lanes.first_mut().ok_or("there is no lane")?;
+    of_a_newer_version(lane).await?;
+    Ok(tally.into_inner())
+}
+
+/// So many indexes: one is gone, one is empty, one is all zeros; the others are cut off or have a wrong bit.
+const INDEXES: usize = 40;
+
+fn spoil(number: usize, log: &mut Vec<u8>, random: &mut Random) {
+    let anywhere = HEAD + below(random, log.len().saturating_sub(HEAD));
+    match number {
+        0 | 1 => log.clear(),
+        2 => log.fill(0),
+        _ if number.is_multiple_of(2) => log.truncate(below(random, log.len())),
+        _ => {
+            if let Some(byte) = log.get_mut(anywhere) {
+                *byte ^= 1 << (random.next() % 8);
+            }
+        }
+    }
+}
+
+/// What an index begins with: its kind and its version.
+const HEAD: usize = 20;
+const INDEX: &str = "index.log";
+
+async fn live_without_index(
+    lane: &mut Lane<'_>,
+    spoil: impl FnOnce(&mut Vec<u8>),
+) -> Result<Finding, String> {
+    let place = lane.place(Start::Due).await?;
+    let path = index_of(&place)?;
+    let mut log = text(fs::read(&path))?;
+    spoil(&mut log);
+    text(if log.is_empty() { fs::remove_file(&path) } else { fs::write(&path, log) })?;
+    let case = Case::begin(lane, &place, Start::Due).await?;
+    let ended = lane.life(&place, Start::Due).live(None).await?;
+    case.end(lane, &ended, 0).await
+}
+
+/// A store of a newer version is named and left as it is.
+async fn of_a_newer_version(lane: &mut Lane<'_>) -> Result<(), String> {
+    let place = lane.place(Start::Due).await?;
+    let path = index_of(&place)?;
+    let mut log = text(fs::read(&path))?;
+    if let Some(version) = log.get_mut(HEAD - 4..HEAD) {
+        version.copy_from_slice(&999_u32.to_le_bytes());
+    }
+    text(fs::write(&path, &log))?;
+    match lane.life(&place, Start::Due).live(None).await {
+        Ok(_) => Err("a store of a newer version was used".to_owned()),
+        Err(error) if !error.contains(INDEX) => Err(format!("{INDEX} is not named in: {error}")),
+        Err(_) if text(fs::read(&path))? != log => Err("the newer version's index was changed".to_owned()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn index_of(place: &Place) -> Result<PathBuf, String> {
+    match place {
+        Place::File(root) => Ok(root.join(INDEX)),
+        Place::Postgres { .. } => Err("it is no directory".to_owned()),
+    }
 }
 
 /// Every file below a directory.

@@ -30,15 +30,15 @@ use crate::{shell, simulate::random::Random};
 /// So many disks that fill up at a moment of the walk, and are freed soon after.
 pub(super) async fn full(lab: &Lab, start: Start, times: usize, seed: u64) -> Result<Tally, String> {
     let mut lanes = matrix::lanes(lab, Kind::File, start).await?;
+    let length = matrix::longest_life(&mut lanes, start).await?;
     let (random, left) = (RefCell::new(Random::new(seed, u64::MAX)), Cell::new(times));
     let (tally, noticed) = (RefCell::new(Tally::default()), Cell::new(0_usize));
     join_all(lanes.iter_mut().map(async |lane| {
         while let Some(one) = left.get().checked_sub(1) {
             left.set(one);
-            // A life on a disk takes about a fifth of a second.
-            let moment = Duration::from_micros(random.borrow_mut().between(0, 200_000).unsigned_abs());
+            let moment = random.borrow_mut().moment_within(length);
             let what = format!("full after {:.4} s", moment.as_secs_f32());
-            let found = fill_and_recover(lane, start, moment, &noticed).await;
+            let found = fill_and_recover(lane, start, (moment, length / 5), &noticed).await;
             tally.borrow_mut().add(&what, found);
         }
     }))
@@ -52,7 +52,7 @@ pub(super) async fn full(lab: &Lab, start: Start, times: usize, seed: u64) -> Re
 async fn fill_and_recover(
     lane: &mut Lane<'_>,
     start: Start,
-    moment: Duration,
+    (moment, time): (Duration, Duration),
     noticed: &Cell<usize>,
 ) -> Result<Finding, String> {
     let disk = Disk::mount()?;
@@ -63,7 +63,7 @@ async fn fill_and_recover(
     let living = life.live(None);
     let filling = async {
         tokio::time::sleep(moment).await;
-        disk.fill_for(FULL_FOR).await
+        disk.fill_for(time).await
     };
     let (ended, filled) = tokio::join!(living, filling);
     filled?;
@@ -71,9 +71,6 @@ async fn fill_and_recover(
     noticed.set(noticed.get() + usize::from(ended.failures().next().is_some()));
     case.end(lane, &ended, ended.lost_orders()).await
 }
-
-/// A few steps of the walk.
-const FULL_FOR: Duration = Duration::from_millis(40);
 
 /// A small file system in memory; unmounted when dropped.
 struct Disk {

@@ -56,22 +56,24 @@ pub(super) async fn moments(
     seed: u64,
 ) -> Result<Tally, String> {
     let mut lanes = lanes(lab, kind, start).await?;
-    // All lanes at once, for that is what the deaths will find.
-    let lengths = join_all(lanes.iter_mut().map(|lane| length(lane, start))).await;
-    let longest = lengths.into_iter().collect::<Result<Vec<_>, String>>()?.into_iter().max();
-    let micros = longest.map_or(0, |longest| i64::try_from(longest.as_micros()).unwrap_or(i64::MAX));
+    let length = longest_life(&mut lanes, start).await?;
     let (left, random) = (Cell::new(kills), RefCell::new(Random::new(seed, kind as u64)));
     let next = || {
-        let moment = random.borrow_mut().between(0, micros);
         let one = left.get().checked_sub(1)?;
         left.set(one);
-        Some(Doom::Within(Duration::from_micros(moment.unsigned_abs())))
+        Some(Doom::Within(random.borrow_mut().moment_within(length)))
     };
     // Who was there before the end was quicker than the measured one; that one does not count.
     Ok(run(&mut lanes, start, next, || left.set(left.get() + 1)).await)
 }
 
-/// How long an undisturbed life takes.
+/// How long undisturbed lives take at most when all lanes live at once, which is what the deaths will find.
+pub(super) async fn longest_life(lanes: &mut [Lane<'_>], start: Start) -> Result<Duration, String> {
+    let lengths = join_all(lanes.iter_mut().map(|lane| length(lane, start))).await;
+    let lengths = lengths.into_iter().collect::<Result<Vec<_>, String>>()?;
+    Ok(lengths.into_iter().max().unwrap_or_default())
+}
+
 async fn length(lane: &mut Lane<'_>, start: Start) -> Result<Duration, String> {
     let place = lane.place(start).await?;
     let ended = lane.life(&place, start).live(None).await?;

@@ -29,8 +29,13 @@ use super::{Report, Running, Setting, Suite};
 use lab::{Kind, Lab, Start};
 use tally::{HEAD, Tally};
 
-pub(super) const SUITE: Suite =
-    Suite { name: "crash", tools: &[Tool::Ip, Tool::Postgres], addresses: Vec::new, build: || Ok(()), run };
+pub(super) const SUITE: Suite = Suite {
+    name: "crash",
+    tools: &[Tool::Ip, Tool::Postgres, Tool::Strace],
+    addresses: Vec::new,
+    build: || Ok(()),
+    run,
+};
 
 /// Which moments these are depends on this and on how long a life takes.
 const SEED: u64 = 1;
@@ -72,6 +77,8 @@ struct Case {
 
 #[derive(Clone, Copy)]
 enum Deaths {
+    /// While the index is not what it was.
+    DamagedIndex,
     /// At every fsync that fails.
     FailingDisk,
     /// While the disk is full.
@@ -100,6 +107,7 @@ const CASES: &[Case] = &[
     Case { name: "renewal_failing_fsync", kind: Kind::File, start: Start::Due, deaths: Deaths::FailingDisk },
     Case { name: "first_full_disk", kind: Kind::File, start: Start::Nothing, deaths: Deaths::FullDisk },
     Case { name: "renewal_full_disk", kind: Kind::File, start: Start::Due, deaths: Deaths::FullDisk },
+    Case { name: "renewal_damaged_index", kind: Kind::File, start: Start::Due, deaths: Deaths::DamagedIndex },
 ];
 
 impl Case {
@@ -112,6 +120,7 @@ impl Case {
             lab.start_postgres().await?;
         }
         match self.deaths {
+            Deaths::DamagedIndex => damage::indexes(lab, SEED).await,
             Deaths::FailingDisk => disk::failing(lab, self.start).await,
             Deaths::FullDisk => disk::full(lab, self.start, FULL_DISKS, SEED).await,
             Deaths::Moments(kills) => matrix::moments(lab, self.kind, self.start, kills, SEED).await,

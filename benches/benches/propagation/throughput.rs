@@ -7,13 +7,23 @@
 //!
 //! - `dnsperf` as its makers tune it for one core: one thread, one socket, 200 questions at a time, EDNS. It
 //!   counts answers and looks at their ids and codes.
+//! - `bare-sockets`: messages that were written before, 64 in a system call over one socket, and answers that nobody
+//!   reads: what the system calls cost, which no client can save.
 //! - `hickory-net`: a hundred tasks ask over clones of its UDP client; the value is compared, as ours is. It gets a
 //!   fifth of the names, since it takes that much longer.
 //!
 //! Each process has its own processor time: ours is of the process, dnsperf's as its shell tells it. The
 //! server's is nobody's here, but it has a core of its own to run on, and is the same for all.
 
-use std::{error::Error, fmt::Write as _, fs, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    fs,
+    io::{self, IoSliceMut},
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
 
 use futures_util::future;
 use hickory_net::{
@@ -21,7 +31,10 @@ use hickory_net::{
     runtime::TokioRuntimeProvider,
     udp::UdpClientStream,
 };
-use hickory_proto::rr::{DNSClass, Name, RData, RecordType as HickoryType};
+use hickory_proto::{
+    op::{Message, MessageType, OpCode, Query as HickoryQuery},
+    rr::{DNSClass, Name, RData, RecordType as HickoryType},
+};
 use perennial_benches::{Usage, median, usage};
 use perennial_propagation::{
     Exchange,
@@ -29,7 +42,8 @@ use perennial_propagation::{
     wire::{Data, Query, RecordType, ResponseCode},
 };
 use perennial_testkit::real::{Components, Knot, Tool, ZoneFile};
-use tokio::runtime::Builder;
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use tokio::{io::Interest, net::UdpSocket, runtime::Builder};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -49,15 +63,17 @@ pub(crate) fn figures() -> Outcome<()> {
     let dnsperf = Dnsperf::prepare(components.find(Tool::Dnsperf)?.command(), knot.socket_addr())?;
     let questions = questions(knot.socket_addr())?;
     let network = Network::new();
-    let (mut ours, mut tool, mut hickory) = (Vec::new(), Vec::new(), Vec::new());
+    let messages = messages()?;
+    let [mut ours, mut tool, mut hickory, mut bare] = [const { Vec::new() }; 4];
     for round in 0..=ROUNDS {
-        let mut results = [None, None, None];
+        let mut results = [None; 4];
         // Who goes first changes from round to round.
-        for turn in 0..3 {
-            let client = (round + turn) % 3;
+        for turn in 0..4 {
+            let client = (round + turn) % 4;
             let rate = match client {
                 0 => runtime.block_on(ours_once(&network, &questions))?,
                 1 => dnsperf.run()?,
+                2 => runtime.block_on(bare_once(knot.socket_addr(), &messages))?,
                 _ => runtime.block_on(hickory_once(knot.socket_addr()))?,
             };
             if let Some(place) = results.get_mut(client) {
@@ -65,14 +81,16 @@ pub(crate) fn figures() -> Outcome<()> {
             }
         }
         // The first round warms everybody up.
-        if let ([Some(a), Some(b), Some(c)], true) = (results, round > 0) {
+        if let ([Some(a), Some(b), Some(c), Some(d)], true) = (results, round > 0) {
             ours.push(a);
             tool.push(b);
-            hickory.push(c);
+            bare.push(c);
+            hickory.push(d);
         }
     }
     let counters = network.counters();
     say(&format!("{} answers over UDP, {} mismatches", counters.accepted, counters.mismatches));
+    compare("bare-sockets", &ours, &bare);
     compare("dnsperf", &ours, &tool);
     compare("hickory-net", &ours, &hickory);
     Ok(())
@@ -179,6 +197,58 @@ async fn hickory_once(server: SocketAddr) -> Outcome<Rate> {
     Ok(Rate::of(NAMES / FEWER, usage().since(before)))
 }
 
+/// As many questions as there are names, all of one length, with nobody's ids.
+fn messages() -> Outcome<Vec<Vec<u8>>> {
+    let indexes = (NAMES / 10..NAMES).cycle().take(NAMES as usize);
+    let message = |index| {
+        let mut message = Message::new(0, MessageType::Query, OpCode::Query);
+        let name = Name::from_ascii(format!("{}.", name(index)))?;
+        message.add_query(HickoryQuery::query(name, HickoryType::TXT));
+        Ok(message.to_vec()?)
+    };
+    indexes.map(message).collect()
+}
+
+async fn bare_once(server: SocketAddr, messages: &[Vec<u8>]) -> Outcome<Rate> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    let state = UdpSocketState::new((&socket).into())?;
+    let mut incoming = vec![0; BATCH_SIZE << 16];
+    let mut found = [RecvMeta::default(); BATCH_SIZE];
+    let mut bundles = messages.chunks(AT_ONCE);
+    let (mut sent, mut come, mut outgoing) = (0, 0, Vec::new());
+    let before = usage();
+    while come < messages.len() {
+        if sent - come <= IN_FLIGHT - AT_ONCE
+            && let Some(bundle) = bundles.next()
+        {
+            outgoing.clear();
+            for (id, message) in (sent..).zip(bundle) {
+                let start = outgoing.len();
+                outgoing.extend_from_slice(message);
+                outgoing[start..start + 2].copy_from_slice(&(id as u16).to_be_bytes());
+            }
+            let segment_size = Some(outgoing.len() / bundle.len());
+            let contents = &outgoing;
+            let transmit = Transmit { destination: server, ecn: None, contents, segment_size, src_ip: None };
+            state.try_send((&socket).into(), &transmit)?;
+            sent += bundle.len();
+        }
+        let mut chunks = incoming.chunks_mut(1 << 16);
+        let mut buffers: [_; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        match socket.try_io(Interest::READABLE, || state.recv((&socket).into(), &mut buffers, &mut found)) {
+            Ok(count) => {
+                come += found[..count].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>()
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::timeout(LOST, socket.readable()).await??;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Rate::of(NAMES, usage().since(before)))
+}
+
 /// The command, ready to be run.
 struct Dnsperf {
     script: String,
@@ -235,3 +305,8 @@ const NAMES: u32 = 100_000;
 const ROUNDS: usize = 5;
 const TASKS: u32 = 100;
 const FEWER: u32 = 5;
+/// Of the bare sockets: what leaves in one system call, and what a socket's buffer holds.
+const AT_ONCE: usize = 64;
+const IN_FLIGHT: usize = 192;
+/// Nothing gets lost on loopback; if something does all the same, the bench says so rather than waits for ever.
+const LOST: Duration = Duration::from_secs(5);

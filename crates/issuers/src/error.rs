@@ -154,6 +154,11 @@ impl From<CertificateFault> for Error {
 
 impl From<Error> for IssueError {
     fn from(error: Error) -> Self {
-        Self::new(error.class(), error.to_string(), error.retry())
+        let issue_error = Self::new(error.class(), error.to_string(), error.retry());
+        match error {
+            // The CA does not rest because a DNS provider is down, or a name server slow.
+            Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
+            _ => issue_error,
+        }
     }
 }

@@ -4,7 +4,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::StoreError;
@@ -18,34 +21,194 @@ pub(crate) enum Mode {
     Public,
 }
 
-/// Replaces a file by new content: temporary file in the same directory, fsync, rename, fsync of the
-/// directory. The temporary file has its mode before it has content.
-pub(crate) fn replace(path: &Path, content: &[u8], mode: Mode) -> Result<(), StoreError> {
-    let fault = |doing| move |error: io::Error| io_error(doing, path, &error);
-    let temporary = temporary_beside(path);
-    let written = write_new(&temporary, content, mode)
-        .map_err(fault("write"))
-        .and_then(|()| fs::rename(&temporary, path).map_err(fault("replace")));
-    if written.is_err() {
-        // Leave nothing half-written; that this fails too would say nothing new.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    sync_directory(path.parent()).map_err(fault("make durable"))
+/// A disk: the real one, or in tests one that fails when it is told to.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    faults: Option<Arc<dyn Faults>>,
 }
 
-/// Makes a directory and its parents, durably, readable by the owner alone.
-pub(crate) fn create_directory(path: &Path) -> Result<(), StoreError> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !is_there(ancestor)).collect();
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| io_error("create directory", path, &error))?;
-    // A file is not durable in a directory that its own parent may forget.
-    missing.into_iter().rev().try_for_each(|made| {
-        sync_directory(made.parent()).map_err(|error| io_error("make durable", made, &error))
-    })
+/// Who says that a call fails before it is made.
+pub(crate) trait Faults: Send + Sync {
+    /// # Errors
+    /// What the call answers instead of being made. One to [`Call::Write`] is half made: a disk that is full
+    /// takes what still fits.
+    fn before(&self, call: Call, path: &Path) -> io::Result<()>;
+}
+
+/// What is asked of a disk that it can refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Create,
+    CreateDirectory,
+    Link,
+    Remove,
+    Rename,
+    Sync,
+    SyncDirectory,
+    Truncate,
+    Write,
+}
+
+impl Disk {
+    /// A disk that fails when it is told to.
+    #[cfg(test)]
+    pub(crate) fn with(faults: Arc<dyn Faults>) -> Self {
+        Self { faults: Some(faults) }
+    }
+
+    /// What a test has written need not survive a power cut.
+    const fn is_real(&self) -> bool {
+        self.faults.is_none()
+    }
+
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        self.faults.as_ref().map_or(Ok(()), |faults| faults.before(call, path))
+    }
+
+    /// Replaces a file by new content: temporary file in the same directory, fsync, rename, fsync of the
+    /// directory. The temporary file has its mode before it has content.
+    pub(crate) fn replace(&self, path: &Path, content: &[u8], mode: Mode) -> Result<(), StoreError> {
+        let fault = |doing| move |error: io::Error| io_error(doing, path, &error);
+        let temporary = temporary_beside(path);
+        let written = self
+            .write_new(&temporary, content, mode)
+            .map_err(fault("write"))
+            .and_then(|_| self.rename(&temporary, path).map_err(fault("replace")));
+        if written.is_err() {
+            // Leave nothing half-written; that this fails too would say nothing new.
+            let _ = fs::remove_file(&temporary);
+        }
+        written?;
+        self.sync_directory(path.parent()).map_err(fault("make durable"))
+    }
+
+    /// Makes a directory and its parents, durably, readable by the owner alone.
+    pub(crate) fn create_directory(&self, path: &Path) -> Result<(), StoreError> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !is_there(ancestor)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        self.before(Call::CreateDirectory, path)
+            .and_then(|()| builder.create(path))
+            .map_err(|error| io_error("create directory", path, &error))?;
+        // A file is not durable in a directory that its own parent may forget.
+        missing.into_iter().rev().try_for_each(|made| {
+            self.sync_directory(made.parent()).map_err(|error| io_error("make durable", made, &error))
+        })
+    }
+
+    /// A new file with this content, durable but for its name.
+    pub(crate) fn write_new(&self, path: &Path, content: &[u8], mode: Mode) -> io::Result<File> {
+        let mut file = self.create(path, mode)?;
+        self.write(&mut file, path, content)?;
+        self.sync(&file, path)?;
+        Ok(file)
+    }
+
+    fn create(&self, path: &Path, mode: Mode) -> io::Result<File> {
+        self.before(Call::Create, path)?;
+        // A crashed process with our number may have left one; a new file has nobody else's mode or readers.
+        let _ = fs::remove_file(path);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+            let bits = match mode {
+                Mode::Private => 0o600,
+                Mode::Public => 0o644,
+            };
+            let file = options.mode(bits).open(path)?;
+            // The umask may have taken bits.
+            file.set_permissions(fs::Permissions::from_mode(bits))?;
+            Ok(file)
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = mode;
+            options.open(path)
+        }
+    }
+
+    /// Writes at the place where a file stands.
+    pub(crate) fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.before(Call::Write, path) {
+            let (half, _) = bytes.split_at(bytes.len() / 2);
+            file.write_all(half)?;
+            return Err(error);
+        }
+        file.write_all(bytes)
+    }
+
+    /// Makes what was written survive a power cut.
+    pub(crate) fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.before(Call::Sync, path)?;
+        if self.is_real() { file.sync_all() } else { Ok(()) }
+    }
+
+    /// Cuts a file off.
+    pub(crate) fn truncate(&self, file: &File, path: &Path, length: u64) -> io::Result<()> {
+        self.before(Call::Truncate, path)?;
+        file.set_len(length)
+    }
+
+    /// Gives a file or a directory another name, replacing what has it.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.before(Call::Rename, to)?;
+        fs::rename(from, to)
+    }
+
+    /// Replaces a symbolic link to a directory.
+    pub(crate) fn point(&self, link: &Path, target: &Path) -> Result<(), StoreError> {
+        let temporary = temporary_beside(link);
+        let _ = fs::remove_file(&temporary);
+        let pointed = self
+            .before(Call::Link, link)
+            .and_then(|()| symlink(target, &temporary))
+            .and_then(|()| self.rename(&temporary, link));
+        if pointed.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        pointed
+            .and_then(|()| self.sync_directory(link.parent()))
+            .map_err(|error| io_error("point", link, &error))
+    }
+
+    /// Removes a directory and all that is in it; no error when there is none.
+    pub(crate) fn remove_directory(&self, path: &Path) -> Result<(), StoreError> {
+        match self.before(Call::Remove, path).and_then(|()| fs::remove_dir_all(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a rename or removal in a directory survive a power cut. Other systems than Unix have no such call.
+    pub(crate) fn sync_directory(&self, directory: Option<&Path>) -> io::Result<()> {
+        match directory {
+            #[cfg(unix)]
+            Some(directory) => {
+                self.before(Call::SyncDirectory, directory)?;
+                // The parent of a relative name is the empty path.
+                let named = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+                if self.is_real() { File::open(named)?.sync_all() } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(windows)]
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_dir(target, link)
 }
 
 /// The parent of a relative name is the empty path, which means the working directory.
@@ -59,17 +222,6 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("read", path, &error)),
-    }
-}
-
-/// Makes a rename or removal in a directory survive a power cut. Other systems than Unix have no such call.
-pub(crate) fn sync_directory(directory: Option<&Path>) -> io::Result<()> {
-    match directory {
-        #[cfg(unix)]
-        Some(directory) if directory.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        #[cfg(unix)]
-        Some(directory) => File::open(directory)?.sync_all(),
-        _ => Ok(()),
     }
 }
 
@@ -91,46 +243,21 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".new")
 }
 
-fn write_new(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
-    // A crashed process with our number may have left one; a new file has nobody else's mode or readers.
-    let _ = fs::remove_file(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let bits = match mode {
-            Mode::Private => 0o600,
-            Mode::Public => 0o644,
-        };
-        let mut file = options.mode(bits).open(path)?;
-        // The umask may have taken bits.
-        file.set_permissions(fs::Permissions::from_mode(bits))?;
-        file.write_all(content)?;
-        file.sync_all()
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = mode;
-        let mut file = options.open(path)?;
-        file.write_all(content)?;
-        file.sync_all()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DISK: Disk = Disk { faults: None };
 
     #[test]
     fn a_failed_replacement_leaves_the_old_file_and_nothing_beside() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        replace(&path, b"old", Mode::Public).unwrap();
+        DISK.replace(&path, b"old", Mode::Public).unwrap();
         let blocked = directory.path().join("blocked");
         fs::create_dir(&blocked).unwrap();
         fs::write(blocked.join("child"), b"").unwrap();
-        assert!(replace(&blocked, b"new", Mode::Public).is_err()); // a directory cannot be replaced by a file
+        assert!(DISK.replace(&blocked, b"new", Mode::Public).is_err()); // a directory cannot be replaced by a file
         assert_eq!(read(&path).unwrap().unwrap(), b"old");
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "{names:?}");
@@ -139,7 +266,7 @@ mod tests {
     #[test]
     fn a_bare_file_name_lies_in_the_working_directory() {
         assert!(is_there(Path::new("")));
-        sync_directory(Path::new("file").parent()).unwrap();
+        DISK.sync_directory(Path::new("file").parent()).unwrap();
     }
 
     #[test]
@@ -150,7 +277,7 @@ mod tests {
         std::thread::scope(|scope| {
             for content in &contents {
                 let path = &path;
-                scope.spawn(move || (0..20).for_each(|_| replace(path, content, Mode::Public).unwrap()));
+                scope.spawn(move || (0..20).for_each(|_| DISK.replace(path, content, Mode::Public).unwrap()));
             }
         });
         assert!(contents.contains(&read(&path).unwrap().unwrap()), "contents were mixed");
@@ -163,10 +290,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let made = directory.path().join("a/b");
-        create_directory(&made).unwrap();
-        create_directory(&made).unwrap(); // One that is there is left as it is.
+        DISK.create_directory(&made).unwrap();
+        DISK.create_directory(&made).unwrap(); // One that is there is left as it is.
         let path = made.join("key");
-        replace(&path, b"a", Mode::Private).unwrap();
+        DISK.replace(&path, b"a", Mode::Private).unwrap();
         for (path, mode) in [(&path, 0o600), (&made, 0o700), (&directory.path().join("a"), 0o700)] {
             let found = fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{}", path.display());

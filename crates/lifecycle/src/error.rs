@@ -244,6 +244,16 @@ pub enum StoreError {
         /// The newest known.
         known: u32,
     },
+    /// The store itself was written by a newer version.
+    #[error("the store {} was written in schema {found}, this version knows {known}: update this program", path.display())]
+    NewerStore {
+        /// Which file of it says so.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest known.
+        known: u32,
+    },
     /// A record that names material which is not there.
     #[error("{slot} is missing from the store")]
     SlotMissing {
@@ -273,7 +283,10 @@ impl StoreError {
             | Self::Io { .. }
             | Self::Locked { .. }
             | Self::Unavailable { .. } => Retry::Backoff,
-            Self::Damaged { .. } | Self::NewerSchema { .. } | Self::SlotMissing { .. } => Retry::Never,
+            Self::Damaged { .. }
+            | Self::NewerSchema { .. }
+            | Self::NewerStore { .. }
+            | Self::SlotMissing { .. } => Retry::Never,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use perennial_core::{DomainName, RequestedNames, Retry};
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use rustls_pki_types::{
+    CertificateDer,
+    pem::{PemObject as _, SectionKind},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -64,7 +67,8 @@ pub trait Issuer: Send + Sync {
     ///
     /// # Errors
     /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again.
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), IssueError> {
+    async fn revoke(&self, revocation: &Revocation, journal: &Journal) -> Result<(), IssueError> {
+        let _ = journal;
         let serial = &revocation.chain.facts().serial;
         let message = format!("this issuer revokes nothing: have the certificate {serial} revoked by hand");
         Err(IssueError::new(IssueErrorClass::Policy, message, Retry::Never))
@@ -220,6 +224,14 @@ impl IssuedChain {
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The leaf's DER.
+    #[must_use]
+    pub fn leaf_der(&self) -> Vec<u8> {
+        // It was read once, or there would be no chain.
+        let leaf = CertificateDer::pem_slice_iter(self.pem.as_bytes()).next();
+        leaf.and_then(Result::ok).map(|leaf| leaf.to_vec()).unwrap_or_default()
     }
 
     /// What the leaf is.

@@ -48,6 +48,9 @@ pub struct Record {
     /// Certificates whose keys are in other hands: each is replaced, and then revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compromised: Vec<Compromised>,
+    /// When an issuer that is asked first to try it out has said yes last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed_at: Option<Timestamp>,
     /// That somebody has said no to what is wished for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Denied>,
@@ -93,6 +96,7 @@ impl Record {
             failures: None,
             elsewhere: BTreeMap::new(),
             compromised: Vec::new(),
+            rehearsed_at: None,
             denied: None,
             requester: None,
             last_generation: Generation(0),

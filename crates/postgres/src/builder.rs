@@ -26,11 +26,12 @@ pub struct PostgresStoreBuilder {
 }
 
 /// A statement takes about a millisecond, so that four connections carry thousands a second: more than any
-/// CA's limits leave to do. And PostgreSQL takes 100 connections by default, enough for two dozen processes.
+/// CA's limits leave to do. And PostgreSQL takes 100 connections by default, enough for nearly two dozen
+/// processes.
 const POOL_SIZE: usize = 4;
 
-/// Every statement touches one row by its key. One that is not done after ten seconds waits for a server that
-/// is gone, and whoever asked does better to come back later.
+/// Every statement touches a few rows by their keys, or the first of an index. One that is not done after ten
+/// seconds waits for a server that is gone, and whoever asked does better to come back later.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// PostgreSQL's own largest timeout, some 24 days, is no limit any more; a day is long enough for anybody.
@@ -56,8 +57,9 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// The most connections that are open at once, at least one. Default: 4, which carry thousands of
-    /// statements a second, while PostgreSQL's own default of 100 is enough for two dozen processes.
+    /// The most connections that are open at once, at least one, besides the one that listens. Default: 4,
+    /// which carry thousands of statements a second, while PostgreSQL's own default of 100 is enough for nearly
+    /// two dozen processes.
     #[must_use]
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections.max(1);

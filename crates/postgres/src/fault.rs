@@ -89,7 +89,7 @@ pub(crate) fn no_answer(limit: std::time::Duration) -> String {
 }
 
 /// A server's text is a stranger's: one line, and no longer than a reader's patience.
-fn presentable(text: &str) -> String {
+pub(crate) fn presentable(text: &str) -> String {
     text.chars().take(LONGEST).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

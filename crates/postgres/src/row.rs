@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version};
+use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version, store::Fence};
 use serde::Deserialize;
 
 /// The one field of a record that is read before the others.
@@ -37,8 +37,23 @@ pub(crate) fn bigint(version: Version) -> i64 {
     i64::try_from(version.number()).unwrap_or(i64::MAX)
 }
 
+/// A version as PostgreSQL counts it. No column holds a negative one.
+pub(crate) fn version(number: i64) -> Version {
+    Version::from_number(u64::try_from(number).unwrap_or(0))
+}
+
+/// A fence as PostgreSQL counts, for which the same is true.
+pub(crate) fn number(fence: Fence) -> i64 {
+    i64::try_from(fence.number()).unwrap_or(i64::MAX)
+}
+
+/// A fence as PostgreSQL counts it.
+pub(crate) fn fence(number: i64) -> Fence {
+    Fence::from_number(u64::try_from(number).unwrap_or(0))
+}
+
 /// The primary key of `perennial_slots`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotKey<'a> {
     pub(crate) kind: &'static str,
     pub(crate) owner: &'a str,

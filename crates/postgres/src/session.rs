@@ -1,19 +1,19 @@
 //! Connections: how they are begun, shared, limited in time and given up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
 use perennial_lifecycle::StoreError;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, fault, schema, target::Target};
+use crate::{Error, batch, bell::Bell, fault, schema, target::Target};
 
 /// A statement's parameters: never a part of its text.
 pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -22,6 +22,7 @@ pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 #[derive(Clone)]
 pub(crate) struct Sessions {
     pool: Pool,
+    bell: Arc<Bell>,
     name: String,
     limit: Duration,
 }
@@ -45,6 +46,7 @@ impl Sessions {
         config.connect_timeout(limit);
         // A host that vanished is noticed by the kernel as early as by us.
         config.tcp_user_timeout(limit);
+        let bell = Arc::new(Bell::new(config.clone(), tls.clone(), limit));
         // Verified: one short round trip finds the connections that a failover or a firewall has cut.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let settings = settings(limit);
@@ -61,7 +63,7 @@ impl Sessions {
             .post_create(begin)
             .build();
         match pool {
-            Ok(pool) => Ok(Self { pool, name, limit }),
+            Ok(pool) => Ok(Self { pool, bell, name, limit }),
             Err(error) => {
                 let reason = error.to_string();
                 Err(StoreError::Unavailable { doing: "make connections to", store: name, reason })
@@ -85,7 +87,7 @@ impl Sessions {
         match timeout(self.patience(), client.query_typed(statement, parameters)).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(self.unavailable(doing, fault::of_statement(&error))),
-            Err(_) => Err(self.give_up(doing, client)),
+            Err(_) => Err(self.give_up(doing, client, self.patience())),
         }
     }
 
@@ -93,7 +95,15 @@ impl Sessions {
     pub(crate) async fn bring_schema_up_to_date(&self) -> Result<(), Error> {
         let doing = "prepare the tables of";
         let mut client = self.client(doing).await?;
-        match timeout(self.patience(), schema::bring_up_to_date(&mut client)).await {
+        let mut patience = self.patience();
+        let done = match timeout(patience, schema::is_up_to_date(&client)).await {
+            Ok(Ok(false)) => {
+                patience = schema::TIME_LIMIT + GRACE;
+                timeout(patience, schema::bring_up_to_date(&mut client)).await
+            }
+            looked => looked.map(|looked| looked.map(drop)),
+        };
+        match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(schema::Fault::Driver(error))) => {
                 Err(self.unavailable(doing, fault::of_statement(&error)).into())
@@ -101,11 +111,36 @@ impl Sessions {
             Ok(Err(schema::Fault::Newer { found })) => {
                 Err(Error::NewerSchema { store: self.name.clone(), found, known: schema::KNOWN })
             }
-            Err(_) => Err(self.give_up(doing, client).into()),
+            Err(_) => Err(self.give_up(doing, client, patience).into()),
         }
     }
 
-    async fn client(&self, doing: &'static str) -> Result<Client, StoreError> {
+    /// What came of several statements in one transaction.
+    pub(crate) fn close<T>(
+        &self,
+        doing: &'static str,
+        client: Client,
+        done: Result<Result<T, batch::Fault>, Elapsed>,
+    ) -> Result<T, StoreError> {
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(batch::Fault::Driver(error))) => Err(self.unavailable(doing, fault::of_statement(&error))),
+            Ok(Err(batch::Fault::Store(error))) => Err(error),
+            Err(_) => Err(self.give_up(doing, client, self.patience())),
+        }
+    }
+
+    /// Tells everybody who waits for something to do.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// Waits until there may be something to do.
+    pub(crate) async fn heard(&self) {
+        self.bell.heard().await;
+    }
+
+    pub(crate) async fn client(&self, doing: &'static str) -> Result<Client, StoreError> {
         // A wait for a free connection, and one until it is usable or a new one is there.
         match timeout(self.limit + self.limit, self.pool.get()).await {
             Ok(Ok(client)) => Ok(client),
@@ -115,16 +150,17 @@ impl Sessions {
     }
 
     /// Closes a connection whose statement may still run: nobody else shall wait behind it.
-    fn give_up(&self, doing: &'static str, client: Client) -> StoreError {
+    fn give_up(&self, doing: &'static str, client: Client, waited: Duration) -> StoreError {
         drop(Object::take(client));
-        self.unavailable(doing, fault::no_answer(self.patience()))
+        self.unavailable(doing, fault::no_answer(waited))
     }
 
     pub(crate) fn unavailable(&self, doing: &'static str, reason: String) -> StoreError {
         StoreError::Unavailable { doing, store: self.name.clone(), reason }
     }
 
-    fn patience(&self) -> Duration {
+    /// How long to wait for an answer.
+    pub(crate) fn patience(&self) -> Duration {
         self.limit + GRACE
     }
 }

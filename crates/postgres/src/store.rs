@@ -1,6 +1,6 @@
 //! A store that many processes share.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use perennial_core::{SecretBytes, SecretString, Timestamp};
@@ -9,20 +9,37 @@ use perennial_lifecycle::{
     budget::{Bucket, BudgetKey},
     store::{Batch, Claim, Due, Held, Owner, Quarantined},
 };
-use tokio_postgres::{Row, types::FromSql, types::Type};
+use serde::Serialize;
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Type},
+};
 
 use crate::{
-    PostgresStoreBuilder,
+    PostgresStoreBuilder, batch, claim,
     row::{self, SlotKey},
     session::Sessions,
 };
 
 /// A store in a PostgreSQL database, shared by any number of processes.
 ///
-/// Each operation is one statement, so it happens wholly or not at all, and it is durable when it returns. The
-/// tables `perennial_records`, `perennial_slots` and `perennial_schema` lie in the first schema of the
-/// account's `search_path`, and are made when they are not there.
+/// Each operation is one statement or one transaction, so it happens wholly or not at all, and it is durable
+/// when it returns. The tables `perennial_buckets`, `perennial_records`, `perennial_schema` and
+/// `perennial_slots`, and the sequence `perennial_fences`, lie in the first schema of the account's
+/// `search_path`, and are made when they are not there.
 ///
+/// # Claims
+/// The server's clock decides what is due and when a claim ends, in whole seconds, rounded up. Processes that
+/// claim at once pass over each other's rows instead of waiting for them. What one process writes wakes the
+/// others within half a second or so (LISTEN and NOTIFY, on a connection of its own); a bell that is not
+/// heard, behind a pooler that knows no LISTEN, costs up to a minute and nothing else.
+///
+/// # Damage
+/// A record that cannot be read, or that a newer version wrote, stays as it is. Its column `damage` says why,
+/// and it is tried again after an hour: so it comes back by itself once it is mended, or when a process that
+/// is up to date finds it.
+///
+/// # Secrets
 /// Private keys lie in `perennial_slots` as they are. Give nobody but this account a right to that table, and
 /// mind that a server which logs the parameters of statements (`log_min_duration_statement`, `log_statement`)
 /// logs keys too unless `log_parameter_max_length` is 0.
@@ -46,7 +63,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
 }
 
 impl PostgresStore {
@@ -62,12 +79,12 @@ impl PostgresStore {
     }
 
     /// Where a record lies, for who has to mend it.
-    fn place(&self, id: &str) -> String {
+    pub(crate) fn place(&self, id: &str) -> String {
         format!("{}/perennial_records/{id}", self.sessions.name())
     }
 
     /// A column of a row, which our own statements have chosen: another type there is somebody else's table.
-    fn column<'a, T: FromSql<'a>>(
+    pub(crate) fn column<'a, T: FromSql<'a>>(
         &self,
         doing: &'static str,
         row: &'a Row,
@@ -77,26 +94,26 @@ impl PostgresStore {
             .map_err(|error| self.sessions.unavailable(doing, crate::fault::of_statement(&error)))
     }
 
+    /// An id that we may not have written ourselves.
+    pub(crate) fn id(&self, text: &str) -> Result<CertificateId, StoreError> {
+        text.parse().map_err(|error| StoreError::Damaged {
+            path: self.place(text).into(),
+            reason: format!("{error}"),
+        })
+    }
+
     /// The primary key of a slot.
-    fn key<'a>(&self, doing: &'static str, slot: &'a Slot) -> Result<SlotKey<'a>, StoreError> {
+    pub(crate) fn key<'a>(&self, doing: &'static str, slot: &'a Slot) -> Result<SlotKey<'a>, StoreError> {
         SlotKey::of(slot).ok_or_else(|| {
             self.sessions.unavailable(doing, format!("it has no place for {slot}: update perennial-postgres"))
         })
     }
+}
 
-    /// For what the tables have no columns for yet.
-    fn not_yet(&self, doing: &'static str) -> StoreError {
-        self.sessions.unavailable(doing, "this version has no claims, budgets or batches".to_owned())
-    }
-
-    async fn version(&self, id: &CertificateId) -> Result<Option<Version>, StoreError> {
-        let doing = "read a version from";
-        let statement = "SELECT version FROM perennial_records WHERE id = $1";
-        let rows = self.sessions.rows(doing, statement, &[(&id.as_str(), Type::TEXT)]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let version: i64 = self.column(doing, row, 0)?;
-        Ok(u64::try_from(version).ok().map(Version::from_number))
-    }
+/// Something of ours as JSON.
+pub(crate) fn json(place: &str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Damaged { path: place.into(), reason: error.to_string() })
 }
 
 impl fmt::Debug for PostgresStore {
@@ -117,46 +134,7 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
-        match (batch.changes(), batch.writes(), batch.buckets(), batch.holds()) {
-            ([change], [], [], []) => Ok(vec![self.commit(&change.record, change.expected).await?]),
-            _ => Err(self.not_yet("apply a batch to")),
-        }
-    }
-
-    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
-        let doing = "commit a record to";
-        let id = record.id().as_str();
-        let json = serde_json::to_string(record).map_err(|error| StoreError::Damaged {
-            path: self.place(id).into(),
-            reason: error.to_string(),
-        })?;
-        let version = expected.map_or(Version::FIRST, Version::next);
-        let new = row::bigint(version);
-        let written = match expected {
-            None => {
-                let statement = "INSERT INTO perennial_records (id, version, record) \
-                                 VALUES ($1, $2, $3::text::json) ON CONFLICT (id) DO NOTHING RETURNING 1";
-                let parameters = [(&id as _, Type::TEXT), (&new as _, Type::INT8), (&json as _, Type::TEXT)];
-                self.sessions.rows(doing, statement, &parameters).await?
-            }
-            Some(expected) => {
-                let old = row::bigint(expected);
-                let statement = "UPDATE perennial_records SET version = $2, record = $3::text::json \
-                                 WHERE id = $1 AND version = $4 RETURNING 1";
-                let parameters = [
-                    (&id as _, Type::TEXT),
-                    (&new as _, Type::INT8),
-                    (&json as _, Type::TEXT),
-                    (&old as _, Type::INT8),
-                ];
-                self.sessions.rows(doing, statement, &parameters).await?
-            }
-        };
-        if written.is_empty() {
-            let found = self.version(record.id()).await?;
-            return Err(StoreError::Conflict { id: record.id().clone(), expected, found });
-        }
-        Ok(version)
+        batch::apply(self, batch).await
     }
 
     async fn list(
@@ -171,15 +149,46 @@ impl Store for PostgresStore {
         let statement = "SELECT id FROM perennial_records WHERE id > $1 ORDER BY id LIMIT $2";
         let parameters = [(&after as _, Type::TEXT), (&most as _, Type::INT8)];
         let rows = self.sessions.rows(doing, statement, &parameters).await?;
-        let ids = rows.iter().map(|row| {
-            let id: &str = self.column(doing, row, 0)?;
-            // To pass over it could make a page look like the last one.
-            id.parse().map_err(|error| StoreError::Damaged {
-                path: self.place(id).into(),
-                reason: format!("{error}"),
-            })
-        });
-        ids.collect()
+        // To pass over one that is damaged could make a page look like the last one.
+        rows.iter().map(|row| self.id(self.column(doing, row, 0)?)).collect()
+    }
+
+    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
+        claim::due(self, owner, ttl, most).await
+    }
+
+    async fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        claim::one(self, owner, ttl, id).await
+    }
+
+    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
+        claim::extend(self, held, ttl).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
+        claim::release(self, held).await
+    }
+
+    async fn scan_due(
+        &self,
+        until: Timestamp,
+        after: Option<&Due>,
+        most: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        claim::scan(self, until, after, most).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        claim::next(self).await
+    }
+
+    async fn woken(&self) {
+        self.sessions.heard().await;
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
@@ -224,44 +233,37 @@ impl Store for PostgresStore {
         self.sessions.rows("forget a generation in", statement, &parameters).await.map(drop)
     }
 
-    async fn claim(&self, _: &Owner, _: Duration, _: usize) -> Result<Vec<Claim>, StoreError> {
-        Err(self.not_yet("claim from"))
-    }
-
-    async fn claim_one(
-        &self,
-        _: &Owner,
-        _: Duration,
-        _: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        Err(self.not_yet("claim from"))
-    }
-
-    async fn extend(&self, _: &[Held], _: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        Err(self.not_yet("extend claims in"))
-    }
-
-    async fn release(&self, _: &[Held]) -> Result<(), StoreError> {
-        Err(self.not_yet("release claims in"))
-    }
-
-    async fn scan_due(&self, _: Timestamp, _: Option<&Due>, _: usize) -> Result<Vec<Due>, StoreError> {
-        Err(self.not_yet("scan"))
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        Err(self.not_yet("scan"))
-    }
-
-    async fn buckets(&self, _: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        Err(self.not_yet("read budgets of"))
+    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
+        let doing = "read budgets from";
+        let keys = keys.iter().map(|key| json(BUCKETS, key)).collect::<Result<Vec<_>, _>>()?;
+        let statement = "SELECT key, version, bucket::text FROM perennial_buckets WHERE key = ANY($1)";
+        let rows = self.sessions.rows(doing, statement, &[(&keys, Type::TEXT_ARRAY)]).await?;
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            let (key, text): (&str, &str) = (self.column(doing, row, 0)?, self.column(doing, row, 2)?);
+            let version = row::version(self.column(doing, row, 1)?);
+            let bucket: Bucket = serde_json::from_str(text).map_err(|error| StoreError::Damaged {
+                path: format!("{}/{BUCKETS}/{key}", self.sessions.name()).into(),
+                reason: error.to_string(),
+            })?;
+            found.insert(key, (version, bucket));
+        }
+        Ok(keys.iter().map(|key| found.get(key.as_str()).copied()).collect())
     }
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        Err(self.not_yet("scan"))
+        claim::quarantined(self).await
     }
 
-    async fn remove(&self, _: &CertificateId, _: Version, _: Option<&Held>) -> Result<(), StoreError> {
-        Err(self.not_yet("remove a record from"))
+    async fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
+        batch::remove(self, id, expected, held).await
     }
 }
+
+/// Where budgets lie.
+pub(crate) const BUCKETS: &str = "perennial_buckets";

@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr};
 use perennial_core::DomainName;
 use serde::Serialize;
 
-use crate::wire::{Answer, Data, Record, ResponseCode, printable};
+use crate::{
+    wire::{Answer, Data, Record, ResponseCode, printable},
+    zone::ZoneServer,
+};
 
 /// What was asked, and of whom: the other half of an [`interpret`]ation.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +131,23 @@ impl Delegation {
         }
         Some(Self { cut: cut.clone(), name_servers, glue })
     }
+
+    /// Adds a name server, unless it is there.
+    pub(crate) fn add(&mut self, server: &ZoneServer) {
+        if !self.name_servers.contains(&server.name) {
+            self.name_servers.push(server.name.clone());
+            let v4 = server.v4.iter().map(|v4| IpAddr::V4(*v4));
+            let all = v4.chain(server.v6.iter().map(|v6| IpAddr::V6(*v6)));
+            self.glue.extend(all.map(|address| (server.name.clone(), address)));
+        }
+    }
+
+    /// Whether it names the same servers, in whatever order.
+    pub(crate) fn has_servers_of(&self, other: &Self) -> bool {
+        let all =
+            |one: &Self, other: &Self| one.name_servers.iter().all(|name| other.name_servers.contains(name));
+        all(self, other) && all(other, self)
+    }
 }
 
 /// The most name servers of one zone that are looked at: the root and the largest registries have 13.
@@ -162,8 +182,11 @@ fn overlong_chain(asked: &Asked<'_>, answer: &Answer) -> Option<Finding> {
 
 fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) -> Finding {
     let own = answer.answers.iter().any(|record| record.owner.as_ref() == Some(asked.name));
-    // Some servers set AA on a referral; the empty answer and the NS records below the zone give it away.
-    if !own && let Some(cut) = cut_below(zone, asked.name, answer) {
+    // Some servers set AA on a referral; the empty answer and the NS records below the zone give it away. Beside
+    // records of the name they are those of a zone further down that the server serves too.
+    if (!own || answer.authoritative)
+        && let Some(cut) = cut_below(zone, asked.name, answer)
+    {
         let delegation = Delegation::read(&answer.authorities, &answer.additionals, cut, Some(zone));
         return delegation.map_or(Finding::Lame(Lameness::NotAuthoritative), Finding::Referral);
     }
@@ -183,6 +206,51 @@ fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) ->
         return Finding::Alias { target: target.clone() };
     }
     judge(asked.name, asked.values, answer)
+}
+
+/// Where the zone begins for which a server speaks that is asked about `name` as the authority of `zone`: that zone, or
+/// one further down that it serves too. `None` when the answer does not tell: a positive one need not (RFC 1034
+/// §4.3.2), and beside an alias stands what belongs to its target.
+pub(crate) fn speaks_for<'a>(
+    zone: &DomainName,
+    name: &DomainName,
+    answer: &'a Answer,
+) -> Option<&'a DomainName> {
+    if !answer.code.is_answer() || !answer.authoritative || alias(name, &answer.answers).is_some() {
+        return None;
+    }
+    let told = |record: &'a Record| match &record.data {
+        Data::Ns(_) | Data::Soa { .. } => record.owner.as_ref(),
+        _ => None,
+    };
+    let between = |owner: &&DomainName| owner.is_at_or_below(zone) && name.is_at_or_below(owner);
+    answer.answers.iter().chain(&answer.authorities).filter_map(told).find(between)
+}
+
+/// What a server of a zone says about zone cuts between it and a name below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// The name lies in the zone itself.
+    Nothing,
+    /// A zone begins there, with these name servers.
+    Zone(Delegation),
+    /// A zone begins at this name, which is not the one that was asked about.
+    ZoneAt(DomainName),
+}
+
+/// Reads an answer to `asked` NS from a server of `zone`; `None` when it says nothing that counts.
+pub(crate) fn below(zone: &DomainName, asked: &DomainName, answer: &Answer) -> Option<Below> {
+    if !answer.code.is_answer() {
+        return None;
+    }
+    let read = |section, cut| Delegation::read(section, &answer.additionals, cut, Some(zone));
+    let referred = cut_below(zone, asked, answer).and_then(|cut| read(&answer.authorities, cut));
+    let own = || if answer.authoritative { read(&answer.answers, asked) } else { None };
+    if let Some(delegation) = referred.or_else(own) {
+        return Some(Below::Zone(delegation));
+    }
+    let begins = speaks_for(zone, asked, answer)?;
+    Some(if begins == zone || begins == asked { Below::Nothing } else { Below::ZoneAt(begins.clone()) })
 }
 
 /// The zone cut strictly below `zone`, at or above `name`, that the authority section shows.
@@ -355,6 +423,70 @@ mod tests {
         assert_eq!(finding(&answer), expected);
         answer.authoritative = true;
         assert_eq!(finding(&answer), expected, "AA on a referral is a known bug of servers");
+    }
+
+    #[test]
+    fn name_servers_of_a_lower_zone_beside_a_record_tell_who_else_has_to_have_it() {
+        for own in [txt(NAME, "one"), record(NAME, Data::Cname(name("x.acme.example")))] {
+            let mut answer = authoritative(ResponseCode::NOERROR, vec![own]);
+            answer.authorities = vec![ns(NAME, "ns1.example.com"), ns(NAME, "third.example.net")];
+            answer.additionals = vec![record("ns1.example.com", Data::A([192, 0, 2, 1].into()))];
+            let expected = Finding::Referral(Delegation {
+                cut: name(NAME),
+                name_servers: vec![name("ns1.example.com"), name("third.example.net")],
+                glue: vec![(name("ns1.example.com"), [192, 0, 2, 1].into())],
+            });
+            assert_eq!(finding(&answer), expected);
+            answer.authoritative = false;
+            assert_eq!(finding(&answer), Finding::Lame(Lameness::NotAuthoritative), "a cache has them too");
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_for_which_zone_the_server_speaks() {
+        let zone = name("example.com");
+        let told = |answer: &Answer| speaks_for(&zone, &name(NAME), answer).map(ToString::to_string);
+        let mut answer = authoritative(ResponseCode::NXDOMAIN, vec![]);
+        assert_eq!(told(&answer).as_deref(), Some("example.com"));
+        answer.authorities = vec![record("www.example.com", Data::Soa { serial: 7, minimum: 60 })];
+        assert_eq!(told(&answer).as_deref(), Some("www.example.com"), "that of a zone below");
+        answer.authoritative = false;
+        assert_eq!(told(&answer), None);
+        let mut answer = authoritative(ResponseCode::NOERROR, vec![txt(NAME, "one")]);
+        answer.authorities = vec![ns("example.com", "ns1.example.com")];
+        assert_eq!(told(&answer).as_deref(), Some("example.com"));
+        answer.authorities = vec![];
+        assert_eq!(told(&answer), None, "a positive answer need not tell");
+        for owner in ["example.net", "com", "mail.example.com"] {
+            answer.authorities = vec![record(owner, Data::Soa { serial: 7, minimum: 60 })];
+            assert_eq!(told(&answer), None, "{owner} is not between");
+        }
+        let alias = record(NAME, Data::Cname(name("none.example.com")));
+        let answer = authoritative(ResponseCode::NXDOMAIN, vec![alias]);
+        assert_eq!(told(&answer), None, "that is the zone of the alias's target");
+        assert_eq!(told(&authoritative(ResponseCode::REFUSED, vec![])), None);
+    }
+
+    #[test]
+    fn asked_for_name_servers_a_server_shows_the_cut_or_denies_it() {
+        let zone = name("example.com");
+        let told = |answer: &Answer| below(&zone, &name(NAME), answer);
+        let servers = || vec![ns(NAME, "ns1.example.com")];
+        let cut = Delegation { cut: name(NAME), name_servers: vec![name("ns1.example.com")], glue: vec![] };
+        let mut own = authoritative(ResponseCode::NOERROR, servers());
+        assert_eq!(told(&own), Some(Below::Zone(cut.clone())), "the lower zone's own");
+        own.authoritative = false;
+        assert_eq!(told(&own), None, "a cache's");
+        let mut referral = Answer::new(ResponseCode::NOERROR);
+        referral.authorities = servers();
+        assert_eq!(told(&referral), Some(Below::Zone(cut)));
+        assert_eq!(told(&authoritative(ResponseCode::NXDOMAIN, vec![])), Some(Below::Nothing));
+        let mut between = authoritative(ResponseCode::NOERROR, vec![]);
+        between.authorities = vec![record("www.example.com", Data::Soa { serial: 7, minimum: 60 })];
+        assert_eq!(told(&between), Some(Below::ZoneAt(name("www.example.com"))));
+        between.authorities = vec![record(NAME, Data::Soa { serial: 7, minimum: 60 })];
+        assert_eq!(told(&between), Some(Below::Nothing), "a zone without name servers leads nowhere");
+        assert_eq!(told(&Answer::new(ResponseCode::SERVFAIL)), None);
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl AccountKeeper {
         Self { directory, file, contacts, agreed, known: Mutex::new(None) }
     }
 
+    /// The URL of the CA's directory.
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+
     /// The account. The key is durable before the CA hears of it, so a crash in between finds the same
     /// account again (RFC 8555 §7.3: a known key gets its account back).
     pub(super) async fn account(&self, client: &Client, journal: &Journal) -> Result<Account, Error> {

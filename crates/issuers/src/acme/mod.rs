@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use perennial_acme::{CaaCheck, Client};
 use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
-use perennial_lifecycle::{IssueError, IssuedChain, Issuer, Journal, SigningRequest};
+use perennial_lifecycle::{
+    CertificateSpec, IssueError, IssuedChain, Issuer, Journal, Revocation, SigningRequest, SuggestedWindow,
+};
 
 use crate::{Error, Proof, Solver, caa::WithMethods};
 
@@ -17,6 +19,8 @@ mod clean_up;
 mod deadline;
 use deadline::{Deadline, within};
 
+mod renewal_info;
+mod revocation;
 mod unserved;
 mod walk;
 
@@ -101,6 +105,22 @@ impl Issuer for AcmeIssuer {
 
     async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
         Ok(self.clean_up(journal).await?)
+    }
+
+    fn suggests_windows(&self) -> bool {
+        true
+    }
+
+    async fn suggested_window(&self, current: &IssuedChain) -> Result<Option<SuggestedWindow>, IssueError> {
+        Ok(renewal_info::window(&self.client, current).await?)
+    }
+
+    async fn revoke(&self, revocation: &Revocation, journal: &Journal) -> Result<(), IssueError> {
+        Ok(revocation::revoke(self, revocation, journal).await?)
+    }
+
+    fn providers(&self, _: &CertificateSpec) -> Vec<String> {
+        self.solvers.iter().filter_map(|solver| solver.provider()).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{
     AcmeIssuer,
     deadline::{Deadline, within},
+    renewal_info,
 };
 use crate::{Error, Proof, Task};
 
@@ -52,7 +53,7 @@ impl Walker<'_> {
     async fn walk(self, account: &Account) -> Result<IssuedChain, Error> {
         self.journal.tell(Stage::AccountReady { url: account.url().to_string() }).await;
         let request = self.new_order();
-        let _flight = account.flight(&request).await;
+        let _flight = self.journal.parked(account.flight(&request)).await;
         let certification_request = CertificationRequest::parse(&self.request.csr_der)
             .map_err(Misuse::from)
             .map_err(AcmeError::from)?;
@@ -69,6 +70,11 @@ impl Walker<'_> {
         if let Err(Error::Acme(AcmeError::OrderInvalid(_))) = &walked {
             // Whether the CA lets go of the other authorizations is not what the failure is about.
             account.send(walk.leftovers()).await;
+        }
+        let ended = matches!(&walked, Err(Error::Acme(AcmeError::OrderInvalid(_))));
+        if ended || (walked.is_err() && walk.state().order().is_none()) {
+            // There is no order to go on with: the next call makes one, and who counts them knows.
+            self.journal.start_over().await?;
         }
         walked
     }
@@ -106,6 +112,10 @@ impl Walker<'_> {
 
     fn new_order(self) -> NewOrder {
         let order = NewOrder::new(self.request.names.iter().map(Identifier::from));
+        let order = match self.request.replaces.as_ref().and_then(renewal_info::name_of) {
+            Some(replaced) => order.replaces(&replaced, self.issuer.account.directory()),
+            None => order,
+        };
         match &self.request.profile {
             Some(profile) => order.profile(profile.as_str()),
             None => order,
@@ -136,7 +146,7 @@ impl Walker<'_> {
                     Event::Presented
                 }
                 Step::Do(Errand::Wait(_)) => {
-                    self.wait(&proofs).await?;
+                    self.journal.parked(self.wait(&proofs)).await?;
                     Event::Visible
                 }
                 Step::Do(Errand::CleanUp(tasks)) => {
@@ -164,7 +174,12 @@ impl Walker<'_> {
         proofs: &[Proof],
     ) -> Result<(), Error> {
         let verb = calls.first().map(Call::verb);
-        account.perform(walk, calls).await?;
+        if verb == Some("order") {
+            // The CA takes its time.
+            self.journal.parked(account.perform(walk, calls)).await?;
+        } else {
+            account.perform(walk, calls).await?;
+        }
         match verb {
             Some("challenge") => {
                 for proof in proofs {

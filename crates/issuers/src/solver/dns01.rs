@@ -120,6 +120,10 @@ impl Solver for Dns01 {
         ChallengeKind::Dns01
     }
 
+    fn provider(&self) -> Option<String> {
+        Some(self.provider.kind().to_owned())
+    }
+
     fn proof(&self, task: &Task<'_>) -> Result<Proof, Error> {
         let owner = challenge::dns01::record_name(task.name)
             .map_err(|error| Error::Configuration { reason: error.to_string() })?;

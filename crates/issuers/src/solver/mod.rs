@@ -29,6 +29,11 @@ pub trait Solver: Send + Sync {
     /// The type of challenge.
     fn kind(&self) -> ChallengeKind;
 
+    /// The DNS provider that it needs, by the name under which its requests are counted, if it needs one.
+    fn provider(&self) -> Option<String> {
+        None
+    }
+
     /// What will be put where for this task.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::{
     Inner, Keeper, Life, Workload,
     board::{Board, Sizes},
     lease::Leases,
+    rehearsal::Rehearsal,
     turns::Turns,
     watched::Watched,
 };
@@ -39,6 +40,7 @@ pub struct KeeperBuilder {
     pace: Option<Limit>,
     parked: usize,
     provider_limits: BTreeMap<String, Limit>,
+    rehearsals: BTreeMap<IssuerName, Rehearsal>,
     sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
     slots: usize,
     store: Arc<dyn Store>,
@@ -59,6 +61,7 @@ impl KeeperBuilder {
             pace: None,
             parked: PARKED,
             provider_limits: BTreeMap::new(),
+            rehearsals: BTreeMap::new(),
             sinks: BTreeMap::new(),
             slots: SLOTS,
             store,
@@ -145,6 +148,14 @@ impl KeeperBuilder {
         self
     }
 
+    /// Asks another issuer, a CA's staging one, before this one is asked once more: when so many attempts in a row
+    /// have failed, or with zero before the first. What it issues is thrown away; what fails there is a failure, and
+    /// costs the real one's rate limits nothing. Default: nobody is asked first.
+    pub fn rehearsal(mut self, issuer: IssuerName, stage: IssuerName, after: u32) -> Self {
+        self.rehearsals.insert(issuer, Rehearsal { stage, after });
+        self
+    }
+
     /// A place that certificates are delivered to, and the name that [outputs](crate::Output) call it by.
     pub fn sink(mut self, name: SinkName, sink: Arc<dyn Sink>) -> Self {
         self.sinks.insert(name, sink);
@@ -178,6 +189,7 @@ impl KeeperBuilder {
             pace: self.pace,
             provider_limits: self.provider_limits,
             refreshed: Mutex::default(),
+            rehearsals: self.rehearsals,
             rests: Mutex::new(Rests::default()),
             sinks: self.sinks,
             spending: tokio::sync::Mutex::default(),

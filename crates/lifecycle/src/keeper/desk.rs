@@ -6,7 +6,7 @@ use perennial_core::Timestamp;
 
 use super::{Inner, lease::Hold};
 use crate::{
-    CertificateId, Error, EventKind, IssuerName, Journal, Record, StoreError, Version, store::Batch,
+    CertificateId, Error, EventKind, IssuerName, Journal, Material, Record, StoreError, Version, store::Batch,
 };
 
 /// What a pass works with.
@@ -20,9 +20,22 @@ pub(super) struct Desk<'a> {
 pub(super) struct Page {
     pub(super) version: Version,
     pub(super) record: Record,
+    /// Whether something was noted in it that is worth writing down when the pass is over.
+    pub(super) noted: bool,
 }
 
 impl Page {
+    pub(super) const fn new(version: Version, record: Record) -> Self {
+        Self { version, record, noted: false }
+    }
+
+    /// Notes since when its conditions are what they are.
+    pub(super) fn observe(&mut self, material: Material, now: Timestamp) {
+        let before = self.record.transitions;
+        self.record.observe(Some(material), now);
+        self.noted |= before != self.record.transitions;
+    }
+
     pub(super) const fn id(&self) -> &CertificateId {
         self.record.id()
     }
@@ -40,7 +53,7 @@ impl Desk<'_> {
     /// The record as it is now.
     pub(super) async fn page(self, id: &CertificateId) -> Result<Page, Error> {
         let (version, record) = self.inner.record(id).await?;
-        Ok(Page { version, record })
+        Ok(Page::new(version, record))
     }
 
     /// Writes the record down.
@@ -52,6 +65,7 @@ impl Desk<'_> {
     pub(super) async fn save_with(self, batch: Batch, page: &mut Page) -> Result<(), StoreError> {
         let batch = batch.change(page.record.clone(), Some(page.version));
         page.version = self.apply(&batch).await?;
+        page.noted = false;
         Ok(())
     }
 
@@ -74,6 +88,6 @@ impl Desk<'_> {
     /// Takes the record back from an issuer.
     pub(super) async fn close(self, journal: Journal) -> Page {
         let (version, record) = journal.into_state().await;
-        Page { version, record }
+        Page::new(version, record)
     }
 }

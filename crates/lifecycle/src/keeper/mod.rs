@@ -49,6 +49,9 @@ mod outcome;
 pub use outcome::Outcome;
 
 mod pass;
+mod rehearsal;
+use rehearsal::Rehearsal;
+
 mod revoking;
 mod settling;
 mod spending;
@@ -96,6 +99,7 @@ struct Inner {
     on_demand: Option<(Arc<dyn OnDemand>, Limit)>,
     board: Arc<Board>,
     leases: Arc<Leases>,
+    rehearsals: BTreeMap<IssuerName, Rehearsal>,
     rests: Mutex<Rests>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,
@@ -344,7 +348,7 @@ impl Inner {
         }
         let hold = Arc::new(hold);
         let desk = Desk { inner: self, hold: &hold };
-        let page = Page { version, record };
+        let page = Page::new(version, record);
         let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
         let ended = hold.under(|| self.clock.now(), pass).await;
         let worked = match ended {

@@ -52,7 +52,7 @@ fn worth_telling(before: Option<Outcome>, last: Outcome) -> Outcome {
 /// Writes down when to look again, unless that is on record already.
 async fn rest(desk: Desk<'_>, page: &mut Page, outcome: &Outcome) -> Result<(), StoreError> {
     let next_at = next_at(&page.record, outcome, desk.now());
-    if page.record.next_at == next_at {
+    if page.record.next_at == next_at && !page.noted {
         return Ok(());
     }
     page.record.next_at = next_at;
@@ -97,9 +97,9 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
     }
     Box::pin(suggested::ask(desk, &mut page)).await?;
     let material = material::found(desk.inner, &page.record).await?;
-    page.record.observe(Some(material), desk.now());
-    let delivery = delivering::found(desk.inner, &page.record).await;
     let now = desk.now();
+    page.observe(material, now);
+    let delivery = delivering::found(desk.inner, &page.record).await;
     let Plan { decision, issuer, until: stands } = plan(desk.inner, &page.record, material, delivery, now);
     match decision {
         Decision::GiveUp { why } => {

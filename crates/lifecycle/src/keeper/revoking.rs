@@ -36,8 +36,8 @@ pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
 }
 
 /// Whether nothing is to be done any more: it is revoked, has ended, or nothing is left of it.
-async fn is_over(desk: Desk<'_>, page: &Page, compromised: &Compromised) -> Result<bool, StoreError> {
-    let (id, generation) = (page.id(), compromised.generation);
+async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> Result<bool, StoreError> {
+    let (id, generation) = (&page.id().clone(), compromised.generation);
     let Some(chain) = material::chain(desk.inner, id, generation).await? else { return Ok(true) };
     if chain.facts().not_after <= desk.now() {
         return Ok(true);
@@ -46,7 +46,11 @@ async fn is_over(desk: Desk<'_>, page: &Page, compromised: &Compromised) -> Resu
     let key = material::key(desk.inner, id, generation).await.ok();
     let serial = chain.facts().serial.clone();
     let revocation = Revocation { chain, key };
-    let Err(error) = guarded(issuer.revoke(&revocation)).await else {
+    let (version, record) = (page.version, page.record.clone());
+    let journal = desk.journal(&compromised.issuer, Page::new(version, record));
+    let revoked = guarded(issuer.revoke(&revocation, &journal)).await;
+    *page = desk.close(journal).await;
+    let Err(error) = revoked else {
         desk.tell(id, EventKind::Revoked { serial });
         return Ok(true);
     };

@@ -31,18 +31,52 @@ pub(super) enum Issuance {
     PutOff { page: Box<Page>, error: Error, until: Timestamp },
 }
 
-/// Takes up the attempt on record, or begins one, and walks it to its end.
+/// Takes up the attempt on record, or begins one, and walks it to its end; where that is wished for, another issuer
+/// is asked first whether it works at all.
 pub(super) async fn issue(
     desk: Desk<'_>,
-    page: Page,
+    mut page: Page,
     issuer: &IssuerName,
     why: Reason,
 ) -> Result<Issuance, Failure> {
+    if let Some(stage) = desk.inner.stage_for(&page.record, issuer) {
+        match ask(desk, page, &stage, why).await? {
+            Asked::Denied => return Ok(Issuance::Denied),
+            Asked::PutOff { page, refusal } => return Ok(put_off(desk, page, refusal)),
+            Asked::Signed(signed) => page = rehearsed(desk, signed.page, issuer).await?,
+        }
+    }
+    let signed = match ask(desk, page, issuer, why).await? {
+        Asked::Denied => return Ok(Issuance::Denied),
+        Asked::PutOff { page, refusal } => return Ok(put_off(desk, page, refusal)),
+        Asked::Signed(signed) => signed,
+    };
+    let Signed { page, generation, chain } = *signed;
+    let poll_at = desk.inner.issuer(page.id(), issuer)?.suggests_windows().then(|| desk.now());
+    let page = finish(desk, page, generation, (issuer, poll_at), &chain).await?;
+    Ok(Issuance::Issued(Box::new(page)))
+}
+
+/// What asking an issuer came to, if it did not fail.
+enum Asked {
+    Denied,
+    PutOff { page: Box<Page>, refusal: Refusal },
+    Signed(Box<Signed>),
+}
+
+/// A chain that is what was asked for, and not in place yet.
+struct Signed {
+    page: Page,
+    generation: Generation,
+    chain: IssuedChain,
+}
+
+async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Result<Asked, Failure> {
     let spec = page.record.spec.clone();
     let agent = desk.inner.issuer(spec.id(), issuer)?.clone();
     let walk = match take_up(desk, page, issuer, &agent).await? {
-        Begun::Denied => return Ok(Issuance::Denied),
-        Begun::PutOff { page, refusal } => return Ok(put_off(desk, page, refusal)),
+        Begun::Denied => return Ok(Asked::Denied),
+        Begun::PutOff { page, refusal } => return Ok(Asked::PutOff { page, refusal }),
         Begun::Walk(walk) => walk,
     };
     let Walk { page, generation, key, resumed, demands } = *walk;
@@ -63,13 +97,25 @@ pub(super) async fn issue(
         Failure::of_issuer(error, &page.record, demands.clone(), ordered)
     })?;
     desk.inner.rests().answered(issuer);
+    desk.inner.give_back(&of_failures(&demands)).await;
 
     contract::check(chain.facts(), &request, &Facts::fingerprint_of(&key), desk.now())
         .map_err(|fault| Error::Contract { id: spec.id().clone(), fault })?;
-    let poll_at = agent.suggests_windows().then(|| desk.now());
-    let page = finish(desk, page, generation, (issuer, poll_at), &chain).await?;
-    desk.inner.give_back(&of_failures(&demands)).await;
-    Ok(Issuance::Issued(Box::new(page)))
+    Ok(Asked::Signed(Box::new(Signed { page, generation, chain })))
+}
+
+/// Throws away what the rehearsal brought but its key, which is nobody else's business, and writes down that it went
+/// well.
+async fn rehearsed(desk: Desk<'_>, mut page: Page, issuer: &IssuerName) -> Result<Page, Error> {
+    page.record.rehearsed_at = Some(desk.now());
+    if let Some(attempt) = &mut page.record.attempt {
+        attempt.issuer = Some(issuer.clone());
+        attempt.progress = None;
+        attempt.order = None;
+        attempt.spent = false;
+    }
+    desk.save(&mut page).await?;
+    Ok(page)
 }
 
 fn put_off(desk: Desk<'_>, page: Box<Page>, refusal: Refusal) -> Issuance {
@@ -136,7 +182,10 @@ async fn take_up(
             Ok(_) | Err(Error::Key(_) | Error::Store(StoreError::SlotMissing { .. })) => {}
             Err(error) => return Err(error),
         }
-        if attempt.issuer() != issuer {
+        if attempt.issuer() != issuer
+            && !desk.inner.is_stage(attempt.issuer())
+            && !desk.inner.is_stage(issuer)
+        {
             let (from, to) = (attempt.issuer().clone(), issuer.clone());
             desk.tell(page.id(), EventKind::IssuerChanged { from, to });
         }
@@ -166,7 +215,7 @@ async fn resume(
         Err(refusal) => return Ok(Begun::PutOff { page: Box::new(page), refusal }),
         Ok(versions) => {
             let version = versions.first().copied().unwrap_or(page.version);
-            page = Page { version, record };
+            page = Page::new(version, record);
         }
     }
     Ok(Begun::Walk(Box::new(Walk { page, generation, key, resumed: true, demands })))

@@ -96,7 +96,7 @@ impl Keeper {
     }
 
     /// The certificate for a name that somebody asks for right now, such as a client that has connected: kept from
-    /// then on, if [the rule](super::KeeperBuilder::on_demand) for it allows that and the budget is not used up.
+    /// then on, if [the rule](crate::KeeperBuilder::on_demand) for it allows that and the budget is not used up.
     ///
     /// Whoever connects can ask for any name. So nothing is asked of anybody before the rule has said yes, and what
     /// was wished for once costs no second question.

@@ -10,7 +10,7 @@ use perennial_core::SecretBytes;
 
 use crate::{
     StoreError,
-    durable::{self, Mode},
+    durable::{Disk, Mode},
 };
 
 /// Replaces a file by secret content, atomically and durably, readable by the owner alone; makes its
@@ -19,9 +19,9 @@ use crate::{
 /// # Errors
 /// [`StoreError::Io`] with the file and the operating system's reason; the old file stays.
 pub fn write_private(path: impl AsRef<Path>, content: &SecretBytes) -> Result<(), StoreError> {
-    let path = path.as_ref();
+    let (disk, path) = (Disk::default(), path.as_ref());
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        durable::create_directory(directory)?;
+        disk.create_directory(directory)?;
     }
-    durable::replace(path, content.expose(), Mode::Private)
+    disk.replace(path, content.expose(), Mode::Private)
 }

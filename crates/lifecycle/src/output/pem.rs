@@ -6,7 +6,7 @@ use perennial_core::SecretString;
 
 use crate::{
     StoreError,
-    durable::{self, Mode, io_error},
+    durable::{self, Disk, Mode, io_error},
 };
 
 /// A certificate as the four PEM files that servers read, under the names that certbot made common.
@@ -71,41 +71,38 @@ impl PemSet {
     /// # Errors
     /// [`StoreError::Io`] with the file and the operating system's reason.
     pub fn write_to(&self, directory: impl AsRef<Path>) -> Result<(), StoreError> {
-        let directory = directory.as_ref();
+        let (disk, directory) = (Disk::default(), directory.as_ref());
         if directory.exists() {
             return self.write_files(directory);
         }
         let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
-            durable::create_directory(parent)?;
+            disk.create_directory(parent)?;
         }
         let temporary = durable::temporary_beside(directory);
         let written =
-            durable::create_directory(&temporary).and_then(|()| self.write_files(&temporary)).and_then(
-                |()| fs::rename(&temporary, directory).map_err(|error| io_error("create", directory, &error)),
-            );
+            disk.create_directory(&temporary).and_then(|()| self.write_files(&temporary)).and_then(|()| {
+                fs::rename(&temporary, directory).map_err(|error| io_error("create", directory, &error))
+            });
         if written.is_err() {
             let _ = fs::remove_dir_all(&temporary);
         }
         written?;
-        durable::sync_directory(parent).map_err(|error| io_error("make durable", directory, &error))
+        disk.sync_directory(parent).map_err(|error| io_error("make durable", directory, &error))
     }
 
     pub(crate) fn write_files(&self, directory: &Path) -> Result<(), StoreError> {
-        durable::replace(
-            &directory.join("privkey.pem"),
-            self.private_key.expose().as_bytes(),
-            Mode::Private,
-        )?;
-        write_chain(directory, &self.fullchain)
+        let (disk, key) = (Disk::default(), self.private_key.expose().as_bytes());
+        disk.replace(&directory.join("privkey.pem"), key, Mode::Private)?;
+        write_chain(&disk, directory, &self.fullchain)
     }
 }
 
 /// The three public files of a PEM chain.
-pub(crate) fn write_chain(directory: &Path, fullchain: &str) -> Result<(), StoreError> {
+pub(crate) fn write_chain(disk: &Disk, directory: &Path, fullchain: &str) -> Result<(), StoreError> {
     let (certificate, chain) = split_leaf(fullchain);
     for (name, content) in [("chain.pem", chain), ("cert.pem", certificate), ("fullchain.pem", fullchain)] {
-        durable::replace(&directory.join(name), content.as_bytes(), Mode::Public)?;
+        disk.replace(&directory.join(name), content.as_bytes(), Mode::Public)?;
     }
     Ok(())
 }

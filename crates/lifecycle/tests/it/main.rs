@@ -1,6 +1,8 @@
 //! The keeper against a small issuer of the test's own, with time that the test holds.
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
+mod engine;
+mod faulty_store;
 mod issuer;
 mod keeper;
 #[cfg(feature = "metrics")]
@@ -8,3 +10,4 @@ mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
 mod store;
+mod wishes;

@@ -3,13 +3,15 @@
 //! Each file `N.sql` beside this one leads from schema `N - 1` to schema `N`. Once released it is never
 //! changed. `0.sql` makes the table that counts them.
 
+use std::time::Duration;
+
 use deadpool_postgres::Client;
 use tokio_postgres::types::Type;
 
 const COUNTER: &str = include_str!("0.sql");
 
 /// The steps, in order; the first leads to schema 1.
-const STEPS: &[&str] = &[include_str!("1.sql")];
+const STEPS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql")];
 
 /// The newest schema that this version knows.
 pub(crate) const KNOWN: u32 = STEPS.len() as u32;
@@ -17,6 +19,10 @@ pub(crate) const KNOWN: u32 = STEPS.len() as u32;
 /// Only one process at a time changes the tables. The number is `perennia` in ASCII, so that no other
 /// program's advisory lock in the same database is likely to be the same.
 const LOCK: i64 = 0x7065_7265_6e6e_6961;
+
+/// How long the tables may take to be changed, with the wait for somebody else who does so. An index over ten
+/// million records takes a minute; whoever is stopped before the end begins anew at the next start.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// Why the tables cannot be used.
 #[derive(Debug)]
@@ -31,14 +37,18 @@ impl From<tokio_postgres::Error> for Fault {
     }
 }
 
-/// Brings the tables to the newest schema. Any number of processes may do so at once.
+/// Whether the tables have the newest schema.
 ///
 /// Where nothing is to be done nothing is locked, so an account that may not create tables will do.
+pub(crate) async fn is_up_to_date(client: &Client) -> Result<bool, Fault> {
+    Ok(is_there(client).await? && pending(found(client).await?)?.is_empty())
+}
+
+/// Brings the tables to the newest schema. Any number of processes may do so at once.
 pub(crate) async fn bring_up_to_date(client: &mut Client) -> Result<(), Fault> {
-    if is_there(client).await? && pending(found(client).await?)?.is_empty() {
-        return Ok(());
-    }
     let transaction = client.transaction().await?;
+    let limit = format!("SET LOCAL statement_timeout = {}", TIME_LIMIT.as_millis());
+    transaction.batch_execute(&limit).await?;
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     // Somebody else may have done it while we waited. Looking the name up once more would not tell: within a
     // transaction PostgreSQL may remember that there was no such table. Making it does, and reading it then.

@@ -1,10 +1,11 @@
 //! The tables, and how they come to be.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use perennial_core::Retry;
-use perennial_lifecycle::Store as _;
+use perennial_lifecycle::{Store as _, Version, store::Owner};
 use perennial_postgres::{Error, PostgresStore};
+use perennial_testkit::real::Postgres;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::scene::{aside, record, server, store};
@@ -41,7 +42,7 @@ async fn eight_first_starts_at_once_make_the_tables_once() {
     for start in starts.join_all().await {
         start.unwrap();
     }
-    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["1"]);
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["2"]);
     assert_eq!(aside(server.socket(), "SELECT count(*) FROM perennial_records").await, ["8"]);
 }
 
@@ -51,7 +52,7 @@ async fn a_newer_schema_is_refused_with_the_remedy_and_left_alone() {
     store(&server).await;
     aside(server.socket(), "UPDATE perennial_schema SET version = 9").await;
     let error = PostgresStore::builder(server.socket()).connect().await.unwrap_err();
-    assert!(matches!(error, Error::NewerSchema { found: 9, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 9, known: 2, .. }), "{error}");
     assert_eq!(error.retry(), Retry::Never);
     assert!(error.to_string().contains("update this program"), "{error}");
     assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["9"]);
@@ -65,13 +66,59 @@ async fn an_account_that_may_make_no_tables_uses_those_that_are_there() {
     let error = PostgresStore::builder(clerk.as_str()).connect().await.unwrap_err();
     assert!(error.to_string().contains("42501"), "insufficient_privilege: {error}");
     store(&server).await;
-    let tables = "perennial_records, perennial_slots";
+    let tables = "perennial_buckets, perennial_records, perennial_slots";
     let grant = format!(
-        "GRANT SELECT ON perennial_schema TO clerk; GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk"
+        "GRANT SELECT ON perennial_schema TO clerk; GRANT USAGE ON SEQUENCE perennial_fences TO clerk; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk"
     );
     aside(server.socket(), &grant).await;
     let store = PostgresStore::builder(clerk.as_str()).connect().await.unwrap();
     store.commit(&record("clerk"), None).await.unwrap();
+    assert_eq!(store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap().len(), 1);
+}
+
+/// A database of schema 1, with records as they were written then.
+async fn old(server: &Postgres, ids: &[&str]) {
+    aside(server.socket(), include_str!("../../src/schema/0.sql")).await;
+    aside(server.socket(), include_str!("../../src/schema/1.sql")).await;
+    aside(server.socket(), "UPDATE perennial_schema SET version = 1").await;
+    for id in ids {
+        let mut json = serde_json::to_value(record(id)).unwrap();
+        json.as_object_mut().unwrap().remove("next_at").unwrap();
+        let values = format!("('{id}', 7, '{json}')");
+        aside(server.socket(), &format!("INSERT INTO perennial_records VALUES {values}")).await;
+    }
+}
+
+#[tokio::test]
+async fn the_records_of_an_older_schema_are_kept_and_due_at_once() {
+    let Some(server) = server().await else { return };
+    old(&server, &["b", "a"]).await;
+    let store = store(&server).await;
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["2"]);
+    let version = Version::from_number(7);
+    assert_eq!(store.load(record("a").id()).await.unwrap(), Some((version, record("a"))));
+    let claims = store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap();
+    let claimed: Vec<_> = claims.iter().map(|claim| (claim.held.id.as_str(), claim.version)).collect();
+    assert_eq!(claimed, [("a", version), ("b", version)]);
+}
+
+#[tokio::test]
+async fn whoever_changes_the_tables_may_take_longer_than_a_statement() {
+    let Some(server) = server().await else { return };
+    old(&server, &["a"]).await;
+    let (holder, driver) = tokio_postgres::connect(server.socket(), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    holder.batch_execute("BEGIN; LOCK TABLE perennial_records IN ACCESS SHARE MODE").await.unwrap();
+    let connecting = PostgresStore::builder(server.socket()).time_limit(Duration::from_millis(500)).connect();
+    let (connected, ()) = tokio::join!(connecting, async {
+        // Longer than we would wait for the answer to a statement, either.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(connected.unwrap().list(None, 9).await.unwrap().len(), 1);
+    drop(holder);
+    driver.await.unwrap().unwrap();
 }
 
 #[tokio::test]

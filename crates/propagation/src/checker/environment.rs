@@ -21,6 +21,7 @@ impl CheckerBuilder {
     /// | `PERENNIAL_POLICY` | [`policy`](Self::policy): `all`, `any`, `quorum:2`, `recursive-only`, `strict`, `wait:30s` |
     /// | `PERENNIAL_GRACE` | [`grace`](Self::grace), as in `500ms`, `30s`, `2m` |
     /// | `PERENNIAL_SETTLE` | [`settle`](Self::settle), likewise |
+    /// | `PERENNIAL_AUTHORITATIVE_SERVERS` | [`authoritative_servers`](Self::authoritative_servers), separated by commas |
     /// | `PERENNIAL_AUTHORITATIVE_PORT` | [`authoritative_port`](Self::authoritative_port) |
     /// | `PERENNIAL_VANTAGE_POINTS` | [`vantage_points`](Self::vantage_points), separated by commas |
     /// | `PERENNIAL_VANTAGE_AGREEMENT` | [`vantage_agreement`](Self::vantage_agreement): `reported` or `required` |
@@ -88,6 +89,11 @@ impl CheckerBuilder {
             builder =
                 builder.nat64(parsed.map_err(|error| bad("PERENNIAL_NAT64", &nat64, &error.to_string()))?);
         }
+        if let Some(servers) = variable("PERENNIAL_AUTHORITATIVE_SERVERS") {
+            let parse = |server: &str| server.trim().parse::<NameServer>().map_err(Error::from);
+            builder =
+                builder.authoritative_servers(servers.split(',').map(parse).collect::<Result<Vec<_>, _>>()?);
+        }
         if let Some(port) = variable("PERENNIAL_AUTHORITATIVE_PORT") {
             let parsed = port.trim().parse::<u16>().ok().filter(|port| *port > 0);
             builder = builder.authoritative_port(
@@ -130,6 +136,7 @@ mod tests {
             ("PERENNIAL_NAMESERVERS", "8.8.8.8, [2001:db8::1]:5353"),
             ("PERENNIAL_NAMESERVERS_ONLY", "true"),
             ("PERENNIAL_NAT64", "64:ff9b::/96"),
+            ("PERENNIAL_AUTHORITATIVE_SERVERS", "192.0.2.1, [2001:db8::2]:5300"),
             ("PERENNIAL_AUTHORITATIVE_PORT", "5300"),
             ("PERENNIAL_VANTAGE_POINTS", "9.9.9.9, tls://1.1.1.1"),
             ("PERENNIAL_VANTAGE_AGREEMENT", "required"),
@@ -141,7 +148,7 @@ mod tests {
             (demands.points.len(), demands.agreement, demands.dnssec),
             (2, Agreement::Required, Dnssec::Require)
         );
-        assert_eq!(builder.nameservers.len(), 2);
+        assert_eq!((builder.nameservers.len(), builder.given.len()), (2, 2));
         assert_eq!((builder.policy, builder.port), (Policy::RecursiveOnly, 5300));
         assert!(matches!(builder.nat64, Nat64::Prefixes(prefixes) if prefixes.len() == 1));
         assert_eq!(from(&[]).unwrap().port, 53);
@@ -189,6 +196,7 @@ mod tests {
             ("PERENNIAL_POLICY", "most", "quorum:2"),
             ("PERENNIAL_GRACE", "5", "30s"),
             ("PERENNIAL_SETTLE", "soon", "30s"),
+            ("PERENNIAL_AUTHORITATIVE_SERVERS", "64:ff9b::8.8.8.8:53", "brackets"),
             ("PERENNIAL_AUTHORITATIVE_PORT", "0", "65535"),
             ("PERENNIAL_VANTAGE_POINTS", "9.9.9.9:0", "65535"),
             ("PERENNIAL_VANTAGE_AGREEMENT", "yes", "reported or required"),

@@ -3,7 +3,10 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, HttpClient};
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{self, Instant},
+};
 
 use crate::{
     Error, Exchange, NameServer, Nat64, Policy, Propagated, Protocol, Report, Wanted, ZoneView,
@@ -106,7 +109,7 @@ impl Checker {
         let end = Instant::now() + LIMIT;
         let mut calls = self.calls(vec![wanted.clone()], Sweep::Once, LIMIT, Hears::End);
         let outcome = calls.outcome(&mut |_| ()).await;
-        self.shared.conclude_check(wanted, outcome, end).await
+        self.shared.conclude_check(wanted, outcome, end, None).await
     }
 
     /// Checks many names at once. Results come as they are known, through [`Checks::next`].
@@ -143,7 +146,7 @@ impl Checker {
         let end = Instant::now() + deadline;
         let mut calls = self.calls(vec![wanted.clone()], Sweep::UntilReady, deadline, Hears::Changes);
         let outcome = calls.outcome(on_report).await;
-        let result = self.shared.conclude_watch(wanted, outcome, end, on_report).await;
+        let result = self.shared.conclude_watch(wanted, outcome, end, None, on_report).await;
         match &result {
             Ok(propagated) => on_report(propagated.report()),
             Err(Error::NotPropagated(report)) => on_report(report),
@@ -202,23 +205,24 @@ impl Checker {
 }
 
 impl Shared {
-    /// What a check comes to, when the rest of the world was heard or the failure looked into.
+    /// What a check comes to, when the rest of the world was heard or the failure looked into. Where others do the same
+    /// at the same time, `places` are for those who ask.
     async fn conclude_check(
         &self,
         wanted: &Wanted,
         outcome: Result<Outcome, Error>,
         end: Instant,
+        places: Option<&Semaphore>,
     ) -> Result<Report, Error> {
         let report = match outcome? {
             Outcome::Expired(report) | Outcome::Finished(report) => *report,
             Outcome::Ready(propagated) => propagated.into_report(),
         };
-        let mut examiner = Examiner::new(self, wanted);
-        let left = end.duration_since(Instant::now());
+        let mut examiner = Examiner::new(self, wanted, places);
         Ok(if report.verdict.is_ready() {
-            examiner.confirm(report, left).await
+            examiner.confirm(report, end).await
         } else {
-            examiner.explain(report, left).await
+            examiner.explain(report, end).await
         })
     }
 
@@ -228,15 +232,13 @@ impl Shared {
         wanted: &Wanted,
         outcome: Result<Outcome, Error>,
         end: Instant,
+        places: Option<&Semaphore>,
         on_report: &mut (dyn FnMut(&Report) + Send),
     ) -> Result<Propagated, Error> {
-        let mut examiner = Examiner::new(self, wanted);
+        let mut examiner = Examiner::new(self, wanted, places);
         let concluded = match outcome? {
             Outcome::Ready(propagated) => examiner.hear_the_world(*propagated, end, on_report).await,
-            Outcome::Expired(report) | Outcome::Finished(report) => {
-                let left = end.duration_since(Instant::now());
-                Err(examiner.explain(*report, left).await)
-            }
+            Outcome::Expired(report) | Outcome::Finished(report) => Err(examiner.explain(*report, end).await),
         };
         concluded.map_err(|report| Error::NotPropagated(Box::new(report)))
     }

@@ -134,6 +134,13 @@ impl Paths {
         resolvers.iter().map(ToString::to_string).collect()
     }
 
+    /// Has the network's prefixes and the addresses of resolvers that are given by name looked up again before they are
+    /// used again: they may be the trouble.
+    pub(super) fn look_again(&self) {
+        self.resolvers.iter().for_each(|one| one.targets.forget());
+        self.prefixes.look_again();
+    }
+
     /// Those through which nobody answered are tried last from now on.
     pub(super) fn doubt(&self, prefix: Prefix) {
         self.prefixes.doubt(prefix);
@@ -265,6 +272,8 @@ fn interface_index(name: &str) -> Option<u32> {
 struct Remembered<T>(Mutex<Option<(Instant, T)>>);
 
 const MEMORY: Duration = Duration::from_secs(60);
+/// What counts as new: many names look again at once.
+const NEW: Duration = Duration::from_secs(1);
 
 impl<T: Clone> Remembered<T> {
     const fn new() -> Self {
@@ -274,6 +283,12 @@ impl<T: Clone> Remembered<T> {
     fn get(&self) -> Option<T> {
         let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.as_ref().filter(|(at, _)| at.elapsed() < MEMORY).map(|(_, value)| value.clone())
+    }
+
+    /// Forgets what is not as good as new.
+    fn forget(&self) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = slot.take().filter(|(at, _)| at.elapsed() < NEW);
     }
 
     fn set(&self, value: T) {

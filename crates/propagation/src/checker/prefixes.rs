@@ -35,6 +35,10 @@ struct Known {
     /// From then on they are asked for anew, and serve until the answer is there.
     refresh: Instant,
     until: Instant,
+    /// When somebody last said so.
+    told: Instant,
+    /// Whether whoever needs them next shall ask first: nobody answers through them, perhaps.
+    in_doubt: bool,
 }
 
 /// What the resolvers say.
@@ -58,6 +62,8 @@ const LEAST: Duration = Duration::from_secs(20);
 const MOST: Duration = Duration::from_secs(86_400);
 /// How long a network is believed to have no DNS64: laptops and pods move.
 const ABSENCE: Duration = Duration::from_secs(60);
+/// What was told so short a time ago is not asked for again: many look again at once.
+const NEW: Duration = Duration::from_secs(1);
 /// How long a failure is not repeated: enough for the names of one batch to fail together.
 const FAILURE: Duration = Duration::from_secs(1);
 
@@ -95,6 +101,13 @@ impl Prefixes {
         doubtful.push(prefix);
     }
 
+    /// Has the network asked again before the prefixes are used again.
+    pub(super) fn look_again(&self) {
+        if let Some(known) = &mut *lock(&self.known) {
+            known.in_doubt |= known.told.elapsed() >= NEW;
+        }
+    }
+
     async fn discovered(
         &self,
         exchange: &Arc<dyn Exchange>,
@@ -104,6 +117,7 @@ impl Prefixes {
         let known = lock(&self.known).clone();
         if let Some(known) = &known
             && now < known.refresh
+            && !known.in_doubt
         {
             return known.prefixes.clone();
         }
@@ -119,7 +133,7 @@ impl Prefixes {
             }
             .boxed()
         });
-        if let Some(known) = known.filter(|known| now < known.until) {
+        if let Some(known) = known.filter(|known| now < known.until && !known.in_doubt) {
             // Nobody waits for this answer, so it needs a task of its own; the exchange's patience ends it.
             if begun {
                 tokio::spawn(search);
@@ -133,16 +147,17 @@ impl Prefixes {
 
 /// What is known once this was shown.
 fn keep(before: Option<Known>, shown: Shown, now: Instant) -> Known {
+    let known = |prefixes, refresh, until| Known { prefixes, refresh, until, told: now, in_doubt: false };
     match (shown, before) {
         (Shown::Prefixes { prefixes, ttl }, _) => {
             let ttl = ttl.clamp(LEAST, MOST);
-            Known { prefixes, refresh: now + (ttl - REFRESH_BEFORE), until: now + ttl }
+            known(prefixes, now + (ttl - REFRESH_BEFORE), now + ttl)
         }
-        (Shown::Nothing, _) => Known { prefixes: Vec::new(), refresh: now + ABSENCE, until: now + ABSENCE },
+        (Shown::Nothing, _) => known(Vec::new(), now + ABSENCE, now + ABSENCE),
         (Shown::Failed, Some(before)) if now < before.until => {
-            Known { refresh: (now + FAILURE).min(before.until), ..before }
+            known(before.prefixes, (now + FAILURE).min(before.until), before.until)
         }
-        (Shown::Failed, _) => Known { prefixes: Vec::new(), refresh: now + FAILURE, until: now + FAILURE },
+        (Shown::Failed, _) => known(Vec::new(), now + FAILURE, now + FAILURE),
     }
 }
 

@@ -120,6 +120,7 @@ fn authority(last: u8, query: &Query) -> Said {
             vec![],
             vec![ns("example.com", "ns1.example.com"), ns("example.com", "ns2.example.com")],
         ),
+        _ if query.record_type == RecordType::Ns => says(true, vec![], vec![soa("example.com")]),
         _ => says(true, vec![record(query.name.as_str(), Data::Txt(b"token".to_vec()))], vec![]),
     }
 }
@@ -146,7 +147,11 @@ async fn the_resolver_hears_of_the_parents_only() {
     let exchange = Scripted::new(healthy);
     let report = checker(&exchange, &["10.0.0.1"]).build().unwrap().check(&wanted()).await.unwrap();
     assert_eq!(report.verdict, Verdict::Ready, "{report}");
-    assert_eq!(exchange.asked("_acme-challenge"), 2);
+    assert_eq!(
+        (exchange.asked("_acme-challenge"), exchange.asked("TXT")),
+        (3, 2),
+        "and for name servers, once"
+    );
     assert!(exchange.log().iter().all(|line| !(line.starts_with("10.") && line.contains("_acme"))));
     let zone = report.stages[0].zone.as_ref().unwrap();
     let confirmed = Evidence::Confirmed {
@@ -362,7 +367,7 @@ async fn misuse_is_refused_at_once() {
 }
 
 /// Names in the zone, for which the resolver has no other words.
-fn many(count: usize) -> Vec<Wanted> {
+pub(super) fn many(count: usize) -> Vec<Wanted> {
     let wanted = |index| {
         let name = name(&format!("_acme-challenge.www{index}.example.com"));
         Wanted::new(name, ["token".to_owned()])
@@ -370,7 +375,7 @@ fn many(count: usize) -> Vec<Wanted> {
     (0..count).map(wanted).collect()
 }
 
-fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
+pub(super) fn healthy_for_many(server: &str, query: &Query) -> (Duration, Said) {
     let resolver = server.starts_with("10.");
     if resolver && query.name.as_str().starts_with("www") {
         return (millis(10), says(false, vec![], vec![soa("example.com")]));

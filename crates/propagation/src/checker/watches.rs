@@ -6,7 +6,7 @@ use futures_util::{
     future::{BoxFuture, FutureExt as _},
     stream::{FuturesUnordered, StreamExt as _},
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Shared,
@@ -26,10 +26,10 @@ pub struct Watches(Each<Propagated>);
 
 impl Checks {
     pub(super) fn new(shared: Arc<Shared>, wanted: Vec<Wanted>, calls: Calls, end: Instant) -> Self {
-        Self(Each::new(wanted, calls, move |wanted, outcome| {
+        Self(Each::new(wanted, calls, move |wanted, outcome, places| {
             let shared = shared.clone();
             async move {
-                let result = shared.conclude_check(&wanted, outcome, end).await;
+                let result = shared.conclude_check(&wanted, outcome, end, Some(&*places)).await;
                 (wanted, result)
             }
             .boxed()
@@ -54,10 +54,10 @@ impl Checks {
 
 impl Watches {
     pub(super) fn new(shared: Arc<Shared>, wanted: Vec<Wanted>, calls: Calls, end: Instant) -> Self {
-        Self(Each::new(wanted, calls, move |wanted, outcome| {
+        Self(Each::new(wanted, calls, move |wanted, outcome, places| {
             let shared = shared.clone();
             async move {
-                let result = shared.conclude_watch(&wanted, outcome, end, &mut |_| ()).await;
+                let result = shared.conclude_watch(&wanted, outcome, end, Some(&*places), &mut |_| ()).await;
                 (wanted, result)
             }
             .boxed()
@@ -89,22 +89,25 @@ struct Each<T> {
     conclude: Conclude<T>,
     /// What is looked into at the end.
     concluding: FuturesUnordered<Concluding<T>>,
+    /// Taken by those who ask something then, and by nobody who only waits.
+    places: Arc<Semaphore>,
 }
 
-type Conclude<T> = Box<dyn Fn(Wanted, Result<Outcome, Error>) -> Concluding<T> + Send + Sync>;
+type Conclude<T> = Box<dyn Fn(Wanted, Result<Outcome, Error>, Arc<Semaphore>) -> Concluding<T> + Send + Sync>;
 type Concluding<T> = BoxFuture<'static, (Wanted, Result<T, Error>)>;
 
-/// How many are looked into at once: what is asked then is asked for each by itself.
-const MOST_CONCLUDING: usize = 64;
+/// How many ask at once at the end: what is asked then is asked for each by itself.
+const PLACES: usize = 64;
 
 impl<T> Each<T> {
     fn new(
         wanted: Vec<Wanted>,
         calls: Calls,
-        conclude: impl Fn(Wanted, Result<Outcome, Error>) -> Concluding<T> + Send + Sync + 'static,
+        conclude: impl Fn(Wanted, Result<Outcome, Error>, Arc<Semaphore>) -> Concluding<T> + Send + Sync + 'static,
     ) -> Self {
         let (asked, conclude) = (wanted.len(), Box::new(conclude));
-        Self { wanted, calls, asked, conclude, concluding: FuturesUnordered::new() }
+        let places = Arc::new(Semaphore::new(PLACES));
+        Self { wanted, calls, asked, conclude, concluding: FuturesUnordered::new(), places }
     }
 
     fn left(&self) -> usize {
@@ -113,14 +116,13 @@ impl<T> Each<T> {
 
     async fn next(&mut self) -> Option<(Wanted, Result<T, Error>)> {
         while self.left() > 0 {
-            let room = self.asked > 0 && self.concluding.len() < MOST_CONCLUDING;
             tokio::select! {
                 Some(concluded) = self.concluding.next() => return Some(concluded),
-                (index, update) = self.calls.next(), if room => {
+                (index, update) = self.calls.next(), if self.asked > 0 => {
                     let Update::Done(outcome) = update else { continue };
                     self.asked -= 1;
                     let wanted = self.wanted.get(index)?.clone();
-                    self.concluding.push((self.conclude)(wanted, outcome));
+                    self.concluding.push((self.conclude)(wanted, outcome, self.places.clone()));
                 }
             }
         }

@@ -60,6 +60,11 @@ pub enum Clue {
         /// Its own explanation (RFC 8914).
         extended_error: Option<ExtendedError>,
     },
+    /// The aliases pass through more zones than are looked at for keys, and no resolver that was asked validates.
+    ZonesUnchecked {
+        /// Those that were not looked at.
+        zones: Vec<DomainName>,
+    },
 }
 
 /// How a record came to stand at another name.

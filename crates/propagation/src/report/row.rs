@@ -100,7 +100,7 @@ pub enum State {
         /// Why.
         reason: NoRoute,
     },
-    /// It refers to a zone further down.
+    /// It refers to a zone further down, or serves that one too.
     Referral {
         /// Where that zone begins.
         cut: DomainName,

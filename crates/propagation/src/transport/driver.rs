@@ -124,7 +124,6 @@ impl Ports {
                 if !self.receive(shared, index) {
                     break;
                 }
-                self.send_all(shared);
             }
         }
         // Only now: what had come in time is not late because we were.
@@ -140,13 +139,21 @@ impl Ports {
             let mut chunks = self.incoming.chunks_mut(MAX_RECEIVED);
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
         };
-        let read = || state.recv((&**socket).into(), &mut buffers, &mut self.found);
-        let count = match socket.try_io(Interest::READABLE, read) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // An obstacle of an earlier question may be told here; the others' answers come after it.
-            Err(_) => return self.meet_obstacles(shared, index),
+        let mut count = 0;
+        let read = || {
+            count = state.recv((&**socket).into(), &mut buffers, &mut self.found)?;
+            // What is not full was the last one, and to ask once more would tell nothing else. Whatever has come
+            // since wakes the reactor again.
+            if count < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         };
+        match socket.try_io(Interest::READABLE, read) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                // An obstacle of an earlier question may be told here; the others' answers come after it.
+                return self.meet_obstacles(shared, index);
+            }
+            _ if count == 0 => return false,
+            _ => {}
+        }
         let key = *key;
         let read = self.incoming.chunks(MAX_RECEIVED).zip(&self.found).take(count);
         shared.with(|engine, now| {
@@ -158,7 +165,7 @@ impl Ports {
                 }
             }
         });
-        true
+        count == BATCH_SIZE
     }
 
     /// Hands in what ICMP says. Whether it said anything.

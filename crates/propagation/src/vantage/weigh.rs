@@ -19,7 +19,8 @@ pub(crate) fn weigh(report: &mut Report, agreement: Agreement, dnssec: Dnssec) {
         (Dnssec::Warn, _) => Verdict::Ready,
         (Dnssec::Require, Security::Bogus | Security::Indeterminate) => Verdict::NotYet,
     };
-    if dnssec == Dnssec::Require && security == Security::Indeterminate {
+    let told = report.clues.iter().any(|clue| matches!(clue, Clue::ZonesUnchecked { .. }));
+    if dnssec == Dnssec::Require && security == Security::Indeterminate && !told {
         report.clues.push(Clue::NobodyValidates);
     }
     let agreed = if agreement.is_met(&report.vantage) { Verdict::Ready } else { Verdict::NotYet };

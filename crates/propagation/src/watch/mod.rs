@@ -16,6 +16,10 @@
 //! done. Where some servers have the values and some do not, each is asked for the zone's serial number, once, so
 //! that the report can tell who is how far behind.
 //!
+//! Servers that serve a zone further down too show no referral to it (RFC 1034 §4.3.2). So one of them is asked for the
+//! name servers of the name, beside the confirmation or beside the first questions of a single look, unless the answers
+//! tell for which zone they are.
+//!
 //! An [`Engine`] runs any number of watches at once, and lets them share what they can.
 
 use std::{collections::VecDeque, time::Duration};
@@ -37,12 +41,16 @@ use crate::{
 pub mod engine;
 pub use engine::Engine;
 
+mod lower;
+
 mod propagated;
 pub use propagated::Propagated;
 
 mod schedule;
 use schedule::FLAT;
 pub use schedule::Schedule;
+
+mod slot;
 
 mod stage;
 use stage::Stage;
@@ -200,6 +208,9 @@ pub struct Question {
 pub enum Purpose {
     /// The server has the values, and has them still?
     Confirm,
+    /// The server answers for the name: as the authority of the zone that is asked, or of one further down, which others
+    /// may serve too?
+    Cut,
     /// Does the server have the values?
     First,
     /// The server sends us elsewhere, and does so still?
@@ -298,6 +309,9 @@ impl Watch {
         self.now = self.now.max(now);
         if let Some(stage) = self.stages.iter_mut().find(|stage| stage.id == id) {
             self.changed |= stage.locate_done(located, self.now);
+            if self.settings.sweep == Sweep::Once {
+                stage.ask_lower_at_once();
+            }
             self.evaluate();
         }
     }
@@ -353,7 +367,9 @@ impl Watch {
             return Some(wait.min(deadline));
         }
         let next_sweep = (sweep == Sweep::UntilReady).then(|| self.next_use_of_a_sweep()).flatten();
-        let graces = self.stages.iter().filter_map(|stage| stage.end_of_grace(grace)).chain([grace]);
+        let words = self.stages.iter().flat_map(|stage| stage.ends_of_last_words(grace));
+        let graces =
+            self.stages.iter().filter_map(|stage| stage.end_of_grace(grace)).chain([grace]).chain(words);
         let grace = graces.filter(|end| self.evaluated_at < *end).min();
         let settled = match self.phase {
             Phase::Settling { until } => Some(until),
@@ -478,7 +494,7 @@ impl Watch {
         self.verdict = verdict;
         if self.settings.sweep == Sweep::Once {
             let heard = self.stages.iter().all(Stage::is_heard);
-            if heard && !self.ask_for_serials() {
+            if heard && !(self.ask_for_serials() | self.ask_for_lower()) {
                 let report = self.report();
                 self.finish(Outcome::Finished(Box::new(report)));
             }
@@ -497,7 +513,7 @@ impl Watch {
                 self.stages.iter_mut().for_each(Stage::forget_confirming);
             }
             (Phase::Confirming, true) => {
-                if self.stages.iter().all(Stage::is_confirmed) {
+                if self.stages.iter().all(Stage::is_confirmed) && !self.ask_for_lower() {
                     self.ready();
                 }
             }
@@ -526,6 +542,12 @@ impl Watch {
         asking.count() > 0
     }
 
+    /// Has somebody asked whether a zone begins further down, where nobody has told; whether somebody is to be asked.
+    fn ask_for_lower(&mut self) -> bool {
+        let asking = self.stages.iter_mut().filter_map(|stage| stage.mark_lower().then_some(()));
+        asking.count() > 0
+    }
+
     /// Enters the stages where aliases and referrals lead, and leaves those where they no longer do.
     fn follow(&mut self) {
         let mut index = 0;
@@ -535,7 +557,14 @@ impl Watch {
                 return self.leave(index + 1);
             };
             let next = index + 1;
-            if self.stages.get(next).is_some_and(|known| known.leads_to(&name, origin, &place)) {
+            let id = StageId(self.next_id);
+            if let Some(known) = self.stages.get_mut(next)
+                && known.leads_to(&name, origin, &place)
+            {
+                if let Some(locate) = known.follow(place, id) {
+                    self.next_id += 1;
+                    self.events.push_back(Event::Locate(locate));
+                }
                 self.tell_problem(index, None);
                 index = next;
                 continue;
@@ -580,7 +609,11 @@ impl Watch {
             }
             let end = stage.end_of_grace(grace).unwrap_or(grace).max(grace);
             let over = heard || sweep == Sweep::UntilReady && self.now >= end;
-            verdict(&stage.standings(), policy, if over { Grace::Over } else { Grace::Running })
+            verdict(
+                &stage.standings(self.now, grace),
+                policy,
+                if over { Grace::Over } else { Grace::Running },
+            )
         };
         // Every link of the chain must hold.
         self.stages.iter().map(of).min().unwrap_or(Verdict::NotYet)

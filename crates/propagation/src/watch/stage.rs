@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use perennial_core::DomainName;
 
-use super::{Asking, Heard, Located, Place, Purpose, Question, StageId, Ticket, Verification};
+use super::{
+    Asking, Freshness, Heard, Locate, Located, Place, Purpose, Question, StageId, Ticket, Verification,
+    lower::{Inquiry, Lower},
+    slot::{Confirming, Serial, Slot},
+};
 use crate::{
-    probe::{Asked, Finding, Role, interpret},
-    report::{self, LastAnswer, Origin, Row, State},
-    target::{NoRoute, Route, Target},
+    probe::{Asked, Finding, Role, speaks_for},
+    report::{self, Origin, State},
+    target::NoRoute,
     transport::{Endpoint, Reply, TransportError},
     verdict::Standing,
     wanted::Wanted,
     wire::{Query, RecordType},
-    zone::ZoneView,
+    zone::{ZoneServer, ZoneView},
 };
 
 #[derive(Debug)]
@@ -31,7 +35,11 @@ pub(super) struct Stage {
     /// For each server the slots that are addresses of it.
     addresses: Vec<Vec<usize>>,
     slots: Vec<Slot>,
+    /// The zone further down that the servers of this one serve too.
+    lower: Lower,
     location: Location,
+    /// Whether it leads to other servers by now than those that were found.
+    moved: bool,
     verification: Verification,
     /// How many times in a row somebody could not be asked, of those who were found.
     gaps: u32,
@@ -44,45 +52,12 @@ enum Location {
     NotFound { at: Duration },
 }
 
-/// One address: what is known of it, and what is under way.
-#[derive(Debug)]
-struct Slot {
-    row: Row,
-    finding: Option<Finding>,
-    flight: Option<Ticket>,
-    asked_at: Duration,
-    /// Since when it tells nothing, if it does not: since the first question, or since its last good answer.
-    dead_since: Duration,
-    due: bool,
-    confirming: Confirming,
-    /// When another watch's question was answered, if that told us something.
-    overheard_at: Option<Duration>,
-    serial: Serial,
-}
-
-/// The question whether the server has the values still. One that was under way before does not answer it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Confirming {
-    No,
-    Due,
-    Flight(Ticket),
-}
-
-/// The question for the zone's serial number, which is asked once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Serial {
-    NotAsked,
-    Due,
-    Flight(Ticket),
-    Asked,
-}
-
 /// How often servers are asked again that sent us elsewhere: they may have changed their mind, as when a
 /// mistaken CNAME is replaced by the record.
 const LEAD_REFRESH: Duration = Duration::from_secs(5);
 
 impl Stage {
-    pub(super) const fn new(id: StageId, name: DomainName, origin: Origin, place: Place) -> Self {
+    pub(super) fn new(id: StageId, name: DomainName, origin: Origin, place: Place) -> Self {
         Self {
             id,
             name,
@@ -94,7 +69,9 @@ impl Stage {
             servers: Vec::new(),
             addresses: Vec::new(),
             slots: Vec::new(),
+            lower: Lower::default(),
             location: Location::Sought,
+            moved: false,
             verification: Verification::Done,
             gaps: 0,
         }
@@ -112,6 +89,7 @@ impl Stage {
                     self.servers.clear();
                     self.addresses.clear();
                     self.slots.clear();
+                    self.lower = Lower::default();
                 }
                 let news = self.slots.is_empty() && self.problem.as_ref() != Some(&reason);
                 if news {
@@ -120,7 +98,7 @@ impl Stage {
                 return news;
             }
         };
-        self.location = Location::Found { at: now };
+        (self.location, self.moved) = (Location::Found { at: now }, false);
         self.verification = located.verification;
         let mut news = self.problem.take().is_some() | (self.zone != located.zone);
         let mut known = std::mem::take(&mut self.slots);
@@ -129,6 +107,7 @@ impl Stage {
             // What an address said as the server of one zone says nothing about another.
             news |= !known.is_empty();
             known.clear();
+            self.lower = Lower::default();
         }
         self.zone = located.zone;
         self.servers = located.servers;
@@ -193,7 +172,7 @@ impl Stage {
             (false, true) => Some(slot.asked_at + LEAD_REFRESH),
             (false, false) => None,
         };
-        idle.filter_map(ask).chain(self.next_location()).min()
+        idle.filter_map(ask).chain(self.next_location()).chain(self.lower.next_look()).min()
     }
 
     /// When all count as dead who tell nothing: a server that was found late has its time as well, and so has one
@@ -201,6 +180,11 @@ impl Stage {
     pub(super) fn end_of_grace(&self, grace: Duration) -> Option<Duration> {
         let silent = self.slots.iter().filter(|slot| !slot.is_alive());
         silent.map(|slot| slot.dead_since.saturating_add(grace)).max()
+    }
+
+    /// When each one's last word ceases to count.
+    pub(super) fn ends_of_last_words(&self, grace: Duration) -> impl Iterator<Item = Duration> {
+        self.slots.iter().filter_map(move |slot| slot.end_of_last_word(grace))
     }
 
     /// Why nothing can be known here, whatever the servers say.
@@ -227,6 +211,9 @@ impl Stage {
         asking: Asking,
         now: Duration,
     ) -> Option<Heard> {
+        if let Some(heard) = self.answered_lower(ticket, answer, now) {
+            return Some(heard);
+        }
         let is_serial = |slot: &Slot| slot.serial == Serial::Flight(ticket);
         if let Some(slot) = self.slots.iter_mut().find(|slot| is_serial(slot)) {
             slot.serial = Serial::Asked;
@@ -243,8 +230,40 @@ impl Stage {
         }
         let awaited = confirms || slot.row.state == State::Waiting;
         let asked = asked(&self.name, &self.zone, wanted, asking);
-        let moved = slot.learn(answer, &asked, now);
-        Some(Heard { moved, awaited, pending: slot.is_pending() })
+        let moved = slot.learn(answer, &asked, self.lower.zone(), now);
+        let (heard, endpoint) =
+            (Heard { moved, awaited, pending: slot.is_pending() }, slot.row.endpoint.clone());
+        self.heed(&endpoint, answer);
+        Some(heard)
+    }
+
+    /// Takes the answer if the question was for a zone further down.
+    fn answered_lower(
+        &mut self,
+        ticket: Ticket,
+        answer: &Result<Reply, TransportError>,
+        now: Duration,
+    ) -> Option<Heard> {
+        let apex = &self.zone.as_ref()?.apex;
+        let moved = self.lower.answered(ticket, answer, apex, now)?;
+        if moved && let Some(lower) = self.lower.zone() {
+            self.slots.iter_mut().for_each(|slot| _ = slot.send_below(lower, now));
+        }
+        Some(Heard { moved, awaited: true, pending: false })
+    }
+
+    /// A server that says no on behalf of a zone further down is asked for the name servers of that.
+    fn heed(&mut self, whom: &Endpoint, answer: &Result<Reply, TransportError>) {
+        let (Some(zone), Ok(reply)) = (&self.zone, answer) else { return };
+        let lacking = |slot: &Slot| slot.row.endpoint == *whom && slot.row.state == State::Lacking;
+        if let Some(begin) = speaks_for(&zone.apex, &self.name, &reply.answer)
+            && *begin != zone.apex
+            && self.lower.may_ask(whom)
+            && self.slots.iter().any(lacking)
+            && !zone.servers.is_empty()
+        {
+            self.lower.ask(whom.clone(), begin.clone());
+        }
     }
 
     /// Takes what the server at `endpoint` answered to another watch of the same name, where that is what this
@@ -261,8 +280,10 @@ impl Stage {
         let slot = self.slots.iter_mut().find(|slot| slot.row.endpoint == *endpoint && waits(slot))?;
         slot.overheard_at = Some(now);
         let asked = asked(&self.name, &self.zone, wanted, asking);
-        let moved = slot.learn(answer, &asked, now);
-        Some(Heard { moved, awaited: false, pending: slot.is_pending() })
+        let moved = slot.learn(answer, &asked, self.lower.zone(), now);
+        let heard = Heard { moved, awaited: false, pending: slot.is_pending() };
+        self.heed(endpoint, answer);
+        Some(heard)
     }
 
     pub(super) fn next_query(&mut self, ticket: Ticket, asking: Asking, now: Duration) -> Option<Question> {
@@ -281,6 +302,10 @@ impl Stage {
             };
             let zone = self.zone.as_ref().map(|zone| zone.apex.clone());
             return Some(Question { ticket, endpoint: slot.row.endpoint.clone(), query, purpose, zone });
+        }
+        if let Some(Inquiry { whom: endpoint, name }) = self.lower.next_inquiry(ticket) {
+            let query = Query::authoritative(name, RecordType::Ns);
+            return Some(Question { ticket, endpoint, query, purpose: Purpose::Cut, zone: None });
         }
         let apex = &self.zone.as_ref()?.apex;
         let slot = self.slots.iter_mut().find(|slot| slot.serial == Serial::Due)?;
@@ -317,6 +342,46 @@ impl Stage {
                 slot.due = true;
             }
         }
+        let serves_lower = |slot: &&Slot| slot.serves_lower;
+        if self.lower.next_look().is_some_and(|at| now >= at)
+            && let (Some(lower), Some(slot)) = (self.lower.zone(), self.slots.iter().find(serves_lower))
+        {
+            let (whom, name) = (slot.row.endpoint.clone(), lower.cut.clone());
+            self.lower.ask(whom, name);
+        }
+    }
+
+    /// Has one server asked, beside the first questions for the record, whether a zone begins further down.
+    pub(super) fn ask_lower_at_once(&mut self) {
+        if !self.lower.is_told() {
+            self.ask_lower(|slot| slot.due && slot.row.state == State::Waiting);
+        }
+    }
+
+    /// Has one server asked whether a zone begins further down, where the answers do not tell; whether one is to be
+    /// asked, or is being asked.
+    pub(super) fn mark_lower(&mut self) -> bool {
+        let told = self.lower.is_told()
+            || self.slots.iter().any(|slot| slot.is_lead() || slot.in_zone && slot.is_satisfied());
+        if !told {
+            self.ask_lower(Slot::is_satisfied);
+        }
+        self.lower.is_open()
+    }
+
+    /// Asks one of those that are fit. Servers that were given are asked about every name, and are whom they are.
+    fn ask_lower(&mut self, fit: impl Fn(&Slot) -> bool) {
+        let between = |zone: &ZoneView| zone.apex != self.name && !zone.servers.is_empty();
+        if !self.zone.as_ref().is_some_and(between) {
+            return;
+        }
+        let fit = |slot: &&Slot| fit(slot) && self.lower.may_ask(&slot.row.endpoint);
+        let count = self.slots.iter().filter(fit).count();
+        // Each name takes another one, so that a crowd does not ask the first of them all.
+        let turn = self.name.as_str().bytes().map(usize::from).sum::<usize>().checked_rem(count);
+        if let Some(slot) = turn.and_then(|turn| self.slots.iter().filter(fit).nth(turn)) {
+            self.lower.ask(slot.row.endpoint.clone(), self.name.clone());
+        }
     }
 
     /// Marks those to be asked for the zone's serial number that have not told it, where some servers have the
@@ -342,6 +407,8 @@ impl Stage {
             slot.confirming = if counts { Confirming::Due } else { Confirming::No };
             slot.due |= counts;
         }
+        self.lower.doubt();
+        self.mark_lower();
     }
 
     pub(super) fn forget_confirming(&mut self) {
@@ -352,6 +419,7 @@ impl Stage {
 
     pub(super) fn is_confirmed(&self) -> bool {
         self.verification == Verification::Done
+            && !self.moved
             && self.slots.iter().all(|slot| slot.confirming == Confirming::No)
     }
 
@@ -374,7 +442,22 @@ impl Stage {
                 best = Some((votes, &slot.row.state, finding));
             }
         }
-        best.and_then(|(_, _, finding)| finding.leads(&self.name))
+        let (name, origin, place) = best.and_then(|(_, _, finding)| finding.leads(&self.name))?;
+        Some((name, origin, self.with_own_servers(place)))
+    }
+
+    /// Those of the own servers that serve a zone further down have to have the record there too: a CA that asks them
+    /// believes them.
+    fn with_own_servers(&self, mut place: Place) -> Place {
+        if let (Place::Delegated(lower), Some(zone)) = (&mut place, &self.zone) {
+            let there = State::Referral { cut: lower.cut.clone() };
+            let serves = |server: &&ZoneServer| {
+                let its = |slot: &&Slot| slot.row.servers.iter().any(|name| name == server.name.as_str());
+                self.slots.iter().filter(its).any(|slot| slot.serves_lower && slot.row.state == there)
+            };
+            zone.servers.iter().filter(serves).for_each(|server| lower.add(server));
+        }
+        place
     }
 
     /// Whether this stage is where that lead leads.
@@ -387,10 +470,26 @@ impl Stage {
         self.name == *name && self.origin == origin && same_place
     }
 
+    /// Takes the place to which the stage before leads by now; what is to be looked for then, where that has other name
+    /// servers.
+    pub(super) fn follow(&mut self, place: Place, id: StageId) -> Option<Locate> {
+        let same = match (&self.place, &place) {
+            (Place::Delegated(here), Place::Delegated(there)) => here.has_servers_of(there),
+            _ => true,
+        };
+        if same {
+            return None;
+        }
+        // What is being looked for in the old place comes too late.
+        (self.id, self.place, self.moved) = (id, place.clone(), true);
+        self.location = Location::Sought;
+        Some(Locate { stage: id, place, freshness: Freshness::Cached })
+    }
+
     /// How each address of each server stands, for the verdict.
-    pub(super) fn standings(&self) -> Vec<Vec<Standing>> {
+    pub(super) fn standings(&self, now: Duration, grace: Duration) -> Vec<Vec<Standing>> {
         let lead = self.lead();
-        let of = |index: &usize| self.slots.get(*index).map(|slot| slot.standing(lead.as_ref()));
+        let of = |index: &usize| self.slots.get(*index).map(|slot| slot.standing(lead.as_ref(), now, grace));
         self.addresses.iter().map(|slots| slots.iter().filter_map(of).collect()).collect()
     }
 
@@ -406,134 +505,6 @@ impl Stage {
     }
 }
 
-impl Slot {
-    fn new(target: &Target, now: Duration) -> Self {
-        let state = match &target.route {
-            Route::Exists => State::Waiting,
-            Route::None(reason) => State::NotAsked { reason: reason.clone() },
-        };
-        let due = target.route == Route::Exists;
-        let row = Row {
-            servers: target.servers.clone(),
-            endpoint: target.endpoint.clone(),
-            nat64: target.nat64,
-            state,
-            since: now,
-            asked: None,
-            queries: 0,
-            serial: None,
-            last: None,
-        };
-        Self {
-            row,
-            finding: None,
-            flight: None,
-            asked_at: now,
-            dead_since: now,
-            due,
-            confirming: Confirming::No,
-            overheard_at: None,
-            serial: Serial::NotAsked,
-        }
-    }
-
-    /// Whether this is the slot of that target: the address is the same, and so is whether there is a way to it.
-    fn is_same(&self, target: &Target) -> bool {
-        let route = match &self.row.state {
-            State::NotAsked { reason } => target.route == Route::None(reason.clone()),
-            _ => target.route == Route::Exists,
-        };
-        self.row.endpoint == target.endpoint && route
-    }
-
-    fn count(&mut self, now: Duration) {
-        self.asked_at = now;
-        self.row.asked = Some(now);
-        self.row.queries = self.row.queries.saturating_add(1);
-    }
-
-    fn purpose(&self) -> Purpose {
-        if self.confirming != Confirming::No {
-            Purpose::Confirm
-        } else if self.is_lead() {
-            Purpose::Refresh
-        } else if self.row.state == State::Waiting {
-            Purpose::First
-        } else {
-            Purpose::Repeat
-        }
-    }
-
-    /// Takes an answer; whether it says something else than the last one.
-    fn learn(&mut self, answer: &Result<Reply, TransportError>, asked: &Asked<'_>, now: Duration) -> bool {
-        let (mut news, mut told) = (false, None);
-        let state = match answer {
-            Ok(reply) => {
-                let finding = interpret(asked, &reply.answer);
-                let last = LastAnswer::new(reply, &finding);
-                news = self.row.last.as_ref().is_none_or(|before| before.values != last.values);
-                told = reply.answer.serial();
-                self.row.serial = told.or(self.row.serial);
-                self.row.last = Some(last);
-                let state = state(&finding);
-                self.finding = Some(finding);
-                state
-            }
-            Err(error) => State::Unreachable { error: error.clone() },
-        };
-        if self.row.state != state {
-            if self.is_alive() {
-                self.dead_since = now;
-            }
-            self.row.state = state;
-            self.row.since = now;
-            news = true;
-            // A serial number from before the change says nothing about what is there now.
-            if answer.is_ok() && told.is_none() {
-                self.row.serial = None;
-                self.serial = Serial::NotAsked;
-            }
-        }
-        news
-    }
-
-    const fn is_out_of_reach(&self) -> bool {
-        matches!(self.row.state, State::NotAsked { .. })
-    }
-
-    const fn is_alive(&self) -> bool {
-        !matches!(self.row.state, State::Lame { .. } | State::Unreachable { .. } | State::Waiting)
-    }
-
-    const fn is_lead(&self) -> bool {
-        matches!(self.row.state, State::Alias { .. } | State::Referral { .. })
-    }
-
-    const fn is_pending(&self) -> bool {
-        !self.is_lead() && !matches!(self.row.state, State::Satisfied | State::NotAsked { .. })
-    }
-
-    /// A server that sends us where the others do has done its part; one that sends us elsewhere has not.
-    fn standing(&self, lead: Option<&(DomainName, Origin, Place)>) -> Standing {
-        match &self.row.state {
-            State::Alias { .. } | State::Referral { .. } => {
-                let agrees = match (&self.row.state, lead) {
-                    (State::Alias { target }, Some((name, Origin::Alias, _))) => target == name,
-                    (State::Referral { cut }, Some((_, _, Place::Delegated(lead)))) => *cut == lead.cut,
-                    _ => false,
-                };
-                if agrees { Standing::Satisfied } else { Standing::Lacking }
-            }
-            State::Lacking => Standing::Lacking,
-            State::Lame { .. } => Standing::Lame,
-            State::NotAsked { .. } => Standing::NotAsked,
-            State::Satisfied => Standing::Satisfied,
-            State::Unreachable { .. } => Standing::Unreachable,
-            State::Waiting => Standing::Waiting,
-        }
-    }
-}
-
 fn asked<'a>(
     name: &'a DomainName,
     zone: &'a Option<ZoneView>,
@@ -545,14 +516,4 @@ fn asked<'a>(
         (Asking::Authorities | Asking::Resolvers, _) => Role::Resolver,
     };
     Asked { name, values: wanted.values(), role }
-}
-
-fn state(finding: &Finding) -> State {
-    match finding {
-        Finding::Alias { target } => State::Alias { target: target.clone() },
-        Finding::Lacking { .. } => State::Lacking,
-        Finding::Lame(reason) => State::Lame { reason: *reason },
-        Finding::Referral(delegation) => State::Referral { cut: delegation.cut.clone() },
-        Finding::Satisfied { .. } => State::Satisfied,
-    }
 }

@@ -125,7 +125,7 @@ pub enum Evidence {
         /// The name servers that the resolver names and the parent does not.
         resolver_only: Vec<DomainName>,
     },
-    /// A server of the zone above sent us here while it was asked for the record.
+    /// A server of the zone above sent us here while it was asked for the record, or serves this zone too and said so.
     Referred {
         /// Where the zone begins.
         apex: DomainName,
@@ -191,7 +191,9 @@ impl fmt::Display for Evidence {
                     write!(f, "{comma} only the zone itself names {}", list(resolver_only))
                 }
             }
-            Self::Referred { apex } => write!(f, "the zone above refers to {apex}"),
+            Self::Referred { apex } => {
+                write!(f, "the servers of the zone above show that the zone {apex} begins there")
+            }
             Self::SplitHorizon { claimed, resolver, parent, by, code } => write!(
                 f,
                 "resolver {resolver} claims zone {claimed}, the servers of {parent} know no such delegation \

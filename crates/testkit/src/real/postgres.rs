@@ -35,6 +35,7 @@ pub struct Postgres {
     password: String,
     socket: String,
     tls: bool,
+    settings: Vec<String>,
     directory: TempDir,
 }
 
@@ -42,7 +43,7 @@ impl Postgres {
     /// Begins to describe a server.
     #[must_use]
     pub const fn builder() -> PostgresBuilder {
-        PostgresBuilder { tls: None }
+        PostgresBuilder { tls: None, settings: Vec::new() }
     }
 
     /// How a client reaches it over the Unix socket, as keys and values.
@@ -85,7 +86,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Starts it again after [`stop`](Self::stop), on the same addresses.
+    /// Ends it at once, as a crash does: at its next start it has to recover what was committed from its log.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    pub async fn crash(&mut self) -> Result<(), Error> {
+        launch::control(self.stop_command("immediate")).await?;
+        self.server = None;
+        Ok(())
+    }
+
+    /// Starts it again after [`stop`](Self::stop) or [`crash`](Self::crash), on the same addresses.
     ///
     /// # Errors
     /// [`Error::PortsTaken`] when somebody else has its port now; otherwise what its log says.
@@ -116,6 +127,8 @@ impl Postgres {
             settings.push(format!("ssl_cert_file={}", home.join(CERTIFICATE).display()));
             settings.push(format!("ssl_key_file={}", home.join(KEY).display()));
         }
+        // The last one of a name counts.
+        settings.extend(self.settings.iter().cloned());
         command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let socket = home.join(format!(".s.PGSQL.{}", self.port.number()));
         let server = self.server.insert(ChildGuard::spawn(command, home.join("log"))?);
@@ -144,6 +157,7 @@ impl Drop for Postgres {
 #[derive(Clone, Debug)]
 pub struct PostgresBuilder {
     tls: Option<Identity>,
+    settings: Vec<String>,
 }
 
 /// A certificate and its key; the key is not for `Debug`.
@@ -167,6 +181,13 @@ impl PostgresBuilder {
         self
     }
 
+    /// Sets something as its configuration file does (PostgreSQL manual §20), instead of what suits a test.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push(format!("{name}={value}"));
+        self
+    }
+
     /// Makes a cluster, starts the server and waits until it answers.
     ///
     /// # Errors
@@ -177,9 +198,9 @@ impl PostgresBuilder {
         let password = format!("{:032x}", rand::random::<u128>());
         self.prepare(&program, &password, directory.path()).await?;
         let port = Port::free(ADDRESS)?;
-        let tls = self.tls.is_some();
+        let (tls, settings, socket) = (self.tls.is_some(), self.settings, String::new());
         let mut postgres =
-            Postgres { server: None, program, port, password, socket: String::new(), tls, directory };
+            Postgres { server: None, program, port, password, socket, tls, settings, directory };
         for _ in 0..launch::ATTEMPTS {
             if postgres.launch().await? {
                 let home = postgres.directory.path().display();
@@ -380,6 +401,19 @@ mod tests {
         postgres.start().await.unwrap();
         assert!(answers_at(&postgres).await);
         assert_eq!(postgres.socket_addr(), place);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_crashed_recovers_at_the_same_place() {
+        let Some(_) = require(&[Tool::Postgres]) else { return };
+        let mut postgres = Postgres::builder().setting("log_min_messages", "log").start().await.unwrap();
+        let place = postgres.socket_addr();
+        postgres.crash().await.unwrap();
+        assert!(!answers_at(&postgres).await);
+        postgres.start().await.unwrap();
+        assert!(answers_at(&postgres).await);
+        assert_eq!(postgres.socket_addr(), place);
+        assert!(postgres.log().contains("not properly shut down"), "{}", postgres.log());
     }
 
     #[tokio::test]

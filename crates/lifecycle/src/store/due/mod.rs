@@ -49,6 +49,7 @@ impl DueIndex {
     /// Sets when a certificate is due, which may be new, and returns whether that is earlier than was
     /// [said](Self::next). While it is held that counts when it is let go.
     pub(super) fn put(&mut self, id: &CertificateId, next_at: Timestamp) -> bool {
+        let next_at = Self::clamped(next_at);
         let index = self.names.insert(id.as_str());
         if let Some(hold) = self.held.get_mut(&index) {
             hold.next_at = next_at;
@@ -56,6 +57,11 @@ impl DueIndex {
         }
         self.timers.set(index, next_at);
         self.is_earlier(next_at)
+    }
+
+    /// A moment as the index can hold it: from 1970 to 2106.
+    pub(super) fn clamped(at: Timestamp) -> Timestamp {
+        at.clamp(Timestamp::from_unix(0), Timestamp::from_unix(u32::MAX.into()))
     }
 
     fn is_earlier(&self, at: Timestamp) -> bool {
@@ -173,7 +179,7 @@ impl DueIndex {
 
     /// All certificates in the order of their ids, each with when it is due once nobody holds it; `None` for one
     /// that was set aside.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Timestamp>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Timestamp>)> + use<'_> {
         self.names.iter().map(|(index, name)| {
             let next_at = self.held.get(&index).map(|hold| hold.next_at);
             (name, next_at.or_else(|| self.timers.at(index)))

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use perennial_core::DomainName;
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{self, Instant},
+};
 
 use super::Shared;
 use crate::{
@@ -24,6 +27,8 @@ pub(super) use settings::Demands;
 pub(super) struct Examiner<'a> {
     shared: &'a Shared,
     wanted: &'a Wanted,
+    /// Taken while something is asked, where others ask at the same time.
+    places: Option<&'a Semaphore>,
     /// Each vantage point that was heard, and from when on it is worth another question.
     heard: Vec<(Endpoint, Witness, Instant)>,
 }
@@ -37,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WORTH_ASKING: Duration = Duration::from_millis(10);
 /// How long vantage points may take: a resolver that knows nothing of the zone yet asks half the world first.
 const VANTAGE: Duration = Duration::from_secs(5);
-/// The most zones on the way of aliases whose keys are asked for.
+/// The most zones on the way of aliases whose keys are asked for, one after the other.
 const MAX_ZONES: usize = 4;
 
 /// How much of the time until a deadline is kept for questions at the end.
@@ -50,18 +55,19 @@ pub(super) fn reserve(policy: Policy, deadline: Duration) -> Duration {
 }
 
 impl<'a> Examiner<'a> {
-    pub(super) const fn new(shared: &'a Shared, wanted: &'a Wanted) -> Self {
-        Self { shared, wanted, heard: Vec::new() }
+    pub(super) const fn new(shared: &'a Shared, wanted: &'a Wanted, places: Option<&'a Semaphore>) -> Self {
+        Self { shared, wanted, places, heard: Vec::new() }
     }
 
-    /// Asks what may explain why the values are not seen. Takes two seconds at most, and no more than what is
-    /// `left`.
-    pub(super) async fn explain(&self, mut report: Report, left: Duration) -> Report {
+    /// Asks what may explain why the values are not seen. Takes two seconds at most from where there is a place for it,
+    /// and not longer than until the `end`.
+    pub(super) async fn explain(&self, mut report: Report, end: Instant) -> Report {
         if self.asks_nobody() {
             report.advise();
             return report;
         }
-        let until = Instant::now() + left.min(EXPLANATION);
+        let _place = self.place(end).await;
+        let until = end.min(Instant::now() + EXPLANATION);
         let questions = inquiry::questions(&report, &self.resolvers(until).await);
         self.inquire(&mut report, questions, until).await;
         report.advise();
@@ -70,13 +76,14 @@ impl<'a> Examiner<'a> {
 
     /// Asks whether the rest of the world agrees, where the report says ready; and says so in it, in its verdict
     /// too. May be called again after [`pause`](Self::pause), for the same report.
-    pub(super) async fn confirm(&mut self, mut report: Report, left: Duration) -> Report {
+    pub(super) async fn confirm(&mut self, mut report: Report, end: Instant) -> Report {
         if self.asks_nobody() {
             report.advise();
             return report;
         }
         self.name_the_silent(&mut report);
-        let until = Instant::now() + left.min(VANTAGE);
+        let _place = self.place(end).await;
+        let until = end.min(Instant::now() + VANTAGE);
         let Demands { points, agreement, dnssec } = &self.shared.demands;
         let witnesses = match (points.is_empty(), dnssec) {
             (true, Dnssec::Off) => Vec::new(),
@@ -94,6 +101,7 @@ impl<'a> Examiner<'a> {
         if !witnesses.is_empty() || *dnssec == Dnssec::Require {
             self.hear(&report, &witnesses, until).await;
             report.vantage = self.heard.iter().map(|(_, witness, _)| witness.clone()).collect();
+            name_the_unchecked(&mut report);
         }
         vantage::weigh(&mut report, agreement, *dnssec);
         report.advise();
@@ -109,8 +117,7 @@ impl<'a> Examiner<'a> {
     ) -> Result<Propagated, Report> {
         let begin = Instant::now();
         loop {
-            let left = deadline.duration_since(Instant::now());
-            let mut report = self.confirm(propagated.report().clone(), left).await;
+            let mut report = self.confirm(propagated.report().clone(), deadline).await;
             report.elapsed += begin.elapsed();
             let mut report = match propagated.clone().with_report(report) {
                 Ok(propagated) => return Ok(propagated),
@@ -124,6 +131,12 @@ impl<'a> Examiner<'a> {
                 return Err(report);
             }
         }
+    }
+
+    /// A place among those who ask, as soon as there is one; none where nobody counts them, or when the end comes first.
+    async fn place(&self, end: Instant) -> Option<SemaphorePermit<'a>> {
+        let places = self.places?;
+        time::timeout_at(end, places.acquire()).await.ok()?.ok()
     }
 
     /// Whether the policy is to ask nobody anything, whatever else is demanded.
@@ -266,7 +279,7 @@ impl<'a> Examiner<'a> {
         zones: &'z [DomainName],
     ) -> Option<(&'z DomainName, Answer)> {
         let (mut last, mut insecure) = (None, None);
-        for zone in zones {
+        for zone in zones.iter().take(MAX_ZONES) {
             let query = Query::recursive(zone.clone(), RecordType::Ds).with_dnssec_ok();
             let answer = self.shared.exchange.exchange(&target.endpoint, &query).await.ok()?.answer;
             if vantage::is_without_key(zone, &answer) {
@@ -277,7 +290,8 @@ impl<'a> Examiner<'a> {
                 return Some((zone, answer));
             }
         }
-        insecure.or(last)
+        // One that was not asked about may have a key.
+        if zones.len() > MAX_ZONES { last } else { insecure.or(last) }
     }
 }
 
@@ -296,11 +310,21 @@ fn unheard(target: &Target, view: View) -> Witness {
 fn zones(report: &Report) -> Vec<DomainName> {
     let mut zones: Vec<DomainName> = Vec::new();
     for zone in report.stages.iter().filter_map(|stage| stage.zone.as_ref()) {
-        if zones.len() < MAX_ZONES && !zones.contains(&zone.apex) {
+        if !zones.contains(&zone.apex) {
             zones.push(zone.apex.clone());
         }
     }
     zones
+}
+
+/// Names the zones of which nobody asked whether they have keys, where the word of somebody hangs on that.
+fn name_the_unchecked(report: &mut Report) {
+    let unchecked: Vec<DomainName> = zones(report).into_iter().skip(MAX_ZONES).collect();
+    let answers = |view: &View| matches!(view, View::Has | View::Lacking { .. } | View::Stale { .. });
+    let undecided = |one: &Witness| one.security == Security::Indeterminate && answers(&one.view);
+    if !unchecked.is_empty() && report.vantage.iter().any(undecided) {
+        report.clues.push(Clue::ZonesUnchecked { zones: unchecked });
+    }
 }
 
 #[cfg(test)]

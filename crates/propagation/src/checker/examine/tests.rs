@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     Error, Verdict,
-    checker::tests::{NAME, Said, Scripted, checker, code, healthy, millis, name, record, says, soa, wanted},
+    checker::tests::{
+        NAME, Said, Scripted, checker, code, healthy, healthy_for_many, many, millis, name, ns, record, says,
+        soa, wanted,
+    },
     report::Advice,
     wire::{Data, ResponseCode},
 };
@@ -151,7 +154,7 @@ async fn without_vantage_points_the_resolvers_are_asked_where_signatures_must_be
     assert_eq!((secure.verdict, secure.security), (Verdict::Ready, Some(Security::Secure)), "{secure}");
     let blind = check(&validating(false), Dnssec::Require).await;
     assert_eq!((blind.verdict, blind.security), (Verdict::NotYet, Some(Security::Indeterminate)), "{blind}");
-    assert_eq!(blind.advice, [Advice::DnssecIndeterminate], "{blind}");
+    assert_eq!(blind.advice, [Advice::DnssecIndeterminate { unchecked: vec![] }], "{blind}");
     let exchange = validating(true);
     check(&exchange, Dnssec::Warn).await;
     assert_eq!(exchange.asked("10.0.0.1:53 _acme"), 0, "a warning is not worth a question while all is well");
@@ -173,7 +176,7 @@ async fn an_unsigned_alias_target_does_not_excuse_a_signed_zone_that_nobody_vali
         let checker = vantage(&exchange).build().unwrap();
         let targets = checker.shared.paths.targets(&checker.shared.demands.points).await;
         let value = wanted();
-        let examiner = Examiner::new(&checker.shared, &value);
+        let examiner = Examiner::new(&checker.shared, &value, None);
         let zones = ["example.com", "example.net"].map(name);
         examiner.weakest(&targets[0], &zones).await.map(|(zone, _)| zone.to_string())
     };
@@ -231,4 +234,81 @@ async fn a_slow_vantage_point_holds_up_nobody_for_long() {
     assert_eq!(report.verdict, Verdict::Ready, "{report}");
     assert!(matches!(&report.advice[..], [Advice::ResolverDead { .. }]), "{report}");
     assert!(start.elapsed() < VANTAGE + Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_no_to_run_out_keeps_nobody_from_asking() {
+    // Of a hundred names the first ninety are remembered as absent.
+    let exchange = Scripted::new(|server, query| {
+        let about = query.name.as_str();
+        let number: Option<u32> =
+            about.strip_prefix("_acme-challenge.www").and_then(|rest| rest.split('.').next()?.parse().ok());
+        match (server, number) {
+            (VANTAGE_POINT, None) => (millis(50), says(false, vec![], vec![soa("com")])),
+            (VANTAGE_POINT, Some(number)) if number < 90 => (millis(50), absent(600)),
+            (VANTAGE_POINT, Some(_)) => {
+                (millis(50), says(false, vec![record(about, Data::Txt(b"token".to_vec()))], vec![]))
+            }
+            _ => healthy_for_many(server, query),
+        }
+    });
+    let checker = vantage(&exchange).vantage_agreement(Agreement::Required).build().unwrap();
+    let start = Instant::now();
+    let mut watches = checker.watch_all(many(100), Duration::from_secs(100));
+    for _ in 0..10 {
+        let (wanted, result) = watches.next().await.unwrap();
+        assert!(result.is_ok(), "{wanted:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(watches.left(), 90);
+    while let Some((_, result)) = watches.next().await {
+        assert!(matches!(result, Err(Error::NotPropagated(_))));
+    }
+    assert_eq!(start.elapsed(), Duration::from_secs(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn zones_that_were_not_looked_at_for_keys_are_named() {
+    // Aliases from zone to zone, six in all; the first has no key above it.
+    const ZONES: [&str; 6] = ["example.com", "b.net", "c.net", "d.net", "e.net", "f.net"];
+    let link = |index: usize| if index == 0 { NAME.to_owned() } else { format!("_x.{}", ZONES[index]) };
+    let at = move |about: &str| (0..6).rev().find(|index| about.ends_with(ZONES[*index])).unwrap_or(0);
+    let exchange = Scripted::new(move |server, query| {
+        let (about, kind) = (query.name.as_str(), query.record_type);
+        let index = at(about);
+        let said = match (server, kind) {
+            (VANTAGE_POINT, RecordType::Txt) => has_it(),
+            (VANTAGE_POINT, _) if index == 0 => says(false, vec![], vec![soa("com")]),
+            (VANTAGE_POINT, _) => {
+                let key = record(about, Data::Ds { key_tag: 1, algorithm: 13 });
+                says(false, vec![key], vec![]).map(|answer| Answer { authentic_data: true, ..answer })
+            }
+            ("192.0.2.1:53" | "192.0.2.2:53", RecordType::Txt) if index < 5 => {
+                says(true, vec![record(about, Data::Cname(name(&link(index + 1))))], vec![])
+            }
+            ("192.0.2.1:53" | "192.0.2.2:53", RecordType::Txt) => {
+                says(true, vec![record(about, Data::Txt(b"token".to_vec()))], vec![])
+            }
+            ("192.0.2.100:53", _) if index > 0 => {
+                says(false, vec![], vec![ns(ZONES[index], "ns1.example.com")])
+            }
+            (_, RecordType::Ns) if about == "net" => says(false, vec![ns("net", "gtld.com")], vec![]),
+            (_, RecordType::Soa) if index > 0 => says(false, vec![soa(ZONES[index])], vec![]),
+            (_, RecordType::Ns) if index > 0 && about == ZONES[index] => {
+                says(false, vec![ns(about, "ns1.example.com")], vec![])
+            }
+            (_, RecordType::Ns) if index > 0 => says(true, vec![], vec![soa(ZONES[index])]),
+            _ => return healthy(server, query),
+        };
+        (millis(10), said)
+    });
+    for dnssec in [Dnssec::Warn, Dnssec::Require] {
+        let checker = vantage(&exchange).dnssec(dnssec).build().unwrap();
+        let report = checker.check(&wanted()).await.unwrap();
+        assert_eq!(report.stages.len(), 6, "{report}");
+        assert_eq!(report.security, Some(Security::Indeterminate), "{report}");
+        assert_eq!(report.verdict.is_ready(), dnssec == Dnssec::Warn, "{report}");
+        let unchecked = vec![name("e.net"), name("f.net")];
+        assert_eq!(report.advice, [Advice::DnssecIndeterminate { unchecked }], "{report}");
+    }
 }

@@ -117,6 +117,9 @@ impl Locator {
         asking: Asking,
     ) -> BoxFuture<'static, Result<Sighting, Error>> {
         let (this, place) = (self.clone(), place.clone());
+        if freshness == Freshness::Fresh {
+            self.paths.look_again();
+        }
         match (asking, place) {
             (Asking::Resolvers, Place::Holding(name)) => {
                 async move { Ok(Sighting { located: this.resolvers(&name).await, rest: None }) }.boxed()

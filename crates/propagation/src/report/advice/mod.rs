@@ -49,8 +49,11 @@ pub enum Advice {
         /// Its own explanation (RFC 8914).
         extended_error: Option<ExtendedError>,
     },
-    /// Signatures must be whole, and nobody who validates was heard.
-    DnssecIndeterminate,
+    /// Nobody who validates was heard, where signatures must be whole or some zones were not looked at.
+    DnssecIndeterminate {
+        /// The zones on the way of the aliases that were not looked at.
+        unchecked: Vec<DomainName>,
+    },
     /// The value stands at a name in which the zone's name comes twice.
     DoubledName {
         /// That name.
@@ -314,7 +317,7 @@ impl Advice {
             Self::AliasChain { .. } => "alias_chain",
             Self::BelowZoneCut { .. } => "below_zone_cut",
             Self::DnssecBogus { .. } => "dnssec_bogus",
-            Self::DnssecIndeterminate => "dnssec_indeterminate",
+            Self::DnssecIndeterminate { .. } => "dnssec_indeterminate",
             Self::DoubledName { .. } => "doubled_name",
             Self::EgressBlocked { .. } => "egress_blocked",
             Self::Intercepted { .. } => "intercepted",

@@ -54,7 +54,7 @@ const fn rank(advice: &Advice) -> u8 {
         | Advice::WildcardText { .. } => 1,
         // Some servers do not show it.
         Advice::Nat64Missing { .. } | Advice::SerialLag { .. } | Advice::StaleValue { .. } => 2,
-        Advice::DnssecBogus { .. } | Advice::DnssecIndeterminate => 3,
+        Advice::DnssecBogus { .. } | Advice::DnssecIndeterminate { .. } => 3,
         // Some servers do not answer as they should.
         Advice::Ipv6Unreachable { .. }
         | Advice::LameServer { .. }
@@ -170,7 +170,7 @@ fn from_clue(clue: &Clue) -> Option<Advice> {
             Some(Advice::MisplacedName { name: name.clone() })
         }
         Clue::NobodyAsked { wait } => Some(Advice::NotAsked { wait: *wait }),
-        Clue::NobodyValidates => Some(Advice::DnssecIndeterminate),
+        Clue::NobodyValidates => Some(Advice::DnssecIndeterminate { unchecked: Vec::new() }),
         Clue::ResolverDead { resolver, error } => {
             Some(Advice::ResolverDead { resolver: resolver.clone(), error: error.clone() })
         }
@@ -186,6 +186,7 @@ fn from_clue(clue: &Clue) -> Option<Advice> {
         Clue::ZoneBogus { resolver, extended_error, .. } => {
             Some(Advice::DnssecBogus { resolver: resolver.clone(), extended_error: extended_error.clone() })
         }
+        Clue::ZonesUnchecked { zones } => Some(Advice::DnssecIndeterminate { unchecked: zones.clone() }),
     }
 }
 

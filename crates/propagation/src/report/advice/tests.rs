@@ -398,6 +398,7 @@ fn broken_signatures_are_told_with_the_validators_reason() {
     assert!(report.advice[0].to_string().contains("EDE 7 (expired)"), "{}", report.advice[0]);
     for (clue, code) in [
         (Clue::NobodyValidates, "dnssec_indeterminate"),
+        (Clue::ZonesUnchecked { zones: vec![name("example.net")] }, "dnssec_indeterminate"),
         (
             Clue::ZoneBogus {
                 zone: name("example.com"),
@@ -446,7 +447,7 @@ fn resolvers_that_are_asked_alone_tell_of_their_own_zones_and_memories() {
 fn every_code_is_the_tag_that_serde_writes_and_they_are_in_order() {
     assert!(Advice::CODES.is_sorted());
     let samples = [
-        Advice::DnssecIndeterminate,
+        Advice::DnssecIndeterminate { unchecked: vec![name("example.net")] },
         Advice::AliasChain { problem: "a circle".into() },
         Advice::NegativelyCached { resolver: "9.9.9.9".into(), ttl: Some(3) },
         Advice::Ipv6Unreachable { server: "ns1".into(), reach: Reach::ThisHost },

@@ -21,9 +21,15 @@ impl fmt::Display for Advice {
                  sign the zone anew, or mend the DS record in the zone above",
                 because(extended_error.as_ref())
             ),
-            Self::DnssecIndeterminate => f.write_str(
+            Self::DnssecIndeterminate { unchecked } if unchecked.is_empty() => f.write_str(
                 "DNSSEC is required, and no resolver that validates was heard: give one as vantage point (an \
                  unbound, or a public one), or require less",
+            ),
+            Self::DnssecIndeterminate { unchecked } => write!(
+                f,
+                "no resolver that validates was heard, and on the way of the aliases nobody was asked whether these zones \
+                 are signed: {}; give a vantage point that validates, or shorten the chain of aliases",
+                list(unchecked)
             ),
             Self::DoubledName { name } => write!(
                 f,

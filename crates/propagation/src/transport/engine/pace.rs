@@ -33,8 +33,10 @@ impl Pace {
         }
         if self.second != now.as_secs() {
             self.second = now.as_secs();
+            // What one second took the next one may take.
+            let room = self.asked.len().max(KEPT);
             self.asked.clear();
-            self.asked.shrink_to(KEPT);
+            self.asked.shrink_to(room);
         }
         // Two questions with one hash, once in a blue moon, cost one of them a second.
         let mut hasher = self.hashes.build_hasher();
@@ -65,8 +67,8 @@ impl Hasher for Hashed {
     }
 }
 
-/// Room that is kept from one second to the next, in questions.
-const KEPT: usize = 1 << 16;
+/// Room that is kept in any case, in questions.
+const KEPT: usize = 1 << 12;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,10 @@
 //! The ports that questions leave from: RFC 5452 §9.2.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    time::Duration,
+};
 
 use rand::Rng;
 
@@ -22,7 +26,7 @@ pub(super) struct Pool {
 struct Socket {
     key: SocketKey,
     /// The questions that wait for an answer here, by id.
-    waiting: HashMap<u16, u32>,
+    waiting: HashMap<u16, u32, BuildHasherDefault<Drawn>>,
     asked: u32,
     since: Duration,
     /// It sends nothing new, and is closed when the last answer is in.
@@ -56,7 +60,7 @@ impl Pool {
     fn open(&mut self, now: Duration, family: Family) -> SocketKey {
         self.opened += 1;
         let key = SocketKey { family, number: self.opened };
-        let waiting = HashMap::new();
+        let waiting = HashMap::default();
         self.sockets.push(Socket { key, waiting, asked: 0, since: now, retired: false });
         key
     }
@@ -121,6 +125,24 @@ impl Pool {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.sockets.len()
+    }
+}
+
+/// Ids are drawn by us, so nobody can choose some that collide: to spread them is enough.
+#[derive(Default)]
+struct Drawn(u64);
+
+impl Hasher for Drawn {
+    fn write(&mut self, octets: &[u8]) {
+        octets.iter().for_each(|octet| self.write_u16((*octet).into()));
+    }
+
+    fn write_u16(&mut self, id: u16) {
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -50,21 +50,23 @@ fn located(servers: &[u8]) -> Located {
     Located { zone: Some(view), servers, targets, verification: Verification::Done }
 }
 
-fn answers(owner: &DomainName, code: ResponseCode, answers: Vec<Data>, authorities: Vec<Data>) -> Answer {
+fn answers(owner: &DomainName, code: ResponseCode, answers: Vec<Data>) -> Answer {
     let mut answer = Answer::new(code);
     answer.authoritative = true;
     let record = |data| Record { owner: Some(owner.clone()), ttl: 1, data };
     answer.answers = answers.into_iter().map(record).collect();
-    answer.authorities = authorities.into_iter().map(record).collect();
     answer
 }
 
 fn has_it(owner: &DomainName) -> Answer {
-    answers(owner, ResponseCode::NOERROR, vec![Data::Txt(b"token".to_vec())], vec![])
+    answers(owner, ResponseCode::NOERROR, vec![Data::Txt(b"token".to_vec())])
 }
 
 fn has_it_not(owner: &DomainName, serial: u32) -> Answer {
-    answers(owner, ResponseCode::NXDOMAIN, vec![], vec![Data::Soa { serial, minimum: 60 }])
+    let mut answer = answers(owner, ResponseCode::NXDOMAIN, vec![]);
+    let soa = Data::Soa { serial, minimum: 60 };
+    answer.authorities = vec![Record { owner: Some(name("example.com")), ttl: 1, data: soa }];
+    answer
 }
 
 type Said = Result<Answer, TransportError>;
@@ -84,6 +86,8 @@ struct World {
     sequence: u64,
     due: BTreeMap<(Duration, u64), Due>,
     asked: Vec<(Duration, u8, Query)>,
+    /// Which servers were asked for name servers.
+    asked_for_cut: Vec<u8>,
     done: HashMap<WatchId, (Duration, Outcome)>,
 }
 
@@ -97,6 +101,7 @@ impl World {
             sequence: 0,
             due: BTreeMap::new(),
             asked: vec![],
+            asked_for_cut: vec![],
             done: HashMap::new(),
         }
     }
@@ -127,9 +132,14 @@ impl World {
             let SocketAddr::V4(address) = question.endpoint.address().unwrap() else { panic!("IPv6") };
             let server = address.ip().octets()[3];
             self.sequence += 1;
-            let said = (self.script)(server, &question.query, self.now);
+            let said = if question.query.record_type == RecordType::Ns {
+                self.asked_for_cut.push(server);
+                Ok(has_it_not(&question.query.name, 7))
+            } else {
+                self.asked.push((self.now, server, question.query.clone()));
+                (self.script)(server, &question.query, self.now)
+            };
             let latency = if said.is_err() { millis(2800) } else { ROUND_TRIP };
-            self.asked.push((self.now, server, question.query));
             self.due.insert((self.now + latency, self.sequence), Due::Answer(question.ticket, said));
         }
     }
@@ -205,6 +215,9 @@ fn what_is_there_already_costs_two_questions_a_name_and_address() {
     world.run();
     assert!(ids.iter().all(|id| world.is_ready(*id)));
     assert_eq!(world.asked.len(), 500 * 4 * 2);
+    assert_eq!(world.asked_for_cut.len(), 500, "and one a name that tells its zone");
+    let to = |server: u8| world.asked_for_cut.iter().filter(|asked| **asked == server).count();
+    assert!((1..=4).all(|server| to(server) > 80), "shared among the servers");
     assert!(world.engine.flights.is_empty() && world.engine.lanes.is_empty());
 }
 
@@ -272,9 +285,9 @@ fn a_server_that_does_not_count_its_changes_is_swept_every_five_seconds() {
     // Old values everywhere, so that no answer brings a serial number; and half of the names come at once.
     let moment = millis(6500);
     let mut world = World::new(&[1], move |_, query, now| {
-        let old = |name| answers(name, ResponseCode::NOERROR, vec![Data::Txt(b"old".to_vec())], vec![]);
+        let old = |name| answers(name, ResponseCode::NOERROR, vec![Data::Txt(b"old".to_vec())]);
         Ok(if query.record_type == RecordType::Soa {
-            answers(&query.name, ResponseCode::NOERROR, vec![Data::Soa { serial: 1, minimum: 60 }], vec![])
+            answers(&query.name, ResponseCode::NOERROR, vec![Data::Soa { serial: 1, minimum: 60 }])
         } else if now >= moment && query.name.as_str().contains(|c: char| c.is_ascii_digit() && c < '5') {
             has_it(&query.name)
         } else {

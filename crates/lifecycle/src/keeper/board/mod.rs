@@ -246,3 +246,6 @@ impl Drop for Seat {
         self.board.leave(self.index);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use perennial_core::{SystemClock, Timestamp};
+
+use super::*;
+use crate::{CertificateSpec, MemoryStore, Record, Store as _, keeper::lease::Leases, store::Owner};
+
+/// Tickets of claims in a store of their own.
+async fn tickets(count: usize) -> Vec<Ticket> {
+    let store = Arc::new(MemoryStore::new());
+    for number in 0..count {
+        let id = format!("host-{number}");
+        let spec = CertificateSpec::new(&id, [format!("{id}.example")]).unwrap();
+        store.commit(&Record::new(spec), None).await.unwrap();
+    }
+    let term = Duration::from_secs(60);
+    let claims = store.claim(&Owner::unique(), term, count).await.unwrap();
+    assert_eq!(claims.len(), count);
+    let leases = Leases::new(store, term, perennial_core::Clock::now(&SystemClock::new()));
+    claims.into_iter().map(|claim| leases.take(claim)).collect()
+}
+
+fn wish(lane: Lane) -> Work<String> {
+    Work { index: 0, lane, zone: "example".to_owned(), deadline: Timestamp::MAX }
+}
+
+fn sizes(slots: usize, parked: usize, window: usize) -> Sizes {
+    Sizes { slots, parked, window }
+}
+
+#[tokio::test]
+async fn who_failed_before_fills_no_more_than_half_of_the_window() {
+    let board = Board::new(sizes(1, 9, 4));
+    let mut tickets = tickets(6).await.into_iter();
+    let mut admit = |lane| board.admit(tickets.next().unwrap(), wish(lane)).is_ok();
+    assert_eq!([admit(Lane::Retry), admit(Lane::Retry), admit(Lane::Retry)], [true, true, false]);
+    assert_eq!(board.room(), 2, "there is room for others");
+    assert!(admit(Lane::First) && admit(Lane::Renewal));
+    assert_eq!(board.room(), 0);
+    let seats: Vec<_> = std::iter::from_fn(|| board.next()).collect();
+    assert_eq!(seats.len(), 1);
+    assert_eq!(board.counts(), Counts { waiting: 3, running: 1, parked: 0 });
+    board.clear();
+    assert_eq!(board.counts(), Counts { waiting: 0, running: 1, parked: 0 });
+    drop(seats);
+    assert_eq!(board.counts(), Counts::default());
+}
+
+#[tokio::test]
+async fn who_comes_back_goes_before_those_who_have_not_begun() {
+    let board = Board::new(sizes(1, 9, 9));
+    for ticket in tickets(3).await {
+        assert!(board.admit(ticket, wish(Lane::First)).is_ok());
+    }
+    let (first, _first) = board.next().unwrap();
+    assert!(board.next().is_none(), "there is one slot");
+    let (over, wait) = oneshot::channel::<()>();
+    let back = tokio::spawn(async move {
+        let _ = first.left_while(wait).await;
+        first
+    });
+    while board.counts().parked == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (second, _second) = board.next().unwrap();
+    over.send(()).unwrap();
+    tokio::task::yield_now().await;
+    assert!(!back.is_finished(), "the slot is taken");
+    drop(second);
+    assert!(board.next().is_none(), "it is the first one's again");
+    let first = back.await.unwrap();
+    assert_eq!(board.counts(), Counts { waiting: 1, running: 1, parked: 0 });
+    drop(first);
+    assert!(board.next().is_some());
+}
+
+#[tokio::test]
+async fn work_that_is_dropped_wherever_it_stands_leaves_its_place() {
+    let board = Board::new(sizes(1, 1, 9));
+    for ticket in tickets(4).await {
+        assert!(board.admit(ticket, wish(Lane::Retry)).is_ok());
+    }
+    // While it is parked.
+    let (seat, _ticket) = board.next().unwrap();
+    let waiting = tokio::spawn(async move { seat.left_while(std::future::pending::<()>()).await });
+    while board.counts().parked == 0 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    assert_eq!(board.counts().parked, 0);
+    // While it waits to come back.
+    let (seat, _ticket) = board.next().unwrap();
+    let (over, wait) = oneshot::channel::<()>();
+    let returning = tokio::spawn(async move { seat.left_while(wait).await });
+    while board.counts().parked == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (seat, _ticket) = board.next().unwrap();
+    over.send(()).unwrap();
+    while board.counts().parked == 1 {
+        tokio::task::yield_now().await;
+    }
+    returning.abort();
+    assert!(returning.await.unwrap_err().is_cancelled());
+    drop(seat);
+    let (_seat, _ticket) = board.next().unwrap();
+    assert_eq!(board.counts(), Counts { waiting: 0, running: 1, parked: 0 });
+}

@@ -1,0 +1,291 @@
+//! A disk that fails at every call that an issuance makes, one after the other.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use super::*;
+use crate::{
+    Attempt, CertificateSpec,
+    budget::Limit,
+    durable::{Call, Faults},
+};
+
+/// Fails one call, or all from one on until it is mended.
+struct Failing {
+    calls: AtomicUsize,
+    at: usize,
+    lasts: bool,
+    is_mended: AtomicBool,
+    fails: fn(Call) -> bool,
+    errno: i32,
+}
+
+impl Faults for Failing {
+    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
+        if !(self.fails)(call) || self.is_mended.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let fails = if self.lasts { number >= self.at } else { number == self.at };
+        if fails { Err(io::Error::from_raw_os_error(self.errno)) } else { Ok(()) }
+    }
+}
+
+impl Failing {
+    fn new(at: usize, lasts: bool, fails: fn(Call) -> bool, errno: i32) -> Arc<Self> {
+        let (calls, is_mended) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { calls, at, lasts, is_mended, fails, errno })
+    }
+}
+
+fn open(root: &Path, faults: Option<Arc<Failing>>) -> Result<FileStore, StoreError> {
+    let mut builder = FileStore::builder(root);
+    builder.disk = faults.map_or_else(|| Disk::with(Failing::new(0, false, |_| false, 0)), |f| Disk::with(f));
+    builder.open()
+}
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// What counts: both records and the budget.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    one: Option<Record>,
+    two: Option<Record>,
+    bucket: Option<Bucket>,
+}
+
+fn record(name: &str) -> Record {
+    Record::new(CertificateSpec::new(name, ["a.example"]).unwrap())
+}
+
+fn id(name: &str) -> CertificateId {
+    name.parse().unwrap()
+}
+
+fn generation(number: u32) -> Generation {
+    Generation::from_number(number)
+}
+
+fn key(number: u32) -> (Slot, SecretBytes) {
+    let slot = Slot::PrivateKey { certificate: id("one"), generation: generation(number) };
+    (slot, SecretBytes::new(format!("key {number}")))
+}
+
+fn chain(number: u32) -> (Slot, SecretBytes) {
+    let slot = Slot::Chain { certificate: id("one"), generation: generation(number) };
+    (slot, SecretBytes::new(format!("chain {number}")))
+}
+
+async fn seen(store: &FileStore) -> Result<Seen, StoreError> {
+    let load = async |name| Ok(store.load(&id(name)).await?.map(|(_, record)| record));
+    let bucket = store.buckets(&[BudgetKey::Fleet]).await?.remove(0).map(|(_, bucket)| bucket);
+    Ok(Seen { one: load("one").await?, two: load("two").await?, bucket })
+}
+
+/// The steps of two issuances: what is seen after each.
+fn steps() -> Vec<Seen> {
+    let limit = Limit::pace(Duration::from_secs(1_000_000_000));
+    let mut steps = vec![Seen::default()];
+    let mut one = record("one");
+    let mut step = |one: &Record, two: Option<&Record>, bucket: Option<i64>| {
+        let bucket = bucket.map(|at| Bucket::emptied(limit, Timestamp::from_unix(at)));
+        steps.push(Seen { one: Some(one.clone()), two: two.cloned(), bucket });
+    };
+    step(&one, None, None); // 1: a wish
+    let attempt = |record: &mut Record, number| {
+        record.last_generation = generation(number);
+        let (started_at, asked_for) = (Timestamp::from_unix(1), record.spec.clone());
+        record.attempt = Some(Attempt::new(generation(number), asked_for, started_at));
+    };
+    attempt(&mut one, 1);
+    step(&one, None, Some(3_000_000_000)); // 2: a key, an attempt, and a token of the budget
+    one.next_at = Timestamp::from_unix(2_000_000_000);
+    step(&one, None, Some(3_000_000_000)); // 3: it goes on later
+    one.attempt = None;
+    one.current = Some(crate::record::tests::current(1));
+    let mut two = record("two");
+    step(&one, Some(&two), Some(3_000_000_000)); // 4: it is issued, and another is wished for, in one
+    one.next_at = Timestamp::from_unix(1_900_000_000);
+    step(&one, Some(&two), Some(3_000_000_000)); // 5: it is to be renewed earlier
+    attempt(&mut one, 2);
+    two.next_at = Timestamp::from_unix(7);
+    step(&one, Some(&two), Some(3_000_000_001)); // 6: both are changed in one
+    one.attempt = None;
+    one.current = Some(crate::record::tests::current(2));
+    step(&one, Some(&two), Some(3_000_000_001)); // 7: it is renewed
+    step(&one, None, Some(3_000_000_001)); // 8: the other is removed
+    steps
+}
+
+/// Leads from what is seen to the next step.
+async fn take(store: &FileStore, number: usize, next: &Seen) -> Result<(), StoreError> {
+    let version = async |name| Ok::<_, StoreError>(store.load(&id(name)).await?.map(|(version, _)| version));
+    if number == 8 {
+        let Some(version) = version("two").await? else { return Ok(()) };
+        return store.remove(&id("two"), version, None).await;
+    }
+    let mut batch = Batch::new();
+    if let Some(one) = next.one.clone() {
+        batch = batch.change(one, version("one").await?);
+    }
+    if matches!(number, 4 | 6)
+        && let Some(two) = next.two.clone()
+    {
+        batch = batch.change(two, version("two").await?);
+    }
+    if matches!(number, 2 | 6)
+        && let Some(bucket) = next.bucket
+    {
+        let known = store.buckets(&[BudgetKey::Fleet]).await?.remove(0);
+        batch = batch.bucket(BudgetKey::Fleet, known.map(|(version, _)| version), bucket);
+    }
+    let slot = match number {
+        2 => Some(key(1)),
+        4 => Some(chain(1)),
+        6 => Some(key(2)),
+        7 => Some(chain(2)),
+        _ => None,
+    };
+    if let Some((slot, bytes)) = slot {
+        batch = batch.write(slot, bytes);
+    }
+    let held = if number > 1 {
+        store.claim_one(&"o".parse().unwrap(), Duration::from_secs(60), &id("one")).await?
+    } else {
+        None
+    };
+    if let Some(claim) = &held {
+        batch = batch.held(&claim.held);
+    }
+    let applied = store.apply(&batch).await;
+    if let Some(claim) = &held {
+        store.release(std::slice::from_ref(&claim.held)).await?;
+    }
+    applied.map(drop)
+}
+
+/// What must hold whatever has happened.
+async fn check_whole(store: &FileStore, seen: &Seen, when: &str) {
+    let Some(one) = &seen.one else { return };
+    for (slot, bytes) in one.attempt.iter().map(|attempt| key(attempt.generation.number())) {
+        assert!(store.read(&slot).await.unwrap().is_some_and(|found| found == bytes), "{when}: {slot}");
+    }
+    if let Some(current) = &one.current {
+        for (slot, bytes) in [key(current.generation.number()), chain(current.generation.number())] {
+            assert!(store.read(&slot).await.unwrap().is_some_and(|found| found == bytes), "{when}: {slot}");
+        }
+        let link = store.current(&id("one"));
+        let (key, chain) =
+            (fs::read(link.join("privkey.pem")).unwrap(), fs::read(link.join("fullchain.pem")).unwrap());
+        let number = |bytes: &[u8]| bytes.last().copied();
+        assert_eq!(number(&key), number(&chain), "{when}: what serves belongs together");
+    }
+    for record in [&seen.one, &seen.two].into_iter().flatten() {
+        let rows = store.scan_due(Timestamp::MAX, None, 9).await.unwrap();
+        let row = rows.iter().find(|row| row.id == *record.id());
+        let says = row.unwrap_or_else(|| panic!("{when}: {} is not in the index", record.id())).at;
+        assert!(says <= DueIndex::clamped(record.next_at), "{when}: {says} is later than {}", record.next_at);
+    }
+}
+
+use crate::store::due::DueIndex;
+
+/// Walks until something fails, and returns at which step.
+async fn walk(store: &FileStore, steps: &[Seen]) -> Option<usize> {
+    for (number, next) in steps.iter().enumerate().skip(1) {
+        if take(store, number, next).await.is_err() {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Fails at each call of a kind until a walk ends without; returns how many there were.
+async fn sweep(lasts: bool, fails: fn(Call) -> bool, errno: i32) -> usize {
+    let steps = steps();
+    for at in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let faults = Failing::new(at, lasts, fails, errno);
+        let failed = match open(directory.path(), Some(faults.clone())) {
+            Ok(store) => {
+                let failed = walk(&store, &steps).await;
+                if failed.is_none() && faults.calls.load(Ordering::SeqCst) <= at {
+                    return at;
+                }
+                failed
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Io { .. }), "{error}");
+                Some(0)
+            }
+        };
+        let when = format!("at call {at}, lasting: {lasts}, in step {failed:?}");
+        let store = open(directory.path(), None).unwrap();
+        let found = seen(&store).await.unwrap();
+        let (old, new) = match failed {
+            Some(number) => (steps.get(number.saturating_sub(1)), steps.get(number)),
+            None => (steps.last(), None),
+        };
+        assert!(old == Some(&found) || new == Some(&found), "{when}: {found:#?}");
+        check_whole(&store, &found, &when).await;
+        assert_eq!(store.quarantined().await.unwrap(), [], "{when}");
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn whichever_sync_fails_what_is_found_afterwards_is_old_or_new() {
+    let syncs = |call| matches!(call, Call::Sync | Call::SyncDirectory);
+    assert!(sweep(false, syncs, EIO).await > 40);
+}
+
+#[tokio::test]
+async fn whichever_call_fails_what_is_found_afterwards_is_old_or_new() {
+    assert!(sweep(false, |_| true, EIO).await > 100);
+}
+
+#[tokio::test]
+async fn whenever_the_disk_is_full_what_is_found_afterwards_is_old_or_new() {
+    let takes_space = |call| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
+    assert!(sweep(true, takes_space, ENOSPC).await > 40);
+}
+
+/// A store goes on by itself when the disk does.
+#[tokio::test]
+async fn when_there_is_space_again_everything_goes_on() {
+    let steps = steps();
+    let takes_space = |call| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
+    for at in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open(directory.path(), None).unwrap()); // A store that was there before.
+        let faults = Failing::new(at, true, takes_space, ENOSPC);
+        let store = open(directory.path(), Some(faults.clone())).unwrap();
+        let Some(mut number) = walk(&store, &steps).await else { return };
+        let when = format!("at call {at}, in step {number}");
+        let error = take(&store, number, &steps[number]).await.unwrap_err();
+        assert!(error.to_string().contains("os error 28"), "{when}: {error}");
+        let found = seen(&store).await.unwrap();
+        assert!(found == steps[number - 1] || found == steps[number], "{when}: old state can be read");
+        faults.is_mended.store(true, Ordering::SeqCst);
+        while number < steps.len() {
+            if seen(&store).await.unwrap() != steps[number] {
+                take(&store, number, &steps[number]).await.unwrap_or_else(|error| panic!("{when}: {error}"));
+            }
+            number += 1;
+        }
+        let last = seen(&store).await.unwrap();
+        assert_eq!(Some(&last), steps.last(), "{when}");
+        check_whole(&store, &last, &when).await;
+        drop(store);
+        let store = open(directory.path(), None).unwrap();
+        assert_eq!(seen(&store).await.unwrap(), last, "{when}");
+        check_whole(&store, &last, &when).await;
+    }
+}

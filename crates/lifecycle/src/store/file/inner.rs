@@ -1,0 +1,495 @@
+//! How a file store writes: what is promised is durable, and what is not whole is not seen.
+//!
+//! A record that moves forward in time, or is new, is noted in the log before it is written, and one that moves
+//! back afterwards: whatever a crash leaves, the index never says later than the record. A batch of several
+//! records is written to the log whole, which is when it counts, and then put in place, after a crash too.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use perennial_core::{Clock, Timestamp};
+use tokio::sync::Notify;
+
+use super::{
+    log::{BucketRow, Entry, Image, Intent, Log, Writer},
+    place::{Lock, Place},
+    stored::Stored,
+};
+use crate::{
+    CertificateId, Record, StoreError,
+    budget::{Bucket, BudgetKey},
+    store::{Batch, Fence, Held, Slot, Version, check_bucket, check_version, due::DueIndex},
+};
+
+/// A store that is open.
+///
+/// Locks are taken in this order, and none for longer than its word says: `stripes` while certificates are
+/// written, `budgets` while buckets are, `log` while an entry is added, `state` while memory is looked at.
+pub(super) struct Inner {
+    pub(super) place: Place,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) log: Log,
+    pub(super) lock: Lock,
+    pub(super) state: Mutex<State>,
+    pub(super) stripes: Vec<Mutex<()>>,
+    pub(super) budgets: Mutex<()>,
+    pub(super) woken: Notify,
+}
+
+/// What is known without asking the disk. It says what the log says, while the log's lock is held.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) index: DueIndex,
+    pub(super) buckets: HashMap<BudgetKey, (Version, Bucket)>,
+    /// What could not be read.
+    pub(super) quarantine: BTreeMap<CertificateId, StoreError>,
+    /// Batches in the log that are not all in place.
+    pub(super) intents: BTreeMap<u64, Intent>,
+    pub(super) last_intent: u64,
+    /// Records that count and could not be put in place yet, and the batch that they belong to.
+    pub(super) unplaced: BTreeMap<CertificateId, (u64, Stored)>,
+    /// What was wrong with the log.
+    pub(super) log_faults: Vec<StoreError>,
+    /// Up to which fence they may be used.
+    pub(super) reserved: Fence,
+}
+
+/// Two certificates in 64 wait for each other at random, which is seldom enough.
+pub(super) const STRIPES: usize = 64;
+
+/// What a batch would write.
+#[derive(Default)]
+struct Checked {
+    versions: Vec<Version>,
+    records: BTreeMap<CertificateId, Stored>,
+    buckets: Vec<BucketRow>,
+}
+
+impl Inner {
+    /// A panic elsewhere left it whole: each change of it is one call.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps everybody else from writing these certificates.
+    pub(super) fn stripes<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a CertificateId>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        let stripe = |id: &CertificateId| {
+            let mut hasher = DefaultHasher::new();
+            id.hash(&mut hasher);
+            usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0)
+        };
+        // In order, so that nobody waits for somebody who waits for him.
+        let wanted: BTreeSet<usize> = ids.into_iter().map(stripe).collect();
+        let stripes = wanted.into_iter().filter_map(|stripe| self.stripes.get(stripe));
+        stripes.map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    /// Whoever waits now, and whoever waits next: it may be about to.
+    pub(super) fn wake(&self) {
+        self.woken.notify_waiters();
+        self.woken.notify_one();
+    }
+
+    /// See [`Store::load`](crate::Store::load).
+    pub(super) fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        let mut found = self.stored(id);
+        let is_settled = match &found {
+            Ok(Some(stored)) => self.place.is_pointed_at(&stored.record),
+            Ok(None) => !self.state().index.knows(id),
+            Err(_) => true,
+        };
+        if !is_settled {
+            // Nobody is in the middle of writing it now: a crash came in between, or somebody removed it by hand.
+            let _stripes = self.stripes([id]);
+            // What cannot be put in place, or a link that cannot be moved, is told to whoever commits; reading goes
+            // on without it.
+            let _ = self.put_in_place(id);
+            found = self.stored(id);
+            match &found {
+                Ok(Some(stored)) => drop(self.place.point_current(&stored.record)),
+                Ok(None) => self.gone(id),
+                Err(_) => {}
+            }
+        }
+        self.look_at(id, &found);
+        Ok(found?.map(|stored| (stored.version, stored.record)))
+    }
+
+    /// The record that counts: in place, or about to be.
+    pub(super) fn stored(&self, id: &CertificateId) -> Result<Option<Stored>, StoreError> {
+        if let Some((_, stored)) = self.state().unplaced.get(id) {
+            return Ok(Some(stored.clone()));
+        }
+        self.place.read_record(id)
+    }
+
+    /// Lets the index learn from a record that was read: it may be readable again, or earlier than the index says,
+    /// because somebody restored it.
+    pub(super) fn look_at(&self, id: &CertificateId, found: &Result<Option<Stored>, StoreError>) {
+        let mut state = self.state();
+        match found {
+            Ok(Some(stored)) => {
+                state.quarantine.remove(id);
+                let next_at = DueIndex::clamped(stored.record.next_at);
+                let later = state.index.next_at(id).is_none_or(|known| known > next_at);
+                if later && state.index.put(id, next_at) {
+                    self.wake();
+                }
+            }
+            Ok(None) => {}
+            Err(error @ (StoreError::Damaged { .. } | StoreError::NewerSchema { .. })) => {
+                state.set_aside(id, error.clone());
+            }
+            Err(error) => {
+                if !state.index.knows(id) {
+                    state.index.put(id, Timestamp::MIN); // It is tried again.
+                }
+                state.quarantine.insert(id.clone(), error.clone());
+            }
+        }
+    }
+
+    /// Strikes out a certificate that has no record.
+    pub(super) fn gone(&self, id: &CertificateId) {
+        let mirror = |state: &mut State| {
+            state.index.remove(id);
+            state.quarantine.remove(id);
+        };
+        if self.note(&[Entry::Gone(id.as_str())], mirror).is_err() {
+            // The log names it still: it will be found gone once more.
+            mirror(&mut self.state());
+        }
+    }
+
+    /// See [`Store::apply`](crate::Store::apply).
+    pub(super) fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        let records = batch.changes().iter().map(|change| change.record.id());
+        let slots = batch.writes().iter().filter_map(|(slot, _)| slot.certificate());
+        let holds = batch.holds().iter().map(|held| &held.id);
+        let _stripes = self.stripes(records.chain(slots).chain(holds));
+        let _budgets = (!batch.buckets().is_empty())
+            .then(|| self.budgets.lock().unwrap_or_else(PoisonError::into_inner));
+        let Checked { versions, records, buckets } = self.check(batch)?;
+        for (slot, bytes) in batch.writes() {
+            self.place.write(slot, bytes.expose())?;
+        }
+        if buckets.is_empty() && records.len() <= 1 {
+            records.into_values().try_for_each(|stored| self.write_one(&stored))?;
+        } else {
+            self.write_many(Intent { records: records.into_values().collect(), buckets })?;
+        }
+        Ok(versions)
+    }
+
+    /// Checks all of a batch before any of it is written.
+    fn check(&self, batch: &Batch) -> Result<Checked, StoreError> {
+        self.check_holds(batch.holds())?;
+        let mut checked = Checked::default();
+        for change in batch.changes() {
+            let id = change.record.id();
+            let found = match checked.records.get(id) {
+                Some(stored) => Some((stored.version, stored.fence)),
+                None => {
+                    self.put_in_place(id)?;
+                    let found = self.place.read_record(id);
+                    self.look_at(id, &found);
+                    found?.map(|stored| (stored.version, stored.fence))
+                }
+            };
+            let version = check_version(id, change.expected, found.map(|(version, _)| version))?;
+            let held = batch.holds().iter().filter(|held| held.id == *id).map(|held| held.fence);
+            let fence = held.chain(found.map(|(_, fence)| fence)).max().unwrap_or_default();
+            let stored = Stored { version, fence, record: change.record.clone() };
+            checked.records.insert(id.clone(), stored);
+            checked.versions.push(version);
+        }
+        let state = self.state();
+        // One that was full and forgotten does not come back with a version that somebody may remember.
+        let fresh = Version::from_number(state.last_intent + 1);
+        for change in batch.buckets() {
+            let earlier = checked.buckets.iter().rev().find(|(key, ..)| *key == change.key);
+            let found = earlier.map(|(_, version, _)| *version);
+            let found = found.or_else(|| state.buckets.get(&change.key).map(|(version, _)| *version));
+            let version = check_bucket(change, found)?.max(fresh);
+            checked.buckets.push((change.key.clone(), version, change.bucket));
+        }
+        Ok(checked)
+    }
+
+    pub(super) fn check_holds(&self, holds: &[Held]) -> Result<(), StoreError> {
+        let state = self.state();
+        holds.iter().try_for_each(|held| state.index.check(held))
+    }
+
+    /// Writes one record, which its own file makes whole.
+    fn write_one(&self, stored: &Stored) -> Result<(), StoreError> {
+        let id = stored.record.id();
+        let at = DueIndex::clamped(stored.record.next_at);
+        let known = self.state().index.next_at(id);
+        let mut wakes = false;
+        if known.is_none_or(|known| at < known) {
+            let position = self.note(&[due(id, at)], |state| wakes = state.index.put(id, at))?;
+            self.log.sync(position).inspect_err(|_| self.found_again(id))?;
+        } else {
+            self.mend()?;
+        }
+        self.place.write_record(stored).inspect_err(|_| self.found_again(id))?;
+        if known.is_some_and(|known| at > known)
+            && self.note(&[due(id, at)], |state| state.put(id, at)).is_err()
+        {
+            // The log says earlier, which does no harm.
+            self.state().put(id, at);
+        }
+        self.state().quarantine.remove(id);
+        if wakes {
+            self.wake();
+        }
+        self.place.point_current(&stored.record)
+    }
+
+    /// After a write that failed: what is on disk says what is due when.
+    fn found_again(&self, id: &CertificateId) {
+        match self.place.read_record(id) {
+            Ok(Some(stored)) => self.state().put(id, stored.record.next_at),
+            Ok(None) => self.state().index.remove(id),
+            Err(_) => {} // It is due when the index says, and then it is named.
+        }
+    }
+
+    /// Writes what belongs together: the log first, and then each record.
+    fn write_many(&self, intent: Intent) -> Result<(), StoreError> {
+        let mut entries = Vec::new();
+        let mut puts = Vec::new();
+        {
+            let state = self.state();
+            for stored in &intent.records {
+                let (id, at) = (stored.record.id(), DueIndex::clamped(stored.record.next_at));
+                if state.index.next_at(id).is_none_or(|known| at < known) {
+                    entries.push(due(id, at));
+                    puts.push((id, at));
+                }
+            }
+        }
+        let mut writer = self.log.writer();
+        self.mend_with(&mut writer)?;
+        let number = self.state().last_intent + 1;
+        entries.push(Entry::Intent(number, intent.clone()));
+        let position = self.log.append(&mut writer, &entries)?;
+        let mut wakes = false;
+        {
+            let mut state = self.state();
+            state.last_intent = number;
+            state.intents.insert(number, intent.clone());
+            for (id, at) in &puts {
+                wakes |= state.index.put(id, *at);
+            }
+        }
+        drop(writer);
+        if let Err(error) = self.log.sync(position) {
+            // It may be durable or not: the log is written anew, without it, before anything else is.
+            let mut writer = self.log.writer();
+            writer.doubt();
+            self.state().intents.remove(&number);
+            drop(writer);
+            intent.records.iter().for_each(|stored| self.found_again(stored.record.id()));
+            return Err(error);
+        }
+        // From here on it counts. What cannot be put in place now is put there later.
+        {
+            let mut state = self.state();
+            state.take_buckets(&intent.buckets);
+            for stored in &intent.records {
+                state.quarantine.remove(stored.record.id());
+                state.unplaced.insert(stored.record.id().clone(), (number, stored.clone()));
+            }
+        }
+        for stored in &intent.records {
+            let _ = self.put_in_place(stored.record.id());
+        }
+        self.done(number);
+        if wakes {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Puts a record in place that counts already, if it is not.
+    pub(super) fn put_in_place(&self, id: &CertificateId) -> Result<(), StoreError> {
+        let Some((number, stored)) = self.state().unplaced.get(id).cloned() else { return Ok(()) };
+        self.place.write_record(&stored)?;
+        let at = DueIndex::clamped(stored.record.next_at);
+        {
+            let mut state = self.state();
+            state.unplaced.remove(id);
+            state.index.put(id, at);
+        }
+        self.done(number);
+        self.place.point_current(&stored.record)
+    }
+
+    /// Notes that all of a batch is in place, if it is.
+    fn done(&self, number: u64) {
+        let state = self.state();
+        if state.unplaced.values().any(|(of, _)| *of == number) {
+            return;
+        }
+        let Some(intent) = state.intents.get(&number) else { return };
+        let ids: Vec<_> = intent.records.iter().map(|stored| stored.record.id().clone()).collect();
+        let places: Vec<_> = ids.iter().filter_map(|id| Some((id, state.index.next_at(id)?))).collect();
+        drop(state);
+        let mut entries: Vec<_> = places.iter().map(|(id, at)| due(id, *at)).collect();
+        entries.push(Entry::Done(number));
+        // What the log could not be told is told to it later.
+        let _ = self.note(&entries, |state| drop(state.intents.remove(&number)));
+    }
+
+    /// Puts everything in place that could not be before, as far as it can be now.
+    pub(super) fn put_all_in_place(&self) {
+        let state = self.state();
+        if state.intents.is_empty() {
+            return;
+        }
+        let ids: Vec<CertificateId> = state.unplaced.keys().cloned().collect();
+        let numbers: Vec<u64> = state.intents.keys().copied().collect();
+        drop(state);
+        for id in &ids {
+            let _stripes = self.stripes([id]);
+            let _ = self.put_in_place(id);
+        }
+        numbers.into_iter().for_each(|number| self.done(number));
+    }
+
+    /// Adds to the log, and lets memory follow before anybody else adds something.
+    pub(super) fn note(
+        &self,
+        entries: &[Entry<'_>],
+        mirror: impl FnOnce(&mut State),
+    ) -> Result<u64, StoreError> {
+        let mut writer = self.log.writer();
+        self.mend_with(&mut writer)?;
+        let position = self.log.append(&mut writer, entries)?;
+        mirror(&mut self.state());
+        Ok(position)
+    }
+
+    /// Nothing is written while the log cannot be: what it holds has to be known before something newer exists.
+    pub(super) fn mend(&self) -> Result<(), StoreError> {
+        self.mend_with(&mut self.log.writer())
+    }
+
+    fn mend_with(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if writer.is_broken() {
+            return self.rewrite(writer);
+        }
+        if writer.is_long() && self.rewrite(writer).is_err() {
+            if writer.is_broken() {
+                return self.rewrite(writer);
+            }
+            writer.put_off(); // A long log is as good as a short one.
+        }
+        Ok(())
+    }
+
+    /// Writes the log anew from memory.
+    pub(super) fn rewrite(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let image = self.image()?;
+        self.log.replace(writer, &image)
+    }
+
+    /// All that the log has to say.
+    fn image(&self) -> Result<Image, StoreError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        // A bucket that is full says nothing.
+        state.buckets.retain(|_, (_, bucket)| !bucket.is_full(now));
+        let fences = std::iter::once(Entry::Fences(state.reserved));
+        let dues = state.index.iter().map(|(name, at)| Entry::Due(name, at.map_or(0, second)));
+        let rows = state.buckets.iter();
+        let rows = rows.map(|(key, (version, bucket))| Entry::Bucket((key.clone(), *version, *bucket)));
+        let intents = state.intents.iter().map(|(number, intent)| Entry::Intent(*number, intent.clone()));
+        self.log.image(fences.chain(dues).chain(rows).chain(intents))
+    }
+
+    /// See [`Store::remove`](crate::Store::remove).
+    pub(super) fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
+        let _stripes = self.stripes([id]);
+        self.check_holds(held.map(std::slice::from_ref).unwrap_or_default())?;
+        self.put_in_place(id)?;
+        let found = self.place.read_record(id)?;
+        check_version(id, Some(expected), found.map(|stored| stored.version))?;
+        self.forget_intents(id)?;
+        self.place.remove_certificate(id)?;
+        self.gone(id);
+        Ok(())
+    }
+
+    /// Makes sure that no batch of the log makes a certificate anew after it was removed.
+    fn forget_intents(&self, id: &CertificateId) -> Result<(), StoreError> {
+        let names = |intent: &Intent| intent.records.iter().any(|stored| stored.record.id() == id);
+        let state = self.state();
+        let numbers: Vec<u64> =
+            state.intents.iter().filter(|(_, intent)| names(intent)).map(|(number, _)| *number).collect();
+        drop(state);
+        numbers.into_iter().for_each(|number| self.done(number));
+        let mut writer = self.log.writer();
+        if self.state().intents.values().any(names) {
+            // One that is done but could not be noted: a log without it says the same.
+            self.state().intents.retain(|_, intent| !names(intent));
+            writer.doubt();
+        }
+        self.mend_with(&mut writer)?;
+        let end = writer.position();
+        drop(writer);
+        self.log.sync(end)
+    }
+
+    /// See [`Store::write`](crate::Store::write).
+    pub(super) fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
+        let _stripes = self.stripes(slot.certificate());
+        self.place.write(slot, bytes)
+    }
+}
+
+impl State {
+    /// Sets when a certificate is due, where that need wake nobody.
+    pub(super) fn put(&mut self, id: &CertificateId, at: Timestamp) {
+        self.index.put(id, at);
+    }
+
+    /// Names a certificate that cannot be read, and takes it out of the order of time.
+    pub(super) fn set_aside(&mut self, id: &CertificateId, error: StoreError) {
+        self.index.put(id, Timestamp::MIN);
+        self.index.set_aside(id);
+        self.quarantine.insert(id.clone(), error);
+    }
+
+    /// Takes buckets over that are newer than what is known.
+    pub(super) fn take_buckets(&mut self, rows: &[BucketRow]) {
+        for (key, version, bucket) in rows {
+            let known = self.buckets.entry(key.clone()).or_insert((*version, *bucket));
+            if known.0 < *version {
+                *known = (*version, *bucket);
+            }
+        }
+    }
+}
+
+pub(super) fn due(id: &CertificateId, at: Timestamp) -> Entry<'_> {
+    Entry::Due(id.as_str(), second(at))
+}
+
+/// What the index can hold fits.
+fn second(at: Timestamp) -> u32 {
+    u32::try_from(at.unix().max(0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,546 @@
+//! The keeper's one loop: what is due is claimed, worked on under a lease, and let go.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use perennial_core::{Clock as _, Retry, Timestamp};
+use perennial_lifecycle::{
+    CertificateId, CertificateSpec, Error, Event, EventKind, IssueError, IssueErrorClass, IssuedChain,
+    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, SigningRequest, Store, SuggestedWindow,
+    budget::{Bucket, BudgetKey, Limit, Limits},
+    store::Owner,
+};
+use perennial_testkit::ManualClock;
+use tokio::sync::Notify;
+
+use crate::{
+    faulty_store::FaultyStore,
+    issuer::{Mischief, TestIssuer},
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    store: Arc<FaultyStore>,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+        let store = Arc::new(FaultyStore::new(clock.clone()));
+        Self { clock, store, events: Arc::default() }
+    }
+
+    fn builder(&self, issuer: Arc<dyn Issuer>) -> KeeperBuilder {
+        let seen = self.events.clone();
+        Keeper::builder(self.store.clone())
+            .clock(self.clock.clone())
+            .grace(Duration::from_millis(50))
+            .issuer(IssuerName::default(), issuer)
+            .observer(move |event| seen.lock().unwrap().push(event.clone()))
+    }
+
+    fn signer(&self) -> Arc<TestIssuer> {
+        TestIssuer::new(self.clock.clone(), DAY * 90)
+    }
+
+    fn told(&self, what: impl Fn(&EventKind) -> bool) -> usize {
+        self.events.lock().unwrap().iter().filter(|event| what(&event.kind)).count()
+    }
+
+    async fn orders_left(&self, limits: Limits) -> u32 {
+        let stored = self.store.buckets(&[BudgetKey::Account(IssuerName::default())]).await.unwrap();
+        let bucket = stored[0].map_or(Bucket::FULL, |(_, bucket)| bucket);
+        bucket.level(limits.account.unwrap(), self.clock.now())
+    }
+
+    async fn generation(&self, id: &str) -> Option<u32> {
+        let (_, record) = self.store.load(&name(id)).await.unwrap()?;
+        record.current.map(|current| current.generation.number())
+    }
+}
+
+fn name(id: &str) -> CertificateId {
+    id.parse().unwrap()
+}
+
+fn spec(id: &str) -> CertificateSpec {
+    CertificateSpec::new(id, [format!("{id}.example")]).unwrap()
+}
+
+/// Lets the loop go on until something holds, in real time.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let patience = tokio::time::timeout(Duration::from_secs(20), async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    patience.await.expect("it never came to that");
+}
+
+#[tokio::test]
+async fn whatever_is_due_in_the_store_is_issued_though_nobody_holds_a_handle() {
+    let scene = Scene::new();
+    let keeper = scene.builder(scene.signer()).build();
+    for number in 0..150 {
+        keeper.wish(spec(&format!("host-{number}"))).await.unwrap();
+    }
+    keeper.start().await;
+    keeper.rested().await;
+    for number in 0..150 {
+        assert_eq!(scene.generation(&format!("host-{number}")).await, Some(1));
+    }
+    // What is in order is looked at again when it is due, and not before.
+    let due = scene.store.next_due().await.unwrap().unwrap();
+    assert!(due.since(scene.clock.now()) > DAY * 50, "{due}");
+    scene.clock.advance(DAY * 61);
+    keeper.rested().await;
+    assert_eq!(scene.generation("host-0").await, Some(2));
+}
+
+#[tokio::test]
+async fn two_keepers_over_one_store_issue_each_certificate_once() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keepers: Vec<Keeper> = (0..2).map(|_| scene.builder(issuer.clone()).slots(4).build()).collect();
+    for number in 0..60 {
+        keepers[0].wish(spec(&format!("host-{number}"))).await.unwrap();
+    }
+    for keeper in &keepers {
+        keeper.start().await;
+    }
+    until(async || scene.told(|kind| matches!(kind, EventKind::Issued { .. })) >= 60).await;
+    assert_eq!(issuer.asked.lock().unwrap().len(), 60);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_ends_that_work_and_no_other() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    // Heartbeats every third of a second.
+    let keeper = scene.builder(issuer.clone()).lease(Duration::from_secs(1)).build();
+    issuer.next(Mischief::Hang);
+    keeper.wish(spec("lost")).await.unwrap();
+    keeper.start().await;
+    issuer.hanging.notified().await;
+    issuer.next(Mischief::Pause);
+    keeper.wish(spec("other")).await.unwrap();
+    issuer.hanging.notified().await;
+
+    // The process was held up for longer than its leases last; somebody else has come first to one of the two.
+    scene.store.deaf.store(true, Ordering::SeqCst);
+    scene.store.frozen.store(true, Ordering::SeqCst);
+    scene.clock.advance(Duration::from_secs(3));
+    let thief: Owner = "thief".parse().unwrap();
+    let stolen = scene.store.inner.claim_one(&thief, HOUR, &name("lost")).await.unwrap().unwrap();
+    scene.store.deaf.store(false, Ordering::SeqCst);
+    scene.store.frozen.store(false, Ordering::SeqCst);
+
+    until(async || scene.told(|kind| matches!(kind, EventKind::LeaseLost)) == 1).await;
+    issuer.go_on.notify_one();
+    until(async || scene.generation("other").await == Some(1)).await;
+    let (version, record) = scene.store.load(&name("lost")).await.unwrap().unwrap();
+    assert_eq!((version, record.failures), (stolen.version, None), "whoever lost it writes nothing");
+    assert!(scene.told(|kind| matches!(kind, EventKind::Failed { .. })) == 0);
+}
+
+#[tokio::test]
+async fn a_note_of_somebody_who_was_overtaken_is_refused_and_no_failure_of_the_certificate() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    issuer.next(Mischief::Pause);
+    let id = name("a");
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.hanging.notified().await;
+        scene.clock.advance(HOUR);
+        let thief: Owner = "thief".parse().unwrap();
+        scene.store.inner.claim_one(&thief, HOUR, &id).await.unwrap().unwrap();
+        issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Err(Error::Store(_))), "{outcome:?}");
+    let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
+    assert_eq!((record.failures, record.current), (None, None));
+    assert!(matches!(keeper.step(&name("a")).await, Err(Error::Held { .. })));
+}
+
+#[tokio::test]
+async fn a_store_that_panics_under_one_certificate_costs_the_others_nothing() {
+    let scene = Scene::new();
+    let keeper = scene.builder(scene.signer()).build();
+    scene.store.panics_for.lock().unwrap().replace(name("cursed"));
+    keeper.wish(spec("cursed")).await.unwrap();
+    keeper.wish(spec("blessed")).await.unwrap();
+    keeper.start().await;
+    keeper.rested().await;
+    assert_eq!(scene.generation("blessed").await, Some(1));
+    let (_, record) = scene.store.load(&name("cursed")).await.unwrap().unwrap();
+    let failures = record.failures.expect("it is on record");
+    assert!(failures.message.contains("told to panic"), "{failures:?}");
+    scene.store.panics_for.lock().unwrap().take();
+    scene.clock.advance(HOUR);
+    keeper.rested().await;
+    assert_eq!(scene.generation("cursed").await, Some(1));
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_takes_nothing_away_and_is_told_twice() {
+    let scene = Scene::new();
+    let keeper = scene.builder(scene.signer()).build();
+    let certificate = keeper.keep(spec("a")).await.unwrap();
+    certificate.ready().await.unwrap();
+    keeper.rested().await;
+    scene.store.gone.store(true, Ordering::SeqCst);
+    for _ in 0..5 {
+        scene.clock.wait_for_sleepers(1).await;
+        scene.clock.advance(Duration::from_secs(70));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(certificate.current().is_some(), "it serves on");
+    assert!(!keeper.workload().store_answers);
+    scene.store.gone.store(false, Ordering::SeqCst);
+    scene.clock.advance(Duration::from_secs(70));
+    keeper.rested().await;
+    let told = |kind: &EventKind| match kind {
+        EventKind::StoreUnavailable { .. } => Some("gone"),
+        EventKind::StoreAvailable => Some("back"),
+        _ => None,
+    };
+    let told: Vec<_> = scene.events.lock().unwrap().iter().filter_map(|event| told(&event.kind)).collect();
+    assert_eq!(told, ["gone", "back"]);
+}
+
+#[tokio::test]
+async fn a_jump_of_the_clock_is_told_and_what_became_due_is_done() {
+    let scene = Scene::new();
+    let keeper = scene.builder(scene.signer()).build();
+    keeper.keep(spec("a")).await.unwrap().ready().await.unwrap();
+    keeper.rested().await;
+    scene.clock.set(scene.clock.now() + DAY * 61);
+    keeper.rested().await;
+    assert_eq!(scene.generation("a").await, Some(2));
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::ClockJumped { .. })), 1);
+    scene.clock.advance(HOUR); // time that passes is no jump
+    keeper.rested().await;
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::ClockJumped { .. })), 1);
+}
+
+#[tokio::test]
+async fn handles_learn_what_another_process_has_done() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let (reads, writes) = (scene.builder(issuer.clone()).build(), scene.builder(issuer).build());
+    writes.wish(spec("a")).await.unwrap();
+    writes.step(&name("a")).await.unwrap();
+    let certificate = reads.keep(spec("a")).await.unwrap();
+    let first = certificate.ready().await.unwrap();
+    reads.rested().await;
+    let changed = CertificateSpec::new("a", ["b.example"]).unwrap();
+    scene.store.frozen.store(true, Ordering::SeqCst); // the other is always quicker
+    writes.wish(changed).await.unwrap();
+    writes.step(&name("a")).await.unwrap();
+    scene.clock.wait_for_sleepers(1).await;
+    scene.clock.advance(Duration::from_secs(61));
+    let second = certificate.changed(&first).await.unwrap();
+    assert_eq!(second.generation().number(), 2);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_work_come_to_its_next_note_and_lets_go_of_everything() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).grace(Duration::from_secs(20)).build();
+    issuer.next(Mischief::Pause);
+    let certificate = keeper.keep(spec("a")).await.unwrap();
+    issuer.hanging.notified().await;
+    let ((), ()) = tokio::join!(keeper.shut_down(), async {
+        tokio::task::yield_now().await;
+        issuer.go_on.notify_one();
+    });
+    let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
+    assert_eq!(record.debts.len(), 0, "what was under way came to its next note");
+    assert!(record.attempt.is_some() && record.current.is_none(), "and not further");
+    assert!(matches!(certificate.ready().await, Err(Error::ShutDown { .. })));
+    // Another process takes over at once, and goes on.
+    let next = scene.builder(issuer).build();
+    assert!(matches!(next.step(&name("a")).await.unwrap(), Outcome::Issued { .. }));
+}
+
+/// Waits for something outside as often as it is asked, and counts who does at once.
+struct Waiting {
+    signer: Arc<TestIssuer>,
+    parked: AtomicUsize,
+    unparked: AtomicUsize,
+    open: AtomicBool,
+    opened: Notify,
+}
+
+#[async_trait]
+impl Issuer for Waiting {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        if request.certificate.as_str().starts_with("slow") {
+            journal
+                .parked(async {
+                    self.parked.fetch_add(1, Ordering::SeqCst);
+                    while !self.open.load(Ordering::SeqCst) {
+                        self.opened.notified().await;
+                        self.opened.notify_one();
+                    }
+                })
+                .await;
+            self.unparked.fetch_add(1, Ordering::SeqCst);
+        }
+        self.signer.issue(request, journal).await
+    }
+}
+
+fn waiting(scene: &Scene) -> Arc<Waiting> {
+    Arc::new(Waiting {
+        signer: scene.signer(),
+        parked: AtomicUsize::new(0),
+        unparked: AtomicUsize::new(0),
+        open: AtomicBool::new(false),
+        opened: Notify::new(),
+    })
+}
+
+#[tokio::test]
+async fn those_who_wait_for_propagation_hold_no_slot() {
+    let scene = Scene::new();
+    let issuer = waiting(&scene);
+    let keeper = scene.builder(issuer.clone()).slots(2).parked(60).build();
+    for number in 0..60 {
+        keeper.wish(spec(&format!("slow-{number}"))).await.unwrap();
+    }
+    keeper.start().await;
+    until(async || issuer.parked.load(Ordering::SeqCst) == 60).await;
+    keeper.wish(spec("sixty-first")).await.unwrap();
+    until(async || scene.generation("sixty-first").await == Some(1)).await;
+    until(async || keeper.workload().parked == 60).await;
+    issuer.open.store(true, Ordering::SeqCst);
+    issuer.opened.notify_one();
+    keeper.rested().await;
+    assert_eq!(issuer.unparked.load(Ordering::SeqCst), 60);
+    assert_eq!(scene.generation("slow-59").await, Some(1));
+}
+
+#[tokio::test]
+async fn no_more_wait_without_a_slot_than_may_and_the_rest_keep_theirs() {
+    let scene = Scene::new();
+    let issuer = waiting(&scene);
+    let keeper = scene.builder(issuer.clone()).slots(2).parked(3).build();
+    for number in 0..9 {
+        keeper.wish(spec(&format!("slow-{number}"))).await.unwrap();
+    }
+    keeper.start().await;
+    until(async || issuer.parked.load(Ordering::SeqCst) == 5).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(issuer.parked.load(Ordering::SeqCst), 5, "three without a slot, and two with one");
+    issuer.open.store(true, Ordering::SeqCst);
+    issuer.opened.notify_one();
+    keeper.rested().await;
+    assert_eq!(issuer.unparked.load(Ordering::SeqCst), 9);
+}
+
+#[tokio::test]
+async fn shutting_down_does_not_wait_for_propagation() {
+    let scene = Scene::new();
+    let issuer = waiting(&scene);
+    let keeper = scene.builder(issuer.clone()).grace(Duration::from_secs(3_600)).build();
+    let _ = keeper.keep(spec("slow")).await.unwrap();
+    until(async || issuer.parked.load(Ordering::SeqCst) == 1).await;
+    keeper.shut_down().await;
+}
+
+fn five_a_week() -> Limits {
+    let mut limits = Limits::default();
+    limits.account = Some(Limit::new(5, DAY * 7));
+    limits
+}
+
+#[tokio::test]
+async fn what_the_budget_does_not_allow_waits_without_a_failure_and_is_asked_for_in_time() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).limits(IssuerName::default(), five_a_week()).build();
+    for number in 0..7 {
+        keeper.wish(spec(&format!("host-{number}"))).await.unwrap();
+    }
+    keeper.start().await;
+    keeper.rested().await;
+    assert_eq!(issuer.asked.lock().unwrap().len(), 5);
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::OverBudget { .. })), 2);
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::Failed { .. })), 0);
+    for _ in 0..3 {
+        scene.clock.advance(DAY * 7 / 5 + HOUR);
+        keeper.rested().await;
+    }
+    assert_eq!(issuer.asked.lock().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn budgets_are_shared_through_the_store_and_survive_a_restart() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    for number in 0..7 {
+        // A process of its own each time.
+        let keeper = scene.builder(issuer.clone()).limits(IssuerName::default(), five_a_week()).build();
+        let id = format!("host-{number}");
+        keeper.wish(spec(&id)).await.unwrap();
+        let outcome = keeper.step(&name(&id)).await.unwrap();
+        let waits = matches!(outcome, Outcome::Waiting { error: Error::OverBudget { .. }, .. });
+        assert_eq!(waits, number >= 5, "{number}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_ordered_costs_nothing_and_an_order_that_goes_on_costs_nothing_more() {
+    let scene = Scene::new();
+    let issuer = Arc::new(Unreachable { signer: scene.signer(), down: AtomicBool::new(true) });
+    let keeper = scene.builder(issuer.clone()).limits(IssuerName::default(), five_a_week()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    let mut attempts = 0;
+    while attempts < 9 {
+        match keeper.step(&name("a")).await.unwrap() {
+            Outcome::Failed { until, .. } => {
+                attempts += 1;
+                scene.clock.set(until);
+            }
+            Outcome::Waiting { until, error: Error::Resting { .. } } => scene.clock.set(until),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(scene.orders_left(five_a_week()).await, 5);
+    issuer.down.store(false, Ordering::SeqCst);
+    // An order is made, and fails to be walked to its end more often than there are orders in a week.
+    for _ in 0..6 {
+        issuer.signer.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+        let outcome = keeper.step(&name("a")).await.unwrap();
+        let Outcome::Failed { until, .. } = outcome else { panic!("{outcome:?}") };
+        scene.clock.set(until);
+    }
+    assert_eq!(scene.orders_left(five_a_week()).await, 4);
+}
+
+/// Fails before anything was ordered, while it is down.
+struct Unreachable {
+    signer: Arc<TestIssuer>,
+    down: AtomicBool,
+}
+
+#[async_trait]
+impl Issuer for Unreachable {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(IssueError::new(IssueErrorClass::Transient, "no connection", Retry::Backoff));
+        }
+        self.signer.issue(request, journal).await
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_fails_everybody_is_left_alone_and_the_next_one_asked_when_it_is_time() {
+    let scene = Scene::new();
+    let down = Arc::new(Unreachable { signer: scene.signer(), down: AtomicBool::new(true) });
+    let second = scene.signer();
+    let keeper = scene.builder(down.clone()).issuer("second".parse().unwrap(), second.clone()).build();
+    let with_fallback = |id| spec(id).fallback_issuer("second").unwrap();
+    keeper.wish(with_fallback("a")).await.unwrap();
+    keeper.start().await;
+    keeper.rested().await;
+    assert!(second.asked.lock().unwrap().is_empty(), "the first is pinned");
+    for _ in 0..12 {
+        scene.clock.advance(Duration::from_secs(60));
+        keeper.rested().await;
+    }
+    // The first generation was the attempt that was given up.
+    assert_eq!(scene.generation("a").await, Some(2), "after ten minutes without any certificate");
+    let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
+    let current = record.current.unwrap();
+    assert_eq!((current.issuer().as_str(), record.failures, record.elsewhere.len()), ("second", None, 0));
+    // It is the wished-for one's again when it is renewed, and nothing is re-issued before.
+    down.down.store(false, Ordering::SeqCst);
+    scene.clock.advance(DAY);
+    keeper.rested().await;
+    assert_eq!(scene.generation("a").await, Some(2));
+    scene.clock.advance(DAY * 61);
+    keeper.rested().await;
+    let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
+    assert_eq!(record.current.unwrap().issuer().as_str(), "default");
+}
+
+/// Has wishes about when its certificates are renewed.
+struct Wishful {
+    signer: Arc<TestIssuer>,
+    window: Mutex<Option<SuggestedWindow>>,
+    asked: AtomicUsize,
+    replaced: Mutex<Vec<bool>>,
+}
+
+#[async_trait]
+impl Issuer for Wishful {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.replaced.lock().unwrap().push(request.replaces.is_some());
+        self.signer.issue(request, journal).await
+    }
+
+    fn suggests_windows(&self) -> bool {
+        true
+    }
+
+    async fn suggested_window(&self, _: &IssuedChain) -> Result<Option<SuggestedWindow>, IssueError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.window.lock().unwrap().clone() {
+            Some(window) => Ok(Some(window)),
+            None => Err(IssueError::new(IssueErrorClass::Transient, "no answer", Retry::Backoff)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ca_is_asked_for_its_wishes_when_it_says_and_they_are_heeded_and_kept() {
+    let scene = Scene::new();
+    let (signer, window) = (scene.signer(), Mutex::default());
+    let (asked, replaced) = (AtomicUsize::new(0), Mutex::default());
+    let issuer = Arc::new(Wishful { signer, window, asked, replaced });
+    let keeper = scene.builder(issuer.clone()).limits(IssuerName::default(), five_a_week()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.start().await;
+    keeper.rested().await;
+    scene.clock.advance(Duration::from_secs(61));
+    keeper.rested().await;
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 1, "a minute after it was issued");
+    scene.clock.advance(HOUR * 5);
+    keeper.rested().await;
+    assert_eq!(
+        issuer.asked.load(Ordering::SeqCst),
+        1,
+        "one that does not answer is left alone for six hours"
+    );
+    let now = scene.clock.now();
+    *issuer.window.lock().unwrap() = Some(SuggestedWindow {
+        start: now + HOUR * 3,
+        end: now + HOUR * 9,
+        explanation_url: None,
+        ask_at: now + HOUR * 20,
+    });
+    scene.clock.advance(HOUR * 2);
+    keeper.rested().await;
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 2);
+    let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
+    assert!(record.current.unwrap().window.is_some(), "it is on record");
+    scene.clock.advance(HOUR * 8);
+    keeper.rested().await;
+    assert_eq!(scene.generation("a").await, Some(2), "weeks before its own date");
+    assert_eq!(*issuer.replaced.lock().unwrap(), [false, true], "the order names what it replaces");
+}

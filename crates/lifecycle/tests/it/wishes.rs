@@ -1,0 +1,281 @@
+//! What else can be wished for: approval, adoption, replacement of a stolen key, first sight, delivery.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use perennial_core::{Clock as _, DomainName, Retry, Timestamp};
+use perennial_lifecycle::{
+    CertificateId, CertificateSpec, Error, FileSink, IssueError, IssueErrorClass, IssuedChain, Issuer,
+    IssuerName, Journal, Keeper, KeeperBuilder, KeyRotation, MemoryStore, OnDemand, Outcome, OutputFormat,
+    PrivateKey, Revocation, Rules, SigningRequest, Store, budget::Limit,
+};
+use perennial_testkit::ManualClock;
+
+use crate::issuer::{Mischief, TestIssuer};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Signs, and revokes unless it is told not to.
+struct Revoking {
+    signer: Arc<TestIssuer>,
+    /// Serial numbers.
+    revoked: Mutex<Vec<String>>,
+    busy: AtomicBool,
+}
+
+#[async_trait]
+impl Issuer for Revoking {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.signer.issue(request, journal).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation, _: &Journal) -> Result<(), IssueError> {
+        if self.busy.load(Ordering::SeqCst) {
+            return Err(IssueError::new(IssueErrorClass::Transient, "busy", Retry::Backoff));
+        }
+        assert!(revocation.key.is_some(), "the key proves it");
+        self.revoked.lock().unwrap().push(revocation.chain.facts().serial.clone());
+        Ok(())
+    }
+}
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    store: Arc<MemoryStore>,
+    issuer: Arc<Revoking>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+        let signer = TestIssuer::new(clock.clone(), DAY * 90);
+        let issuer = Arc::new(Revoking { signer, revoked: Mutex::default(), busy: AtomicBool::new(false) });
+        Self { store: Arc::new(MemoryStore::with_clock(clock.clone())), clock, issuer }
+    }
+
+    fn builder(&self) -> KeeperBuilder {
+        Keeper::builder(self.store.clone())
+            .clock(self.clock.clone())
+            .issuer(IssuerName::default(), self.issuer.clone())
+    }
+
+    fn requests(&self) -> usize {
+        self.issuer.signer.asked.lock().unwrap().len()
+    }
+}
+
+fn name() -> CertificateId {
+    "site".parse().unwrap()
+}
+
+fn spec() -> CertificateSpec {
+    CertificateSpec::new("site", ["site.example"]).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_denied_is_asked_of_nobody_until_the_wish_changes() {
+    let scene = Scene::new();
+    let rules = Rules::new().wildcards_for(["ops"]);
+    let keeper = scene.builder().approver(Arc::new(rules)).build();
+    let wildcard = CertificateSpec::new("site", ["*.site.example"]).unwrap();
+    keeper.wish_for(wildcard.clone(), "shop").await.unwrap();
+    for _ in 0..2 {
+        let outcome = keeper.step(&name()).await.unwrap();
+        let Outcome::GivenUp { error: Error::Denied { reason, .. }, until } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(reason.contains("shop may not"), "{reason}");
+        assert_eq!(until, Timestamp::MAX);
+    }
+    assert_eq!(scene.requests(), 0);
+    keeper.wish_for(wildcard, "ops").await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    let by = record.current.unwrap().approved_by;
+    assert_eq!((record.denied, by.as_deref()), (None, Some("the rules of this keeper")));
+}
+
+#[tokio::test]
+async fn a_stolen_key_is_replaced_at_once_whatever_the_rotation_says_and_then_revoked() {
+    let scene = Scene::new();
+    let keeper = scene.builder().build();
+    keeper.wish(spec().key_rotation(KeyRotation::Never)).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    let stolen = keeper.current(&name()).await.unwrap().unwrap();
+    keeper.replace_compromised(&name()).await.unwrap();
+    keeper.replace_compromised(&name()).await.unwrap(); // said twice, it is done once
+    // The CA is busy, and the process dies in between.
+    scene.issuer.signer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    let Outcome::Failed { until, .. } = keeper.step(&name()).await.unwrap() else { panic!("no failure") };
+    assert_eq!(scene.issuer.revoked.lock().unwrap().len(), 0, "the old one serves until there is a new one");
+    scene.clock.set(until);
+    scene.issuer.busy.store(true, Ordering::SeqCst);
+    let keeper = scene.builder().build();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let fresh = keeper.current(&name()).await.unwrap().unwrap();
+    assert_ne!(fresh.facts().public_key_fingerprint, stolen.facts().public_key_fingerprint);
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    assert_eq!(record.compromised.len(), 1, "it is owed");
+    assert!(record.next_at <= scene.clock.now() + Duration::from_secs(600), "and looked after soon");
+    scene.issuer.busy.store(false, Ordering::SeqCst);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
+    assert_eq!(*scene.issuer.revoked.lock().unwrap(), [stolen.facts().serial.clone()]);
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    assert_eq!(record.compromised, []);
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(scene.requests(), 3);
+}
+
+fn self_made(names: &[&str], ends: i64) -> (IssuedChain, PrivateKey) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    params.not_before = time::OffsetDateTime::from_unix_timestamp(1_799_000_000).unwrap();
+    params.not_after = time::OffsetDateTime::from_unix_timestamp(ends).unwrap();
+    let chain = IssuedChain::from_pem(params.self_signed(&key).unwrap().pem()).unwrap();
+    let key = PrivateKey::from_pem(&perennial_core::SecretString::new(key.serialize_pem())).unwrap();
+    (chain, key)
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_there_already_is_taken_over_and_renewed_in_its_time() {
+    let scene = Scene::new();
+    let keeper = scene.builder().build();
+    let (chain, key) = self_made(&["site.example"], 1_800_000_000 + 60 * 86_400);
+    keeper.adopt(spec(), &chain, &key).await.unwrap();
+    let Outcome::Kept { until } = keeper.step(&name()).await.unwrap() else { panic!("not kept") };
+    assert_eq!(scene.requests(), 0);
+    let current = keeper.current(&name()).await.unwrap().unwrap();
+    assert_eq!(current.facts().fingerprint, chain.facts().fingerprint);
+    scene.clock.set(until);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    // Another one may take its place, and what is not what is wished for may not.
+    let (chain, key) = self_made(&["site.example"], 1_900_000_000);
+    keeper.adopt(spec(), &chain, &key).await.unwrap();
+    assert_eq!(keeper.current(&name()).await.unwrap().unwrap().generation().number(), 3);
+    let (_, other_key) = self_made(&["site.example"], 1_900_000_000);
+    let (other_names, its_key) = self_made(&["other.example"], 1_900_000_000);
+    let (ended, ended_key) = self_made(&["site.example"], 1_799_999_999);
+    for (chain, key) in [(&chain, &other_key), (&other_names, &its_key), (&ended, &ended_key)] {
+        assert!(matches!(keeper.adopt(spec(), chain, key).await, Err(Error::Contract { .. })));
+    }
+}
+
+/// Lets those in who are on its list.
+struct List {
+    names: BTreeSet<&'static str>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl OnDemand for List {
+    async fn allow(&self, name: &DomainName, plain: CertificateSpec) -> Result<CertificateSpec, String> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.names.contains(name.as_str()) { Ok(plain) } else { Err("it is on no list".to_owned()) }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_at_first_sight_needs_a_rule_that_allows_it_and_a_budget() {
+    let scene = Scene::new();
+    let long = format!("{}.example", ["a"; 30].join("."));
+    let long: &'static str = Box::leak(long.into_boxed_str());
+    let list = List { names: ["a.example", "b.example", long].into(), asked: AtomicUsize::new(0) };
+    let list = Arc::new(list);
+    let keeper = scene.builder().on_demand(list.clone(), Limit::new(2, DAY)).build();
+    let get = async |name: &str| keeper.on_demand(&name.parse().unwrap()).await;
+    for _ in 0..3 {
+        get("a.example").await.unwrap().ready().await.unwrap();
+    }
+    assert_eq!(list.asked.load(Ordering::SeqCst), 1, "what was wished for once costs no second question");
+    get(long).await.unwrap().ready().await.unwrap();
+    let refused = |got: Result<_, Error>| got.err().map(|error| error.to_string()).unwrap();
+    assert!(refused(get("evil.example").await).contains("on no list"));
+    assert!(refused(get("b.example").await).contains("used up"));
+    scene.clock.advance(DAY);
+    assert!(get("b.example").await.is_ok());
+    keeper.shut_down().await;
+    let without = scene.builder().build();
+    let name = "a.example".parse().unwrap();
+    assert!(matches!(without.on_demand(&name).await, Err(Error::NotOnDemand { .. })));
+}
+
+#[tokio::test]
+async fn what_serves_is_delivered_and_delivered_again_when_it_is_gone_but_not_in_a_war() {
+    let scene = Scene::new();
+    let directory = tempfile::tempdir().unwrap();
+    let sink = FileSink::new(directory.path());
+    let file = sink.directory(&name()).join("fullchain.pem");
+    let keeper = scene.builder().sink("web".parse().unwrap(), Arc::new(sink)).build();
+    keeper.wish(spec().output("web".parse().unwrap(), OutputFormat::Pem)).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let current = keeper.current(&name()).await.unwrap().unwrap();
+    let delivered = || std::fs::read_to_string(&file).ok();
+    assert_eq!(delivered().as_deref(), Some(current.chain_pem()));
+    std::fs::remove_file(&file).unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(delivered().as_deref(), Some(current.chain_pem()), "it was gone");
+    // Somebody else wants the place too: he is answered once, and then left alone for an hour.
+    for (round, ours) in [true, false, false].into_iter().enumerate() {
+        std::fs::write(&file, "theirs").unwrap();
+        keeper.step(&name()).await.unwrap();
+        assert_eq!(delivered().as_deref() == Some(current.chain_pem()), ours, "round {round}");
+    }
+    scene.clock.advance(Duration::from_secs(3_601));
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(delivered().as_deref(), Some(current.chain_pem()));
+    assert_eq!(scene.requests(), 1, "nobody was asked for a new one");
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_to_costs_the_certificate_nothing_and_is_tried_again() {
+    let scene = Scene::new();
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = directory.path().join("root");
+    std::fs::write(&blocked, "a file where a directory should be").unwrap();
+    let keeper = scene.builder().sink("web".parse().unwrap(), Arc::new(FileSink::new(&blocked))).build();
+    keeper.wish(spec().output("web".parse().unwrap(), OutputFormat::Pem)).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    let failures = record.undelivered.expect("it is on record");
+    assert_eq!((record.failures, record.next_at), (None, failures.retry_at));
+    std::fs::remove_file(&blocked).unwrap();
+    scene.clock.set(failures.retry_at);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
+    assert!(blocked.join("site/privkey.pem").exists());
+}
+
+#[tokio::test]
+async fn what_fails_in_the_rehearsal_costs_the_real_issuer_nothing() {
+    let scene = Scene::new();
+    let stage = TestIssuer::new(scene.clock.clone(), DAY * 90);
+    let staging: IssuerName = "staging".parse().unwrap();
+    let keeper = scene
+        .builder()
+        .issuer(staging.clone(), stage.clone())
+        .rehearsal(IssuerName::default(), staging, 1)
+        .build();
+    keeper.wish(spec()).await.unwrap();
+    let step = async |expected_requests: (usize, usize)| {
+        let outcome = keeper.step(&name()).await.unwrap();
+        assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), expected_requests);
+        if let Outcome::Failed { until, .. } = outcome {
+            scene.clock.set(until);
+        }
+        matches!(outcome, Outcome::Issued { .. })
+    };
+    scene.issuer.signer.next(Mischief::OtherNames);
+    assert!(!step((1, 0)).await);
+    stage.next(Mischief::OtherNames);
+    assert!(!step((1, 1)).await, "it failed again, elsewhere");
+    assert!(step((2, 2)).await);
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    assert_eq!(record.current.unwrap().issuer(), &IssuerName::default());
+}

@@ -1,0 +1,313 @@
+//! Who works on what: claims, and the index of what is due.
+//!
+//! `next_at` is the only thing that a claim looks for, and the end of a lease is written there: with a column
+//! of its own for that, every claim would have to look at everything that is held.
+
+use std::time::Duration;
+
+use perennial_core::Timestamp;
+use perennial_lifecycle::{
+    CertificateId, StoreError,
+    store::{Claim, Due, Held, Owner, Quarantined},
+};
+use tokio_postgres::{Row, types::Type};
+
+use crate::{PostgresStore, fault, row};
+
+/// Claims what is due, the longest due first.
+///
+/// Rows that others are about to claim are passed over instead of waited for. The row is locked before its
+/// fence is drawn, so fences grow in the order of claims.
+pub(crate) async fn due(
+    store: &PostgresStore,
+    owner: &Owner,
+    ttl: Duration,
+    most: usize,
+) -> Result<Vec<Claim>, StoreError> {
+    let statement = format!(
+        "WITH due AS (
+             SELECT id, next_at FROM perennial_records WHERE next_at <= now()
+             ORDER BY next_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE perennial_records AS kept
+         SET owner = $1, damage = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
+         FROM due WHERE kept.id = due.id
+         RETURNING {CLAIMED}, {}",
+        seconds("due.next_at"),
+    );
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let parameters =
+        [(&owner.as_str() as _, Type::TEXT), (&length(ttl) as _, Type::FLOAT8), (&most as _, Type::INT8)];
+    let rows = store.sessions.rows(CLAIM, &statement, &parameters).await?;
+    let mut claims = Vec::with_capacity(rows.len());
+    let mut bad = Vec::new();
+    for row in &rows {
+        let was: i64 = store.column(CLAIM, row, 5)?;
+        match claimed(store, owner, row)? {
+            Ok(claim) => claims.push((was, claim)),
+            Err(damaged) => bad.push(damaged),
+        }
+    }
+    if !bad.is_empty() {
+        // What could not be put aside is held for as long as the others, and tried again then.
+        let _ = put_aside(store, &bad).await;
+    }
+    claims.sort_by(|(one, a), (two, b)| (one, &a.held.id).cmp(&(two, &b.held.id)));
+    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+}
+
+/// Claims one, due or not, unless somebody holds it.
+pub(crate) async fn one(
+    store: &PostgresStore,
+    owner: &Owner,
+    ttl: Duration,
+    id: &CertificateId,
+) -> Result<Option<Claim>, StoreError> {
+    let statement = format!(
+        "UPDATE perennial_records AS kept
+         SET owner = $1, damage = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
+         WHERE id = $3 AND NOT ({IS_HELD})
+         RETURNING {CLAIMED}",
+    );
+    let parameters = [
+        (&owner.as_str() as _, Type::TEXT),
+        (&length(ttl) as _, Type::FLOAT8),
+        (&id.as_str() as _, Type::TEXT),
+    ];
+    let rows = store.sessions.rows(CLAIM, &statement, &parameters).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    match claimed(store, owner, row)? {
+        Ok(claim) => Ok(Some(claim)),
+        Err(damaged) => {
+            put_aside(store, std::slice::from_ref(&damaged)).await?;
+            Err(damaged.error)
+        }
+    }
+}
+
+/// Holds them for longer, and returns those that are lost.
+pub(crate) async fn extend(
+    store: &PostgresStore,
+    held: &[Held],
+    ttl: Duration,
+) -> Result<Vec<CertificateId>, StoreError> {
+    let doing = "extend claims in";
+    let statement = format!(
+        "WITH ours AS ({OURS})
+         UPDATE perennial_records AS kept SET owner = ours.owner, next_at = {END_OF_LEASE}
+         FROM ours WHERE kept.id = ours.id
+         RETURNING kept.id",
+    );
+    let (ids, fences, owners) = columns(held);
+    let parameters = [
+        (&ids as _, Type::TEXT_ARRAY),
+        (&length(ttl) as _, Type::FLOAT8),
+        (&fences as _, Type::INT8_ARRAY),
+        (&owners as _, Type::TEXT_ARRAY),
+    ];
+    let rows = store.sessions.rows(doing, &statement, &parameters).await?;
+    let mut extended = std::collections::BTreeSet::new();
+    for row in &rows {
+        extended.insert(store.column::<&str>(doing, row, 0)?);
+    }
+    Ok(held.iter().filter(|held| !extended.contains(held.id.as_str())).map(|held| held.id.clone()).collect())
+}
+
+/// Lets go. The fence moves on as well, so that nothing is written any more under this claim.
+pub(crate) async fn release(store: &PostgresStore, held: &[Held]) -> Result<(), StoreError> {
+    let doing = "let go of claims in";
+    let statement = format!(
+        "WITH ours AS ({OURS})
+         UPDATE perennial_records AS kept SET owner = NULL, fence = {NEXT_FENCE}, next_at = due_at
+         FROM ours WHERE kept.id = ours.id
+         RETURNING {IS_SOON}",
+    );
+    let (ids, fences, owners) = columns(held);
+    let parameters = [
+        (&ids as _, Type::TEXT_ARRAY),
+        (&0.0_f64 as _, Type::FLOAT8),
+        (&fences as _, Type::INT8_ARRAY),
+        (&owners as _, Type::TEXT_ARRAY),
+    ];
+    let rows = store.sessions.rows(doing, &statement, &parameters).await?;
+    ring_if_soon(store, doing, &rows)
+}
+
+/// The index.
+pub(crate) async fn scan(
+    store: &PostgresStore,
+    until: Timestamp,
+    after: Option<&Due>,
+    most: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let doing = "read what is due in";
+    let statement = format!(
+        "SELECT id, {} FROM perennial_records
+         WHERE next_at <= to_timestamp($1) AND (next_at, id) > (to_timestamp($2), $3)
+         ORDER BY next_at, id LIMIT $4",
+        seconds("next_at"),
+    );
+    // No id is empty, so all of them come after the empty text.
+    let (at, id) = after.map_or((Timestamp::MIN, ""), |due| (due.at, due.id.as_str()));
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let parameters = [
+        (&until.unix() as _, Type::INT8),
+        (&at.unix() as _, Type::INT8),
+        (&id as _, Type::TEXT),
+        (&most as _, Type::INT8),
+    ];
+    let rows = store.sessions.rows(doing, &statement, &parameters).await?;
+    let due = rows.iter().map(|row| {
+        let id = store.id(store.column(doing, row, 0)?)?;
+        Ok(Due { at: Timestamp::from_unix(store.column(doing, row, 1)?), id })
+    });
+    due.collect()
+}
+
+/// The first moment in the index.
+pub(crate) async fn next(store: &PostgresStore) -> Result<Option<Timestamp>, StoreError> {
+    let doing = "read what is due in";
+    let statement = format!("SELECT {} FROM perennial_records ORDER BY next_at LIMIT 1", seconds("next_at"));
+    let rows = store.sessions.rows(doing, &statement, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Timestamp::from_unix(store.column(doing, row, 0)?)))
+}
+
+/// A row that was claimed and that nobody can read.
+struct Damaged {
+    id: String,
+    fence: i64,
+    error: StoreError,
+}
+
+/// The claim in a row of [`CLAIMED`].
+fn claimed(store: &PostgresStore, owner: &Owner, row: &Row) -> Result<Result<Claim, Damaged>, StoreError> {
+    let (text, fence): (&str, i64) = (store.column(CLAIM, row, 0)?, store.column(CLAIM, row, 1)?);
+    let until = Timestamp::from_unix(store.column(CLAIM, row, 2)?);
+    let (version, json) = (store.column(CLAIM, row, 3)?, store.column(CLAIM, row, 4)?);
+    let read = store.id(text).and_then(|id| {
+        let (version, record) = row::record(&id, &store.place(text), version, json)?;
+        Ok((id, version, record))
+    });
+    Ok(match read {
+        Ok((id, version, record)) => {
+            let held = Held { id, owner: owner.clone(), fence: row::fence(fence) };
+            Ok(Claim { held, until, version, record })
+        }
+        Err(error) => Err(Damaged { id: text.to_owned(), fence, error }),
+    })
+}
+
+/// Lets go of rows that cannot be read, for a while: somebody may mend them, and what is written in a newer
+/// schema is no damage to a newer process beside this one.
+async fn put_aside(store: &PostgresStore, bad: &[Damaged]) -> Result<(), StoreError> {
+    let statement = format!(
+        "WITH bad AS (
+             SELECT kept.id, given.reason FROM perennial_records AS kept
+             JOIN unnest($1::text[], $3::bigint[], $4::text[]) AS given (id, fence, reason) USING (id)
+             WHERE kept.fence = given.fence ORDER BY kept.id FOR UPDATE OF kept
+         )
+         UPDATE perennial_records AS kept SET owner = NULL, damage = bad.reason, next_at = {END_OF_LEASE}
+         FROM bad WHERE kept.id = bad.id",
+    );
+    let ids: Vec<&str> = bad.iter().map(|bad| bad.id.as_str()).collect();
+    let fences: Vec<i64> = bad.iter().map(|bad| bad.fence).collect();
+    let reasons: Vec<String> = bad.iter().map(|bad| fault::presentable(&bad.error.to_string())).collect();
+    let parameters = [
+        (&ids as _, Type::TEXT_ARRAY),
+        (&length(LOOK_AGAIN) as _, Type::FLOAT8),
+        (&fences as _, Type::INT8_ARRAY),
+        (&reasons as _, Type::TEXT_ARRAY),
+    ];
+    store.sessions.rows("put a damaged record aside in", &statement, &parameters).await.map(drop)
+}
+
+/// What could not be read, looked at once more. What can be read now is due at once.
+pub(crate) async fn quarantined(store: &PostgresStore) -> Result<Vec<Quarantined>, StoreError> {
+    let doing = "read damaged records of";
+    let statement = "SELECT id, version, record::text FROM perennial_records WHERE damage IS NOT NULL
+                     ORDER BY id LIMIT 1000";
+    let rows = store.sessions.rows(doing, statement, &[]).await?;
+    let (mut damaged, mut mended) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let text: &str = store.column(doing, row, 0)?;
+        let (version, json) = (store.column(doing, row, 1)?, store.column(doing, row, 2)?);
+        let read = store.id(text).and_then(|id| row::record(&id, &store.place(text), version, json));
+        match read {
+            Ok(_) => mended.push(text),
+            Err(error) => damaged.push(Quarantined { id: text.parse().ok(), error }),
+        }
+    }
+    if !mended.is_empty() {
+        let statement = format!(
+            "UPDATE perennial_records SET damage = NULL, next_at = to_timestamp({AT_ONCE})
+             WHERE id = ANY($1) AND damage IS NOT NULL AND owner IS NULL",
+        );
+        store.sessions.rows(doing, &statement, &[(&mended as _, Type::TEXT_ARRAY)]).await?;
+        store.sessions.ring();
+    }
+    Ok(damaged)
+}
+
+/// Wakes those who wait, here and elsewhere, when one of these rows says that it is [due soon](IS_SOON).
+pub(crate) fn ring_if_soon(
+    store: &PostgresStore,
+    doing: &'static str,
+    rows: &[Row],
+) -> Result<(), StoreError> {
+    for row in rows {
+        if store.column(doing, row, 0)? {
+            store.sessions.ring();
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Ids, fences and owners of claims, for [`OURS`].
+fn columns(held: &[Held]) -> (Vec<&str>, Vec<i64>, Vec<&str>) {
+    let ids = held.iter().map(|held| held.id.as_str()).collect();
+    let fences = held.iter().map(|held| row::number(held.fence)).collect();
+    (ids, fences, held.iter().map(|held| held.owner.as_str()).collect())
+}
+
+/// A duration in seconds. A year is longer than anybody works on a certificate, and ends before the calendar.
+fn length(duration: Duration) -> f64 {
+    duration.min(LONGEST).as_secs_f64()
+}
+
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// When a record that could not be read is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
+
+const CLAIM: &str = "claim certificates in";
+
+/// A column that holds a moment, as the program counts.
+fn seconds(column: &str) -> String {
+    format!("extract(epoch FROM {column})::bigint")
+}
+
+/// [`Timestamp::MIN`].
+const AT_ONCE: i64 = Timestamp::MIN.unix();
+
+/// No claim has had it yet, whatever a restored backup makes of the sequence.
+const NEXT_FENCE: &str = "greatest(kept.fence + 1, nextval('perennial_fences'))";
+
+/// So many seconds from now, by the server's clock, and up to the next whole one: nobody loses a claim early.
+const END_OF_LEASE: &str = "to_timestamp(ceil(extract(epoch FROM now()) + $2))";
+
+/// Whether somebody holds a row.
+pub(crate) const IS_HELD: &str = "owner IS NOT NULL AND next_at > now()";
+
+/// Whether a row that nobody holds is due before all look again in any case, which they do once a minute.
+pub(crate) const IS_SOON: &str = "kept.owner IS NULL AND kept.next_at < now() + interval '1 minute'";
+
+/// What a claim says: see [`claimed`].
+const CLAIMED: &str =
+    "kept.id, kept.fence, extract(epoch FROM kept.next_at)::bigint, kept.version, kept.record::text";
+
+/// The rows whose newest claim is the given one, locked in the order in which everybody locks them.
+const OURS: &str = "SELECT kept.id, given.owner FROM perennial_records AS kept
+                    JOIN unnest($1::text[], $3::bigint[], $4::text[]) AS given (id, fence, owner) USING (id)
+                    WHERE kept.fence = given.fence ORDER BY kept.id FOR UPDATE OF kept";

@@ -1,0 +1,257 @@
+//! Claims: what only many processes, or a damaged table, can get wrong.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use perennial_core::Timestamp;
+use perennial_lifecycle::{
+    Store as _, StoreError,
+    store::{Batch, Claim, Fence, Owner},
+};
+use perennial_postgres::PostgresStore;
+use perennial_testkit::real::Postgres;
+use tokio::{sync::Barrier, task::JoinSet};
+
+use crate::scene::{aside, record, server, store};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Writes so many records that are due at once.
+async fn fill(store: &PostgresStore, count: usize) {
+    let batch =
+        (0..count).fold(Batch::new(), |batch, number| batch.change(record(&format!("c{number}")), None));
+    store.apply(&batch).await.unwrap();
+}
+
+fn ids(claims: &[Claim]) -> Vec<&str> {
+    claims.iter().map(|claim| claim.held.id.as_str()).collect()
+}
+
+/// Claims everything that is due, a few at a time.
+async fn claim_all(store: &PostgresStore) -> Vec<Claim> {
+    let owner = Owner::unique();
+    let mut all = Vec::new();
+    loop {
+        let claims = store.claim(&owner, MINUTE, 7).await.unwrap();
+        if claims.is_empty() {
+            return all;
+        }
+        all.extend(claims);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_processes_at_once_claim_each_certificate_once() {
+    const PROCESSES: usize = 6;
+    const CERTIFICATES: usize = 600;
+    let Some(server) = server().await else { return };
+    fill(&store(&server).await, CERTIFICATES).await;
+    let barrier = Arc::new(Barrier::new(PROCESSES));
+    let mut processes = JoinSet::new();
+    for _ in 0..PROCESSES {
+        let (store, barrier) = (store(&server).await, barrier.clone());
+        processes.spawn(async move {
+            barrier.wait().await;
+            claim_all(&store).await
+        });
+    }
+    let claims = processes.join_all().await.concat();
+    // Nothing was passed over for good, either: who passes over a row that another locks comes back to it.
+    assert_eq!(claims.len(), CERTIFICATES);
+    assert_eq!(ids(&claims).into_iter().collect::<BTreeSet<_>>().len(), CERTIFICATES);
+    let fences: BTreeSet<Fence> = claims.iter().map(|claim| claim.held.fence).collect();
+    assert_eq!(fences.len(), CERTIFICATES);
+}
+
+#[tokio::test]
+async fn a_claim_does_not_wait_for_a_row_that_somebody_writes() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 3).await;
+    let (writer, driver) = tokio_postgres::connect(server.socket(), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    writer.batch_execute("BEGIN; UPDATE perennial_records SET version = 2 WHERE id = 'c1'").await.unwrap();
+    let claims = store.claim(&Owner::unique(), MINUTE, 10).await.unwrap();
+    assert_eq!(ids(&claims), ["c0", "c2"]);
+    writer.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ids(&store.claim(&Owner::unique(), MINUTE, 10).await.unwrap()), ["c1"]);
+    drop(writer);
+    driver.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_longest_due_come_first_whatever_the_order_of_the_rows() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    for (id, next_at) in [("late", 300), ("early", 100), ("middle-b", 200), ("middle-a", 200)] {
+        let mut record = record(id);
+        record.next_at = Timestamp::from_unix(next_at);
+        store.commit(&record, None).await.unwrap();
+    }
+    let owner = Owner::unique();
+    assert_eq!(ids(&store.claim(&owner, MINUTE, 3).await.unwrap()), ["early", "middle-a", "middle-b"]);
+    assert_eq!(ids(&store.claim(&owner, MINUTE, 3).await.unwrap()), ["late"]);
+}
+
+#[tokio::test]
+async fn no_fence_comes_twice_after_a_crash_a_removal_or_a_sequence_that_was_set_back() {
+    let Some(mut server) = server().await else { return };
+    let store = store(&server).await;
+    let owner = Owner::unique();
+    let mut newest = Fence::default();
+    for round in 0..4 {
+        let version = match store.load(record("again").id()).await.unwrap() {
+            Some((version, _)) => version,
+            None => store.commit(&record("again"), None).await.unwrap(),
+        };
+        let claim = store.claim_one(&owner, MINUTE, record("again").id()).await.unwrap().unwrap();
+        assert!(claim.held.fence > newest, "round {round}: {} after {newest}", claim.held.fence);
+        newest = claim.held.fence;
+        match round {
+            0 => store.remove(record("again").id(), version, Some(&claim.held)).await.unwrap(),
+            1 => {
+                server.crash().await.unwrap();
+                server.start().await.unwrap();
+            }
+            _ => drop(aside(server.socket(), "SELECT setval('perennial_fences', 1, false)").await),
+        }
+        store.release(&[claim.held]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_by_the_servers_clock_in_whole_seconds_and_never_shorter_than_asked_for() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 1).await;
+    let now = "SELECT ceil(extract(epoch FROM clock_timestamp()) + 60)::bigint";
+    let earliest: i64 = aside(server.socket(), now).await.remove(0).parse().unwrap();
+    let claim = store.claim(&Owner::unique(), MINUTE, 1).await.unwrap().remove(0);
+    let latest: i64 = aside(server.socket(), now).await.remove(0).parse().unwrap();
+    assert!((earliest..=latest).contains(&claim.until.unix()), "{earliest} {} {latest}", claim.until);
+    // A length that no calendar has is a long one.
+    let held = [claim.held];
+    assert!(store.extend(&held, Duration::MAX).await.unwrap().is_empty());
+    assert!(store.next_due().await.unwrap().unwrap().unix() > latest + 300 * 86_400);
+}
+
+/// Spoils the records of these ids behind the store's back.
+async fn spoil(server: &Postgres, ids: &str, record: &str) {
+    let statement = format!("UPDATE perennial_records SET record = '{record}' WHERE id IN ({ids})");
+    aside(server.socket(), &statement).await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_named_put_aside_and_stops_no_other() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 5).await;
+    let good =
+        aside(server.socket(), "SELECT record::text FROM perennial_records WHERE id = 'c1'").await.remove(0);
+    spoil(&server, "'c1'", r#"{"schema":1,"\u0000":"\u001b[2J"}"#).await;
+    spoil(&server, "'c2'", &good.replace("\"schema\":1", "\"schema\":9")).await;
+    aside(server.socket(), "UPDATE perennial_records SET id = 'no id at all' WHERE id = 'c3'").await;
+    let owner = Owner::unique();
+    assert_eq!(ids(&store.claim(&owner, MINUTE, 9).await.unwrap()), ["c0", "c4"]);
+    // Nothing else is due now: they do not come again and again.
+    assert!(store.claim(&owner, MINUTE, 9).await.unwrap().is_empty());
+    let named: BTreeMap<_, _> = store
+        .quarantined()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|it| (it.id.map(|id| id.to_string()), it.error))
+        .collect();
+    let id = |id: &str| Some(id.to_owned());
+    assert_eq!(named.keys().cloned().collect::<Vec<_>>(), [None, id("c1"), id("c2")]);
+    assert!(matches!(named[&None], StoreError::Damaged { .. }), "{}", named[&None]);
+    assert!(matches!(named[&id("c1")], StoreError::Damaged { .. }), "{}", named[&id("c1")]);
+    assert!(matches!(named[&id("c2")], StoreError::NewerSchema { found: 9, .. }), "{}", named[&id("c2")]);
+    // Whoever administers the database finds them as well.
+    let told = aside(server.socket(), "SELECT damage FROM perennial_records WHERE id = 'c2'").await;
+    assert!(told[0].contains("update this program"), "{told:?}");
+    // The one that is mended is due at once, and named no more.
+    spoil(&server, "'c1'", &good).await;
+    assert_eq!(store.quarantined().await.unwrap().len(), 2);
+    assert_eq!(ids(&store.claim(&owner, MINUTE, 9).await.unwrap()), ["c1"]);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_tried_again_later_and_is_free_when_it_is_good() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 1).await;
+    let good = aside(server.socket(), "SELECT record::text FROM perennial_records").await.remove(0);
+    spoil(&server, "'c0'", "[]").await;
+    let owner = Owner::unique();
+    let error = store.claim_one(&owner, MINUTE, record("c0").id()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let wait = "SELECT round(extract(epoch FROM next_at - now()) / 60)::bigint FROM perennial_records";
+    assert_eq!(aside(server.socket(), wait).await, ["60"]);
+    spoil(&server, "'c0'", &good).await;
+    aside(server.socket(), "UPDATE perennial_records SET next_at = now() - interval '1 second'").await;
+    assert_eq!(ids(&store.claim(&owner, MINUTE, 9).await.unwrap()), ["c0"]);
+    assert!(store.quarantined().await.unwrap().is_empty());
+}
+
+/// Waits for the bell, which may ring for nothing, until there is something to claim.
+async fn woken_for(store: &PostgresStore, id: &str) {
+    let owner = Owner::unique();
+    let woken = async {
+        loop {
+            if ids(&store.claim(&owner, MINUTE, 9).await.unwrap()).contains(&id) {
+                return;
+            }
+            store.woken().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), woken).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wish_in_another_process_wakes_this_one_and_so_after_a_restart() {
+    let Some(mut server) = server().await else { return };
+    let (here, elsewhere) = (store(&server).await, store(&server).await);
+    for round in ["first", "second"] {
+        let wish = async {
+            // Long after the other has looked in vain, and waits.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            elsewhere.commit(&record(round), None).await.unwrap();
+        };
+        tokio::join!(woken_for(&here, round), wish);
+        server.stop().await.unwrap();
+        server.start().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_between_the_look_and_the_wait_wakes_too() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    assert_eq!(store.next_due().await.unwrap(), None);
+    store.commit(&record("meanwhile"), None).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), store.woken()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_due_soon_wakes_nobody() {
+    let Some(server) = server().await else { return };
+    let (here, elsewhere) = (store(&server).await, store(&server).await);
+    // It hears itself come.
+    let quiet = Duration::from_secs(1);
+    while tokio::time::timeout(quiet, here.woken()).await.is_ok() {}
+    let mut record = record("later");
+    record.next_at = Timestamp::MAX;
+    let version = elsewhere.commit(&record, None).await.unwrap();
+    // Nor does the work on it, until it is let go and due.
+    let claim = elsewhere.claim_one(&Owner::unique(), MINUTE, record.id()).await.unwrap().unwrap();
+    record.next_at = Timestamp::MIN;
+    let batch = Batch::new().change(record, Some(version)).held(&claim.held);
+    elsewhere.apply(&batch).await.unwrap();
+    assert!(tokio::time::timeout(quiet, here.woken()).await.is_err());
+    elsewhere.release(&[claim.held]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), here.woken()).await.unwrap();
+}

@@ -43,7 +43,7 @@ pub(crate) fn figures() -> Result<(), Box<dyn Error>> {
 }
 
 /// A certificate of ninety days for the names of the spec.
-fn facts() -> Result<Facts, Box<dyn Error>> {
+pub(crate) fn facts() -> Result<Facts, Box<dyn Error>> {
     let key = rcgen::KeyPair::generate()?;
     let mut params = rcgen::CertificateParams::new(["shop.example", "*.shop.example"].map(str::to_owned))?;
     params.not_before = rcgen::date_time_ymd(2027, 1, 1);

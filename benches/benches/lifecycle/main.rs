@@ -4,6 +4,7 @@
 //!   entry, at most 16; the milliseconds that it takes to set all, at most 500 for ten million; nanoseconds to
 //!   take the next one that is due and to move one, at most 500.
 //! - `lifecycle/decide`: what to do about one certificate, at most 200 ns.
+//! - `lifecycle/metrics_bytes`, `lifecycle/scrape_…`: what it costs to show them to Prometheus.
 //!
 //! See each file's head for what is counted, and what is not.
 
@@ -12,6 +13,7 @@ use std::alloc::System;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 mod decide;
+mod metrics;
 mod schedule;
 
 /// Counts what is allocated, in ours and in peers alike. It costs both a few nanoseconds an allocation.
@@ -20,5 +22,6 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     decide::figures()?;
+    metrics::figures(&decide::facts()?)?;
     schedule::figures()
 }

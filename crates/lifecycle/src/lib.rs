@@ -37,8 +37,8 @@ pub use condition::{Condition, ConditionReason, Conditions, Status, Transition, 
 mod contract;
 
 mod decide;
-pub(crate) use decide::wanted;
 pub use decide::{Decision, GivenUp, Holding, Material, Reason, decide, renews_at};
+pub(crate) use decide::{decide_record, failures_with, failures_with_next, fault};
 
 mod delivery;
 pub use delivery::{Delivered, Delivery, Found, Redelivery};

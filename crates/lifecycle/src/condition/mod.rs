@@ -5,7 +5,10 @@ use std::fmt;
 use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, Failures, Holding, Material, Reason, Record, StoreError, decide, wanted};
+use crate::{
+    Decision, Denied, Failures, Holding, Material, Reason, Record, StoreError, decide_record,
+    failures_with_next, fault,
+};
 
 mod transition;
 pub use transition::{Transition, Transitions};
@@ -74,7 +77,7 @@ impl fmt::Display for Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum ConditionReason {
-    /// Somebody has said no to it.
+    /// Somebody has said no to the request.
     Denied,
     /// There is no certificate yet.
     DoesNotExist,
@@ -166,8 +169,7 @@ impl From<Reason> for ConditionReason {
 /// ```
 #[must_use]
 pub fn conditions(record: &Record, material: Material, now: Timestamp) -> Conditions {
-    let held = record.current.as_ref().map(|current| Holding::new(current, material));
-    Conditions { ready: ready(record, held.as_ref(), now), issuing: issuing(record, held, now) }
+    Conditions { ready: ready(record, material, now), issuing: issuing(record, material, now) }
 }
 
 impl Conditions {
@@ -185,16 +187,11 @@ impl Conditions {
     }
 }
 
-fn ready(record: &Record, held: Option<&Holding<'_>>, now: Timestamp) -> Condition {
-    let wrong = held.map_or(Some(Reason::DoesNotExist), |held| {
-        let compromised = record.current.as_ref().is_some_and(|it| record.is_compromised(it.generation));
-        let compromised = compromised.then_some(Reason::KeyCompromised);
-        compromised.or_else(|| wanted(&record.spec, held, now).ok().filter(|why| *why != Reason::Renewing))
-    });
-    let (status, reason, message) = match (wrong, held) {
+fn ready(record: &Record, material: Material, now: Timestamp) -> Condition {
+    let (status, reason, message) = match (fault(record, material, now), &record.current) {
         (None, _) => (Status::True, ConditionReason::Ready, UP_TO_DATE.to_owned()),
-        (Some(Reason::Expired), Some(held)) => {
-            let message = format!("Certificate expired on {}", held.facts.not_after);
+        (Some(Reason::Expired), Some(current)) => {
+            let message = format!("Certificate expired on {}", current.facts.not_after);
             (Status::False, ConditionReason::Expired, message)
         }
         (Some(why), _) => (Status::False, why.into(), why.to_string()),
@@ -206,22 +203,23 @@ fn ready(record: &Record, held: Option<&Holding<'_>>, now: Timestamp) -> Conditi
 /// The words of cert-manager, which operators look for.
 const UP_TO_DATE: &str = "Certificate is up to date and has not expired";
 
-fn issuing(record: &Record, held: Option<Holding<'_>>, now: Timestamp) -> Condition {
-    if let Some(denied) = &record.denied {
-        let (status, reason) = (Status::False, ConditionReason::Denied);
-        let message = format!("denied by {}: {}", denied.by, denied.reason);
-        let last_transition_time = transition::of_issuing(record, status, reason, now);
-        let observed_generation = record.spec_generation;
-        return Condition { status, reason, message, observed_generation, last_transition_time };
-    }
-    let (status, reason, message) = match decide(&record.spec, held, record.failures.as_ref(), now) {
+fn issuing(record: &Record, material: Material, now: Timestamp) -> Condition {
+    let failures = failures_with_next(record, now);
+    let decided = decide_record(record, material, None, failures, now);
+    let (status, reason, message) = match decided {
+        Decision::Renew { .. } | Decision::Wait { .. } if record.denied.is_some() => {
+            (Status::False, ConditionReason::Denied, record.denied.as_ref().map_or_else(String::new, denied))
+        }
         Decision::Renew { why: Reason::Renewing } => {
-            let due = held.map_or(now, |held| crate::renews_at(&record.spec, &held, now));
+            let due = record
+                .current
+                .as_ref()
+                .map_or(now, |current| crate::renews_at(&record.spec, &Holding::new(current, material), now));
             let message = format!("Renewing certificate as renewal was scheduled at {due}");
             (Status::True, ConditionReason::Renewing, message)
         }
         Decision::Renew { why } => (Status::True, why.into(), format!("Issuing certificate, because {why}")),
-        Decision::Wait { until, .. } => (Status::False, ConditionReason::Failed, failed(record, until)),
+        Decision::Wait { until, .. } => (Status::False, ConditionReason::Failed, failed(failures, until)),
         Decision::GiveUp { why } => (Status::False, ConditionReason::GivenUp, why.to_string()),
         Decision::Keep { until } => {
             (Status::False, ConditionReason::NotDue, format!("nothing is to be done before {until}"))
@@ -232,9 +230,13 @@ fn issuing(record: &Record, held: Option<Holding<'_>>, now: Timestamp) -> Condit
     Condition { status, reason, message, observed_generation: record.spec_generation, last_transition_time }
 }
 
-fn failed(record: &Record, until: Timestamp) -> String {
-    let why = record.failures.as_ref().map_or("", |Failures { message, .. }| message.as_str());
+fn failed(failures: Option<&Failures>, until: Timestamp) -> String {
+    let why = failures.map_or("", |failures| failures.message.as_str());
     format!("The certificate request has failed to complete and will be retried at {until}: {why}")
+}
+
+fn denied(denied: &Denied) -> String {
+    format!("The certificate request was denied by {}: {}", denied.by, denied.reason)
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ fn each_thing_that_is_wrong_has_its_own_reason() {
     }
     assert_eq!(ready(&record, Material::Whole, 80 * DAY), (Status::True, Why::Ready), "due, and still good");
     assert_eq!(ready(&record, Material::Whole, 91 * DAY), (Status::False, Why::Expired));
+    let generation = record.last_generation;
+    let compromised = crate::Compromised { generation, issuer: "default".parse().unwrap(), at: at(1) };
+    record.compromised.push(compromised);
+    assert_eq!(ready(&record, Material::Whole, DAY), (Status::False, Why::KeyCompromised));
+    assert_eq!(issuing(&record, DAY), (Status::True, Why::KeyCompromised));
+    record.compromised.clear();
     for (spec, why) in [
         (spec().issuer("other").unwrap(), Why::IncorrectIssuer),
         (spec().key_algorithm(crate::KeyAlgorithm::EcdsaP384), Why::SecretMismatch),
@@ -87,6 +93,10 @@ fn issuing_follows_what_is_decided() {
     issued(&mut record, 20);
     assert_eq!(issuing(&record, 21), (Status::False, Why::NotDue));
     assert_eq!(issuing(&record, 80 * DAY), (Status::True, Why::Renewing));
+    record.denied = Some(Denied { by: "policy".to_owned(), reason: "no".to_owned(), at: at(7) });
+    assert_eq!(issuing(&record, 80 * DAY), (Status::False, Why::Denied));
+    assert_eq!(issuing(&record, 21), (Status::False, Why::NotDue), "what nobody asks for, nobody denies");
+    record.denied = None;
     record.spec = spec().give_up_after(Duration::ZERO);
     failed(&mut record, 91 * DAY);
     assert_eq!(issuing(&record, 92 * DAY), (Status::False, Why::GivenUp));

@@ -4,7 +4,7 @@ use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{ConditionReason, Status, conditions};
-use crate::{Material, Record};
+use crate::{Material, Record, failures_with_next};
 
 /// Since when the conditions have their status, as it was written down last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,8 @@ pub(super) fn of_issuing(
 ) -> Timestamp {
     let known = record.transitions.map(|transitions| transitions.issuing);
     let current = record.current.as_ref();
-    let derived = match (status, &record.failures) {
+    let derived = match (status, failures_with_next(record, now)) {
+        (Status::False, _) if reason == ConditionReason::Denied => record.denied.as_ref().map(|it| it.at),
         // The wait is over.
         (Status::True, Some(failures)) => Some(failures.retry_at),
         (Status::True, None) if reason == ConditionReason::Renewing => current.map(|current| {

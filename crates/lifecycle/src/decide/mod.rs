@@ -12,6 +12,9 @@ use crate::{
     schedule::{Life, Spread, due},
 };
 
+mod of_record;
+pub(crate) use of_record::{decide_record, failures_with, failures_with_next, fault};
+
 /// What to do next about one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -226,11 +229,7 @@ pub fn renews_at(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> 
 }
 
 /// Why a new certificate is wanted, or until when none is.
-pub(crate) fn wanted(
-    spec: &CertificateSpec,
-    held: &Holding<'_>,
-    now: Timestamp,
-) -> Result<Reason, Timestamp> {
+fn wanted(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> Result<Reason, Timestamp> {
     match held.material {
         Material::Missing => return Ok(Reason::MissingData),
         Material::Mismatched => return Ok(Reason::InvalidKeyPair),

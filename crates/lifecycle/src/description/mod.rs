@@ -1,11 +1,13 @@
 //! All that a store knows of one certificate, as a person wants to read it: pure, and the same after a restart.
 
+use std::collections::BTreeMap;
+
 use perennial_core::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    CertificateId, Conditions, Event, EventKind, Failures, Generation, Holding, IssuerName, KeyAlgorithm,
-    Material, OrderRecord, Record, Stage, conditions, renews_at,
+    CertificateId, Conditions, Denied, Event, EventKind, Failures, Generation, Holding, IssuerName,
+    KeyAlgorithm, Material, OrderRecord, Record, Stage, conditions, failures_with, renews_at,
 };
 
 mod text;
@@ -33,9 +35,9 @@ pub struct Description {
     /// The order of that request, with its challenges, as far as the issuer told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderRecord>,
-    /// The attempts that failed since the last success.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failures: Option<Failures>,
+    /// The attempts that failed since the last success, by who was asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<IssuerName, Failures>,
     /// How many things were presented for it that are still to be removed.
     pub debts: usize,
     /// What happened to that request, in the order of time, told again from what is on record.
@@ -73,6 +75,9 @@ pub struct RequestDescription {
     /// When it was made; unknown of an old one that is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// In whose name it was made, if somebody has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
     /// Who said that it might be made, if somebody had to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
@@ -84,6 +89,8 @@ pub struct RequestDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum RequestState {
+    /// Somebody has said no.
+    Denied,
     /// The last attempt at it failed, and another will be made.
     Failed,
     /// The certificate is there.
@@ -117,10 +124,10 @@ pub fn describe(record: &Record, material: Material, now: Timestamp) -> Descript
         spec_generation: record.spec_generation,
         conditions: conditions(record, material, now),
         serving: serving(record, material, now),
-        events: events(record, request.as_ref(), order.as_ref()),
+        events: events(record, order.as_ref()),
         request,
         order,
-        failures: record.failures.clone(),
+        failures: failures(record),
         debts: record.debts.len(),
     }
 }
@@ -144,55 +151,79 @@ fn serving(record: &Record, material: Material, now: Timestamp) -> Option<Servin
     })
 }
 
+fn failures(record: &Record) -> BTreeMap<IssuerName, Failures> {
+    let wished_for = record.failures.iter().map(|failures| (record.spec.issuer_name(), failures));
+    let all = wished_for.chain(&record.elsewhere);
+    all.map(|(issuer, failures)| (issuer.clone(), failures.clone())).collect()
+}
+
 fn request(record: &Record) -> Option<RequestDescription> {
+    let requester = record.requester.clone();
     if let Some(attempt) = &record.attempt {
-        let failed = record.failures.as_ref().is_some_and(|failures| failures.last_at >= attempt.started_at);
+        let since = |failures: &Failures| failures.last_at >= attempt.started_at;
+        let failed = failures_with(record, attempt.issuer()).is_some_and(since);
         return Some(RequestDescription {
             revision: attempt.generation,
-            issuer: attempt.asked_for.issuer_name().clone(),
+            issuer: attempt.issuer().clone(),
             key_algorithm: attempt.asked_for.key(),
             created_at: Some(attempt.started_at),
+            requester,
             approved_by: attempt.approved_by.clone(),
             state: if failed { RequestState::Failed } else { RequestState::Pending },
+        });
+    }
+    if let Some(denied) = &record.denied {
+        return Some(RequestDescription {
+            revision: record.last_generation.next(),
+            issuer: record.spec.issuer_name().clone(),
+            key_algorithm: record.spec.key(),
+            created_at: Some(denied.at),
+            requester,
+            approved_by: None,
+            state: RequestState::Denied,
         });
     }
     let current = record.current.as_ref()?;
     Some(RequestDescription {
         revision: current.generation,
-        issuer: current.issued_for.issuer_name().clone(),
+        issuer: current.issuer().clone(),
         key_algorithm: current.issued_for.key(),
         created_at: current.order.as_ref().map(|order| order.created_at),
+        requester,
         approved_by: current.approved_by.clone(),
         state: RequestState::Issued,
     })
 }
 
 /// The classic sequence, as far as moments are on record.
-fn events(record: &Record, request: Option<&RequestDescription>, order: Option<&OrderRecord>) -> Vec<Event> {
+fn events(record: &Record, order: Option<&OrderRecord>) -> Vec<Event> {
     let mut told = Vec::new();
     let mut tell =
         |at: Timestamp, kind: EventKind| told.push(Event::new(at, Some(record.id().clone()), kind));
     if let Some(attempt) = &record.attempt {
-        let (issuer, generation) = (attempt.asked_for.issuer_name().clone(), attempt.generation);
+        let (issuer, generation) = (attempt.issuer().clone(), attempt.generation);
         tell(attempt.started_at, EventKind::Requested { issuer, generation });
     }
     for (at, stage) in order.into_iter().flat_map(stages) {
         tell(at, EventKind::Stage { stage });
     }
-    if let Some(failures) = &record.failures {
-        let issuer =
-            request.map_or_else(|| record.spec.issuer_name().clone(), |request| request.issuer.clone());
-        let (class, message, retry_at) = (failures.class, failures.message.clone(), failures.retry_at);
-        tell(failures.last_at, EventKind::Failed { issuer, class, message, retry_at });
-    } else if let (None, Some(current)) = (&record.attempt, &record.current) {
+    if let Some(Denied { by, reason, at }) = record.denied.clone() {
+        tell(at, EventKind::Denied { by, reason });
+    }
+    let failures = failures(record);
+    if let (true, None, Some(current)) = (failures.is_empty(), &record.attempt, &record.current) {
+        let held = Holding::new(current, Material::Whole);
         let kind = EventKind::Issued {
-            issuer: current.issued_for.issuer_name().clone(),
+            issuer: current.issuer().clone(),
             generation: current.generation,
             was_due_at: None,
             not_after: current.facts.not_after,
-            renews_at: renews_at(&record.spec, &Holding::new(current, Material::Whole), current.issued_at),
+            renews_at: renews_at(&record.spec, &held, current.issued_at),
         };
         tell(current.issued_at, kind);
+    }
+    for (issuer, Failures { class, message, retry_at, last_at, .. }) in failures {
+        tell(last_at, EventKind::Failed { issuer, class, message, retry_at });
     }
     // Stable: what happened in the same second stays in the order in which it comes.
     told.sort_by_key(|event| event.at);

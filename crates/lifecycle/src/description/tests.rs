@@ -69,6 +69,17 @@ fn the_classic_sequence_is_told_again_from_what_is_on_record() {
 }
 
 #[test]
+fn a_denied_request_is_shown_with_who_said_no() {
+    let mut record = Record::new(spec());
+    let denied = Denied { by: "policy".to_owned(), reason: "too many names".to_owned(), at: at(3) };
+    (record.denied, record.requester) = (Some(denied), Some("team-a".to_owned()));
+    let text = describe(&record, Material::Missing, at(4)).to_string();
+    for expected in ["State:         Denied", "Requester:     team-a", "denied by policy: too many names"] {
+        assert!(text.contains(expected), "{expected:?} is missing from\n{text}");
+    }
+}
+
+#[test]
 fn a_failed_attempt_shows_its_challenge_its_reason_and_when_it_goes_on() {
     let mut record = Record::new(spec());
     let mut attempt = Attempt::new(Generation::from_number(1), spec(), at(0));

@@ -21,8 +21,9 @@ impl fmt::Display for Description {
         if let Some(it) = &self.order {
             order(f, it)?;
         }
-        if let Some(failures) = &self.failures {
+        for (issuer, failures) in &self.failures {
             writeln!(f, "Failures:")?;
+            line(f, "  Issuer", issuer)?;
             line(f, "  Count", &failures.count)?;
             line(f, "  Last", &failures.last_at)?;
             line(f, "  Next Attempt", &failures.retry_at)?;
@@ -73,6 +74,9 @@ fn request(f: &mut fmt::Formatter<'_>, request: &RequestDescription) -> fmt::Res
     if let Some(created_at) = &request.created_at {
         line(f, "  Created", created_at)?;
     }
+    if let Some(requester) = &request.requester {
+        line(f, "  Requester", requester)?;
+    }
     if let Some(approved_by) = &request.approved_by {
         line(f, "  Approved By", approved_by)?;
     }
@@ -80,6 +84,7 @@ fn request(f: &mut fmt::Formatter<'_>, request: &RequestDescription) -> fmt::Res
         f,
         "  State",
         &match request.state {
+            RequestState::Denied => "Denied",
             RequestState::Failed => "Failed",
             RequestState::Issued => "Issued",
             RequestState::Pending => "Pending",

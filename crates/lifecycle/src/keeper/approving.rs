@@ -29,6 +29,7 @@ pub(super) async fn ask(
         }
         Approval::Denied { by, reason } => {
             page.record.denied = Some(Denied { by: by.clone(), reason: reason.clone(), at: desk.now() });
+            page.record.observe(None, desk.now());
             desk.save(page).await?;
             desk.tell(page.id(), EventKind::Denied { by, reason });
             Ok(None)

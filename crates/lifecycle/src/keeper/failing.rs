@@ -79,7 +79,6 @@ pub(super) async fn remember(
         }
         let now = desk.now();
         note(&mut page.record, issuer, &error, now);
-        page.record.observe(None, now);
         let retry_at = pass::next_attempt(desk.inner, &page.record, now);
         let outcome = Outcome::Failed { error: error.clone(), until: retry_at };
         page.record.next_at = pass::next_at(&page.record, &outcome, now);
@@ -121,13 +120,14 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
     let failed = IssueError::new(class_of(error), error.to_string(), error.retry());
     let wished_for = issuer == record.spec.issuer_name();
-    let before = pass::failures_with(record, issuer);
+    let before = crate::failures_with(record, issuer);
     let failures = ladder::fail(before, &failed, now, expires, Spread::of(record.id()));
     if wished_for {
         record.failures = Some(failures);
     } else {
         record.elsewhere.insert(issuer.clone(), failures);
     }
+    record.observe(None, now);
 }
 
 pub(super) const fn class_of(error: &Error) -> IssueErrorClass {

@@ -225,10 +225,12 @@ impl Keeper {
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
                     }
+                    if record.spec != spec {
+                        record.spec_generation = record.spec_generation.saturating_add(1);
+                    }
                     record.spec = spec.clone();
                     record.requester = requester.map(str::to_owned).or(record.requester);
                     record.next_at = Timestamp::MIN;
-                    record.spec_generation = record.spec_generation.saturating_add(1);
                     record.observe(None, self.inner.clock.now());
                     (Some(version), record)
                 }
@@ -304,6 +306,12 @@ impl Keeper {
     #[must_use]
     pub fn workload(&self) -> Workload {
         *self.inner.workload.borrow()
+    }
+
+    /// The same as it changes, which keeps no keeper alive.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn workloads(&self) -> watch::Receiver<Workload> {
+        self.inner.workload.subscribe()
     }
 
     /// Waits until nothing that is due is left undone: for programs that renew what is due and end, and for tests

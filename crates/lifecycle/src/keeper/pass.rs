@@ -11,9 +11,10 @@ use super::{
     walk::{self, Issuance},
 };
 use crate::{
-    Current, Decision, Delivery, Error, EventKind, Failures, Holding, IssuerName, Material, Reason, Record,
-    Redelivery, StoreError, decide,
+    Current, Decision, Delivery, Error, EventKind, Failures, IssuerName, Material, Reason, Record,
+    Redelivery, StoreError, decide_record,
     failover::{self, Candidate, Choice},
+    failures_with,
     schedule::Spread,
 };
 
@@ -179,7 +180,7 @@ fn plan(
     let Choice { which, until } = failover::choose(&candidates, expires, now);
     let issuer = issuers.get(which).copied().unwrap_or_else(|| record.spec.issuer_name());
     let failures = candidates.get(which).and_then(|candidate| candidate.failures);
-    Plan { decision: decision(record, material, delivery, failures, now), issuer: issuer.clone(), until }
+    Plan { decision: decide_record(record, material, delivery, failures, now), issuer: issuer.clone(), until }
 }
 
 /// When the next attempt is due, by whichever issuer.
@@ -187,36 +188,6 @@ pub(super) fn next_attempt(inner: &Inner, record: &Record, now: Timestamp) -> Ti
     let Plan { issuer, until, .. } = plan(inner, record, Material::Missing, None, now);
     let allowed = failures_with(record, &issuer).map_or(now, |failures| failures.retry_at);
     allowed.min(until)
-}
-
-fn decision(
-    record: &Record,
-    material: Material,
-    delivery: Option<Delivery<'_>>,
-    failures: Option<&Failures>,
-    now: Timestamp,
-) -> Decision {
-    let holding = |current| Holding { delivery, ..Holding::new(current, material) };
-    let current = record.current.as_ref();
-    // Its patience is with the issuer that was wished for.
-    let first = decide(&record.spec, current.map(holding), record.failures.as_ref(), now);
-    if matches!(first, Decision::GiveUp { .. }) {
-        return first;
-    }
-    if current.is_some_and(|current| record.is_compromised(current.generation)) {
-        // As if there were none.
-        return match decide(&record.spec, None, failures, now) {
-            Decision::Renew { .. } => Decision::Renew { why: Reason::KeyCompromised },
-            Decision::Wait { until, .. } => Decision::Wait { until, why: Reason::KeyCompromised },
-            other => other,
-        };
-    }
-    decide(&record.spec, current.map(holding), failures, now)
-}
-
-/// The failures of one of its issuers with this certificate.
-pub(super) fn failures_with<'a>(record: &'a Record, issuer: &IssuerName) -> Option<&'a Failures> {
-    if issuer == record.spec.issuer_name() { record.failures.as_ref() } else { record.elsewhere.get(issuer) }
 }
 
 async fn renew(

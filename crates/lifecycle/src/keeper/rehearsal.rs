@@ -16,7 +16,7 @@ impl Inner {
     pub(super) fn stage_for(&self, record: &Record, issuer: &IssuerName) -> Option<IssuerName> {
         let rehearsal = self.rehearsals.get(issuer)?;
         let open = record.attempt.as_ref().is_some_and(|it| it.issuer() == issuer && it.progress.is_some());
-        let failures = super::pass::failures_with(record, issuer);
+        let failures = crate::failures_with(record, issuer);
         let wanted = !open && is_wanted(failures, record.rehearsed_at, rehearsal.after);
         wanted.then(|| rehearsal.stage.clone())
     }

@@ -8,8 +8,8 @@ use super::{
     material::{chain_slot, key_slot},
 };
 use crate::{
-    CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, PrivateKey,
-    Record, SigningRequest, StoreError,
+    CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, Material,
+    PrivateKey, Record, SigningRequest, StoreError,
     budget::{BudgetKey, Demand},
     contract,
     facts::sha256_hex,
@@ -51,6 +51,7 @@ impl Keeper {
         record.current = Some(Current::new(generation, spec.clone(), chain.facts().clone(), now));
         record.spec = spec;
         record.forget_failures();
+        record.observe(Some(Material::Whole), now);
         // What is under way for it is ended at the next look, which is now.
         record.next_at = Timestamp::MIN;
         let batch = batch

@@ -7,6 +7,7 @@ use std::{
 };
 
 use perennial_core::{Clock, Timestamp};
+use tokio::sync::watch;
 
 use super::{
     Detail, Settings,
@@ -14,7 +15,7 @@ use super::{
     table::{Flags, Moment, Row, Table},
 };
 use crate::{
-    ConditionReason, Holding, IssueErrorClass, IssuerName, Material, Record,
+    ConditionReason, Holding, IssueErrorClass, IssuerName, Material, Record, Workload,
     budget::{Bucket, BudgetKey},
     conditions, renews_at,
 };
@@ -38,6 +39,7 @@ pub(super) struct Known {
     pub(super) buckets: BTreeMap<BudgetKey, Bucket>,
     pub(super) quarantined: u64,
     pub(super) claimed_at: Option<Timestamp>,
+    pub(super) workload: Option<watch::Receiver<Workload>>,
 }
 
 /// Failed attempts by class, in the order of [`CLASSES`].
@@ -142,6 +144,10 @@ impl Fleet {
     pub(super) fn note_look(&self) {
         let now = self.now();
         self.known().claimed_at = Some(now);
+    }
+
+    pub(super) fn watch(&self, workload: watch::Receiver<Workload>) {
+        self.known().workload = Some(workload);
     }
 
     /// Counts a failed attempt, by name as long as there are few.

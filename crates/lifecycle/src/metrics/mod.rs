@@ -14,6 +14,7 @@
 //! let store = metrics.store(Arc::new(MemoryStore::new()));
 //! let heard = metrics.clone();
 //! let keeper = Keeper::builder(store.clone()).observer(move |event| heard.hear(event)).build();
+//! metrics.watch(&keeper);
 //! metrics.refresh(&*store).await?; // what the store knows already; again from time to time in a fleet
 //! assert!(metrics.text().ends_with("# EOF\n")); // what is served at /metrics
 //! # drop(keeper);
@@ -28,7 +29,7 @@ use perennial_core::{Clock, SystemClock, http::Exchange};
 use prometheus_client::{encoding::text, registry::Registry};
 
 use crate::{
-    Event, EventKind, IssuerName, Reason, Record, Store, StoreError,
+    Event, EventKind, IssuerName, Keeper, Reason, Record, Store, StoreError,
     budget::{BudgetKey, Limit},
 };
 
@@ -175,6 +176,11 @@ impl Metrics {
     /// The same store, watched: what goes through it keeps the rows up to date, and how long it takes is measured.
     pub fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Watched::new(store, self.clone()))
+    }
+
+    /// Shows how much a keeper has to do; it does not keep the keeper alive.
+    pub fn watch(&self, keeper: &Keeper) {
+        self.inner.fleet.watch(keeper.workloads());
     }
 
     /// Takes a record as it is now: for programs that do not write through a [watched store](Self::store).

@@ -29,6 +29,7 @@ impl Collector for Scrape {
         certificates(&mut encoder, &known, detail, now)?;
         errors(&mut encoder, &known, detail, now)?;
         aggregates(&mut encoder, &known, now)?;
+        workload(&mut encoder, &known)?;
         budgets(&mut encoder, &self.0, &known, now)
     }
 }
@@ -136,12 +137,12 @@ fn errors(encoder: &mut DescriptorEncoder<'_>, known: &Known, detail: Detail, no
     if detail == Detail::None {
         return Ok(());
     }
-    let soon = now + HOUR;
+    let (soon, nothing) = (now + HOUR, Errors::default());
     for (name, row) in known.table.iter() {
         let counted = known.errors.get(name);
         if counted.is_some() || row.renews_at.get().is_some_and(|due| due <= soon) {
             let namespace = known.groups.get(row.group).map_or("", |group| group.namespace.as_str());
-            series(name, namespace, counted.unwrap_or(&Errors::default()))?;
+            series(name, namespace, counted.unwrap_or(&nothing))?;
         }
     }
     Ok(())
@@ -305,6 +306,19 @@ impl Tally {
     }
 }
 
+fn workload(encoder: &mut DescriptorEncoder<'_>, known: &Known) -> fmt::Result {
+    let Some(workload) = known.workload.as_ref().map(|workload| *workload.borrow()) else { return Ok(()) };
+    let help = "Certificates that are claimed: those that wait for a slot, have one, or wait outside";
+    let mut family = encoder.encode_descriptor(QUEUE, help, None, MetricType::Gauge)?;
+    for (state, count) in
+        [("parked", workload.parked), ("running", workload.running), ("waiting", workload.waiting)]
+    {
+        let labels: Pairs<'_, 1> = [("state", state)];
+        family.encode_family(&labels)?.encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX))?;
+    }
+    Ok(())
+}
+
 fn budgets(encoder: &mut DescriptorEncoder<'_>, fleet: &Fleet, known: &Known, now: Timestamp) -> fmt::Result {
     type Value = fn(crate::budget::Limit, crate::budget::Bucket, Timestamp) -> u32;
     let families: [(&str, &str, Value); 2] = [
@@ -356,5 +370,6 @@ const OVERDUE: &str = "perennial_renewal_overdue_seconds";
 const ENTRIES: &str = "perennial_schedule_entries";
 const QUARANTINED: &str = "perennial_quarantined_certificates";
 const LAST_CLAIM: &str = "perennial_last_claim_timestamp_seconds";
+const QUEUE: &str = "perennial_queue_length";
 const BUDGET_LEVEL: &str = "perennial_budget_level";
 const BUDGET_BURST: &str = "perennial_budget_burst";

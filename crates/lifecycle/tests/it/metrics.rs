@@ -1,6 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use perennial_core::{Clock as _, Retry, Timestamp};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use perennial_core::{
+    Clock as _, HttpClient, HttpError, Retry, Timestamp,
+    http::{Action, WatchedClient},
+};
 use perennial_lifecycle::{
     CertificateSpec, Event, EventKind, Generation, IssueErrorClass, Keeper, MemoryStore, Outcome, Reason,
     Record, Stage, Store, StoreError,
@@ -312,6 +318,21 @@ async fn a_write_under_an_old_claim_changes_no_row() {
 }
 
 #[tokio::test]
+async fn how_much_there_is_to_do_is_shown_for_as_long_as_somebody_does_it() {
+    let scene = scene();
+    let length = || scene.scrape().value("perennial_queue_length", &[("state", "running")]);
+    assert_eq!(length(), None);
+    scene.metrics.watch(&scene.keeper);
+    assert_eq!(length(), Some(0.0));
+    scene.issuer.next(Mischief::Pause);
+    let certificate = scene.keeper.keep(spec("site")).await.unwrap();
+    scene.issuer.hanging.notified().await;
+    assert_eq!(length(), Some(1.0));
+    scene.issuer.go_on.notify_one();
+    certificate.ready().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_level_of_a_budget_is_shown_as_the_store_has_it() {
     let (key, limit) = (BudgetKey::Fleet, Limit::new(10, DAY));
     let scene = scene_with(|settings| settings.budget(key.clone(), limit));
@@ -323,6 +344,94 @@ async fn the_level_of_a_budget_is_shown_as_the_store_has_it() {
     scene.clock.advance(DAY);
     assert_eq!(level(), Some(10.0));
     assert_eq!(scene.scrape().value("perennial_budget_burst", &[]), Some(10.0));
+}
+
+/// Has no network.
+struct Unplugged;
+
+#[async_trait]
+impl HttpClient for Unplugged {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        Err(HttpError::Timeout { url: request.uri().to_string() })
+    }
+}
+
+async fn ask(metrics: &Metrics) {
+    let counted = metrics.clone();
+    let client = WatchedClient::new(Arc::new(Unplugged), move |exchange| counted.exchange(exchange));
+    let request = Request::post("https://ca.example/new-order").extension(Action("newOrder"));
+    client.send(request.body(Bytes::new()).unwrap()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn requests_to_a_ca_are_counted_under_the_name_that_cert_manager_has_for_them() {
+    let metrics = Metrics::builder().build();
+    ask(&metrics).await;
+    ask(&metrics).await;
+    let scrape = scrape(&metrics);
+    let labels = [
+        ("scheme", "https"),
+        ("host", "ca.example"),
+        ("action", "newOrder"),
+        ("method", "POST"),
+        ("status", "999"),
+    ];
+    assert_eq!(scrape.value("certmanager_http_acme_client_request_count", &labels), Some(2.0));
+    assert_eq!(
+        scrape.value("certmanager_http_acme_client_request_duration_seconds_count", &labels),
+        Some(2.0)
+    );
+}
+
+/// The names of all series, once everything has happened.
+async fn names_of_everything() -> BTreeSet<String> {
+    let scene = scene_with(|settings| settings.budget(BudgetKey::Fleet, Limit::new(10, DAY)));
+    scene.metrics.watch(&scene.keeper);
+    let certificate = scene.keeper.keep(spec("site")).await.unwrap();
+    certificate.ready().await.unwrap();
+    for kind in ["dns-01", "http-01"] {
+        an_order(&scene.metrics, kind);
+    }
+    let limited = Stage::RateLimited { limit: String::new(), until: Some(Timestamp::from_unix(9)) };
+    tell(&scene.metrics, 0, EventKind::Issuing { why: Reason::Renewing, resumed: false });
+    tell(&scene.metrics, 1, EventKind::Stage { stage: limited });
+    let EventKind::Issued { issuer, generation, not_after, renews_at, .. } = issued_event() else { panic!() };
+    let was_due_at = Some(Timestamp::from_unix(0));
+    tell(&scene.metrics, 2, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at });
+    ask(&scene.metrics).await;
+    scene.scrape().series.into_keys().map(|(name, _)| name).collect()
+}
+
+/// Everything in a text that looks like the name of a metric.
+fn named_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = words.filter(|word| word.starts_with("certmanager_") || word.starts_with("perennial_"));
+    ours.filter(|word| *word != "perennial_core").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_rules_and_guide_name_is_emitted_and_the_guide_names_every_metric() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let read = |file: &str| std::fs::read_to_string(docs.join(file)).unwrap();
+    let emitted = names_of_everything().await;
+    for file in ["monitoring/certificates.yaml", "monitoring/fleet.yaml"] {
+        let named = named_in(&read(file));
+        assert!(named.len() > 4, "{file}: {named:?}");
+        let missing: Vec<_> = named.difference(&emitted).collect();
+        assert_eq!(missing, [""; 0], "{file} waits for what nobody emits");
+    }
+    // Tables shorten what follows: `a_b_total`, `…_c_total`.
+    let guide = read("guide/metrics.md");
+    let is_named = |name: &str| {
+        let plain = ["_bucket", "_count", "_sum"]
+            .iter()
+            .fold(name, |name, suffix| name.strip_suffix(suffix).unwrap_or(name));
+        let shortened = |from: usize| guide.contains(&format!("…{}", &plain[from..]));
+        [name, plain].iter().any(|name| guide.contains(*name))
+            || plain.match_indices('_').any(|(at, _)| shortened(at))
+    };
+    let unnamed: Vec<_> = emitted.iter().filter(|name| !is_named(name)).collect();
+    assert_eq!(unnamed, [""; 0], "the guide is silent about them");
 }
 
 proptest! {

@@ -11,6 +11,9 @@ pub use acme::{
 mod answer;
 pub use answer::dns_answer;
 
+mod store;
+pub use store::{store_index_log, store_record};
+
 mod walk;
 pub use walk::zone_walk;
 
@@ -23,7 +26,7 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 19] = [
+pub const TARGETS: [(&str, fn(&[u8])); 22] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -41,6 +44,9 @@ pub const TARGETS: [(&str, fn(&[u8])); 19] = [
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("spec_json", spec_json),
+    ("store_index_log", store_index_log),
+    ("store_record", store_record),
     ("watch_engine", watch_engine),
     ("zone_walk", zone_walk),
 ];
@@ -152,6 +158,18 @@ pub fn nat64_address(bytes: &[u8]) {
         let _ = prefix.extract(address);
         let _ = nat64::discover::prefixes(&[address]);
     }
+}
+
+/// The spec of a certificate as a program's configuration has it.
+pub fn spec_json(bytes: &[u8]) {
+    let Ok(spec) = serde_json::from_slice::<perennial_lifecycle::CertificateSpec>(bytes) else { return };
+    if let Err(error) = spec.validate() {
+        assert!(!error.to_string().chars().any(char::is_control), "a control character is shown");
+    }
+    let again = serde_json::to_vec(&spec).expect("a spec has a JSON form");
+    let again: perennial_lifecycle::CertificateSpec = serde_json::from_slice(&again).expect("its own form");
+    assert_eq!(again, spec, "a spec does not come back");
+    assert!(again.asks_same_certificate(&spec) && again.asks_same_delivery(&spec));
 }
 
 #[cfg(test)]

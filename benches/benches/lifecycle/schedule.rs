@@ -96,12 +96,12 @@ const SPAN: u64 = 60 * 86_400;
 /// When the sixty days begin.
 const EPOCH: u32 = 1_800_000_000;
 
-fn moment(number: u64) -> u32 {
+pub(crate) fn moment(number: u64) -> u32 {
     EPOCH + u32::try_from(scatter(number) % SPAN).unwrap_or(0)
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): the same numbers in every run.
-const fn scatter(number: u64) -> u64 {
+pub(crate) const fn scatter(number: u64) -> u64 {
     let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

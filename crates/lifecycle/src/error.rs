@@ -199,7 +199,7 @@ pub enum StoreError {
         found: Option<Version>,
     },
     /// A record cannot be read. It is left as it is.
-    #[error("the record {} is damaged: {reason}; it was left as it is: restore it or move it away", path.display())]
+    #[error("{} is damaged: {reason}; it was left as it is: restore it or move it away", path.display())]
     Damaged {
         /// Where it lies.
         path: PathBuf,
@@ -254,6 +254,14 @@ pub enum StoreError {
         /// The newest known.
         known: u32,
     },
+    /// A secret cannot be sealed, or what was sealed cannot be opened.
+    #[error("{slot} cannot be sealed or opened: {reason}")]
+    Sealed {
+        /// Where it lies.
+        slot: Slot,
+        /// Why, in words that hold no secret.
+        reason: String,
+    },
     /// A record that names material which is not there.
     #[error("{slot} is missing from the store")]
     SlotMissing {
@@ -286,6 +294,7 @@ impl StoreError {
             Self::Damaged { .. }
             | Self::NewerSchema { .. }
             | Self::NewerStore { .. }
+            | Self::Sealed { .. }
             | Self::SlotMissing { .. } => Retry::Never,
         }
     }

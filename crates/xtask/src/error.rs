@@ -27,6 +27,9 @@ pub(crate) enum Error {
     Step { step: &'static str, reason: Box<Self> },
     #[error(transparent)]
     Testkit(#[from] perennial_testkit::Error),
+    #[cfg(target_os = "linux")]
+    #[error("the worker failed: {reason}")]
+    Worker { reason: String },
     #[error("{count} arrows are wrong")]
     WrongArrows { count: usize },
 }

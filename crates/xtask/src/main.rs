@@ -49,6 +49,10 @@ enum Verb {
     Check,
     /// Runs a suite against real servers
     Judge(judge::Arguments),
+    /// One life of the process that `judge crash` kills
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    CrashWorker,
     /// Lives through years of a fleet in virtual time
     Simulate(simulate::Arguments),
     /// Runs benches and prints their figures
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Verb::Arrows => arrows::check(),
         Verb::Check => check::everything(),
         Verb::Judge(arguments) => judge::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Verb::CrashWorker => judge::crash::worker::run(),
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Bench { names } => bench::run(&names),
     };

@@ -132,7 +132,7 @@ impl Walker<'_> {
                     continue;
                 }
                 Step::Do(Errand::Record(state)) => {
-                    self.record(&state, &proofs, &mut told).await?;
+                    self.record(&state, &mut told).await?;
                     Event::Recorded
                 }
                 Step::Do(Errand::Choose(offers)) => {
@@ -193,11 +193,8 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// Writes down how far the walk has come; what will be presented, before that it will be.
-    async fn record(self, state: &State, proofs: &[Proof], told: &mut Option<Url>) -> Result<(), Error> {
-        if let State::Presenting { .. } = state {
-            self.journal.owe(&debts(proofs)?).await?;
-        }
+    /// Writes down how far the walk has come.
+    async fn record(self, state: &State, told: &mut Option<Url>) -> Result<(), Error> {
         self.journal.record(encode(state)?).await?;
         if state.order() != told.as_ref() {
             *told = state.order().cloned();
@@ -233,7 +230,10 @@ impl Walker<'_> {
         self.journal.tell(Stage::Validated).await;
     }
 
+    /// Writes down what will be presented, and presents it. An earlier call may have got this far and removed all
+    /// of it again: that the walk has come here is on record then, and what it owes is not.
     async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
+        self.journal.owe(&debts(proofs)?).await?;
         for (solver, own) in self.issuer.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
             for Proof { kind, name, at, .. } in own {

@@ -305,6 +305,21 @@ async fn a_record_that_does_not_propagate_is_reported_and_removed() {
 }
 
 #[tokio::test]
+async fn what_was_removed_after_a_failure_is_owed_again_when_it_is_presented_again() {
+    let world = world().await;
+    let (journal, request) = (journal().await, request());
+    world.servers()[1].set_behaviour(Behaviour::Refuse);
+    let hasty = builder(&world).solver(dns01(&world).timeout(Duration::from_secs(1))).build().unwrap();
+    hasty.issue(&request, &journal).await.unwrap_err();
+    assert_eq!((records(&world).len(), journal.debts().await.len()), (0, 0));
+    // The same order goes on, and is to present the same.
+    world.servers()[1].set_behaviour(Behaviour::Honest);
+    issuer(&world).issue(&request, &journal).await.unwrap();
+    assert_eq!(world.ca().orders().len(), 1);
+    assert_eq!(records(&world), Vec::<String>::new(), "records were left that nobody owes");
+}
+
+#[tokio::test]
 async fn bad_nonces_a_busy_ca_and_slow_signing_are_borne() {
     let world = world().await;
     world.ca().add_quirk(Quirk::RejectEveryNthNonce(2));

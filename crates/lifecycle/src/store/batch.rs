@@ -93,6 +93,12 @@ impl Batch {
         self
     }
 
+    /// With other content in its slots: the same, but sealed.
+    pub(super) fn with_writes(mut self, writes: Vec<(Slot, SecretBytes)>) -> Self {
+        self.writes = writes;
+        self
+    }
+
     /// The records.
     #[must_use]
     pub fn changes(&self) -> &[Change] {

@@ -16,7 +16,6 @@ pub use batch::{Batch, BucketChange, Change};
 mod claim;
 pub use claim::{Claim, Due, Fence, Held, Owner, OwnerError, Quarantined};
 
-#[allow(dead_code)] // The log of the file store asks for the rest.
 mod due;
 
 mod file;
@@ -27,8 +26,13 @@ pub mod laws;
 mod memory;
 pub use memory::MemoryStore;
 
+mod sealed;
+pub use sealed::{Aes256GcmEnvelope, Envelope, Sealed};
+
 mod slot;
 pub use slot::{Slot, Version};
+
+pub mod transfer;
 
 /// Where records, keys and chains are kept, and who works on which of them.
 ///

@@ -60,6 +60,12 @@ pub enum Slot {
 }
 
 impl Slot {
+    /// Whether what lies there must not be seen: everything but chains.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        !matches!(self, Self::Chain { .. })
+    }
+
     /// Of which certificate it is, if it belongs to one.
     #[must_use]
     pub const fn certificate(&self) -> Option<&CertificateId> {

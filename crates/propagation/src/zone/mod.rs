@@ -191,7 +191,9 @@ impl fmt::Display for Evidence {
                     write!(f, "{comma} only the zone itself names {}", list(resolver_only))
                 }
             }
-            Self::Referred { apex } => write!(f, "the servers of the zone above show that the zone {apex} begins there"),
+            Self::Referred { apex } => {
+                write!(f, "the servers of the zone above show that the zone {apex} begins there")
+            }
             Self::SplitHorizon { claimed, resolver, parent, by, code } => write!(
                 f,
                 "resolver {resolver} claims zone {claimed}, the servers of {parent} know no such delegation \

@@ -11,7 +11,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use perennial_core::{Clock, SystemClock, Timestamp};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{
     Issued, Misbehaviour, PlacedOrder, Quirk, Request, Verb,
@@ -19,7 +22,7 @@ use super::{
     https::{Answer, Delivery, Listener},
     office::{Office, Profile, Settings},
     request_log::RequestLog,
-    validation::validate,
+    validation::{Validation, validate},
     verb::Route,
 };
 use crate::{Error, sync::lock};
@@ -49,11 +52,13 @@ pub struct CertificateAuthorityBuilder {
     pre_authorization: bool,
     orders_per_page: usize,
     renewal_info: bool,
+    validate_at_once: bool,
 }
 
 struct Shared {
     office: Mutex<Office>,
     servers: Mutex<Vec<SocketAddr>>,
+    validate_at_once: bool,
     clock: Arc<dyn Clock>,
     log: RequestLog,
     validations: Mutex<JoinSet<()>>,
@@ -140,6 +145,14 @@ impl CertificateAuthorityBuilder {
         self
     }
 
+    /// Looks at a challenge before it answers the request that told it to, as small CAs do: who then looks at
+    /// the order finds it decided, and a test waits for nobody. By default it looks afterwards, as public CAs
+    /// do, and a client that is quick has to look again in a second.
+    pub const fn validate_at_once(mut self) -> Self {
+        self.validate_at_once = true;
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
@@ -168,6 +181,7 @@ impl CertificateAuthorityBuilder {
         let shared = Arc::new_cyclic(|this| Shared {
             office: Mutex::new(office),
             servers: Mutex::new(self.servers),
+            validate_at_once: self.validate_at_once,
             clock: self.clock,
             log: RequestLog::default(),
             validations: Mutex::default(),
@@ -201,6 +215,7 @@ impl CertificateAuthority {
             pre_authorization: false,
             orders_per_page: 100,
             renewal_info: false,
+            validate_at_once: false,
         }
     }
 
@@ -306,21 +321,38 @@ impl Answer for Shared {
             let outcome = office.serve(&request, now);
             (outcome, std::mem::take(&mut office.validations))
         };
+        let looked = self.look(validations);
+        if self.validate_at_once {
+            for done in looked {
+                // An error: the authority has ended meanwhile.
+                let _ = done.await;
+            }
+        }
+        self.log.record(outcome.record);
+        outcome.delivery
+    }
+}
+
+impl Shared {
+    /// Looks at challenges, in tasks of their own: that a client hangs up changes nothing for them.
+    fn look(&self, validations: Vec<Validation>) -> Vec<oneshot::Receiver<()>> {
         let mut running = lock(&self.validations);
         while running.try_join_next().is_some() {} // those that are done need no place any more
-        for validation in validations {
+        let looks = validations.into_iter().map(|validation| {
             let (this, servers) = (self.this.clone(), lock(&self.servers).clone());
+            let (done, looked) = oneshot::channel();
             running.spawn(async move {
                 let found = validate(&servers, &validation).await;
                 if let Some(this) = this.upgrade() {
                     let now = this.clock.now();
                     lock(&this.office).validated(&validation, found, now);
                 }
+                // Mostly nobody waits for it.
+                let _ = done.send(());
             });
-        }
-        drop(running);
-        self.log.record(outcome.record);
-        outcome.delivery
+            looked
+        });
+        looks.collect()
     }
 }
 

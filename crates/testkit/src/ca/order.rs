@@ -29,6 +29,8 @@ pub(super) struct Order {
     /// The certificate that this one replaces (RFC 9773 §5).
     replaces: Option<String>,
     expires: Timestamp,
+    /// How often it was to be finalized.
+    finalizations: u32,
     stage: Stage,
 }
 
@@ -63,6 +65,8 @@ pub struct PlacedOrder {
     pub profile: Option<String>,
     /// The certificate that it replaces, by its identifier (RFC 9773 §4.1).
     pub replaces: Option<String>,
+    /// How many requests to finalize it there were, refused ones among them.
+    pub finalizations: u32,
 }
 
 /// The statuses of an order (RFC 8555 §7.1.6).
@@ -142,6 +146,7 @@ impl Office {
             profile: wanted.profile,
             replaces,
             expires: call.now + OPEN_FOR,
+            finalizations: 0,
             stage: Stage::Open,
         };
         self.orders.insert(id, order);
@@ -166,6 +171,10 @@ impl Office {
 
     pub(super) fn finalize(&mut self, call: &Call) -> Result<Response<Bytes>, Problem> {
         let id = call.route.id;
+        self.own_order(call)?;
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.finalizations += 1;
+        }
         let order = self.own_order(call)?;
         let status = self.order_status(order, call.now);
         if status != OrderStatus::Ready {
@@ -198,6 +207,7 @@ impl Office {
             status: self.order_status(order, now),
             profile: order.profile.clone(),
             replaces: order.replaces.clone(),
+            finalizations: order.finalizations,
         });
         orders.collect()
     }

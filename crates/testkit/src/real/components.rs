@@ -50,6 +50,8 @@ pub enum Tool {
     Postgres,
     /// Controls a running `named`.
     Rndc,
+    /// Lets system calls of a program fail.
+    Strace,
     /// Translates between IPv6 and IPv4 (NAT64, RFC 6146 without its state).
     Tayga,
     /// The resolver.
@@ -58,7 +60,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -79,6 +81,7 @@ impl Tool {
         Self::Ip,
         Self::Nft,
         Self::Tayga,
+        Self::Strace,
     ];
 
     /// The name of its executable file.
@@ -102,6 +105,7 @@ impl Tool {
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgres",
             Self::Rndc => "rndc",
+            Self::Strace => "strace",
             Self::Tayga => "tayga",
             Self::Unbound => "unbound",
         }
@@ -125,6 +129,7 @@ impl Tool {
             Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgresql",
+            Self::Strace => "strace",
             Self::Tayga => "tayga",
             Self::Unbound => "unbound",
         }

@@ -108,9 +108,23 @@ async fn an_order_becomes_a_certificate_that_chains_to_the_root() {
     assert_eq!(issued[0].chain_pem.as_bytes(), certificate.body);
     assert_eq!(issued[0].not_after.unix(), validity.not_after.timestamp());
     assert_eq!(Some(&issued[0].account), client.account.as_ref());
-    assert_eq!(scene.ca.orders()[0].status, OrderStatus::Valid);
+    assert_eq!((scene.ca.orders()[0].status, scene.ca.orders()[0].finalizations), (OrderStatus::Valid, 1));
+    assert_eq!(client.finalize(&order, &csr).await.status, 403);
+    assert_eq!(scene.ca.orders()[0].finalizations, 2);
     let finalized = scene.ca.requests().into_iter().find(|request| request.verb == Some(Verb::Finalize));
     assert_eq!(finalized.unwrap().user_agent.as_deref(), Some("testkit"));
+}
+
+#[tokio::test]
+async fn an_authority_that_looks_at_once_has_decided_when_it_answers() {
+    let scene = scene_with(CertificateAuthority::builder().validate_at_once()).await;
+    let client = Client::registered(&scene.ca).await;
+    let reply = client.order(&["example.com"]).await;
+    for (owner, value, challenge) in client.challenges(&reply.json()).await {
+        scene.zone.add(&owner, Data::txt(value)).unwrap();
+        assert_eq!(client.post(&challenge, &json!({})).await.status, 200);
+    }
+    assert_eq!(client.get(reply.header("location")).await.json()["status"], "ready");
 }
 
 #[tokio::test]

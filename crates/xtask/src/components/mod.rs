@@ -146,6 +146,7 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         | Tool::Kdig
         | Tool::Knotd
         | Tool::Nsupdate
+        | Tool::Strace
         | Tool::Unbound => &["-V"],
         Tool::Dnsperf => &["-h"],
         Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres => &["--version"],

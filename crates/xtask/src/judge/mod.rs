@@ -4,12 +4,16 @@
 //! namespace of its own (network_namespaces(7)), where every loopback address and every port is free, 53
 //! among them, and from where nothing leaves the machine.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod crash;
 mod dns;
 mod issue;
 #[cfg(target_os = "linux")]
 mod nat64;
 mod pebble;
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod surroundings;
 
 use std::{net::IpAddr, path::PathBuf, pin::Pin};
 
@@ -19,6 +23,8 @@ use crate::{Error, components, metadata::Metadata, shell::Stopwatch};
 
 /// All of them.
 const SUITES: &[Suite] = &[
+    #[cfg(target_os = "linux")]
+    crash::SUITE,
     dns::SUITE,
     issue::SUITE,
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! A network of one's own (network_namespaces(7)).
+//! A network of one's own (network_namespaces(7)), and mounts of one's own (mount_namespaces(7)).
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use perennial_testkit::real::{Components, Tool};
 
 use crate::{Error, shell};
 
-/// Runs this program again inside a network namespace, with these arguments.
+/// Runs this program again inside a network and a mount namespace, with these arguments.
 ///
 /// As root, or else as nobody in particular who is root inside (user_namespaces(7)).
 pub(super) fn enter<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-    let ways: [&[&str]; 2] = [&["--net"], &["--user", "--map-root-user", "--net"]];
+    let ways: [&[&str]; 2] = [&["--net", "--mount"], &["--user", "--map-root-user", "--net", "--mount"]];
     let works = |way: &&&[&str]| {
         let try_it = shell::program("unshare", way.iter().copied().chain(["true"]));
         shell::output(try_it).is_ok_and(|output| output.status.success())

@@ -9,7 +9,7 @@ mod authority;
 mod certificate;
 mod engine;
 mod fleet;
-mod random;
+pub(crate) mod random;
 mod tally;
 mod trouble;
 

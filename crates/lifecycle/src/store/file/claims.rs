@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use perennial_core::Timestamp;
 
-use super::{inner::Inner, log::Entry};
+use super::{inner::Inner, log::Entry, place::Noted};
 use crate::{
     CertificateId, StoreError,
     store::{Claim, Fence, Held, Owner, Quarantined},
@@ -91,7 +91,7 @@ impl Inner {
         let reserved = Fence::from_number(from.number().saturating_add(BLOCK));
         let position = self.note(&[Entry::Fences(reserved)], |_| {})?;
         self.log.sync(position)?;
-        self.lock.reserve(&self.place.disk, reserved)?;
+        self.lock.write(&self.place.disk, Noted { fences: reserved, closed_at: 0 })?;
         let mut state = self.state();
         state.reserved = state.reserved.max(reserved);
         Ok(())

@@ -22,13 +22,13 @@ struct Failing {
     at: usize,
     lasts: bool,
     is_mended: AtomicBool,
-    fails: fn(Call) -> bool,
+    fails: fn(Call, &Path) -> bool,
     errno: i32,
 }
 
 impl Faults for Failing {
-    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
-        if !(self.fails)(call) || self.is_mended.load(Ordering::SeqCst) {
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        if !(self.fails)(call, path) || self.is_mended.load(Ordering::SeqCst) {
             return Ok(());
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
@@ -38,7 +38,7 @@ impl Faults for Failing {
 }
 
 impl Failing {
-    fn new(at: usize, lasts: bool, fails: fn(Call) -> bool, errno: i32) -> Arc<Self> {
+    fn new(at: usize, lasts: bool, fails: fn(Call, &Path) -> bool, errno: i32) -> Arc<Self> {
         let (calls, is_mended) = (AtomicUsize::new(0), AtomicBool::new(false));
         Arc::new(Self { calls, at, lasts, is_mended, fails, errno })
     }
@@ -46,7 +46,8 @@ impl Failing {
 
 fn open(root: &Path, faults: Option<Arc<Failing>>) -> Result<FileStore, StoreError> {
     let mut builder = FileStore::builder(root);
-    builder.disk = faults.map_or_else(|| Disk::with(Failing::new(0, false, |_| false, 0)), |f| Disk::with(f));
+    builder.disk =
+        faults.map_or_else(|| Disk::with(Failing::new(0, false, |_, _| false, 0)), |f| Disk::with(f));
     builder.open()
 }
 
@@ -208,7 +209,7 @@ async fn walk(store: &FileStore, steps: &[Seen]) -> Option<usize> {
 }
 
 /// Fails at each call of a kind until a walk ends without; returns how many there were.
-async fn sweep(lasts: bool, fails: fn(Call) -> bool, errno: i32) -> usize {
+async fn sweep(lasts: bool, fails: fn(Call, &Path) -> bool, errno: i32) -> usize {
     let steps = steps();
     for at in 0.. {
         let directory = tempfile::tempdir().unwrap();
@@ -242,18 +243,19 @@ async fn sweep(lasts: bool, fails: fn(Call) -> bool, errno: i32) -> usize {
 
 #[tokio::test]
 async fn whichever_sync_fails_what_is_found_afterwards_is_old_or_new() {
-    let syncs = |call| matches!(call, Call::Sync | Call::SyncDirectory);
+    let syncs = |call, _: &Path| matches!(call, Call::Sync | Call::SyncDirectory);
     assert!(sweep(false, syncs, EIO).await > 40);
 }
 
 #[tokio::test]
 async fn whichever_call_fails_what_is_found_afterwards_is_old_or_new() {
-    assert!(sweep(false, |_| true, EIO).await > 100);
+    assert!(sweep(false, |_, _| true, EIO).await > 100);
 }
 
 #[tokio::test]
 async fn whenever_the_disk_is_full_what_is_found_afterwards_is_old_or_new() {
-    let takes_space = |call| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
+    let takes_space =
+        |call, _: &Path| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
     assert!(sweep(true, takes_space, ENOSPC).await > 40);
 }
 
@@ -261,7 +263,8 @@ async fn whenever_the_disk_is_full_what_is_found_afterwards_is_old_or_new() {
 #[tokio::test]
 async fn when_there_is_space_again_everything_goes_on() {
     let steps = steps();
-    let takes_space = |call| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
+    let takes_space =
+        |call, _: &Path| matches!(call, Call::Create | Call::CreateDirectory | Call::Link | Call::Write);
     for at in 0.. {
         let directory = tempfile::tempdir().unwrap();
         drop(open(directory.path(), None).unwrap()); // A store that was there before.
@@ -287,5 +290,54 @@ async fn when_there_is_space_again_everything_goes_on() {
         let store = open(directory.path(), None).unwrap();
         assert_eq!(seen(&store).await.unwrap(), last, "{when}");
         check_whole(&store, &last, &when).await;
+        assert_eq!(store.quarantined().await.unwrap(), [], "{when}");
     }
+}
+
+#[tokio::test]
+async fn what_was_removed_after_a_batch_is_not_made_anew_and_the_rest_of_the_batch_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");
+    let faults = Failing::new(0, true, of_two, EIO);
+    let store = open(directory.path(), Some(faults)).unwrap();
+    let (one, two) = (record("one"), record("two"));
+    store.apply(&Batch::new().change(one.clone(), None).change(two.clone(), None)).await.unwrap();
+    // The batch counts, though one of its records cannot be put in place.
+    assert_eq!(store.load(two.id()).await.unwrap(), Some((Version::FIRST, two.clone())));
+    store.remove(one.id(), Version::FIRST, None).await.unwrap();
+    let refused = store.commit(&two, Some(Version::FIRST)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+    drop(store);
+    let store = open(directory.path(), None).unwrap();
+    assert_eq!(store.load(one.id()).await.unwrap(), None);
+    assert_eq!(store.load(two.id()).await.unwrap(), Some((Version::FIRST, two.clone())));
+    let rows = store.scan_due(Timestamp::MAX, None, 9).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["two"]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_sync_failed_is_not_half_there_after_a_later_commit() {
+    for at in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut one, two) = (record("one"), record("two"));
+        let store = open(directory.path(), None).unwrap();
+        store.commit(&one, None).await.unwrap();
+        drop(store);
+        let of_log = |call, path: &Path| call == Call::Sync && path.ends_with("index.log");
+        let faults = Failing::new(at, false, of_log, EIO);
+        let store = open(directory.path(), Some(faults)).unwrap();
+        one.last_generation = generation(1);
+        let batch = Batch::new().change(one.clone(), Some(Version::FIRST)).change(two.clone(), None);
+        if store.apply(&batch).await.is_ok() {
+            continue;
+        }
+        one.last_generation = generation(2);
+        let version = store.commit(&one, Some(Version::FIRST)).await.unwrap();
+        drop(store);
+        let store = open(directory.path(), None).unwrap();
+        assert_eq!(store.load(one.id()).await.unwrap(), Some((version, one)), "at {at}");
+        assert_eq!(store.load(two.id()).await.unwrap(), None, "at {at}");
+        return;
+    }
+    panic!("no sync of the log belongs to a batch");
 }

@@ -211,7 +211,7 @@ impl Inner {
         }
         let state = self.state();
         // One that was full and forgotten does not come back with a version that somebody may remember.
-        let fresh = Version::from_number(state.last_intent + 1);
+        let fresh = Version::from_number(state.last_intent.saturating_add(1));
         for change in batch.buckets() {
             let earlier = checked.buckets.iter().rev().find(|(key, ..)| *key == change.key);
             let found = earlier.map(|(_, version, _)| *version);
@@ -278,7 +278,7 @@ impl Inner {
         }
         let mut writer = self.log.writer();
         self.mend_with(&mut writer)?;
-        let number = self.state().last_intent + 1;
+        let number = self.state().last_intent.saturating_add(1);
         entries.push(Entry::Intent(number, intent.clone()));
         let position = self.log.append(&mut writer, &entries)?;
         let mut wakes = false;
@@ -444,8 +444,10 @@ impl Inner {
         numbers.into_iter().for_each(|number| self.done(number));
         let mut writer = self.log.writer();
         if self.state().intents.values().any(names) {
-            // One that is done but could not be noted: a log without it says the same.
-            self.state().intents.retain(|_, intent| !names(intent));
+            // The rest of it is not in place yet, or that it is could not be noted: the log says it without this one.
+            for intent in self.state().intents.values_mut() {
+                intent.records.retain(|stored| stored.record.id() != id);
+            }
             writer.doubt();
         }
         self.mend_with(&mut writer)?;

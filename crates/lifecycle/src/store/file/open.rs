@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::{
     inner::{Inner, STRIPES, State},
     log::{Content, Entry, Found, Log},
-    place::{Lock, Place},
+    place::{Lock, Noted, Place},
 };
 use crate::{
     CertificateId, StoreError,
@@ -29,6 +29,8 @@ struct Reading {
     entries: usize,
     /// Whether it is whole, so that it says everything.
     is_whole: bool,
+    /// How many bytes it has.
+    length: u64,
     fences: Fence,
 }
 
@@ -56,9 +58,15 @@ impl Inner {
     }
 
     fn begin(&self, reading: Option<Reading>) -> Result<(), StoreError> {
-        let noted = self.lock.fences();
-        // Another number than in the log is that of an older log, which somebody restored.
-        let is_believed = |reading: &Reading| reading.is_whole && noted == Some(reading.fences);
+        let noted = self.lock.read();
+        // Another number than in the log is that of an older log, which somebody restored; and another length than
+        // when it was closed is that of one which lost its end.
+        let is_believed = |reading: &Reading| {
+            let is_newest = |noted: Noted| {
+                noted.fences == reading.fences && [0, reading.length].contains(&noted.closed_at)
+            };
+            reading.is_whole && noted.is_some_and(is_newest)
+        };
         if let Some(reading) = reading.as_ref().filter(|reading| is_believed(reading)) {
             let known = self.state().index.len();
             self.log.writer().found(reading.entries, known);
@@ -68,7 +76,7 @@ impl Inner {
         }
         let of_log = reading.map(|reading| reading.fences);
         let mut state = self.state();
-        let newest = state.index.newest_fence().max(noted.unwrap_or_default());
+        let newest = state.index.newest_fence().max(noted.unwrap_or_default().fences);
         let newest = newest.max(of_log.unwrap_or_default());
         state.index.fences_from(newest);
         state.reserved = newest;
@@ -153,10 +161,27 @@ impl Inner {
     }
 }
 
+/// Whoever opens it next knows whether the log has lost its end.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let (position, closed_at) = {
+            let writer = self.log.writer();
+            (writer.position(), writer.length())
+        };
+        let fences = self.state().reserved;
+        // That it cannot be written is no harm: it is found as after a crash.
+        let _ = self
+            .log
+            .sync(position)
+            .and_then(|()| self.lock.write(&self.place.disk, Noted { fences, closed_at }));
+    }
+}
+
 impl State {
     /// Takes over what a log says.
     fn read(&mut self, content: &Content, log: &Log) -> Reading {
-        let mut reading = Reading { entries: 0, is_whole: true, fences: Fence::default() };
+        let mut reading =
+            Reading { entries: 0, is_whole: true, length: content.length(), fences: Fence::default() };
         for found in content.read() {
             reading.entries += 1;
             match found {

@@ -153,11 +153,21 @@ impl Place {
     }
 }
 
-/// The file that says that a process has the store open, and which fences no longer to use.
+/// The file that says that a process has the store open, which fences no longer to use, and how long the index was
+/// when it was closed.
 pub(super) struct Lock {
     path: PathBuf,
     /// Locked for as long as it is open.
     file: File,
+}
+
+/// What the lock file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// Up to which fence they may have been used.
+    pub(super) fences: Fence,
+    /// The length of the log at the end of a process that closed the store; 0 while it is open, and after a crash.
+    pub(super) closed_at: u64,
 }
 
 /// As many digits as the largest number has: the file never changes its length, so it needs no space.
@@ -188,24 +198,26 @@ impl Lock {
         Ok(Self { path, file })
     }
 
-    /// Up to which fence they may have been used; `None` when it does not say.
-    pub(super) fn fences(&self) -> Option<Fence> {
+    /// What it says; `None` when nobody has written it, or something else.
+    pub(super) fn read(&self) -> Option<Noted> {
         let mut text = String::new();
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0)).ok()?;
-        file.take(DIGITS as u64).read_to_string(&mut text).ok()?;
-        text.parse().ok().map(Fence::from_number)
+        file.take(2 * DIGITS as u64 + 1).read_to_string(&mut text).ok()?;
+        let (fences, closed_at) = text.split_once(' ')?;
+        Some(Noted { fences: Fence::from_number(fences.parse().ok()?), closed_at: closed_at.parse().ok()? })
     }
 
-    /// Writes down up to which fence they may be used.
+    /// Replaces what it says.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub(super) fn reserve(&self, disk: &Disk, fence: Fence) -> Result<(), StoreError> {
+    pub(super) fn write(&self, disk: &Disk, noted: Noted) -> Result<(), StoreError> {
         let fault = |error: io::Error| io_error("write", &self.path, &error);
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0)).map_err(fault)?;
-        file.write_all(format!("{:0DIGITS$}\n", fence.number()).as_bytes()).map_err(fault)?;
+        let text = format!("{:0DIGITS$} {:0DIGITS$}\n", noted.fences.number(), noted.closed_at);
+        file.write_all(text.as_bytes()).map_err(fault)?;
         disk.sync(file, &self.path).map_err(fault)
     }
 }

@@ -37,7 +37,7 @@ impl Stored {
     /// [`StoreError::Damaged`] or [`StoreError::NewerSchema`].
     pub(super) fn read(id: &CertificateId, path: &Path, bytes: &[u8]) -> Result<Self, StoreError> {
         let damaged = |reason| StoreError::Damaged { path: path.to_owned(), reason };
-        let parsed = |error: serde_json::Error| damaged(error.to_string());
+        let parsed = |error: serde_json::Error| damaged(presentable(&error.to_string()));
         let schema = serde_json::from_slice::<SchemaOnly>(bytes).map_err(parsed)?.record.schema;
         if schema > Record::SCHEMA {
             return Err(StoreError::NewerSchema { id: id.clone(), found: schema, known: Record::SCHEMA });
@@ -56,5 +56,35 @@ impl Stored {
     pub(super) fn write(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
         serde_json::to_vec_pretty(self)
             .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+    }
+}
+
+/// What a parser quotes is whatever lies there: one line, and no longer than a reader's patience.
+fn presentable(text: &str) -> String {
+    text.chars().take(300).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(bytes: &[u8]) -> Result<Stored, StoreError> {
+        Stored::read(&"a".parse().unwrap(), Path::new("record.json"), bytes)
+    }
+
+    #[test]
+    fn what_is_quoted_from_a_damaged_record_holds_no_escape_sequence() {
+        let text =
+            b"{\"version\":1,\"record\":{\"schema\":1,\"spec\":{\"id\":\"a\",\"names\":[\"a\\u001b[2J\"]}}}";
+        let error = read(text).unwrap_err().to_string();
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(read(&bytes).is_err());
+        }
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{CertificateSpec, durable, store::laws};
+use crate::{
+    CertificateSpec, durable,
+    store::{Fence, laws},
+};
 use std::{fs, path::Path};
 
 fn record(id: &str) -> Record {
@@ -122,4 +125,272 @@ async fn keys_and_issuer_state_are_readable_by_their_owner_alone() {
         let mode = fs::metadata(store.open.inner.place.slot(slot)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{slot}");
     }
+}
+
+/// Records that are due at these moments, in a store that is closed again.
+async fn filled(root: &Path, rows: &[(&str, i64)]) {
+    let store = FileStore::open(root).unwrap();
+    for (name, at) in rows {
+        let mut record = record(name);
+        record.next_at = Timestamp::from_unix(*at);
+        store.commit(&record, None).await.unwrap();
+    }
+}
+
+async fn index(store: &FileStore) -> Vec<(String, i64)> {
+    let rows = store.scan_due(Timestamp::MAX, None, 99).await.unwrap();
+    rows.into_iter().map(|row| (row.id.to_string(), row.at.unix())).collect()
+}
+
+fn owned(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
+    rows.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect()
+}
+
+const ROWS: [(&str, i64); 3] = [("a", 1_000), ("b", 2_000), ("c", 4_000_000_000)];
+
+#[tokio::test]
+async fn a_store_without_an_index_is_read_from_its_records_and_has_one_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let log = directory.path().join("index.log");
+    fs::remove_file(&log).unwrap();
+    fs::write(directory.path().join("lock"), "").unwrap(); // As an older version left it.
+    assert_eq!(index(&FileStore::open(directory.path()).unwrap()).await, owned(&ROWS));
+    assert!(log.exists());
+    // The index is believed from now on: without reading records it says the same.
+    fs::write(directory.path().join("certificates/a/record.json"), "no longer looked at").unwrap();
+    assert_eq!(index(&FileStore::open(directory.path()).unwrap()).await, owned(&ROWS));
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_index_no_certificate_looks_later_than_its_record_says() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    // Moved to earlier, to later, and to earlier again.
+    let store = FileStore::open(directory.path()).unwrap();
+    for at in [3_000_000_000, 3_500_000_000, 3_000] {
+        let (version, mut record) = store.load(&"c".parse().unwrap()).await.unwrap().unwrap();
+        record.next_at = Timestamp::from_unix(at);
+        store.commit(&record, Some(version)).await.unwrap();
+    }
+    drop(store);
+    let wanted = owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]);
+    let (log, lock) = (directory.path().join("index.log"), directory.path().join("lock"));
+    let (whole, number) = (fs::read(&log).unwrap(), fs::read(&lock).unwrap());
+    for at in (0..whole.len()).step_by(3) {
+        let (mut damaged, cut) = (whole.clone(), &whole[..at]);
+        damaged[at] ^= 0x10;
+        for (content, how) in [(&damaged[..], "damaged"), (cut, "cut")] {
+            fs::write(&log, content).unwrap();
+            fs::write(&lock, &number).unwrap();
+            match FileStore::open(directory.path()) {
+                Ok(store) => assert_eq!(index(&store).await, wanted, "{how} at {at} of {}", whole.len()),
+                // The four bytes that say which schema it has.
+                Err(error) => {
+                    assert!(matches!(error, StoreError::NewerStore { .. }) && (16..20).contains(&at))
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_of_the_index_is_named_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let log = directory.path().join("index.log");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    let named = store.quarantined().await.unwrap();
+    let [Quarantined { id: None, error: StoreError::Damaged { path, reason } }] = &named[..] else {
+        panic!("{named:?}")
+    };
+    assert_eq!(fs::read(path).unwrap(), bytes, "what was damaged is kept");
+    assert!(reason.contains("bytes") && reason.contains("damaged"), "{reason}");
+    drop(store);
+    assert_eq!(FileStore::open(directory.path()).unwrap().quarantined().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_older_index_that_somebody_restored_is_not_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let log = directory.path().join("index.log");
+    let older = fs::read(&log).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    let (version, mut record) = store.load(&"c".parse().unwrap()).await.unwrap().unwrap();
+    record.next_at = Timestamp::from_unix(3_000);
+    store.commit(&record, Some(version)).await.unwrap();
+    drop(store);
+    fs::write(&log, older).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    assert_eq!(index(&store).await, owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]));
+}
+
+#[tokio::test]
+async fn an_index_of_a_newer_version_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let log = directory.path().join("index.log");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[16] = 9;
+    fs::write(&log, &bytes).unwrap();
+    let refused = FileStore::open(directory.path()).map(drop).unwrap_err();
+    assert_eq!(refused, StoreError::NewerStore { path: log.clone(), found: 9, known: 1 });
+    assert_eq!(fs::read(&log).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn what_somebody_put_there_or_took_away_by_hand_is_found() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(directory.path(), &ROWS).await;
+    filled(other.path(), &[("d", 3_000)]).await;
+    let certificates = directory.path().join("certificates");
+    fs::rename(other.path().join("certificates/d"), certificates.join("d")).unwrap();
+    fs::remove_dir_all(certificates.join("a")).unwrap();
+    fs::create_dir(certificates.join(".gone.1-1.new")).unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    while index(&store).await.len() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await; // It looks while the store is used.
+    }
+    let claims = store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap();
+    let names: Vec<_> = claims.iter().map(|claim| claim.held.id.as_str()).collect();
+    assert_eq!(names, ["b", "d"]);
+    let ids = store.list(None, 9).await.unwrap();
+    assert_eq!(ids.iter().map(CertificateId::as_str).collect::<Vec<_>>(), ["b", "c", "d"]);
+    assert!(!certificates.join(".gone.1-1.new").exists());
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_set_aside_and_comes_back_when_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 1_000), ("b", 2_000), ("c", 3_000), ("d", 4_000)]).await;
+    let path = |name: &str| directory.path().join(format!("certificates/{name}/record.json"));
+    let good = fs::read_to_string(path("a")).unwrap();
+    fs::write(path("a"), "{}").unwrap();
+    fs::write(path("b"), fs::read_to_string(path("b")).unwrap().replace("\"schema\": 1", "\"schema\": 9"))
+        .unwrap();
+    fs::write(path("c"), fs::read_to_string(path("d")).unwrap()).unwrap();
+    let before: Vec<_> = ["a", "b", "c"].map(|name| fs::read(path(name)).unwrap()).into();
+    for read_from_records in [false, true] {
+        if read_from_records {
+            fs::remove_file(directory.path().join("index.log")).unwrap();
+        }
+        let store = FileStore::open(directory.path()).unwrap();
+        let owner = Owner::unique();
+        let claims = store.claim(&owner, Duration::from_secs(60), 9).await.unwrap();
+        assert_eq!(claims.iter().map(|claim| claim.held.id.as_str()).collect::<Vec<_>>(), ["d"]);
+        assert_eq!(store.claim(&owner, Duration::from_secs(60), 9).await.unwrap(), []);
+        let named = store.quarantined().await.unwrap();
+        let ids: Vec<_> = named.iter().filter_map(|row| row.id.as_ref().map(CertificateId::as_str)).collect();
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert!(matches!(named[1].error, StoreError::NewerSchema { found: 9, .. }), "{named:?}");
+        let error =
+            store.claim_one(&owner, Duration::from_secs(60), &"a".parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+    let after: Vec<_> = ["a", "b", "c"].map(|name| fs::read(path(name)).unwrap()).into();
+    assert_eq!(before, after, "what cannot be read is left as it is");
+
+    let store = FileStore::open(directory.path()).unwrap();
+    let owner = Owner::unique();
+    store.claim(&owner, Duration::from_secs(60), 9).await.unwrap();
+    fs::write(path("a"), good).unwrap();
+    assert_eq!(store.quarantined().await.unwrap().len(), 2);
+    let claims = store.claim(&owner, Duration::from_secs(60), 9).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.held.id.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test]
+async fn no_fence_is_used_again_whatever_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 1_000)]).await;
+    let mut highest = Fence::default();
+    for lost in ["", "lock", "index.log", "lock index.log"] {
+        for name in lost.split_whitespace() {
+            fs::remove_file(directory.path().join(name)).unwrap();
+        }
+        let store = FileStore::open(directory.path()).unwrap();
+        for _ in 0..3 {
+            let claim =
+                store.claim_one(&Owner::unique(), Duration::from_secs(9), &"a".parse().unwrap()).await;
+            let claim = claim.unwrap().unwrap();
+            assert!(claim.held.fence > highest, "{} after {highest}, without {lost:?}", claim.held.fence);
+            highest = claim.held.fence;
+            // It is written with the record, too.
+            let write = Batch::new().change(claim.record, Some(claim.version)).held(&claim.held);
+            store.apply(&write).await.unwrap();
+            store.release(&[claim.held]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn fences_that_are_used_up_are_followed_by_others() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 1_000)]).await;
+    let store = FileStore::open(directory.path()).unwrap();
+    let reserved = store.open.inner.state().reserved;
+    store.open.inner.state().index.fences_from(reserved);
+    let claims = store.claim(&Owner::unique(), Duration::from_secs(9), 1).await.unwrap();
+    assert_eq!(claims[0].held.fence, reserved.next());
+    drop(store);
+    let store = FileStore::open(directory.path()).unwrap();
+    assert!(store.open.inner.state().index.newest_fence() > reserved.next());
+}
+
+#[tokio::test]
+async fn a_long_index_is_written_anew_and_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let store = FileStore::open(directory.path()).unwrap();
+    let inner = &store.open.inner;
+    let (id, log) = ("b".parse::<CertificateId>().unwrap(), directory.path().join("index.log"));
+    let mut longest = 0;
+    for at in 0..10_000 {
+        let at = Timestamp::from_unix(2_000 + at);
+        inner.note(&[inner::due(&id, at)], |state| state.put(&id, at)).unwrap();
+        longest = longest.max(fs::metadata(&log).unwrap().len());
+    }
+    let length = fs::metadata(&log).unwrap().len();
+    assert!(length < longest && longest < 200_000, "{length} of {longest}");
+    let before = index(&store).await;
+    assert_eq!(before[1], ("b".to_owned(), 11_999));
+    drop(store);
+    assert_eq!(index(&FileStore::open(directory.path()).unwrap()).await, before);
+}
+
+#[tokio::test]
+async fn budgets_survive_the_process_until_they_are_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let (key, now) = (BudgetKey::Provider("dns".to_owned()), SystemClock::new().now());
+    let limit = crate::budget::Limit::pace(Duration::from_secs(3_600));
+    let (taken, full) = (Bucket::emptied(limit, now), Bucket::FULL);
+    let keys = [key.clone(), BudgetKey::Fleet];
+    let store = FileStore::open(directory.path()).unwrap();
+    store.apply(&Batch::new().bucket(key, None, taken).bucket(BudgetKey::Fleet, None, full)).await.unwrap();
+    let kept = store.buckets(&keys).await.unwrap();
+    drop(store);
+    let store = FileStore::open(directory.path()).unwrap();
+    assert_eq!(store.buckets(&keys).await.unwrap(), kept);
+    store.open.inner.rewrite(&mut store.open.inner.log.writer()).unwrap();
+    assert_eq!(store.buckets(&keys).await.unwrap(), [kept[0], None]);
+    // One that comes back has another version than anybody remembers.
+    store.apply(&Batch::new().bucket(BudgetKey::Fleet, None, full)).await.unwrap();
+    assert!(store.buckets(&keys).await.unwrap()[1].unwrap().0 > kept[1].unwrap().0);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken_by_what_is_due_earlier() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("c", 4_000_000_000)]).await;
+    let store = FileStore::open(directory.path()).unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(Timestamp::from_unix(4_000_000_000)));
+    let soon = Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, store.woken()).await.is_err());
+    store.commit(&record("a"), None).await.unwrap();
+    // Also who begins to wait just after it.
+    tokio::time::timeout(Duration::from_secs(10), store.woken()).await.unwrap();
 }

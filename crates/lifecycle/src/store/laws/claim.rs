@@ -119,8 +119,14 @@ async fn who_is_late_is_fenced_and_who_extends_is_not(store: &dyn Store) -> Resu
         return Err(format!("what is extended in time is not lost: {lost:?}"));
     }
     let taken = wait_for_a_claim(store, &second).await?;
-    if taken.held.id != late.held.id || taken.held.fence <= late.held.fence {
-        return Err(format!("what is over is claimed by another, with a newer fence: {late:?}, {taken:?}"));
+    if taken.held.id != late.held.id {
+        return Err(format!(
+            "what was extended is held for longer: {:?} took {:?}",
+            taken.held, on_time.held
+        ));
+    }
+    if taken.held.fence <= late.held.fence {
+        return Err(format!("what is over is claimed with a newer fence: {:?}, {:?}", late.held, taken.held));
     }
     // The other one would be over as well by now, had it not been extended.
     tokio::time::sleep(2 * moment).await;
@@ -298,6 +304,11 @@ async fn rows(store: &dyn Store, until: i64) -> Result<Vec<Due>, String> {
             return Ok(rows);
         }
         rows.extend(page);
+        if !rows.is_sorted_by(|one, next| one < next) {
+            return Err(format!(
+                "the index is in the order of time, then of ids, and goes on after its cursor: {rows:?}"
+            ));
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use crate::{Attempt, CertificateId, CertificateSpec, Generation, Record, StoreEr
 
 mod batch;
 
+#[cfg(test)]
+mod broken;
+
 mod claim;
 
 /// Runs every law against an empty store and returns the first that is broken.
@@ -89,6 +92,9 @@ async fn ids_are_listed_in_order_and_paged(store: &dyn Store) -> Result<(), Stri
             return Err(format!("a page of two holds two ids at most: {page:?}"));
         }
         let Some(last) = page.last() else { break };
+        if !page.iter().chain(&after).all(|id| id <= last) || after.as_ref() == Some(last) {
+            return Err(format!("a page of ids comes after {after:?}, in order: {page:?}"));
+        }
         after = Some(last.clone());
         seen.extend(page.into_iter().filter(|id| id.as_str().starts_with("listed-")));
     }

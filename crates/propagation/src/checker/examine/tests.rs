@@ -312,3 +312,28 @@ async fn zones_that_were_not_looked_at_for_keys_are_named() {
         assert_eq!(report.advice, [Advice::DnssecIndeterminate { unchecked }], "{report}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_stumbled_is_waited_for_no_longer_than_there_is_time() {
+    let since = Instant::now();
+    let exchange = Scripted::new(move |server, query| match (server, query.name.as_str()) {
+        ("10.0.0.1:53", "www.example.com" | "example.com") => {
+            // At the end, when it is asked why, it thinks for long.
+            let late = since.elapsed() > millis(60);
+            (if late { Duration::from_secs(10) } else { millis(10) }, code(ResponseCode::SERVFAIL))
+        }
+        ("192.0.2.100:53", _) => {
+            let servers = ["ns1.example.com", "ns2.example.com"].map(|host| ns("example.com", host));
+            (millis(10), says(false, vec![], servers.to_vec()))
+        }
+        _ => healthy(server, query),
+    });
+    let checker = checker(&exchange, &["10.0.0.1"]).build().unwrap();
+    let propagated = checker.watch(&wanted(), millis(500), &mut |_| ()).await.unwrap();
+    assert_eq!(
+        (propagated.report().stages.len(), since.elapsed()),
+        (2, millis(500)),
+        "{}",
+        propagated.report()
+    );
+}

@@ -20,6 +20,8 @@ use perennial_testkit::{
     real::{Pebble, PebbleBuilder},
 };
 
+#[cfg(target_os = "linux")]
+use super::super::surroundings::Surroundings;
 use super::{proof::Proof, recorder::Recorder, responder::Responder, text};
 
 /// The names under test and the DNS that has them.
@@ -55,6 +57,12 @@ impl Lab {
         self.world.zone()
     }
 
+    /// The values that are still at the name of a name's challenge.
+    #[cfg(target_os = "linux")]
+    pub(super) fn leftovers(&self, name: &DomainName) -> Vec<String> {
+        self.zone().txt_values(&format!("_acme-challenge.{name}"))
+    }
+
     /// Starts a certificate authority that looks at these names.
     pub(super) async fn site(&self, pebble: PebbleBuilder) -> Result<Site<'_>, String> {
         let described = pebble.dns_server(self.world.resolver());
@@ -87,6 +95,12 @@ pub(super) struct Site<'a> {
 }
 
 impl Site<'_> {
+    /// For a program that keeps a certificate.
+    #[cfg(target_os = "linux")]
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings::new(&self.lab.world, &self.pebble.directory_url(), self.pebble.ca_pem())
+    }
+
     /// A client that knows nothing yet, and what notes its requests.
     pub(super) fn client(&self) -> Result<(Client, Arc<Recorder>), String> {
         let recorder = text(Recorder::new(self.pebble.ca_pem()))?;

@@ -13,6 +13,8 @@
 mod account;
 mod certificate;
 mod challenge;
+#[cfg(target_os = "linux")]
+mod keeper;
 mod lab;
 mod older;
 mod order;
@@ -26,7 +28,7 @@ mod walk;
 
 use std::{pin::Pin, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future::join_all};
 use perennial_testkit::real::Tool;
 
 use super::{Outcome, Report, Running, Setting, Suite};
@@ -34,7 +36,7 @@ use lab::Lab;
 
 pub(super) const SUITE: Suite = Suite {
     name: "pebble",
-    tools: &[Tool::Pebble, Tool::PebbleOld],
+    tools: &[Tool::Openssl, Tool::Pebble, Tool::PebbleOld],
     addresses: Vec::new,
     build: || Ok(()),
     run,
@@ -45,6 +47,9 @@ const AT_A_TIME: usize = 12;
 
 /// A case takes a few seconds; whoever takes a minute hangs.
 const LONGEST_CASE: Duration = Duration::from_secs(60);
+
+/// The life of a certificate takes a minute.
+const LONGEST_CYCLE: Duration = Duration::from_secs(120);
 
 /// Its name and its story, not begun yet.
 type Case<'a> = (&'static str, Pin<Box<dyn Future<Output = Outcome> + 'a>>);
@@ -66,17 +71,32 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
             revocation::cases(&lab),
             older::cases(&lab),
         ];
-        let cases = cases.into_iter().flatten();
-        let wanted: Vec<Case<'_>> = cases.filter(|(name, _)| report.wants_any(&[name])).collect();
-        let outcomes = futures_util::stream::iter(wanted).map(|(name, story)| async move {
-            let outcome = tokio::time::timeout(LONGEST_CASE, story).await;
-            (name, outcome.unwrap_or_else(|_| Err(format!("still running after {LONGEST_CASE:?}"))))
-        });
-        let mut outcomes = outcomes.buffered(AT_A_TIME);
-        while let Some((name, outcome)) = outcomes.next().await {
+        let mut wanted: Vec<Case<'_>> = cases.into_iter().flatten().collect();
+        wanted.retain(|(name, _)| report.wants_any(&[name]));
+        // They take longer than all others together, and wait.
+        let mut long: Vec<Case<'_>> = Vec::new();
+        #[cfg(target_os = "linux")]
+        long.extend(keeper::cases(&lab));
+        long.retain(|(name, _)| report.wants_any(&[name]));
+        let long = join_all(long.into_iter().map(|case| heard(case, LONGEST_CYCLE)));
+        let others = async {
+            let cases = futures_util::stream::iter(wanted).map(|case| heard(case, LONGEST_CASE));
+            let mut outcomes = cases.buffered(AT_A_TIME);
+            while let Some((name, outcome)) = outcomes.next().await {
+                report.case(name, outcome);
+            }
+        };
+        let (long, ()) = tokio::join!(long, others);
+        for (name, outcome) in long {
             report.case(name, outcome);
         }
     })
+}
+
+/// Hears a story to its end, unless it has none.
+async fn heard((name, story): Case<'_>, longest: Duration) -> (&'static str, Outcome) {
+    let outcome = tokio::time::timeout(longest, story).await;
+    (name, outcome.unwrap_or_else(|_| Err(format!("still running after {longest:?}"))))
 }
 
 /// A failure unless that is so.

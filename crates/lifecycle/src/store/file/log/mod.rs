@@ -78,6 +78,11 @@ pub(super) enum Found<'a> {
 }
 
 impl Content {
+    /// How many bytes it has.
+    pub(super) const fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// What a log holds, from its beginning. What follows the first damage is true but not all.
     pub(super) fn read(&self) -> impl Iterator<Item = Found<'_>> {
         let frames = frame::read(&self.bytes).map(|(_, frames)| frames);
@@ -245,6 +250,11 @@ impl Writer {
     /// Whether it has become long.
     pub(super) const fn is_long(&self) -> bool {
         self.added > self.limit
+    }
+
+    /// The length of the file.
+    pub(super) const fn length(&self) -> u64 {
+        self.length
     }
 
     /// Where the log ends.

@@ -1,0 +1,227 @@
+//! The world in which lives end, and what it has counted.
+
+use std::{path::PathBuf, sync::Arc};
+
+use perennial::{
+    core::{DomainName, PrivateKey, SecretString},
+    lifecycle::{CertificateId, Facts, MemoryStore, Slot, Store},
+};
+use perennial_testkit::{CertificateAuthority, World, ca::Issued, real::Postgres};
+use tempfile::TempDir;
+
+use super::{
+    super::surroundings::Surroundings,
+    life::{Ended, Life, Temper, Word},
+    place::{self, Place},
+    shifted::Shifted,
+    text,
+    witness::Witness,
+};
+
+/// A certificate authority and its DNS, which live on whatever happens, and a database.
+pub(super) struct Lab {
+    world: World,
+    clock: Shifted,
+    postgres: Option<Postgres>,
+    pub(super) witness: Witness,
+}
+
+/// Which kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Postgres,
+}
+
+impl Kind {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// What the store holds when a life begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// A certificate that is due for renewal.
+    Due,
+    Nothing,
+}
+
+/// So long ago was the certificate issued that is due: eighty of its ninety days.
+const AGE: i64 = 80 * 86_400;
+
+impl Lab {
+    pub(super) async fn start() -> Result<Self, String> {
+        let clock = Shifted::default();
+        let authority = CertificateAuthority::builder().validate_at_once();
+        let world = World::builder().zone(ZONE).servers(1).clock(Arc::new(clock.clone()));
+        let world = text(world.authority(authority).build().await)?;
+        Ok(Self { world, clock, postgres: None, witness: Witness::new()? })
+    }
+
+    /// The database is there from now on.
+    pub(super) async fn start_postgres(&mut self) -> Result<(), String> {
+        if self.postgres.is_none() {
+            self.postgres = Some(text(Postgres::builder().start().await)?);
+        }
+        Ok(())
+    }
+
+    /// A lane: names that nobody else has, and what it takes to begin a life from either start.
+    pub(super) fn lane(&self, kind: Kind, number: usize) -> Result<Lane<'_>, String> {
+        let id: CertificateId = text(format!("{}{number}", kind.word()).parse())?;
+        let name: DomainName = text(format!("{id}.{ZONE}").parse())?;
+        let names = vec![format!("*.{name}"), name.to_string()];
+        let home = text(TempDir::with_prefix("perennial-judge-"))?;
+        Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, due: None })
+    }
+
+    /// A schema of the database with nothing in it.
+    async fn schema(&self, name: &str) -> Result<Place, String> {
+        let socket = self.postgres.as_ref().ok_or("there is no PostgreSQL")?.socket();
+        let (client, connection) = text(tokio_postgres::connect(socket, tokio_postgres::NoTls).await)?;
+        let connection = tokio::spawn(connection);
+        let fresh = format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}");
+        let made = client.batch_execute(&fresh).await;
+        drop(client);
+        let _ = connection.await;
+        text(made)?;
+        let connection = format!("{socket} options='-c search_path={name}'");
+        Ok(Place::Postgres { connection, roots_pem: self.world.ca().https_root_pem().to_owned() })
+    }
+}
+
+const ZONE: &str = "example.com";
+
+/// A row of lives, one after the other, with a certificate of its own.
+pub(super) struct Lane<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) kind: Kind,
+    pub(super) id: CertificateId,
+    name: DomainName,
+    names: Vec<String>,
+    home: TempDir,
+    lives: usize,
+    /// What a store holds whose certificate is due.
+    due: Option<MemoryStore>,
+}
+
+impl Lane<'_> {
+    /// A store for a new life.
+    pub(super) async fn place(&mut self, start: Start) -> Result<Place, String> {
+        self.lives += 1;
+        let place = match self.kind {
+            Kind::Postgres => self.lab.schema(self.id.as_str()).await?,
+            Kind::File => {
+                let place = |life: usize| self.home.path().join(life.to_string());
+                // One of a thousand small directories is enough to look at afterwards.
+                let _ = std::fs::remove_dir_all(place(self.lives - 1));
+                Place::File(place(self.lives))
+            }
+        };
+        self.fill(&place, start).await?;
+        Ok(place)
+    }
+
+    /// Puts into an empty store what is there at the start.
+    pub(super) async fn fill(&self, place: &Place, start: Start) -> Result<(), String> {
+        if start == Start::Nothing {
+            return Ok(());
+        }
+        let due = self.due.as_ref().ok_or("nothing was prepared")?;
+        place::copy(due, &*place.open().await?, &self.id).await
+    }
+
+    /// A file for what others have to say of a life.
+    pub(super) fn log(&self) -> PathBuf {
+        self.home.path().join("log")
+    }
+
+    /// An undisturbed life in that store, as it would be.
+    pub(super) fn life(&self, place: &Place, start: Start) -> Life {
+        let (world, ca) = (&self.lab.world, self.lab.world.ca());
+        Life {
+            world: Surroundings::new(world, ca.directory_url(), ca.https_root_pem()),
+            id: self.id.to_string(),
+            names: self.names.clone(),
+            store: place.clone(),
+            shift: 0,
+            newer_than: u32::from(start == Start::Due),
+            temper: Temper::Mortal(None),
+        }
+    }
+
+    /// What the certificate authority has counted for this lane's names.
+    pub(super) fn counts(&self) -> Counts {
+        let ca = self.lab.world.ca();
+        let own = |names: &[DomainName]| names.contains(&self.name);
+        let orders: Vec<_> = ca.orders().into_iter().filter(|order| own(&order.names)).collect();
+        let issued = ca.certificates().into_iter().filter(|issued| own(&issued.names)).collect();
+        let finalizations = orders.iter().map(|order| order.finalizations).sum();
+        Counts { orders: orders.len(), finalizations, issued }
+    }
+
+    /// The values that are still at the name of the challenge.
+    pub(super) fn leftovers(&self) -> Vec<String> {
+        self.lab.world.zone().txt_values(&format!("_acme-challenge.{}", self.name))
+    }
+}
+
+/// What a certificate authority has counted.
+pub(super) struct Counts {
+    pub(super) orders: usize,
+    /// Requests to finalize them.
+    pub(super) finalizations: u32,
+    pub(super) issued: Vec<Issued>,
+}
+
+/// Lets lanes live through a first issuance eighty days ago, so that their certificates are due today.
+pub(super) async fn prepare(lab: &Lab, lanes: &mut [Lane<'_>]) -> Result<(), String> {
+    lab.clock.set(-AGE);
+    let prepared = async {
+        for lane in lanes {
+            let place = lane.place(Start::Nothing).await?;
+            let ended = Life { shift: -AGE, ..lane.life(&place, Start::Nothing) }.live(None).await?;
+            serves(&ended)?;
+            lane.due = Some(place::remember(&*place.open().await?, &lane.id).await?);
+        }
+        Ok(())
+    };
+    let prepared = prepared.await;
+    lab.clock.set(0);
+    prepared
+}
+
+/// The generation that serves after a life that came to its end.
+pub(super) fn serves(ended: &Ended) -> Result<u32, String> {
+    let last = ended.words.last();
+    match last {
+        Some(Word::Serves { generation }) => Ok(*generation),
+        _ => Err(format!("it ended without a certificate; the last that it did was {}", ended.last_deed())),
+    }
+}
+
+/// Whether a key of each of these certificates is in the store.
+pub(super) async fn lost_keys(
+    store: &dyn Store,
+    id: &CertificateId,
+    issued: &[Issued],
+) -> Result<usize, String> {
+    let record = place::record(store, id).await?;
+    let mut keys = Vec::new();
+    for slot in place::slots(&record).filter(|slot| matches!(slot, Slot::PrivateKey { .. })) {
+        if let Some(bytes) = text(store.read(&slot).await)? {
+            let pem = SecretString::new(text(std::str::from_utf8(bytes.expose()))?);
+            keys.push(text(PrivateKey::from_pem(&pem))?);
+        }
+    }
+    let mut lost = 0;
+    for certificate in issued {
+        let facts = text(Facts::from_pem(certificate.chain_pem.as_bytes()))?;
+        lost += usize::from(!keys.iter().any(|key| facts.has_key(key)));
+    }
+    Ok(lost)
+}

@@ -1,0 +1,198 @@
+//! A store that may be the death of the process that uses it.
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use perennial::{
+    core::{SecretBytes, Timestamp},
+    lifecycle::{
+        CertificateId, Generation, Record, Slot, Store, StoreError, Version,
+        budget::{Bucket, BudgetKey},
+        store::{Batch, Change, Claim, Due, Held, Owner, Quarantined},
+    },
+};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::life::{Death, Word};
+
+/// Does what another store does, says what is done, and kills the process before or after one operation.
+pub(super) struct Mortal {
+    inner: Arc<dyn Store>,
+    death: Option<Death>,
+    begun: AtomicU32,
+}
+
+impl Mortal {
+    pub(super) fn new(inner: Arc<dyn Store>, death: Option<Death>) -> Self {
+        Self { inner, death, begun: AtomicU32::new(0) }
+    }
+
+    /// An operation that writes.
+    async fn step<T>(
+        &self,
+        word: Word,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        self.die_if(Death::Before(number));
+        let done = work.await;
+        match (&done, word) {
+            (Err(error), Word::Did { what, progress }) => {
+                say(&Word::Failed { what, progress, why: error.to_string() });
+            }
+            (_, word) => say(&word),
+        }
+        self.die_if(Death::After(number));
+        done
+    }
+
+    /// A claim that was given is a step; looking for one is none.
+    fn claimed<'a>(&self, claims: impl Iterator<Item = &'a Claim>) {
+        for claim in claims {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+            self.die_if(Death::Before(number));
+            say(&did(format!("the claim of {}", claim.held.id)));
+            self.die_if(Death::After(number));
+        }
+    }
+
+    fn die_if(&self, here: Death) {
+        if self.death == Some(here) {
+            // Nothing follows: the signal is there when the call returns.
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
+    }
+}
+
+/// Says it in one write, so that who is killed has said it or not.
+pub(super) fn say(word: &Word) {
+    if let Ok(mut line) = serde_json::to_vec(word) {
+        line.push(b'\n');
+        // Who listens may have gone; that is no reason to stop.
+        let _ = std::io::stdout().lock().write_all(&line);
+    }
+}
+
+fn did(what: String) -> Word {
+    Word::Did { what, progress: None }
+}
+
+/// What is written together: what there is to see of it, and how far its order has come.
+fn applied(batch: &Batch) -> Word {
+    let mut parts: Vec<String> =
+        batch.writes().iter().map(|(slot, _)| format!("the write of {slot}")).collect();
+    let mut progress = None;
+    for Change { record, .. } in batch.changes() {
+        let attempt = record.attempt.as_ref();
+        let state = attempt.and_then(|attempt| attempt.progress.as_ref()?.decode::<serde_json::Value>());
+        progress = state.and_then(|state| state["state"].as_str().map(str::to_owned));
+        parts.push(format!(
+            "the commit of generation {:?}, attempt {:?} {}, {} debts",
+            record.current.as_ref().map(|current| current.generation.number()),
+            attempt.map(|attempt| attempt.generation.number()),
+            progress.as_deref().unwrap_or("without progress"),
+            record.debts.len(),
+        ));
+    }
+    parts.extend(batch.buckets().iter().map(|change| format!("the bucket {:?}", change.key)));
+    Word::Did { what: parts.join(" and "), progress }
+}
+
+#[async_trait]
+impl Store for Mortal {
+    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        self.inner.load(id).await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        self.step(applied(batch), self.inner.apply(batch)).await
+    }
+
+    async fn list(
+        &self,
+        after: Option<&CertificateId>,
+        most: usize,
+    ) -> Result<Vec<CertificateId>, StoreError> {
+        self.inner.list(after, most).await
+    }
+
+    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
+        let claims = self.inner.claim(owner, ttl, most).await?;
+        self.claimed(claims.iter());
+        Ok(claims)
+    }
+
+    async fn claim_one(
+        &self,
+        owner: &Owner,
+        ttl: Duration,
+        id: &CertificateId,
+    ) -> Result<Option<Claim>, StoreError> {
+        let claim = self.inner.claim_one(owner, ttl, id).await?;
+        self.claimed(claim.iter());
+        Ok(claim)
+    }
+
+    /// No step: how often it comes depends on how long the others take.
+    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
+        self.inner.extend(held, ttl).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
+        self.step(did("letting go".to_owned()), self.inner.release(held)).await
+    }
+
+    async fn scan_due(
+        &self,
+        until: Timestamp,
+        after: Option<&Due>,
+        most: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.inner.scan_due(until, after, most).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due().await
+    }
+
+    async fn woken(&self) {
+        self.inner.woken().await;
+    }
+
+    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
+        self.inner.read(slot).await
+    }
+
+    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
+        self.step(did(format!("the write of {slot}")), self.inner.write(slot, bytes)).await
+    }
+
+    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
+        let what = format!("the end of generation {}", generation.number());
+        self.step(did(what), self.inner.forget(id, generation)).await
+    }
+
+    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
+        self.inner.buckets(keys).await
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        self.inner.quarantined().await
+    }
+
+    async fn remove(
+        &self,
+        id: &CertificateId,
+        expected: Version,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
+        self.step(did(format!("the end of {id}")), self.inner.remove(id, expected, held)).await
+    }
+}

@@ -81,7 +81,7 @@ pub(super) async fn remember(
         note(&mut page.record, issuer, &error, now);
         let retry_at = pass::next_attempt(desk.inner, &page.record, now);
         let outcome = Outcome::Failed { error: error.clone(), until: retry_at };
-        page.record.next_at = pass::next_at(&page.record, &outcome, now);
+        page.record.next_at = pass::next_at(desk.inner, &page.record, &outcome, now);
         match desk.save(&mut page).await {
             Ok(()) => return Ok(Some((page, retry_at))),
             Err(StoreError::Conflict { .. }) => {}

@@ -86,9 +86,8 @@ impl Broken {
                 changed = changed.bucket(change.key.clone(), expected, change.bucket);
             }
         }
-        let is_fenced =
-            !self.is(Breach::FencesNobody) && !(self.is(Breach::WritesAfterLettingGo) && released);
-        if is_fenced {
+        let unfenced = self.is(Breach::FencesNobody) || (self.is(Breach::WritesAfterLettingGo) && released);
+        if !unfenced {
             changed = batch.holds().iter().fold(changed, |changed, held| changed.held(held));
         }
         changed

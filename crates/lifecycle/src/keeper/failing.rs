@@ -127,7 +127,6 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
     } else {
         record.elsewhere.insert(issuer.clone(), failures);
     }
-    record.observe(None, now);
 }
 
 pub(super) const fn class_of(error: &Error) -> IssueErrorClass {

@@ -255,7 +255,8 @@ async fn a_wish_is_due_at_once_and_not_before_what_has_been_due_for_long() {
     let scene = Scene::new();
     let keeper = scene.builder().build();
     keeper.wish(spec()).await.unwrap();
-    scene.pass(HOUR * 2);
+    keeper.step(&name()).await.unwrap();
+    scene.pass(DAY * 61); // it is due for renewal
     keeper.wish(CertificateSpec::new("another", ["another.example"]).unwrap()).await.unwrap();
     let claims = scene.store.claim(&Owner::unique(), HOUR, 9).await.unwrap();
     let order: Vec<_> = claims.iter().map(|claim| claim.held.id.as_str()).collect();

@@ -86,8 +86,8 @@ impl Broken {
                 changed = changed.bucket(change.key.clone(), expected, change.bucket);
             }
         }
-        let unfenced = self.is(Breach::FencesNobody) || (self.is(Breach::WritesAfterLettingGo) && released);
-        if !unfenced {
+        let is_fenced = !(self.is(Breach::FencesNobody) || self.is(Breach::WritesAfterLettingGo) && released);
+        if is_fenced {
             changed = batch.holds().iter().fold(changed, |changed, held| changed.held(held));
         }
         changed

@@ -71,7 +71,7 @@ pub(super) async fn remember(
         // Whoever has it now writes down what becomes of it.
         return Err(error);
     }
-    desk.inner.give_back(&unspent).await;
+    desk.inner.give_back(&unspent, &desk.hold.batch()).await;
     loop {
         let mut page = desk.page(tried.id()).await?;
         if page.record.spec != *tried {

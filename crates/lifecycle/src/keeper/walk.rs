@@ -97,7 +97,7 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
         Failure::of_issuer(error, &page.record, demands.clone(), ordered)
     })?;
     desk.inner.rests().answered(issuer);
-    desk.inner.give_back(&of_failures(&demands)).await;
+    desk.inner.give_back(&of_failures(&demands), &desk.hold.batch()).await;
 
     contract::check(chain.facts(), &request, &Facts::fingerprint_of(&key), desk.now())
         .map_err(|fault| Error::Contract { id: spec.id().clone(), fault })?;

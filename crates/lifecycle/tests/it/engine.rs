@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use perennial_core::{Clock as _, Retry, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, IssueError, IssueErrorClass, IssuedChain,
-    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, SigningRequest, Store, SuggestedWindow,
+    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, SigningRequest, Slot, Store,
+    SuggestedWindow,
     budget::{Bucket, BudgetKey, Limit, Limits},
     store::Owner,
 };
@@ -168,10 +169,73 @@ async fn a_note_of_somebody_who_was_overtaken_is_refused_and_no_failure_of_the_c
         scene.store.inner.claim_one(&thief, HOUR, &id).await.unwrap().unwrap();
         issuer.go_on.notify_one();
     });
-    assert!(matches!(outcome, Err(Error::Store(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::Held { .. })), "{outcome:?}");
     let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
     assert_eq!((record.failures, record.current), (None, None));
     assert!(matches!(keeper.step(&name("a")).await, Err(Error::Held { .. })));
+}
+
+/// Removes what was presented when it fails, as an issuer must.
+struct Tidy {
+    signer: Arc<TestIssuer>,
+    tidied: AtomicUsize,
+}
+
+#[async_trait]
+impl Issuer for Tidy {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        let issued = self.signer.issue(request, journal).await;
+        self.tidied.fetch_add(usize::from(issued.is_err()), Ordering::SeqCst);
+        issued
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_overtaken_does_not_remove_what_the_next_one_needs() {
+    let scene = Scene::new();
+    let issuer = Arc::new(Tidy { signer: scene.signer(), tidied: AtomicUsize::new(0) });
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    issuer.signer.next(Mischief::Pause);
+    let id = name("a");
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.signer.hanging.notified().await;
+        scene.clock.advance(HOUR);
+        let thief: Owner = "thief".parse().unwrap();
+        scene.store.inner.claim_one(&thief, HOUR, &id).await.unwrap().unwrap();
+        issuer.signer.go_on.notify_one();
+    });
+    assert!(outcome.is_err(), "{outcome:?}");
+    assert_eq!(issuer.tidied.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn another_label_while_it_is_issued_costs_no_second_order() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    issuer.next(Mischief::Pause);
+    let id = name("a");
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.hanging.notified().await;
+        keeper.wish(spec("a").label("team", "shop")).await.unwrap();
+        issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Ok(Outcome::Issued { .. })), "{outcome:?}");
+    assert_eq!(issuer.asked.lock().unwrap().len(), 1);
+    let (_, record) = scene.store.load(&id).await.unwrap().unwrap();
+    assert_eq!((record.spec, record.debts), (spec("a").label("team", "shop"), Vec::new()));
+    // Another name is another certificate.
+    issuer.next(Mischief::Pause);
+    keeper.wish(CertificateSpec::new("a", ["b.example"]).unwrap()).await.unwrap();
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.hanging.notified().await;
+        keeper.wish(CertificateSpec::new("a", ["c.example"]).unwrap()).await.unwrap();
+        issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Ok(Outcome::Issued { .. })), "{outcome:?}");
+    assert_eq!(issuer.asked.lock().unwrap().len(), 3);
 }
 
 #[tokio::test]

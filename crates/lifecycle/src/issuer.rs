@@ -66,7 +66,8 @@ pub trait Issuer: Send + Sync {
     /// Revokes a certificate whose key is in other hands. One that is revoked already stays so.
     ///
     /// # Errors
-    /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again.
+    /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again, unless it was this machine's
+    /// fault or that of our credentials.
     async fn revoke(&self, revocation: &Revocation, journal: &Journal) -> Result<(), IssueError> {
         let _ = journal;
         let serial = &revocation.chain.facts().serial;

@@ -96,7 +96,14 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
         return Ok(Some((Outcome::GivenUp { error: Error::Denied { id, reason }, until }, page)));
     }
     Box::pin(suggested::ask(desk, &mut page)).await?;
-    let material = material::found(desk.inner, &page.record).await?;
+    let material = match material::found(desk.inner, &page.record).await {
+        Err(Error::Store(error)) if material::is_of_one_slot(&error) => {
+            let message = format!("{error}; the certificate is renewed by its dates");
+            desk.tell(page.id(), EventKind::Quarantined { message });
+            Material::Whole
+        }
+        material => material?,
+    };
     let now = desk.now();
     page.observe(material, now);
     let delivery = delivering::found(desk.inner, &page.record).await;

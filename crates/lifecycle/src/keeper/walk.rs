@@ -140,7 +140,11 @@ async fn replaced(
 ) -> Result<Option<IssuedChain>, StoreError> {
     let own = page.record.current.as_ref().filter(|current| current.issuer() == issuer);
     match own {
-        Some(current) => material::chain(desk.inner, page.id(), current.generation).await,
+        Some(current) => match material::chain(desk.inner, page.id(), current.generation).await {
+            // Without it the new one counts as a first one, and is better than none.
+            Err(error) if material::is_of_one_slot(&error) => Ok(None),
+            chain => chain,
+        },
         None => Ok(None),
     }
 }
@@ -180,6 +184,7 @@ async fn take_up(
                 return resume(desk, page, issuer, agent, (attempt, key)).await;
             }
             Ok(_) | Err(Error::Key(_) | Error::Store(StoreError::SlotMissing { .. })) => {}
+            Err(Error::Store(error)) if material::is_of_one_slot(&error) => {}
             Err(error) => return Err(error),
         }
         if attempt.issuer() != issuer

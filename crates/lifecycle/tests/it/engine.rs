@@ -239,6 +239,34 @@ async fn another_label_while_it_is_issued_costs_no_second_order() {
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_read_does_not_keep_its_certificate_from_being_renewed() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.step(&name("a")).await.unwrap();
+    let key_of = |number: u32| {
+        let generation = serde_json::from_value(number.into()).unwrap();
+        Slot::PrivateKey { certificate: name("a"), generation }
+    };
+    scene.store.unreadable.lock().unwrap().replace(key_of(1));
+    // It may be readable again tomorrow: it is no reason to renew a whole fleet.
+    let outcome = keeper.step(&name("a")).await;
+    assert!(matches!(outcome, Ok(Outcome::Kept { .. })), "{outcome:?}");
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::Quarantined { .. })), 1);
+    scene.clock.advance(DAY * 61);
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Issued { .. })));
+    // The key of an attempt that cannot be read ends that attempt.
+    scene.clock.advance(DAY * 61);
+    issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Failed { .. })));
+    scene.store.unreadable.lock().unwrap().replace(key_of(3));
+    scene.clock.advance(HOUR);
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Issued { .. })));
+    assert_eq!(scene.generation("a").await, Some(4));
+}
+
+#[tokio::test]
 async fn a_store_that_panics_under_one_certificate_costs_the_others_nothing() {
     let scene = Scene::new();
     let keeper = scene.builder(scene.signer()).build();

@@ -14,7 +14,7 @@ use crate::{
     Current, Decision, Delivery, Error, EventKind, Failures, IssuerName, Material, Reason, Record,
     Redelivery, StoreError, decide_record,
     failover::{self, Candidate, Choice},
-    failures_with,
+    failures_with, rest,
     schedule::Spread,
 };
 
@@ -137,14 +137,17 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
         Decision::Renew { why } => {
-            let Some(rest) = desk.inner.rest_of(&issuer, now) else {
+            let expires = page.record.current.as_ref().map(|current| current.facts.not_after);
+            let rest = desk.inner.rest_of(&issuer, now);
+            let held = rest.and_then(|rest| Some((rest::holds_back(&rest, expires, now)?, rest)));
+            let Some((asked_at, rest)) = held else {
                 return Box::pin(renew(desk, page, &issuer, why)).await;
             };
             let page = settling::settle(desk, page).await.0;
             // Not all at the moment at which it is asked again.
-            let until = rest.retry_at + Spread::of(page.id()).of_width(APART);
+            let until = asked_at + Spread::of(page.id()).of_width(APART.min(now.until(asked_at)));
             let until = sooner(&page.record, until.min(stands), now);
-            let error = Error::Resting { issuer, until: rest.retry_at, message: rest.message };
+            let error = Error::Resting { issuer, until: asked_at, message: rest.message };
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
     }

@@ -266,6 +266,42 @@ async fn a_key_that_cannot_be_read_does_not_keep_its_certificate_from_being_rene
     assert_eq!(scene.generation("a").await, Some(4));
 }
 
+/// Issues, and answers nothing else.
+struct Mute(Arc<TestIssuer>, bool);
+
+#[async_trait]
+impl Issuer for Mute {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.0.issue(request, journal).await
+    }
+
+    async fn settle(&self, _: &Journal) -> Result<(), IssueError> {
+        std::future::pending().await
+    }
+
+    fn suggests_windows(&self) -> bool {
+        self.1
+    }
+
+    async fn suggested_window(&self, _: &IssuedChain) -> Result<Option<SuggestedWindow>, IssueError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_not_answered_holds_no_slot() {
+    let scene = Scene::new();
+    let keeper = scene.builder(Arc::new(Mute(scene.signer(), true))).slots(1).build();
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.start().await;
+    until(async || scene.generation("a").await == Some(1)).await;
+    keeper.rested().await;
+    scene.clock.advance(Duration::from_secs(61));
+    until(async || keeper.workload().parked == 1 || keeper.workload().running == 1).await;
+    keeper.wish(spec("b")).await.unwrap();
+    until(async || scene.generation("b").await == Some(1)).await;
+}
+
 #[tokio::test]
 async fn a_store_that_panics_under_one_certificate_costs_the_others_nothing() {
     let scene = Scene::new();

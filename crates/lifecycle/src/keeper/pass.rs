@@ -184,7 +184,11 @@ fn plan(
     let candidates: Vec<Candidate<'_>> = issuers
         .iter()
         .zip(&rests)
-        .map(|(name, rest)| Candidate { failures: failures_with(record, name), rest: rest.as_ref() })
+        .map(|(name, rest)| Candidate {
+            failures: failures_with(record, name),
+            rest: rest.as_ref(),
+            open: record.attempt.as_ref().is_some_and(|it| it.issuer() == *name && it.progress.is_some()),
+        })
         .collect();
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
     let Choice { which, until } = failover::choose(&candidates, expires, now);

@@ -40,6 +40,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What it took from the budgets and has not spent.
+    pub(super) fn unspent(&self) -> &[Demand] {
+        &self.unspent
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, unspent: Vec::new() }

@@ -10,7 +10,7 @@ use super::{
     desk::{Desk, Page},
     failing::Failure,
     material::{self, chain_slot, key_slot},
-    pass, settling,
+    pass, rehearsal, settling,
     spending::of_failures,
 };
 use crate::{
@@ -40,10 +40,16 @@ pub(super) async fn issue(
     why: Reason,
 ) -> Result<Issuance, Failure> {
     if let Some(stage) = desk.inner.stage_for(&page.record, issuer) {
-        match ask(desk, page, &stage, why).await? {
-            Asked::Denied => return Ok(Issuance::Denied),
-            Asked::PutOff { page, refusal } => return Ok(put_off(desk, page, refusal)),
-            Asked::Signed(signed) => page = rehearsed(desk, signed.page, issuer).await?,
+        let id = page.id().clone();
+        match ask(desk, page, &stage, why).await {
+            Err(failure) if rehearsal::says_nothing(&failure.error) => {
+                desk.inner.give_back(failure.unspent(), &desk.hold.batch()).await;
+                page = desk.page(&id).await?;
+            }
+            Err(failure) => return Err(failure),
+            Ok(Asked::Denied) => return Ok(Issuance::Denied),
+            Ok(Asked::PutOff { page, refusal }) => return Ok(put_off(desk, page, refusal)),
+            Ok(Asked::Signed(signed)) => page = rehearsed(desk, signed.page, issuer).await?,
         }
     }
     let signed = match ask(desk, page, issuer, why).await? {

@@ -315,3 +315,39 @@ async fn what_fails_in_the_rehearsal_costs_the_real_issuer_nothing() {
     let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
     assert_eq!(record.current.unwrap().issuer(), &IssuerName::default());
 }
+
+#[tokio::test]
+async fn a_stage_that_is_down_keeps_nobody_from_the_real_issuer() {
+    let scene = Scene::new();
+    let stage = TestIssuer::new(scene.clock.clone(), DAY * 90);
+    let staging: IssuerName = "staging".parse().unwrap();
+    let keeper = scene
+        .builder()
+        .issuer(staging.clone(), stage.clone())
+        .rehearsal(IssuerName::default(), staging, 0)
+        .build();
+    keeper.wish(spec()).await.unwrap();
+    for mischief in [
+        Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff),
+        Mischief::Fail(IssueErrorClass::Auth, Retry::Never),
+        Mischief::OtherNames,
+    ] {
+        let (before, name) = (scene.requests(), name());
+        stage.next(mischief);
+        scene.issuer.signer.next(Mischief::OtherNames); // no order is left open
+        let Outcome::Failed { until, .. } = keeper.step(&name).await.unwrap() else { panic!("no failure") };
+        assert_eq!(scene.requests(), before + 1, "it was asked");
+        scene.clock.set(until);
+    }
+    // What the real one would refuse too is a failure.
+    stage.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+    let Outcome::Failed { until, .. } = keeper.step(&name()).await.unwrap() else { panic!("no failure") };
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (3, 4));
+    scene.clock.set(until);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (4, 5));
+    // Another wish is another first time.
+    keeper.wish(CertificateSpec::new("site", ["other.example"]).unwrap()).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (5, 6));
+}

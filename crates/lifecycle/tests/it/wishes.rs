@@ -351,3 +351,34 @@ async fn a_stage_that_is_down_keeps_nobody_from_the_real_issuer() {
     assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
     assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (5, 6));
 }
+
+/// Takes what it is given, and cannot be looked at.
+#[derive(Default)]
+struct Blind(AtomicUsize);
+
+#[async_trait]
+impl Sink for Blind {
+    async fn deliver(&self, _: &Shipment) -> Result<(), SinkError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn found(&self, _: &Shipment) -> Result<Found, SinkError> {
+        Err(SinkError::new("it cannot be looked at", Retry::Backoff))
+    }
+}
+
+#[tokio::test]
+async fn what_is_wished_for_anew_is_delivered_though_the_place_cannot_be_looked_at() {
+    let scene = Scene::new();
+    let sink = Arc::new(Blind::default());
+    let keeper = scene.builder().sink("web".parse().unwrap(), sink.clone()).build();
+    let wish = spec().output("web".parse().unwrap(), OutputFormat::Pem);
+    keeper.wish(wish.clone()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(sink.0.load(Ordering::SeqCst), 1);
+    keeper.wish(wish.label("team", "shop")).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(sink.0.load(Ordering::SeqCst), 2);
+}

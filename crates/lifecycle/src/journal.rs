@@ -151,11 +151,13 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; nothing is written then, and nothing may be presented.
     pub async fn owe(&self, debts: &[Progress]) -> Result<(), StoreError> {
+        let now = self.clock.now();
         self.change(|record| {
             for what in debts {
-                let debt = Debt { issuer: self.issuer.clone(), what: what.clone() };
-                if !record.debts.contains(&debt) {
-                    record.debts.push(debt);
+                let is_on_record = |debt: &Debt| debt.issuer == self.issuer && debt.what == *what;
+                if !record.debts.iter().any(is_on_record) {
+                    let (issuer, what) = (self.issuer.clone(), what.clone());
+                    record.debts.push(Debt { issuer, what, since: Some(now) });
                 }
             }
         })

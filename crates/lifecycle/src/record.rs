@@ -305,6 +305,9 @@ pub struct Debt {
     pub issuer: IssuerName,
     /// What, in the issuer's own words.
     pub what: Progress,
+    /// Since when; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Attempts that failed in a row.

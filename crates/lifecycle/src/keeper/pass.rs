@@ -78,12 +78,17 @@ pub(super) fn next_at(record: &Record, outcome: &Outcome, now: Timestamp) -> Tim
 
 /// When to look again at a certificate that has nothing to do until then, but perhaps debts.
 fn sooner(record: &Record, until: Timestamp, now: Timestamp) -> Timestamp {
-    let owes = !record.debts.is_empty() || record.is_to_revoke();
-    if owes { until.min(now + DEBT_PAUSE) } else { until }
+    if record.is_to_revoke() {
+        return until.min(now + DEBT_PAUSE);
+    }
+    // What was owed for long is owed a while longer.
+    let oldest = record.debts.iter().map(|debt| debt.since.unwrap_or(now)).min();
+    oldest.map_or(until, |oldest| until.min(now + (now.since(oldest) / 8).clamp(DEBT_PAUSE, LONGEST_PAUSE)))
 }
 
 /// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
-const DEBT_PAUSE: Duration = Duration::from_secs(600);
+pub(super) const DEBT_PAUSE: Duration = Duration::from_secs(600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
 /// Whatever was decided, it is not decided again in the same second.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

@@ -303,6 +303,38 @@ async fn a_question_that_is_not_answered_holds_no_slot() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_removed_holds_no_slot() {
+    let scene = Scene::new();
+    let signer = scene.signer();
+    let keeper = scene.builder(Arc::new(Mute(signer.clone(), false))).slots(1).build();
+    signer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.start().await;
+    until(async || scene.generation("a").await == Some(1)).await;
+    keeper.rested().await;
+    scene.clock.advance(Duration::from_secs(601));
+    until(async || keeper.workload().parked == 1 || keeper.workload().running == 1).await;
+    keeper.wish(spec("b")).await.unwrap();
+    until(async || scene.generation("b").await == Some(1)).await;
+}
+
+#[tokio::test]
+async fn what_was_owed_for_long_is_looked_after_ever_more_seldom() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    *issuer.lies.lock().unwrap() = true;
+    issuer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.step(&name("a")).await.unwrap();
+    for (hours, pause) in [(0, 600), (8, 3_600), (800, 6 * 3_600)] {
+        scene.clock.advance(HOUR * hours);
+        let Ok(Outcome::Kept { until }) = keeper.step(&name("a")).await else { panic!("not kept") };
+        assert_eq!(until.since(scene.clock.now()), Duration::from_secs(pause), "after {hours} hours");
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_panics_under_one_certificate_costs_the_others_nothing() {
     let scene = Scene::new();
     let keeper = scene.builder(scene.signer()).build();

@@ -305,6 +305,9 @@ pub struct Debt {
     pub issuer: IssuerName,
     /// What, in the issuer's own words.
     pub what: Progress,
+    /// Since when; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Attempts that failed in a row.
@@ -319,6 +322,9 @@ pub struct Failures {
     /// When the first one failed; an old record does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
+    /// Since when it is the issuer itself that fails; `None` while something else does, and in an old record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuers_since: Option<Timestamp>,
     /// When the last one failed.
     pub last_at: Timestamp,
     /// When the next one is allowed.

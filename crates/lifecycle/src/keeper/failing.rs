@@ -40,6 +40,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What it took from the budgets and has not spent.
+    pub(super) fn unspent(&self) -> &[Demand] {
+        &self.unspent
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, unspent: Vec::new() }
@@ -71,7 +78,7 @@ pub(super) async fn remember(
         // Whoever has it now writes down what becomes of it.
         return Err(error);
     }
-    desk.inner.give_back(&unspent).await;
+    desk.inner.give_back(&unspent, &desk.hold.batch()).await;
     loop {
         let mut page = desk.page(tried.id()).await?;
         if page.record.spec != *tried {

@@ -226,6 +226,7 @@ impl Keeper {
                 Some((version, mut record)) => {
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
+                        record.rehearsed_at = None;
                     }
                     if record.spec != spec {
                         record.spec_generation = record.spec_generation.saturating_add(1);

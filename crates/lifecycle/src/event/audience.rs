@@ -1,6 +1,9 @@
 //! Those who watch: functions that are called, and streams that are read.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -30,7 +33,10 @@ impl Audience {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        self.observers.iter().for_each(|observer| observer(&event));
+        for observer in &self.observers {
+            // It is not our code, and must not end ours: standard output may be closed.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer(&event)));
+        }
         // It fails when no stream listens, which is how most programs run.
         let _ = self.streams.send(Arc::new(event));
     }

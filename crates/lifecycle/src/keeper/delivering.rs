@@ -37,6 +37,14 @@ pub(super) async fn found<'a>(inner: &Inner, record: &'a Record) -> Option<Deliv
     Some(Delivery { delivered, found })
 }
 
+/// Whether what serves was not delivered yet, and that did not fail either.
+pub(super) fn is_due(inner: &Inner, record: &Record) -> bool {
+    let delivered = record.delivered.as_ref().map(|delivered| delivered.fingerprint.as_str());
+    let serving = record.current.as_ref().map(|current| current.facts.fingerprint.as_str());
+    let wanted = !inner.sinks.is_empty() && !record.spec.outputs().is_empty();
+    wanted && record.undelivered.is_none() && serving.is_some() && delivered != serving
+}
+
 /// Delivers to all outputs and writes that down, or how it failed.
 pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) -> Result<(), Error> {
     let result = async {

@@ -4,11 +4,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use perennial_core::Timestamp;
-use tokio::{task::JoinSet, time};
+use tokio::{
+    task::JoinSet,
+    time::{self, Instant},
+};
 
-use super::{Inner, Workload, lease::Ticket, walk::last_words};
+use super::{Inner, Workload, lease::Ticket, misplaced, walk::last_words};
 use crate::{
-    ClockWatch, EventKind, Record, StoreError, budget,
+    ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
     schedule::{Life, Spread},
 };
@@ -23,13 +26,16 @@ struct Engine {
     failures: u32,
     /// When handles were refreshed last.
     refreshed: Timestamp,
+    /// When the last of those were put off who crowd.
+    crowded: Option<Instant>,
 }
 
 /// Works until it is told to end; its future can be dropped at any moment.
 pub(super) async fn run(inner: Arc<Inner>) {
     let watch = inner.clock.monotonic().map(|runs| ClockWatch::new(inner.clock.now(), runs));
     let refreshed = inner.clock.now();
-    let mut engine = Engine { inner, work: JoinSet::new(), watch, failures: 0, refreshed };
+    let mut engine = Engine { inner, work: JoinSet::new(), watch, failures: 0, refreshed, crowded: None };
+    engine.look_for_misplaced(None);
     while !engine.inner.leases.is_closing() {
         let next_look = match AssertUnwindSafe(engine.round()).catch_unwind().await {
             Ok(Ok(until)) => engine.store_answers(until),
@@ -50,7 +56,7 @@ impl Engine {
         inner.leases.beat(inner.clock.now()).await;
         self.start();
         let mut put_off = Vec::new();
-        loop {
+        while !self.is_crowded() {
             let most = inner.board.room().min(BATCH);
             if most == 0 {
                 break;
@@ -58,6 +64,7 @@ impl Engine {
             let claims = inner.store.claim(&inner.owner, inner.leases.term(), most).await?;
             let all = claims.len() < most;
             for claim in claims {
+                inner.leases.compare(&claim, inner.clock.now());
                 let ticket = inner.leases.take(claim);
                 let wish = place(&ticket.record, inner.clock.now());
                 if let Err(ticket) = inner.board.admit(ticket, wish) {
@@ -65,9 +72,12 @@ impl Engine {
                 }
             }
             self.start();
-            if all || put_off.len() >= BATCH {
+            if all || !put_off.is_empty() {
                 break;
             }
+        }
+        if !put_off.is_empty() {
+            self.crowded = Some(Instant::now());
         }
         self.put_off(put_off).await?;
         let now = inner.clock.now();
@@ -80,7 +90,14 @@ impl Engine {
             return Ok(now + LONGEST_NAP);
         }
         let due = inner.store.next_due().await?.unwrap_or(Timestamp::MAX);
-        Ok(due.clamp(now + SHORTEST_NAP, now + LONGEST_NAP))
+        Ok(inner.leases.by_our_clock(due).clamp(now + SHORTEST_NAP, now + LONGEST_NAP))
+    }
+
+    /// Whether some were put off a moment ago, and others wait: those who are put off cost a commit each, and that
+    /// must not happen whenever a slot is free.
+    fn is_crowded(&self) -> bool {
+        let recent = self.crowded.is_some_and(|crowded| crowded.elapsed() < CROWDED_PAUSE);
+        recent && self.inner.board.counts().waiting > 0
     }
 
     fn start(&mut self) {
@@ -95,10 +112,15 @@ impl Engine {
         }
     }
 
-    /// Puts those off that failed before and for which there is no room beside the others.
+    /// Puts those off that failed before and for which there is no room beside the others: the less, the sooner
+    /// they end.
     async fn put_off(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         for Ticket { hold, version, mut record } in tickets {
-            record.next_at = self.inner.clock.now() + CROWDED + Spread::of(record.id()).of_width(CROWDED);
+            let now = self.inner.clock.now();
+            let left = record.current.as_ref().map(|current| current.facts.not_after.since(now) / 8);
+            let pause = left.map_or(CROWDED, |left| left.clamp(SHORTEST_CROWDED, CROWDED));
+            let until = now + pause + Spread::of(record.id()).of_width(pause);
+            record.next_at = self.inner.leases.by_store_clock(until);
             let batch = hold.batch().change(record, Some(version));
             match self.inner.store.apply(&batch).await {
                 // A wish came in between: it is due at once.
@@ -115,7 +137,22 @@ impl Engine {
         let (Some(watch), Some(runs)) = (&mut self.watch, clock.monotonic()) else { return Ok(()) };
         let Some(jump) = watch.look(clock.now(), runs) else { return Ok(()) };
         self.inner.tell_all(EventKind::ClockJumped { jump });
+        if let ClockJump::Back(by) = jump
+            && by >= misplaced::WORTH_A_LOOK
+        {
+            self.look_for_misplaced(Some(Timestamp::MIN));
+        }
         self.inner.clock_jumped(jump).await
+    }
+
+    /// Looks, beside all else, for what a clock that was ahead has put off: all that is due after `from`, or what
+    /// no clock that is right would put off so far.
+    fn look_for_misplaced(&mut self, from: Option<Timestamp>) {
+        let inner = self.inner.clone();
+        self.work.spawn(async move {
+            // What cannot be read now is looked for at the next start.
+            let _ = AssertUnwindSafe(misplaced::put_right(&inner, from)).catch_unwind().await;
+        });
     }
 
     fn store_answers(&mut self, next_look: Timestamp) -> Timestamp {
@@ -155,6 +192,8 @@ impl Engine {
         let woken = AssertUnwindSafe(inner.store.woken()).catch_unwind();
         tokio::select! {
             () = inner.clock.sleep_until(until) => {}
+            // The moment may go away when the clock is set back.
+            () = inner.clock.sleep(LONGEST_NAP) => {}
             () = inner.wake.notified() => {}
             () = inner.board.changed() => {}
             woken = woken => drop(woken),
@@ -162,7 +201,7 @@ impl Engine {
         while self.work.try_join_next().is_some() {}
     }
 
-    /// Lets what runs come to a commit, and lets go of everything.
+    /// Lets what runs come to a commit, and lets go of it.
     async fn end(mut self) {
         self.inner.board.clear();
         let all_done = async { while self.work.join_next().await.is_some() {} };
@@ -170,7 +209,7 @@ impl Engine {
         let _ = time::timeout(self.inner.grace, all_done).await;
         self.work.shutdown().await;
         // What cannot be released ends by its time.
-        let _ = self.inner.leases.release_all().await;
+        let _ = self.inner.leases.release_orphans().await;
         self.publish(Timestamp::MAX);
     }
 }
@@ -202,3 +241,6 @@ const SHORTEST_NAP: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_secs(30);
 /// Retries that crowd are spread over as long again.
 const CROWDED: Duration = Duration::from_secs(600);
+const SHORTEST_CROWDED: Duration = Duration::from_secs(30);
+/// A hundred commits a second are what a disk can do beside its work.
+const CROWDED_PAUSE: Duration = Duration::from_secs(1);

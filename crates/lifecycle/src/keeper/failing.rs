@@ -79,10 +79,9 @@ pub(super) async fn remember(
         }
         let now = desk.now();
         note(&mut page.record, issuer, &error, now);
-        page.record.observe(None, now);
         let retry_at = pass::next_attempt(desk.inner, &page.record, now);
         let outcome = Outcome::Failed { error: error.clone(), until: retry_at };
-        page.record.next_at = pass::next_at(&page.record, &outcome, now);
+        page.record.next_at = pass::next_at(desk.inner, &page.record, &outcome, now);
         match desk.save(&mut page).await {
             Ok(()) => return Ok(Some((page, retry_at))),
             Err(StoreError::Conflict { .. }) => {}
@@ -128,7 +127,6 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
     } else {
         record.elsewhere.insert(issuer.clone(), failures);
     }
-    record.observe(None, now);
 }
 
 pub(super) const fn class_of(error: &Error) -> IssueErrorClass {

@@ -5,13 +5,16 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use perennial_core::Timestamp;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::board::Seat;
 use crate::{
@@ -27,6 +30,10 @@ pub(super) struct Leases {
     /// When they were extended last, by a clock that only goes on and by the wall's; one task does it for all.
     beaten: tokio::sync::Mutex<(Instant, Timestamp)>,
     closing: AtomicBool,
+    /// By how many seconds the store's clock is ahead of ours.
+    skew: AtomicI64,
+    /// How many work under a lease, in the loop or not.
+    working: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -64,7 +71,40 @@ pub(super) struct Ticket {
 impl Leases {
     pub(super) fn new(store: Arc<dyn Store>, term: Duration, now: Timestamp) -> Arc<Self> {
         let beaten = tokio::sync::Mutex::new((Instant::now(), now));
-        Arc::new(Self { store, term, kept: Mutex::default(), beaten, closing: AtomicBool::new(false) })
+        Arc::new(Self {
+            store,
+            term,
+            kept: Mutex::default(),
+            beaten,
+            closing: AtomicBool::new(false),
+            skew: AtomicI64::new(0),
+            working: watch::Sender::new(0),
+        })
+    }
+
+    /// Notes what the store's clock shows, as a claim tells it.
+    pub(super) fn compare(&self, claim: &Claim, now: Timestamp) {
+        let theirs = (claim.until - self.term).unix();
+        let skew = theirs.saturating_sub(now.unix());
+        // Whole seconds are read here and there, and a round trip lies between.
+        let skew = if skew.unsigned_abs() <= TOLERATED { 0 } else { skew };
+        self.skew.store(skew, Ordering::SeqCst);
+    }
+
+    /// A moment by our clock as the store's will show it: what is due is due by that.
+    pub(super) fn by_store_clock(&self, moment: Timestamp) -> Timestamp {
+        shifted(moment, self.skew.load(Ordering::SeqCst))
+    }
+
+    /// The other way round.
+    pub(super) fn by_our_clock(&self, moment: Timestamp) -> Timestamp {
+        shifted(moment, self.skew.load(Ordering::SeqCst).saturating_neg())
+    }
+
+    /// Returns when nobody works under a lease any more.
+    pub(super) async fn idle(&self) {
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = self.working.subscribe().wait_for(|working| *working == 0).await;
     }
 
     /// How long a lease lasts without being extended.
@@ -90,6 +130,7 @@ impl Leases {
         self: &Arc<Self>,
         owner: &Owner,
         id: &CertificateId,
+        now: Timestamp,
     ) -> Result<Option<Ticket>, StoreError> {
         let own = {
             let mut kept = self.kept();
@@ -105,17 +146,10 @@ impl Leases {
             self.store.release(&own).await?;
         }
         let claim = self.store.claim_one(owner, self.term, id).await?;
-        Ok(claim.map(|claim| self.take(claim)))
-    }
-
-    /// Lets go of everything, whoever cares for it.
-    pub(super) async fn release_all(&self) -> Result<(), StoreError> {
-        let all: Vec<Held> = {
-            let mut kept = self.kept();
-            let held: Vec<Held> = kept.held.drain().map(|(_, (held, _))| held).collect();
-            kept.orphans.drain(..).chain(held).collect()
-        };
-        if all.is_empty() { Ok(()) } else { self.store.release(&all).await }
+        Ok(claim.map(|claim| {
+            self.compare(&claim, now);
+            self.take(claim)
+        }))
     }
 
     /// Lets go of what is held for nobody.
@@ -224,12 +258,11 @@ impl Hold {
     /// Waits for something outside without a slot, and may be stopped meanwhile.
     pub(crate) async fn left_while<F: Future>(&self, wait: F) -> F::Output {
         let Some(seat) = &self.seat else { return wait.await };
-        self.signals.parked.store(true, Ordering::SeqCst);
+        // A wait that is dropped is over too.
+        let _parked = Parked::new(&self.signals.parked);
         // All that was done so far is durable, or it would not be waited for.
         self.reached_commit().await;
-        let output = seat.left_while(wait).await;
-        self.signals.parked.store(false, Ordering::SeqCst);
-        output
+        seat.left_while(wait).await
     }
 
     /// Works until it is done, the lease is lost, or the keeper is shut down; extends all leases meanwhile.
@@ -238,6 +271,7 @@ impl Hold {
         now: impl Fn() -> Timestamp + Sync,
         work: impl Future<Output = T>,
     ) -> Ended<T> {
+        let _working = Working::new(&self.leases.working);
         let beats = async {
             loop {
                 tokio::time::sleep(self.leases.term / 3).await;
@@ -253,6 +287,49 @@ impl Hold {
         }
     }
 }
+
+/// Says that it waits for something outside, until it is dropped.
+struct Parked<'a>(&'a AtomicBool);
+
+impl<'a> Parked<'a> {
+    fn new(parked: &'a AtomicBool) -> Self {
+        parked.store(true, Ordering::SeqCst);
+        Self(parked)
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Counts as one who works, until it is dropped.
+struct Working<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Working<'a> {
+    fn new(working: &'a watch::Sender<usize>) -> Self {
+        working.send_modify(|working| *working += 1);
+        Self(working)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|working| *working -= 1);
+    }
+}
+
+fn shifted(moment: Timestamp, by: i64) -> Timestamp {
+    // The ends of time are no moments.
+    if moment == Timestamp::MIN || moment == Timestamp::MAX {
+        return moment;
+    }
+    Timestamp::from_unix(moment.unix().saturating_add(by))
+}
+
+/// Seconds.
+const TOLERATED: u64 = 5;
 
 impl Drop for Hold {
     fn drop(&mut self) {

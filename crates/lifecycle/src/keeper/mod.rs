@@ -12,6 +12,7 @@ use perennial_core::{Clock, Timestamp};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
+    time,
 };
 
 use crate::{
@@ -45,6 +46,7 @@ pub(crate) use lease::Hold;
 use lease::{Ended, Leases, Ticket};
 
 mod material;
+mod misplaced;
 mod outcome;
 pub use outcome::Outcome;
 
@@ -230,13 +232,14 @@ impl Keeper {
                     }
                     record.spec = spec.clone();
                     record.requester = requester.map(str::to_owned).or(record.requester);
-                    record.next_at = Timestamp::MIN;
+                    record.next_at = self.inner.at_once();
                     record.observe(None, self.inner.clock.now());
                     (Some(version), record)
                 }
                 None => {
                     let mut record = Record::new(spec.clone());
                     record.requester = requester.map(str::to_owned);
+                    record.next_at = self.inner.at_once();
                     record.observe(Some(Material::Missing), self.inner.clock.now());
                     (None, record)
                 }
@@ -274,14 +277,21 @@ impl Keeper {
         let Ticket { hold, .. } = self.inner.claim_one(id).await?;
         let hold = Arc::new(hold);
         let desk = Desk { inner: &self.inner, hold: &hold };
-        let settled = loop {
-            let page = desk.page(id).await?;
-            match settling::drop_attempt(desk, page).await {
-                Ok(page) => break settling::settle(desk, page).await.1,
-                // A wish was changed meanwhile.
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+        let work = async {
+            loop {
+                let page = desk.page(id).await?;
+                match settling::drop_attempt(desk, page).await {
+                    Ok(page) => return settling::settle(desk, page).await.1,
+                    // A wish was changed meanwhile.
+                    Err(StoreError::Conflict { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+        };
+        let settled = match hold.under(|| self.inner.clock.now(), Box::pin(work)).await {
+            Ended::Done(settled) => settled,
+            Ended::Lost => Err(Error::Held { id: id.clone() }),
+            Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
         };
         hold.release().await?;
         settled
@@ -329,10 +339,15 @@ impl Keeper {
         let mut engine = self.life.engine.lock().await;
         self.inner.leases.close();
         self.inner.wake.notify_one();
-        if let Some(engine) = engine.take() {
-            // A loop that has panicked has nothing left to end.
-            let _ = engine.await;
+        if let Some(mut engine) = engine.take() {
+            // A loop that has panicked has nothing left to end, and one that hangs in its store is left there.
+            if time::timeout(self.inner.grace + STORE_GRACE, &mut engine).await.is_err() {
+                engine.abort();
+            }
         }
+        // Those who call `step` themselves, too.
+        let _ = time::timeout(self.inner.grace, self.inner.leases.idle()).await;
+        let _ = time::timeout(STORE_GRACE, self.inner.leases.release_orphans()).await;
         self.inner.watched.clear();
         self.inner.leases.open();
     }
@@ -350,10 +365,14 @@ impl Inner {
         let desk = Desk { inner: self, hold: &hold };
         let page = Page::new(version, record);
         let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
-        let ended = hold.under(|| self.clock.now(), pass).await;
-        let worked = match ended {
-            Ended::Done(Ok(worked)) => worked,
-            Ended::Done(Err(panic)) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
+        let pass = async {
+            match pass.await {
+                Ok(worked) => worked,
+                Err(panic) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
+            }
+        };
+        let worked = match hold.under(|| self.clock.now(), Box::pin(pass)).await {
+            Ended::Done(worked) => worked,
             Ended::Lost => Err(Error::Held { id: id.clone() }),
             Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
         };
@@ -378,7 +397,7 @@ impl Inner {
 
     /// Claims one certificate, due or not. The caller has its turn.
     async fn claim_one(&self, id: &CertificateId) -> Result<Ticket, Error> {
-        if let Some(ticket) = self.leases.claim_one(&self.owner, id).await? {
+        if let Some(ticket) = self.leases.claim_one(&self.owner, id, self.clock.now()).await? {
             return Ok(ticket);
         }
         // Nobody's, or somebody else's.
@@ -524,6 +543,12 @@ impl Inner {
         self.store.load(id).await?.ok_or_else(|| Error::UnknownCertificate { id: id.clone() })
     }
 
+    /// When a wish is due: at once, whatever the store's clock shows, and yet not before all that is due longer. A
+    /// million wishes that came first of all would keep every renewal waiting until they are done.
+    fn at_once(&self) -> Timestamp {
+        self.leases.by_store_clock(self.clock.now() - AHEAD)
+    }
+
     /// Something has become due.
     fn look_now(&self) {
         self.workload.send_modify(|workload| workload.next_look = Timestamp::MIN);
@@ -553,6 +578,12 @@ fn is_fit(record: &Record, now: Timestamp) -> bool {
         current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
     })
 }
+
+/// As far as the clocks of those who share a store may differ.
+const AHEAD: Duration = Duration::from_secs(3_600);
+
+/// How long a store may take beside what work may take, when all ends.
+const STORE_GRACE: Duration = Duration::from_secs(5);
 
 /// Handles that are refreshed at once; the next ones half a minute later.
 const REFRESHED: usize = 1_000;

@@ -51,7 +51,7 @@ fn worth_telling(before: Option<Outcome>, last: Outcome) -> Outcome {
 
 /// Writes down when to look again, unless that is on record already.
 async fn rest(desk: Desk<'_>, page: &mut Page, outcome: &Outcome) -> Result<(), StoreError> {
-    let next_at = next_at(&page.record, outcome, desk.now());
+    let next_at = next_at(desk.inner, &page.record, outcome, desk.now());
     if page.record.next_at == next_at && !page.noted {
         return Ok(());
     }
@@ -59,21 +59,24 @@ async fn rest(desk: Desk<'_>, page: &mut Page, outcome: &Outcome) -> Result<(), 
     desk.save(page).await
 }
 
-/// When somebody should look at it again: when the outcome says, or sooner if something else is to be done.
-pub(super) fn next_at(record: &Record, outcome: &Outcome, now: Timestamp) -> Timestamp {
-    let pause = match outcome {
-        // An issuer whose certificates end within seconds must not be asked for the next one every second.
-        Outcome::Issued { .. } => ISSUANCE_PAUSE,
-        _ => SHORTEST_PAUSE,
-    };
+/// When somebody should look at it again, by the store's clock: when the outcome says, or sooner if something else is
+/// to be done.
+pub(super) fn next_at(inner: &Inner, record: &Record, outcome: &Outcome, now: Timestamp) -> Timestamp {
+    let is_new = matches!(outcome, Outcome::Issued { .. });
+    let pause = if is_new { ISSUANCE_PAUSE } else { SHORTEST_PAUSE };
     let mut at = sooner(record, outcome.until(), now);
-    if let Some(failures) = &record.undelivered {
-        at = at.min(failures.retry_at);
+    let poll_at = record.current.as_ref().and_then(|current| suggested::poll_at(current, now));
+    let poll_at = poll_at.filter(|_| record.denied.is_none());
+    let undelivered = record.undelivered.as_ref().map(|failures| failures.retry_at);
+    // What has passed was looked at just now, and nothing came of it: it must not be looked at for ever.
+    for moment in poll_at.into_iter().chain(undelivered).filter(|moment| is_new || *moment > now) {
+        at = at.min(moment);
     }
-    if let Some(poll_at) = record.current.as_ref().and_then(|current| suggested::poll_at(current, now)) {
-        at = at.min(poll_at);
+    if is_new && delivering::is_due(inner, record) {
+        // Whoever dies before it is delivered is followed soon.
+        at = now;
     }
-    at.max(now + pause)
+    inner.leases.by_store_clock(at.max(now + pause))
 }
 
 /// When to look again at a certificate that has nothing to do until then, but perhaps debts.
@@ -84,6 +87,7 @@ fn sooner(record: &Record, until: Timestamp, now: Timestamp) -> Timestamp {
 
 /// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
 const DEBT_PAUSE: Duration = Duration::from_secs(600);
+/// An issuer whose certificates end within seconds must not be asked for the next one every second.
 const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
 /// Whatever was decided, it is not decided again in the same second.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -97,6 +101,7 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
     }
     Box::pin(suggested::ask(desk, &mut page)).await?;
     let material = material::found(desk.inner, &page.record).await?;
+    forget_what_nobody_does(desk, &mut page, material);
     let now = desk.now();
     page.observe(material, now);
     let delivery = delivering::found(desk.inner, &page.record).await;
@@ -141,6 +146,20 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
     }
+}
+
+/// Forgets questions that there is nobody to ask, and deliveries that there is no place for or nothing to deliver:
+/// they would be waited for without end.
+fn forget_what_nobody_does(desk: Desk<'_>, page: &mut Page, material: Material) {
+    let now = desk.now();
+    let record = &mut page.record;
+    let mut serves = false;
+    if let Some(current) = &mut record.current {
+        serves = material == Material::Whole && now <= current.facts.not_after;
+        page.noted |= current.poll_at.take_if(|poll_at| *poll_at <= now).is_some();
+    }
+    let wanted = serves && !desk.inner.sinks.is_empty() && !record.spec.outputs().is_empty();
+    page.noted |= record.undelivered.take_if(|_| !wanted).is_some();
 }
 
 /// Ten minutes: as long as a CA that comes back needs to be sure of it.

@@ -294,7 +294,8 @@ async fn finish(
     });
     record.forget_failures();
     record.observe(Some(Material::Whole), now);
-    record.next_at = pass::next_at(record, &super::Outcome::Issued { until: super::due(record, now) }, now);
+    record.next_at =
+        pass::next_at(desk.inner, record, &super::Outcome::Issued { until: super::due(record, now) }, now);
     let write = (chain_slot(page.id(), generation), SecretBytes::new(chain.pem().as_bytes()));
     desk.save_with(desk.hold.batch().write(write.0, write.1), &mut page).await?;
     if let Some(old) = forgotten.filter(|old| !page.record.is_compromised(*old)) {

@@ -1,11 +1,11 @@
 //! What else can be wished for: adoption, replacement of a stolen key, certificates at first sight.
 
-use perennial_core::{DomainName, SecretBytes, Timestamp};
+use perennial_core::{DomainName, SecretBytes};
 
 use super::{
     Certificate, Keeper,
     lease::Ticket,
-    material::{chain_slot, key_slot},
+    material::{self, chain_slot, key_slot},
 };
 use crate::{
     CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, Material,
@@ -53,7 +53,7 @@ impl Keeper {
         record.forget_failures();
         record.observe(Some(Material::Whole), now);
         // What is under way for it is ended at the next look, which is now.
-        record.next_at = Timestamp::MIN;
+        record.next_at = self.inner.at_once();
         let batch = batch
             .write(key_slot(&id, generation), SecretBytes::new(key.to_pem().expose().as_bytes()))
             .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
@@ -81,10 +81,21 @@ impl Keeper {
             else {
                 return Ok(());
             };
-            let (generation, issuer) = (current.generation, current.issuer().clone());
-            record.compromised.push(Compromised { generation, issuer, at: self.inner.clock.now() });
+            let others = record.attempt.as_ref().map(|attempt| attempt.generation).into_iter();
+            let mut stolen = vec![current.generation];
+            for other in others.chain(record.previous) {
+                // A key that is kept from one certificate to the next is stolen with all of them.
+                let key = material::key(&self.inner, id, other).await;
+                if key.is_ok_and(|key| current.facts.has_key(&key)) && !record.is_compromised(other) {
+                    stolen.push(other);
+                }
+            }
+            for generation in stolen {
+                let (issuer, at) = (current.issuer().clone(), self.inner.clock.now());
+                record.compromised.push(Compromised { generation, issuer, at });
+            }
             record.forget_failures();
-            record.next_at = Timestamp::MIN;
+            record.next_at = self.inner.at_once();
             match self.inner.store.commit(&record, Some(version)).await {
                 Ok(_) => break,
                 Err(StoreError::Conflict { .. }) => {}

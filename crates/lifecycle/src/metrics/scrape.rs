@@ -137,12 +137,12 @@ fn errors(encoder: &mut DescriptorEncoder<'_>, known: &Known, detail: Detail, no
     if detail == Detail::None {
         return Ok(());
     }
-    let soon = now + HOUR;
+    let (soon, nothing) = (now + HOUR, Errors::default());
     for (name, row) in known.table.iter() {
         let counted = known.errors.get(name);
         if counted.is_some() || row.renews_at.get().is_some_and(|due| due <= soon) {
             let namespace = known.groups.get(row.group).map_or("", |group| group.namespace.as_str());
-            series(name, namespace, counted.unwrap_or(&Errors::default()))?;
+            series(name, namespace, counted.unwrap_or(&nothing))?;
         }
     }
     Ok(())

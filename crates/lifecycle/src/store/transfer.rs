@@ -54,7 +54,8 @@ pub struct Summary {
     pub issuers: u64,
     /// Certificates that were not imported, because there is one of that name already.
     pub skipped: Vec<CertificateId>,
-    /// What could not be exported, because it could not be read.
+    /// What could not be read, where it was exported from or where something of its name lies already; and
+    /// certificates whose key or chain is not there.
     pub unreadable: Vec<Quarantined>,
 }
 
@@ -147,33 +148,32 @@ pub async fn export(
 ) -> Result<Summary, TransferError> {
     let mut summary = Summary::default();
     put(to, &Line::PerennialStore { schema: SCHEMA })?;
-    let mut issuers = BTreeSet::new();
+    // Issuers first: a keeper that runs where this is imported finds its account before it makes another.
+    for name in issuers(store, secrets).await? {
+        if let Some(state) = store.read(&Slot::IssuerState { issuer: name.clone() }).await? {
+            put(to, &Line::Issuer { name, state: BASE64_STANDARD.encode(state.expose()) })?;
+            summary.issuers += 1;
+        }
+    }
     let mut after: Option<CertificateId> = None;
     loop {
         let page = store.list(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
         for id in page {
-            let record = match store.load(&id).await {
-                Ok(Some((_, record))) => record,
-                Ok(None) => continue,
+            match certificate(store, secrets, &id).await {
+                Ok(None) => {}
+                Ok(Some((line, missing))) => {
+                    put(to, &line)?;
+                    summary.certificates += 1;
+                    let missing = missing.map(|slot| StoreError::SlotMissing { slot });
+                    summary.unreadable.extend(missing.map(|error| Quarantined { id: Some(id), error }));
+                }
                 Err(error @ (StoreError::Damaged { .. } | StoreError::NewerSchema { .. })) => {
                     summary.unreadable.push(Quarantined { id: Some(id), error });
-                    continue;
                 }
                 Err(error) => return Err(error.into()),
-            };
-            issuers.insert(record.spec.issuer_name().clone());
-            issuers.extend(record.debts.iter().map(|debt| debt.issuer.clone()));
-            let material = material(store, secrets, &record).await?;
-            put(to, &Line::Certificate { record: Box::new(record), material })?;
-            summary.certificates += 1;
-        }
-    }
-    for name in issuers.into_iter().filter(|_| secrets == Secrets::Included) {
-        if let Some(state) = store.read(&Slot::IssuerState { issuer: name.clone() }).await? {
-            put(to, &Line::Issuer { name, state: BASE64_STANDARD.encode(state.expose()) })?;
-            summary.issuers += 1;
+            }
         }
     }
     put(to, &Line::End { certificates: summary.certificates, issuers: summary.issuers })?;
@@ -181,12 +181,60 @@ pub async fn export(
     Ok(summary)
 }
 
-/// The keys and chains of the generations that a record names.
-async fn material(
+/// The issuers that records name, if their state is wanted.
+async fn issuers(store: &dyn Store, secrets: Secrets) -> Result<BTreeSet<IssuerName>, StoreError> {
+    let (mut issuers, mut after) = (BTreeSet::new(), None::<CertificateId>);
+    while secrets == Secrets::Included {
+        let page = store.list(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        for id in page {
+            // One that cannot be read is named later.
+            if let Ok(Some((_, record))) = store.load(&id).await {
+                issuers.insert(record.spec.issuer_name().clone());
+                issuers.extend(record.debts.into_iter().map(|debt| debt.issuer));
+            }
+        }
+    }
+    Ok(issuers)
+}
+
+/// A certificate with what lies in its slots, and the slot that it names and that is empty, if there is one.
+async fn certificate(
     store: &dyn Store,
     secrets: Secrets,
-    record: &Record,
-) -> Result<Vec<Material>, TransferError> {
+    id: &CertificateId,
+) -> Result<Option<(Line, Option<Slot>)>, StoreError> {
+    let mut last = None;
+    loop {
+        let Some((version, record)) = store.load(id).await? else { return Ok(None) };
+        let material = material(store, secrets, &record).await?;
+        let missing = missing(secrets, &record, &material);
+        // While a keeper works on it the generation may have been forgotten after the record was read.
+        if missing.is_none() || last == Some(version) {
+            return Ok(Some((Line::Certificate { record: Box::new(record), material }, missing)));
+        }
+        last = Some(version);
+    }
+}
+
+/// A slot that must not be empty and is.
+fn missing(secrets: Secrets, record: &Record, material: &[Material]) -> Option<Slot> {
+    let current = record.current.as_ref().map(|current| current.generation);
+    let attempt = record.attempt.as_ref().map(|attempt| attempt.generation);
+    material.iter().find_map(|found| {
+        let [chain, key] = slots(record.id(), found.generation);
+        let is_named = |generation| Some(found.generation) == generation;
+        if is_named(current) && found.chain.is_none() {
+            return Some(chain);
+        }
+        let wants_key = secrets == Secrets::Included && (is_named(current) || is_named(attempt));
+        (wants_key && found.private_key.is_none()).then_some(key)
+    })
+}
+
+/// The keys and chains of the generations that a record names.
+async fn material(store: &dyn Store, secrets: Secrets, record: &Record) -> Result<Vec<Material>, StoreError> {
     let current = record.current.as_ref().map(|current| current.generation);
     let attempt = record.attempt.as_ref().map(|attempt| attempt.generation);
     let generations: BTreeSet<Generation> =
@@ -250,6 +298,9 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
                 let id = record.id().clone();
                 match store.apply(&batch(*record, material).map_err(malformed)?).await {
                     Err(StoreError::Conflict { .. }) => summary.skipped.push(id),
+                    Err(error @ (StoreError::Damaged { .. } | StoreError::NewerSchema { .. })) => {
+                        summary.unreadable.push(Quarantined { id: Some(id), error });
+                    }
                     applied => drop(applied?),
                 }
                 summary.certificates += 1;
@@ -266,7 +317,7 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
                     let counted = format!("it counts {certificates} certificates and {issuers} issuers");
                     return Err(malformed(format!("{counted}, there were {}", summary.certificates)));
                 }
-                summary.certificates -= summary.skipped.len() as u64;
+                summary.certificates -= (summary.skipped.len() + summary.unreadable.len()) as u64;
                 return Ok(summary);
             }
         }
@@ -364,6 +415,23 @@ mod tests {
         let summary = import(&mut text.as_bytes(), &store).await.unwrap();
         assert_eq!((summary.certificates, summary.skipped.len()), (0, 2));
         assert_eq!(exported(&store, Secrets::Included).await, text);
+    }
+
+    #[tokio::test]
+    async fn an_account_comes_before_what_needs_it_and_a_key_that_is_missing_is_named() {
+        let store = MemoryStore::new();
+        fill(&store).await;
+        let (certificate, generation) = ("a".parse::<CertificateId>().unwrap(), Generation::from_number(2));
+        store.forget(&certificate, generation).await.unwrap();
+        let [chain, key] = slots(&certificate, generation);
+        store.write(&chain, &SecretBytes::new(*b"chain")).await.unwrap();
+        let mut text = Vec::new();
+        let summary = export(&store, Secrets::Included, &mut text).await.unwrap();
+        let error = StoreError::SlotMissing { slot: key };
+        assert_eq!(summary.unreadable, [Quarantined { id: Some(certificate), error }]);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().nth(1).unwrap().contains("issuer"), "{text}");
+        assert!(import(&mut text.as_bytes(), &MemoryStore::new()).await.is_ok());
     }
 
     #[tokio::test]

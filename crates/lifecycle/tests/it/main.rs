@@ -5,6 +5,7 @@ mod engine;
 mod faulty_store;
 mod issuer;
 mod keeper;
+mod mended;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]

@@ -17,7 +17,7 @@ use perennial_propagation::{
     wire::{Data, Query, RecordType, ResponseCode},
 };
 use perennial_testkit::{
-    dns::{AuthoritativeServer, Behaviour, Data as Record, Endpoint, Zone},
+    dns::{self, AuthoritativeServer, Behaviour, Data as Record, Endpoint, Zone},
     real::{self, Bind, Knot, Tool, ZoneFile},
 };
 use tokio::{net::UdpSocket, runtime, time};
@@ -55,6 +55,13 @@ async fn a_server_that_changes_letters_is_believed_when_it_was_asked_in_plain_on
     assert_eq!(network.counters().other_case, 1);
 }
 
+/// How often a server was asked this over UDP.
+fn datagrams(server: &AuthoritativeServer, query: &Query) -> usize {
+    let same =
+        |asked: &&dns::Query| asked.transport == dns::Transport::Udp && asked.name == query.name.as_str();
+    server.queries().iter().filter(same).count()
+}
+
 #[tokio::test]
 async fn servers_of_every_kind_are_asked_all_at_once() {
     let behaviours = [
@@ -89,7 +96,10 @@ async fn servers_of_every_kind_are_asked_all_at_once() {
         for index in place * NAMES..(place + 1) * NAMES {
             let result = &results[&index];
             let transport = result.as_ref().map(|reply| reply.transport).map_err(Clone::clone);
-            assert_eq!(transport, *expected, "{behaviour:?}");
+            // On a machine that is busy with other things a datagram counts as lost that is only late, and two lead to
+            // TCP.
+            let late = transport == Ok(Transport::Tcp) && datagrams(&servers[place], &questions[index].1) > 1;
+            assert!(transport == *expected || late, "{behaviour:?}: {transport:?}");
             if let Ok(reply) = result {
                 let there = if index % NAMES == 0 { ResponseCode::NOERROR } else { ResponseCode::NXDOMAIN };
                 assert_eq!(reply.answer.code, there);

@@ -5,11 +5,12 @@ use std::{
     collections::BTreeSet,
     fmt::Write,
     net::{IpAddr, SocketAddr},
+    path::Path,
 };
 
 use tempfile::TempDir;
 
-use super::{Components, Error, Tool, ask, launch, port::Port};
+use super::{Components, Error, Tool, ask, certificate, launch, port::Port};
 use crate::ChildGuard;
 
 /// A running dnsdist; stopped when dropped.
@@ -34,6 +35,7 @@ use crate::ChildGuard;
 pub struct Dnsdist {
     guard: ChildGuard,
     port: u16,
+    certificate_pem: Option<String>,
     _directory: TempDir,
     _port: Port,
 }
@@ -42,13 +44,26 @@ impl Dnsdist {
     /// Begins to describe one without faces.
     #[must_use]
     pub const fn builder() -> DnsdistBuilder {
-        DnsdistBuilder { faces: BTreeSet::new(), rules: Vec::new(), backends: Vec::new(), port: None }
+        DnsdistBuilder {
+            faces: BTreeSet::new(),
+            rules: Vec::new(),
+            backends: Vec::new(),
+            port: None,
+            https: None,
+        }
     }
 
     /// The port of all its faces.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The certificate to trust where it answers over HTTPS, as PEM, if it was told to
+    /// [do so](DnsdistBuilder::https).
+    #[must_use]
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
     }
 
     /// The end of what it has logged.
@@ -65,6 +80,7 @@ pub struct DnsdistBuilder {
     rules: Vec<(IpAddr, String, String)>,
     backends: Vec<(String, SocketAddr)>,
     port: Option<u16>,
+    https: Option<(SocketAddr, String)>,
 }
 
 impl DnsdistBuilder {
@@ -100,6 +116,14 @@ impl DnsdistBuilder {
         self
     }
 
+    /// Takes questions over HTTPS (RFC 8484, at `/dns-query`) for the servers of a pool, with a certificate of its own
+    /// for this address, which is no face and has no rules.
+    #[must_use]
+    pub fn https(mut self, address: SocketAddr, pool: &str) -> Self {
+        self.https = Some((address, pool.to_owned()));
+        self
+    }
+
     /// Starts it and waits until all its faces answer.
     ///
     /// # Errors
@@ -127,14 +151,16 @@ impl DnsdistBuilder {
         let directory = launch::directory()?;
         let home = directory.path();
         let file = home.join("dnsdist.conf");
-        launch::write(&file, &self.configuration(identity, port.number()))?;
+        let https = self.https.as_ref();
+        let certificate_pem = https.map(|(address, _)| certificate::make(home, address.ip())).transpose()?;
+        launch::write(&file, &self.configuration(home, identity, port.number()))?;
         let mut command = program.command();
         command.args(["--supervised", "--disable-syslog", "-C"]).arg(file);
         let guard = ChildGuard::spawn(command, home.join("log"))?;
-        Ok(Dnsdist { guard, port: port.number(), _directory: directory, _port: port })
+        Ok(Dnsdist { guard, port: port.number(), certificate_pem, _directory: directory, _port: port })
     }
 
-    fn configuration(&self, identity: &str, port: u16) -> String {
+    fn configuration(&self, home: &Path, identity: &str, port: u16) -> String {
         // Who is asked for its identity tells it whatever the rules are: that is how we know that it has
         // started. The security poll would carry a question out of the machine.
         let mut text = format!(
@@ -167,6 +193,14 @@ addAction(AndRule{{QNameRule('id.server.'), QClassRule(DNSClass.CHAOS)}}, SpoofR
         for pool in pools {
             // Its own round robin counts the questions to all pools together.
             let _ = writeln!(text, "setPoolServerPolicyLua('turns', turns(), '{pool}')");
+        }
+        if let Some((address, pool)) = &self.https {
+            let (home, ip) = (home.display(), address.ip());
+            let _ = writeln!(
+                text,
+                "addDOHLocal('{address}', '{home}/tls.pem', '{home}/tls.key', '/dns-query')\n\
+                 addAction(at('{ip}'), PoolAction('{pool}'))"
+            );
         }
         for (face, condition, action) in &self.rules {
             let _ = writeln!(text, "addAction(AndRule{{at('{face}'), {condition}}}, {action})");

@@ -28,6 +28,8 @@ mod ask;
 mod bind;
 pub use bind::{Bind, BindBuilder, Tsig};
 
+mod certificate;
+
 mod components;
 pub use components::{Component, Components, Missing, Tool};
 

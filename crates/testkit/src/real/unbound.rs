@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Components, Error, Tool, ask, launch, port::Port, zone_file::absolute};
+use super::{Components, Error, Tool, ask, certificate, launch, port::Port, zone_file::absolute};
 use crate::ChildGuard;
 
 /// A running unbound; stopped when dropped.
@@ -21,6 +21,7 @@ use crate::ChildGuard;
 pub struct Unbound {
     guard: ChildGuard,
     socket_addr: SocketAddr,
+    certificate_pem: Option<String>,
     _directory: TempDir,
     _port: Port,
 }
@@ -37,6 +38,7 @@ impl Unbound {
             dns64: None,
             trust_anchors: Vec::new(),
             log_queries: false,
+            tls: None,
         }
     }
 
@@ -44,6 +46,12 @@ impl Unbound {
     #[must_use]
     pub const fn socket_addr(&self) -> SocketAddr {
         self.socket_addr
+    }
+
+    /// The certificate to trust where it answers over TLS, as PEM, if it was told to [do so](UnboundBuilder::tls).
+    #[must_use]
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
     }
 
     /// The texts of the TXT records at a name, as it resolves them.
@@ -82,6 +90,7 @@ pub struct UnboundBuilder {
     dns64: Option<String>,
     trust_anchors: Vec<String>,
     log_queries: bool,
+    tls: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +160,13 @@ impl UnboundBuilder {
         self
     }
 
+    /// Answers over TLS (RFC 7858) too, at this port, with a certificate of its own for its address.
+    #[must_use]
+    pub const fn tls(mut self, port: u16) -> Self {
+        self.tls = Some(port);
+        self
+    }
+
     /// Starts the resolver and waits until it answers.
     ///
     /// # Errors
@@ -176,12 +192,13 @@ impl UnboundBuilder {
         let port = self.port.map_or_else(|| Port::free(self.address), |port| Ok(Port::fixed(port)))?;
         let directory = launch::directory()?;
         let home = directory.path();
+        let certificate_pem = self.tls.map(|_| certificate::make(home, self.address)).transpose()?;
         launch::write(&home.join("unbound.conf"), &self.configuration(home, identity, port.number()))?;
         let mut command = unbound.command();
         command.arg("-d").arg("-c").arg(home.join("unbound.conf"));
         let guard = ChildGuard::spawn(command, home.join("log"))?;
         let socket_addr = SocketAddr::new(self.address, port.number());
-        Ok(Unbound { guard, socket_addr, _directory: directory, _port: port })
+        Ok(Unbound { guard, socket_addr, certificate_pem, _directory: directory, _port: port })
     }
 
     fn configuration(&self, home: &Path, identity: &str, port: u16) -> String {
@@ -217,6 +234,13 @@ impl UnboundBuilder {
         );
         if !self.zones.iter().any(|(_, zone, _)| zone == ".") {
             text.push_str("    local-zone: \".\" static\n");
+        }
+        if let Some(port) = self.tls {
+            let _ = writeln!(
+                text,
+                "    interface: {address}@{port}\n    tls-port: {port}\n    tls-service-pem: \"{home}/tls.pem\"\n    \
+                 tls-service-key: \"{home}/tls.key\""
+            );
         }
         if let Some(prefix) = &self.dns64 {
             let _ = writeln!(text, "    dns64-prefix: {prefix}");
@@ -306,6 +330,15 @@ mod tests {
         assert_eq!(unbound.queries().unwrap(), ["WWW.example.test. TXT"]);
         assert_eq!(query_of("[0] unbound[7:0] info: start of service (unbound 1.17.1)."), None);
         assert_eq!(query_of("[0] unbound[7:0] info: ::1 a. AAAA IN").as_deref(), Some("a. AAAA"));
+    }
+
+    #[tokio::test]
+    async fn it_takes_connections_for_tls_with_a_certificate_for_its_address() {
+        let Some(_) = require(&[Tool::Unbound]) else { return };
+        let port = Port::free(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let unbound = Unbound::builder().tls(port.number()).start().await.unwrap();
+        assert!(unbound.certificate_pem().unwrap().contains("BEGIN CERTIFICATE"));
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port.number())).await.unwrap();
     }
 
     #[tokio::test]

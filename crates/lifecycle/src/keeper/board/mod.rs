@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use perennial_core::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use super::lease::Ticket;
@@ -42,6 +43,7 @@ struct Rows {
 
 struct Row {
     lane: Lane,
+    deadline: Timestamp,
     state: State,
 }
 
@@ -80,18 +82,23 @@ impl Board {
     }
 
     /// Puts a claimed certificate in line, in the place that `wish` tells; its index does not count. One that
-    /// failed before is given back when so many of its kind wait that they would leave no room for others.
+    /// failed before is given back when so many of its kind wait that they would leave no room for others: of all of
+    /// them the one whose end is farthest.
     pub(super) fn admit(&self, ticket: Ticket, wish: Work<String>) -> Result<(), Box<Ticket>> {
         let mut rows = self.rows();
-        let lane = wish.lane;
+        let (lane, deadline) = (wish.lane, wish.deadline);
+        let mut surplus = None;
         if lane == Lane::Retry && rows.waiting_retries >= self.sizes.window.div_ceil(2) {
-            return Err(Box::new(ticket));
+            match rows.farthest_retry().filter(|(farthest, _)| *farthest > deadline) {
+                Some((_, index)) => surplus = rows.turn_away(index),
+                None => return Err(Box::new(ticket)),
+            }
         }
         rows.waiting_retries += usize::from(lane == Lane::Retry);
         let index = rows.free_index();
-        rows.seats.insert(index, Row { lane, state: State::Waiting(Box::new(ticket)) });
+        rows.seats.insert(index, Row { lane, deadline, state: State::Waiting(Box::new(ticket)) });
         rows.queue.push(Work { index, ..wish });
-        Ok(())
+        surplus.map_or(Ok(()), Err)
     }
 
     /// The next that may begin, with its slot.
@@ -142,6 +149,9 @@ impl Board {
             return false;
         }
         let Some(row) = rows.seats.get_mut(&index) else { return false };
+        if !matches!(row.state, State::Running) {
+            return false;
+        }
         row.state = State::Parked;
         rows.parked += 1;
         rows.parked_retries += usize::from(is_retry);
@@ -161,6 +171,18 @@ impl Board {
         }
         self.advance(rows);
         call
+    }
+
+    /// A wait was dropped, and the work goes on: with a slot, if there is one.
+    fn stay(&self, index: u32) {
+        let mut rows = self.rows();
+        rows.unpark(index);
+        if let Some(row) = rows.seats.get_mut(&index) {
+            row.state = State::Running;
+            let lane = row.lane;
+            rows.queue.resume(index, lane);
+        }
+        self.advance(rows);
     }
 
     fn leave(&self, index: u32) {
@@ -197,7 +219,8 @@ impl Rows {
     fn call_back(&mut self) {
         while let Some(index) = self.returning.front().copied() {
             // Who has left meanwhile is still in line here.
-            let Some(row) = self.seats.get_mut(&index) else {
+            let returning = self.seats.get_mut(&index).filter(|row| matches!(row.state, State::Returning(_)));
+            let Some(row) = returning else {
                 self.returning.pop_front();
                 continue;
             };
@@ -209,6 +232,24 @@ impl Rows {
                 // Who does not listen any more is about to leave.
                 let _ = called.send(());
             }
+        }
+    }
+
+    /// Of those that failed before and wait, the one whose end is farthest.
+    fn farthest_retry(&self) -> Option<(Timestamp, u32)> {
+        let waiting = self.seats.iter().filter(|(_, row)| matches!(row.state, State::Waiting(_)));
+        let retries = waiting.filter(|(_, row)| row.lane == Lane::Retry);
+        retries.map(|(index, row)| (row.deadline, *index)).max()
+    }
+
+    /// Takes one that waits out of the line.
+    fn turn_away(&mut self, index: u32) -> Option<Box<Ticket>> {
+        let row = self.seats.remove(&index)?;
+        self.queue.remove(index);
+        self.waiting_retries -= usize::from(row.lane == Lane::Retry);
+        match row.state {
+            State::Waiting(ticket) => Some(ticket),
+            State::Parked | State::Returning(_) | State::Running => None,
         }
     }
 
@@ -234,10 +275,30 @@ impl Seat {
         if !self.board.park(self.index) {
             return wait.await;
         }
+        let away = Away(Some(self));
         let output = wait.await;
+        let call = self.board.return_to(self.index);
         // An error would mean that the seat is gone, and `self` holds it.
-        let _ = self.board.return_to(self.index).await;
+        let _ = call.await;
+        away.is_back();
         output
+    }
+}
+
+/// Away from its slot; one whose wait is dropped stays.
+struct Away<'a>(Option<&'a Seat>);
+
+impl Away<'_> {
+    fn is_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.0 {
+            seat.board.stay(seat.index);
+        }
     }
 }
 

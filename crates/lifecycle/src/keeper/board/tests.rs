@@ -107,3 +107,43 @@ async fn work_that_is_dropped_wherever_it_stands_leaves_its_place() {
     let (_seat, _ticket) = board.next().unwrap();
     assert_eq!(board.counts(), Counts { waiting: 0, running: 1, parked: 0 });
 }
+
+#[tokio::test]
+async fn of_those_who_crowd_the_one_that_ends_last_gives_way() {
+    let board = Board::new(sizes(1, 9, 4));
+    let mut tickets = tickets(4).await.into_iter();
+    let mut admit = |hours: i64| {
+        let deadline = Timestamp::from_unix(hours * 3_600);
+        let ticket = tickets.next().unwrap();
+        let id = ticket.record.id().clone();
+        let put_off = board.admit(ticket, Work { deadline, ..wish(Lane::Retry) }).err();
+        (id, put_off.map(|ticket| ticket.record.id().clone()))
+    };
+    let (_, none) = admit(50);
+    let (farthest, none_either) = admit(900);
+    assert_eq!((none, none_either), (None, None));
+    assert_eq!(admit(1).1, Some(farthest), "a quarter of an hour before its end nobody is put off");
+    let (later, put_off) = admit(51);
+    assert_eq!(put_off, Some(later));
+    assert_eq!(board.counts().waiting, 2);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_leaves_no_place_behind() {
+    let board = Board::new(sizes(1, 9, 9));
+    assert!(board.admit(tickets(1).await.remove(0), wish(Lane::Retry)).is_ok());
+    let (seat, _ticket) = board.next().unwrap();
+    for _ in 0..3 {
+        tokio::select! {
+            biased;
+            () = seat.left_while(std::future::pending::<()>()) => unreachable!("it never ends"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(board.counts(), Counts { waiting: 0, running: 1, parked: 0 });
+    }
+    seat.left_while(async {
+        assert_eq!(board.counts(), Counts { waiting: 0, running: 0, parked: 1 });
+    })
+    .await;
+    assert_eq!(board.counts(), Counts { waiting: 0, running: 1, parked: 0 });
+}

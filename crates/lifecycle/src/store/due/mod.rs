@@ -153,11 +153,11 @@ impl DueIndex {
         self.is_earlier(hold.1.next_at)
     }
 
-    /// Takes a certificate out of the order of time, because it cannot be read. It keeps its name.
-    pub(super) fn set_aside(&mut self, id: &CertificateId) {
-        if let Some(index) = self.names.find(id.as_str()) {
-            self.held.remove(&index);
-            self.timers.remove(index);
+    /// Ends the claim of a certificate, if there is one, whosever it is.
+    pub(super) fn let_go(&mut self, id: &CertificateId) {
+        let hold = self.names.find(id.as_str()).and_then(|index| self.held.remove_entry(&index));
+        if let Some((index, hold)) = hold {
+            self.timers.set(index, hold.next_at);
         }
     }
 
@@ -166,7 +166,7 @@ impl DueIndex {
         self.names.find(id.as_str()).is_some()
     }
 
-    /// When a certificate is due once nobody holds it; `None` when it is unknown or set aside.
+    /// When a certificate is due once nobody holds it; `None` when it is unknown.
     pub(super) fn next_at(&self, id: &CertificateId) -> Option<Timestamp> {
         let index = self.names.find(id.as_str())?;
         self.held.get(&index).map_or_else(|| self.timers.at(index), |hold| Some(hold.next_at))
@@ -177,8 +177,7 @@ impl DueIndex {
         self.names.after(after.map(CertificateId::as_str)).filter_map(|(_, id)| id).take(most).collect()
     }
 
-    /// All certificates in the order of their ids, each with when it is due once nobody holds it; `None` for one
-    /// that was set aside.
+    /// All certificates in the order of their ids, each with when it is due once nobody holds it.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Timestamp>)> + use<'_> {
         self.names.iter().map(|(index, name)| {
             let next_at = self.held.get(&index).map(|hold| hold.next_at);

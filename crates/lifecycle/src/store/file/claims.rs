@@ -3,14 +3,14 @@
 //! A claim need not be durable: one process has the store, and with it ends whoever held something. Only its fence
 //! must not be used again, so each process takes a block of them when it opens the store.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use perennial_core::Timestamp;
 
 use super::{inner::Inner, log::Entry, place::Noted};
 use crate::{
     CertificateId, StoreError,
-    store::{Claim, Fence, Held, Owner, Quarantined},
+    store::{Claim, Fence, Held, Owner, Quarantined, due::DueIndex},
 };
 
 /// How many fences are taken from disk at a time: enough for days of a busy fleet.
@@ -30,8 +30,7 @@ impl Inner {
         self.put_all_in_place();
         let (mut claims, mut failures) = (Vec::new(), Vec::new());
         while claims.len() < most && failures.len() < MOST_FAILURES {
-            self.reserve_fences()?;
-            let Some(held) = self.state().index.claim(now, owner, ttl) else { break };
+            let Some(held) = self.draw(|index| index.claim(now, owner, ttl))? else { break };
             match self.hand_out(held, now + ttl) {
                 Ok(claim) => claims.extend(claim),
                 Err(StoreError::Damaged { .. } | StoreError::NewerSchema { .. }) => {}
@@ -40,8 +39,21 @@ impl Inner {
             }
         }
         match failures.pop() {
-            Some(error) if claims.is_empty() => Err(error),
+            Some(error) if claims.is_empty() && failures.len() + 1 == MOST_FAILURES => Err(error),
             _ => Ok(claims),
+        }
+    }
+
+    /// Claims something while there are fences.
+    fn draw(&self, claim: impl Fn(&mut DueIndex) -> Option<Held>) -> Result<Option<Held>, StoreError> {
+        loop {
+            let mut state = self.state();
+            let newest = state.index.newest_fence();
+            if newest < state.reserved {
+                return Ok(claim(&mut state.index));
+            }
+            drop(state);
+            self.take_fences(newest)?;
         }
     }
 
@@ -53,11 +65,10 @@ impl Inner {
         id: &CertificateId,
     ) -> Result<Option<Claim>, StoreError> {
         let now = self.clock.now();
-        self.reserve_fences()?;
         if !self.state().index.knows(id) {
             self.load(id)?; // Somebody may have put it there by hand.
         }
-        let Some(held) = self.state().index.claim_one(now, owner, ttl, id) else { return Ok(None) };
+        let Some(held) = self.draw(|index| index.claim_one(now, owner, ttl, id))? else { return Ok(None) };
         self.hand_out(held.clone(), now + ttl).inspect_err(|_| {
             self.state().index.release(&held);
         })
@@ -73,21 +84,18 @@ impl Inner {
             self.gone(&held.id);
             return Ok(None);
         };
+        // A crash may have come between the record and the link.
+        self.place.point_current(&stored.record)?;
         self.state().put(&held.id, stored.record.next_at);
         Ok(Some(Claim { held, until, version: stored.version, record: stored.record }))
     }
 
-    /// Takes another block of fences before the last one is used up.
-    fn reserve_fences(&self) -> Result<(), StoreError> {
-        let (newest, reserved) = {
-            let state = self.state();
-            (state.index.newest_fence(), state.reserved)
-        };
-        if newest < reserved { Ok(()) } else { self.take_fences(newest) }
-    }
-
     /// Writes down that fences up to a block more than this one may be used.
     pub(super) fn take_fences(&self, from: Fence) -> Result<(), StoreError> {
+        let _fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        if from < self.state().reserved {
+            return Ok(()); // Somebody else has taken some meanwhile.
+        }
         let reserved = Fence::from_number(from.number().saturating_add(BLOCK));
         let position = self.note(&[Entry::Fences(reserved)], |_| {})?;
         self.log.sync(position)?;

@@ -4,7 +4,7 @@ use std::{
     fs, io,
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use crate::{
     Attempt, CertificateSpec,
     budget::Limit,
     durable::{Call, Faults},
+    store::due::DueIndex,
 };
 
 /// Fails one call, or all from one on until it is mended.
@@ -173,7 +174,7 @@ async fn take(store: &FileStore, number: usize, next: &Seen) -> Result<(), Store
 }
 
 /// What must hold whatever has happened.
-async fn check_whole(store: &FileStore, seen: &Seen, when: &str) {
+async fn check_whole(store: &FileStore, seen: &Seen, rows: &[Due], when: &str) {
     let Some(one) = &seen.one else { return };
     for (slot, bytes) in one.attempt.iter().map(|attempt| key(attempt.generation.number())) {
         assert!(store.read(&slot).await.unwrap().is_some_and(|found| found == bytes), "{when}: {slot}");
@@ -189,14 +190,15 @@ async fn check_whole(store: &FileStore, seen: &Seen, when: &str) {
         assert_eq!(number(&key), number(&chain), "{when}: what serves belongs together");
     }
     for record in [&seen.one, &seen.two].into_iter().flatten() {
-        let rows = store.scan_due(Timestamp::MAX, None, 9).await.unwrap();
         let row = rows.iter().find(|row| row.id == *record.id());
         let says = row.unwrap_or_else(|| panic!("{when}: {} is not in the index", record.id())).at;
         assert!(says <= DueIndex::clamped(record.next_at), "{when}: {says} is later than {}", record.next_at);
     }
 }
 
-use crate::store::due::DueIndex;
+async fn rows(store: &FileStore) -> Vec<Due> {
+    store.scan_due(Timestamp::MAX, None, 9).await.unwrap()
+}
 
 /// Walks until something fails, and returns at which step.
 async fn walk(store: &FileStore, steps: &[Seen]) -> Option<usize> {
@@ -229,13 +231,15 @@ async fn sweep(lasts: bool, fails: fn(Call, &Path) -> bool, errno: i32) -> usize
         };
         let when = format!("at call {at}, lasting: {lasts}, in step {failed:?}");
         let store = open(directory.path(), None).unwrap();
+        // Before anything is read: the index learns from what is read.
+        let rows = rows(&store).await;
         let found = seen(&store).await.unwrap();
         let (old, new) = match failed {
             Some(number) => (steps.get(number.saturating_sub(1)), steps.get(number)),
             None => (steps.last(), None),
         };
         assert!(old == Some(&found) || new == Some(&found), "{when}: {found:#?}");
-        check_whole(&store, &found, &when).await;
+        check_whole(&store, &found, &rows, &when).await;
         assert_eq!(store.quarantined().await.unwrap(), [], "{when}");
     }
     unreachable!()
@@ -285,11 +289,12 @@ async fn when_there_is_space_again_everything_goes_on() {
         }
         let last = seen(&store).await.unwrap();
         assert_eq!(Some(&last), steps.last(), "{when}");
-        check_whole(&store, &last, &when).await;
+        check_whole(&store, &last, &rows(&store).await, &when).await;
         drop(store);
         let store = open(directory.path(), None).unwrap();
+        let rows = rows(&store).await;
         assert_eq!(seen(&store).await.unwrap(), last, "{when}");
-        check_whole(&store, &last, &when).await;
+        check_whole(&store, &last, &rows, &when).await;
         assert_eq!(store.quarantined().await.unwrap(), [], "{when}");
     }
 }
@@ -340,4 +345,95 @@ async fn a_batch_whose_sync_failed_is_not_half_there_after_a_later_commit() {
         return;
     }
     panic!("no sync of the log belongs to a batch");
+}
+
+/// A disk on which somebody else claims just while a batch is made durable, and which then takes no record.
+#[derive(Default)]
+struct Meddling {
+    inner: OnceLock<Weak<Inner>>,
+    is_armed: AtomicBool,
+}
+
+impl Faults for Meddling {
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        if !self.is_armed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        match call {
+            Call::Sync if path.ends_with("index.log") => {
+                let inner = self.inner.get().and_then(Weak::upgrade);
+                inner.iter().for_each(|inner| inner.put_all_in_place());
+                Ok(())
+            }
+            Call::Rename if path.ends_with("record.json") => Err(io::Error::from_raw_os_error(ENOSPC)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_somebody_else_meets_halfway_still_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Meddling::default());
+    let mut builder = FileStore::builder(directory.path());
+    builder.disk = Disk::with(faults.clone());
+    let store = builder.open().unwrap();
+    faults.inner.set(Arc::downgrade(&store.open.inner)).unwrap();
+    faults.is_armed.store(true, Ordering::SeqCst);
+    let (one, two) = (record("one"), record("two"));
+    store.apply(&Batch::new().change(one.clone(), None).change(two.clone(), None)).await.unwrap();
+    drop(store);
+    let store = open(directory.path(), None).unwrap();
+    let found = seen(&store).await.unwrap();
+    assert_eq!((found.one, found.two), (Some(one), Some(two)), "what was acknowledged is there");
+}
+
+#[tokio::test]
+async fn a_link_that_could_not_be_moved_is_moved_by_the_next_claim() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = Failing::new(0, true, |call, _| call == Call::Link, EIO);
+    let store = open(directory.path(), Some(faults.clone())).unwrap();
+    let mut one = record("one");
+    store.commit(&one, None).await.unwrap();
+    for (slot, bytes) in [key(1), chain(1)] {
+        store.write(&slot, &bytes).await.unwrap();
+    }
+    one.current = Some(crate::record::tests::current(1));
+    one.next_at = Timestamp::from_unix(4_000_000_000);
+    assert!(store.commit(&one, Some(Version::FIRST)).await.is_err());
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let claims = store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap();
+    assert_eq!(claims.len(), 1, "it was not put off");
+    assert!(store.current(one.id()).join("privkey.pem").exists());
+}
+
+/// A batch of which one record is not in place, in a store that is closed.
+async fn half_placed(root: &Path, two: &Record) {
+    let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");
+    let store = open(root, Some(Failing::new(0, true, of_two, EIO))).unwrap();
+    store.apply(&Batch::new().change(record("one"), None).change(two.clone(), None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_is_put_in_place_when_what_is_in_its_way_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let two = record("two");
+    half_placed(directory.path(), &two).await;
+    let path = directory.path().join("certificates/two/record.json");
+    fs::create_dir(&path).unwrap(); // It can neither be read nor replaced.
+    let store = open(directory.path(), None).unwrap();
+    assert_eq!(store.load(two.id()).await.unwrap(), Some((Version::FIRST, two)));
+    fs::remove_dir(&path).unwrap();
+    store.claim(&Owner::unique(), Duration::from_secs(60), 0).await.unwrap();
+    assert!(path.is_file());
+}
+
+#[tokio::test]
+async fn a_batch_of_a_newer_version_is_left_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut two = record("two");
+    two.schema = Record::SCHEMA + 1;
+    half_placed(directory.path(), &two).await;
+    let refused = open(directory.path(), None).map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::NewerStore { found: 2, known: 1, .. }), "{refused}");
 }

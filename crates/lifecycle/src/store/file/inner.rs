@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use perennial_core::{Clock, Timestamp};
@@ -27,7 +28,7 @@ use crate::{
 /// A store that is open.
 ///
 /// Locks are taken in this order, and none for longer than its word says: `stripes` while certificates are
-/// written, `budgets` while buckets are, `log` while an entry is added, `state` while memory is looked at.
+/// written, `budgets` while buckets are, `fences` while some are taken, `log` while an entry is added, `state` while memory is looked at.
 pub(super) struct Inner {
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) stripes: Vec<Mutex<()>>,
     pub(super) budgets: Mutex<()>,
+    /// Held while fences are taken from disk.
+    pub(super) fences: Mutex<()>,
     pub(super) woken: Notify,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct State {
     pub(super) quarantine: BTreeMap<CertificateId, StoreError>,
     /// Batches in the log that are not all in place.
     pub(super) intents: BTreeMap<u64, Intent>,
+    /// Those of them that nobody is busy with any more.
+    pub(super) left: BTreeSet<u64>,
     pub(super) last_intent: u64,
     /// Records that count and could not be put in place yet, and the batch that they belong to.
     pub(super) unplaced: BTreeMap<CertificateId, (u64, Stored)>,
@@ -56,6 +61,9 @@ pub(super) struct State {
     /// Up to which fence they may be used.
     pub(super) reserved: Fence,
 }
+
+/// How long one that cannot be read is put off: a file is mended by a person.
+const ASIDE: Duration = Duration::from_secs(3_600);
 
 /// Two certificates in 64 wait for each other at random, which is seldom enough.
 pub(super) const STRIPES: usize = 64;
@@ -137,14 +145,19 @@ impl Inner {
             Ok(Some(stored)) => {
                 state.quarantine.remove(id);
                 let next_at = DueIndex::clamped(stored.record.next_at);
-                let later = state.index.next_at(id).is_none_or(|known| known > next_at);
-                if later && state.index.put(id, next_at) {
-                    self.wake();
+                if state.index.next_at(id).is_none_or(|known| known > next_at) {
+                    let wakes = state.index.put(id, next_at);
+                    drop(state);
+                    // What the log cannot be told now is found in the record again.
+                    let _ = self.note(&[due(id, next_at)], |_| {});
+                    if wakes {
+                        self.wake();
+                    }
                 }
             }
             Ok(None) => {}
             Err(error @ (StoreError::Damaged { .. } | StoreError::NewerSchema { .. })) => {
-                state.set_aside(id, error.clone());
+                state.set_aside(id, error.clone(), self.clock.now());
             }
             Err(error) => {
                 if !state.index.knows(id) {
@@ -240,6 +253,8 @@ impl Inner {
             self.mend()?;
         }
         self.place.write_record(stored).inspect_err(|_| self.found_again(id))?;
+        // Before it is put off: whoever claims it next mends what could not be done here.
+        self.place.point_current(&stored.record)?;
         if known.is_some_and(|known| at > known)
             && self.note(&[due(id, at)], |state| state.put(id, at)).is_err()
         {
@@ -250,13 +265,18 @@ impl Inner {
         if wakes {
             self.wake();
         }
-        self.place.point_current(&stored.record)
+        Ok(())
     }
 
     /// After a write that failed: what is on disk says what is due when.
     fn found_again(&self, id: &CertificateId) {
         match self.place.read_record(id) {
-            Ok(Some(stored)) => self.state().put(id, stored.record.next_at),
+            Ok(Some(stored)) => {
+                // A later moment may be gone with the next power cut.
+                let mut state = self.state();
+                let known = state.index.next_at(id).unwrap_or(Timestamp::MAX);
+                state.put(id, known.min(stored.record.next_at));
+            }
             Ok(None) => self.state().index.remove(id),
             Err(_) => {} // It is due when the index says, and then it is named.
         }
@@ -313,56 +333,76 @@ impl Inner {
             let _ = self.put_in_place(stored.record.id());
         }
         self.done(number);
+        {
+            let mut state = self.state();
+            if state.intents.contains_key(&number) {
+                state.left.insert(number);
+            }
+        }
         if wakes {
             self.wake();
         }
         Ok(())
     }
 
-    /// Puts a record in place that counts already, if it is not.
+    /// Puts a record in place that counts already, if it is not, and lets servers see it.
     pub(super) fn put_in_place(&self, id: &CertificateId) -> Result<(), StoreError> {
         let Some((number, stored)) = self.state().unplaced.get(id).cloned() else { return Ok(()) };
-        self.place.write_record(&stored)?;
-        let at = DueIndex::clamped(stored.record.next_at);
+        if self.place.read_record(id)?.is_none_or(|found| found.version < stored.version) {
+            self.place.write_record(&stored)?;
+        }
+        self.place.point_current(&stored.record)?;
         {
             let mut state = self.state();
             state.unplaced.remove(id);
-            state.index.put(id, at);
+            state.index.put(id, stored.record.next_at);
         }
         self.done(number);
-        self.place.point_current(&stored.record)
+        Ok(())
     }
 
-    /// Notes that all of a batch is in place, if it is.
+    /// Notes that all of a batch is in place, if it is. Nobody else may be busy with it.
     fn done(&self, number: u64) {
+        // What the log could not be told is told to it later.
+        let _ = self.try_done(number);
+    }
+
+    fn try_done(&self, number: u64) -> Result<(), StoreError> {
+        let mut writer = self.log.writer();
         let state = self.state();
         if state.unplaced.values().any(|(of, _)| *of == number) {
-            return;
+            return Ok(());
         }
-        let Some(intent) = state.intents.get(&number) else { return };
+        let Some(intent) = state.intents.get(&number) else { return Ok(()) };
         let ids: Vec<_> = intent.records.iter().map(|stored| stored.record.id().clone()).collect();
+        // While the log is ours its times are those of memory: nothing newer is noted before this.
         let places: Vec<_> = ids.iter().filter_map(|id| Some((id, state.index.next_at(id)?))).collect();
         drop(state);
         let mut entries: Vec<_> = places.iter().map(|(id, at)| due(id, *at)).collect();
         entries.push(Entry::Done(number));
-        // What the log could not be told is told to it later.
-        let _ = self.note(&entries, |state| drop(state.intents.remove(&number)));
+        self.mend_with(&mut writer)?;
+        self.log.append(&mut writer, &entries)?;
+        let mut state = self.state();
+        state.intents.remove(&number);
+        state.left.remove(&number);
+        Ok(())
     }
 
     /// Puts everything in place that could not be before, as far as it can be now.
     pub(super) fn put_all_in_place(&self) {
         let state = self.state();
-        if state.intents.is_empty() {
+        if state.left.is_empty() {
             return;
         }
-        let ids: Vec<CertificateId> = state.unplaced.keys().cloned().collect();
-        let numbers: Vec<u64> = state.intents.keys().copied().collect();
+        let left = state.left.clone();
+        let unplaced = state.unplaced.iter().filter(|(_, (of, _))| left.contains(of));
+        let ids: Vec<CertificateId> = unplaced.map(|(id, _)| id.clone()).collect();
         drop(state);
         for id in &ids {
             let _stripes = self.stripes([id]);
             let _ = self.put_in_place(id);
         }
-        numbers.into_iter().for_each(|number| self.done(number));
+        left.into_iter().for_each(|number| self.done(number));
     }
 
     /// Adds to the log, and lets memory follow before anybody else adds something.
@@ -409,7 +449,13 @@ impl Inner {
         // A bucket that is full says nothing.
         state.buckets.retain(|_, (_, bucket)| !bucket.is_full(now));
         let fences = std::iter::once(Entry::Fences(state.reserved));
-        let dues = state.index.iter().map(|(name, at)| Entry::Due(name, at.map_or(0, second)));
+        let aside = &state.quarantine;
+        let is_aside = |name: &str| name.parse().is_ok_and(|id| aside.contains_key::<CertificateId>(&id));
+        let dues = state.index.iter().map(|(name, at)| {
+            // What was put off because it cannot be read is due whenever its record says.
+            let at = at.filter(|_| aside.is_empty() || !is_aside(name));
+            Entry::Due(name, at.map_or(0, second))
+        });
         let rows = state.buckets.iter();
         let rows = rows.map(|(key, (version, bucket))| Entry::Bucket((key.clone(), *version, *bucket)));
         let intents = state.intents.iter().map(|(number, intent)| Entry::Intent(*number, intent.clone()));
@@ -469,10 +515,10 @@ impl State {
         self.index.put(id, at);
     }
 
-    /// Names a certificate that cannot be read, and takes it out of the order of time.
-    pub(super) fn set_aside(&mut self, id: &CertificateId, error: StoreError) {
-        self.index.put(id, Timestamp::MIN);
-        self.index.set_aside(id);
+    /// Names a certificate that cannot be read, and puts it off: somebody may mend it.
+    pub(super) fn set_aside(&mut self, id: &CertificateId, error: StoreError, now: Timestamp) {
+        self.index.let_go(id);
+        self.index.put(id, now + ASIDE);
         self.quarantine.insert(id.clone(), error);
     }
 

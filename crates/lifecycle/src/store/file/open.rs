@@ -18,10 +18,13 @@ use super::{
     place::{Lock, Noted, Place},
 };
 use crate::{
-    CertificateId, StoreError,
+    CertificateId, Record, StoreError,
     durable::{self, io_error},
     store::{Fence, due::DueIndex},
 };
+
+/// No store has given out so many fences: who says so has made it up.
+const HIGHEST: Fence = Fence::from_number(1 << 62);
 
 /// What a log had to say.
 struct Reading {
@@ -39,10 +42,11 @@ impl Inner {
     pub(super) fn open(place: Place, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         place.create()?;
         let lock = Lock::take(&place.root)?;
+        Place::sweep(&place.root);
         Place::sweep(&place.issuers());
         let (log, content) = Log::open(place.log(), place.disk.clone())?;
         let mut state = State::default();
-        let reading = content.map(|content| state.read(&content, &log));
+        let reading = content.map(|content| state.read(&content, &log)).transpose()?;
         let inner = Self {
             place,
             clock,
@@ -51,6 +55,7 @@ impl Inner {
             state: Mutex::new(state),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
             budgets: Mutex::default(),
+            fences: Mutex::default(),
             woken: Notify::new(),
         };
         inner.begin(reading)?;
@@ -58,7 +63,7 @@ impl Inner {
     }
 
     fn begin(&self, reading: Option<Reading>) -> Result<(), StoreError> {
-        let noted = self.lock.read();
+        let noted = self.lock.read().filter(|noted| noted.fences <= HIGHEST);
         // Another number than in the log is that of an older log, which somebody restored; and another length than
         // when it was closed is that of one which lost its end.
         let is_believed = |reading: &Reading| {
@@ -94,9 +99,12 @@ impl Inner {
             let id = id?;
             let found = self.place.read_record(&id);
             if let Ok(Some(stored)) = &found {
-                self.state().index.fences_from(stored.fence);
+                let mut state = self.state();
+                state.put(&id, stored.record.next_at);
+                state.index.fences_from(stored.fence.min(HIGHEST));
+            } else {
+                self.look_at(&id, &found);
             }
-            self.look_at(&id, &found);
         }
         Ok(())
     }
@@ -125,17 +133,20 @@ impl Inner {
     /// Puts in place what was written together and is not, because a crash came in between.
     fn roll_forward(&self) {
         let mut state = self.state();
-        let intents = state.intents.clone();
-        for (number, intent) in intents {
+        state.left = state.intents.keys().copied().collect();
+        for (number, intent) in state.intents.clone() {
             for stored in intent.records {
                 let id = stored.record.id().clone();
-                let is_missing = match self.place.read_record(&id) {
-                    Ok(Some(found)) => found.version < stored.version,
+                let is_in_place = match self.place.read_record(&id) {
+                    Ok(Some(found)) => {
+                        found.version > stored.version
+                            || found.version == stored.version && self.place.is_pointed_at(&found.record)
+                    }
                     // One that is not new was removed since.
-                    Ok(None) => stored.version == crate::Version::FIRST,
-                    Err(_) => false, // It is named when it is claimed.
+                    Ok(None) => stored.version > crate::Version::FIRST,
+                    Err(_) => false, // It is looked at again before it is written.
                 };
-                if is_missing {
+                if !is_in_place {
                     state.index.put(&id, stored.record.next_at);
                     state.unplaced.insert(id, (number, stored));
                 }
@@ -145,18 +156,19 @@ impl Inner {
         self.put_all_in_place();
     }
 
-    /// Finds certificates that the index does not know: somebody has put them there by hand.
-    fn find_unknown(&self, is_over: &AtomicBool) {
+    /// Looks at every certificate once: somebody may have put it there, restored an older one or moved its link
+    /// while the store was closed, and a crash may have left half a file.
+    fn look_around(&self, is_over: &AtomicBool) {
         let Ok(ids) = self.certificates() else { return };
         for id in ids.flatten() {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            if !self.state().index.knows(&id) {
+            {
                 let _stripes = self.stripes([&id]);
-                let found = self.stored(&id);
-                self.look_at(&id, &found);
+                Place::sweep_below(&self.place.certificate(&id));
             }
+            let _ = self.load(&id); // What cannot be read is named.
         }
     }
 }
@@ -179,7 +191,10 @@ impl Drop for Inner {
 
 impl State {
     /// Takes over what a log says.
-    fn read(&mut self, content: &Content, log: &Log) -> Reading {
+    ///
+    /// # Errors
+    /// [`StoreError::NewerStore`] when a record in it was written by a newer version.
+    fn read(&mut self, content: &Content, log: &Log) -> Result<Reading, StoreError> {
         let mut reading =
             Reading { entries: 0, is_whole: true, length: content.length(), fences: Fence::default() };
         for found in content.read() {
@@ -198,7 +213,13 @@ impl State {
             // Whoever wants to know what happened finds it; that it cannot be kept changes nothing.
             let _ = fs::copy(log.path(), log.path_of_damaged());
         }
-        reading
+        let records = self.intents.values().flat_map(|intent| &intent.records);
+        match records.map(|stored| stored.record.schema).find(|schema| *schema > Record::SCHEMA) {
+            Some(found) => {
+                Err(StoreError::NewerStore { path: log.path().clone(), found, known: Record::SCHEMA })
+            }
+            None => Ok(reading),
+        }
     }
 
     fn take(&mut self, entry: Entry<'_>, reading: &mut Reading) {
@@ -210,6 +231,7 @@ impl State {
                     self.put(&id, Timestamp::from_unix(at.into()));
                 }
             }
+            Entry::Fences(fence) if fence > HIGHEST => reading.is_whole = false,
             Entry::Fences(fence) => reading.fences = reading.fences.max(fence),
             Entry::Gone(name) => {
                 if let Ok(id) = name.parse() {
@@ -225,7 +247,7 @@ impl State {
     }
 }
 
-/// Looks, while the store is used already, whether the directory has more than the index knows.
+/// Looks at all records, while the store is used already.
 pub(super) struct Search {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -239,7 +261,7 @@ impl Search {
         // Without a thread nothing is found, and everything else goes on.
         let thread = thread::Builder::new()
             .name("perennial-search".to_owned())
-            .spawn(move || inner.find_unknown(&over))
+            .spawn(move || inner.look_around(&over))
             .ok();
         Self { is_over, thread }
     }

@@ -13,7 +13,7 @@ use crate::{
     CertificateId, Generation, Record, StoreError,
     durable::{self, Disk, Mode, io_error},
     output,
-    store::{Fence, Slot},
+    store::{Fence, Slot, Version},
 };
 
 /// The directory of a store, and the disk that it lies on.
@@ -78,7 +78,11 @@ impl Place {
         let path = self.record(stored.record.id());
         let bytes = stored.write(&path)?;
         self.disk.create_directory(&self.certificate(stored.record.id()))?;
-        self.disk.replace(&path, &bytes, Mode::Private)
+        self.disk.replace(&path, &bytes, Mode::Private)?;
+        if stored.version == Version::FIRST {
+            self.sync(&self.certificates())?;
+        }
+        Ok(())
     }
 
     /// Removes a certificate in one step: it has another name, which nobody looks for, before it goes bit by bit.
@@ -104,10 +108,17 @@ impl Place {
         }
         match (slot, path.parent(), std::str::from_utf8(bytes)) {
             (Slot::Chain { .. }, Some(directory), Ok(fullchain)) => {
-                output::write_chain(&self.disk, directory, fullchain)
+                output::write_chain(&self.disk, directory, fullchain)?;
             }
-            _ => self.disk.replace(&path, bytes, Mode::Private),
+            _ => self.disk.replace(&path, bytes, Mode::Private)?,
         }
+        slot.certificate().map_or(Ok(()), |id| self.sync(&self.certificate(id)))
+    }
+
+    /// Makes the names in a directory durable, those too that were made before a crash and are found there now.
+    fn sync(&self, directory: &Path) -> Result<(), StoreError> {
+        let synced = self.disk.sync_directory(Some(directory));
+        synced.map_err(|error| io_error("make durable", directory, &error))
     }
 
     pub(super) fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
@@ -133,12 +144,22 @@ impl Place {
         }
     }
 
-    /// Removes what a crash between writing and renaming left in a directory: nobody else has the store open.
-    /// What it leaves beside certificates' keys goes with their generation, and beside records it is no secret.
+    /// Removes what a crash between writing and renaming left in a directory: nobody else has the store open, and
+    /// nobody here may be writing into it.
     pub(super) fn sweep(directory: &Path) {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(durable::is_temporary) {
                 Self::sweep_away(&entry.path());
+            }
+        }
+    }
+
+    /// The same in the directory of a certificate and those of its generations.
+    pub(super) fn sweep_below(directory: &Path) {
+        Self::sweep(directory);
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                Self::sweep(&entry.path());
             }
         }
     }

@@ -159,7 +159,11 @@ async fn a_store_without_an_index_is_read_from_its_records_and_has_one_afterward
     assert!(log.exists());
     // The index is believed from now on: without reading records it says the same.
     fs::write(directory.path().join("certificates/a/record.json"), "no longer looked at").unwrap();
-    assert_eq!(index(&FileStore::open(directory.path()).unwrap()).await, owned(&ROWS));
+    let place = Place { root: directory.path().to_owned(), disk: Disk::default() };
+    let inner = Inner::open(place, Arc::new(SystemClock::new())).unwrap();
+    let rows = inner.state().index.scan(Timestamp::MAX, None, 9);
+    let rows: Vec<_> = rows.into_iter().map(|row| (row.id.to_string(), row.at.unix())).collect();
+    assert_eq!(rows, owned(&ROWS));
 }
 
 #[tokio::test]
@@ -224,9 +228,16 @@ async fn an_older_index_that_somebody_restored_is_not_believed() {
     record.next_at = Timestamp::from_unix(3_000);
     store.commit(&record, Some(version)).await.unwrap();
     drop(store);
-    fs::write(&log, older).unwrap();
-    let store = FileStore::open(directory.path()).unwrap();
-    assert_eq!(index(&store).await, owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]));
+    let lock = directory.path().join("lock");
+    let noted = fs::read_to_string(&lock).unwrap();
+    let (fences, _) = noted.split_once(' ').unwrap();
+    let after_a_crash = format!("{fences} {:020}\n", 0);
+    for noted in [&noted, &after_a_crash] {
+        fs::write(&log, &older).unwrap();
+        fs::write(&lock, noted).unwrap();
+        let store = FileStore::open(directory.path()).unwrap();
+        assert_eq!(index(&store).await, owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]));
+    }
 }
 
 #[tokio::test]
@@ -393,4 +404,69 @@ async fn whoever_waits_is_woken_by_what_is_due_earlier() {
     store.commit(&record("a"), None).await.unwrap();
     // Also who begins to wait just after it.
     tokio::time::timeout(Duration::from_secs(10), store.woken()).await.unwrap();
+}
+
+/// Waits for what is looked at while the store is used.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it was not found");
+}
+
+#[tokio::test]
+async fn an_earlier_record_that_somebody_restored_is_found_and_noted() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 4_000_000_000)]).await;
+    let path = directory.path().join("certificates/a/record.json");
+    let restored = fs::read_to_string(&path).unwrap().replace("2096-10-02T07:06:40Z", "2033-05-18T03:33:20Z");
+    fs::write(&path, restored).unwrap();
+    let wanted = owned(&[("a", 2_000_000_000)]);
+    {
+        let store = FileStore::open(directory.path()).unwrap();
+        until(async || index(&store).await == wanted).await;
+    }
+    let place = Place { root: directory.path().to_owned(), disk: Disk::default() };
+    let inner = Inner::open(place, Arc::new(SystemClock::new())).unwrap();
+    assert_eq!(inner.state().index.next(), Some(Timestamp::from_unix(2_000_000_000)), "the log knows, too");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_tried_again_after_an_hour() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 1_000)]).await;
+    let path = directory.path().join("certificates/a/record.json");
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, "{}").unwrap();
+    let clock = perennial_testkit::ManualClock::new(Timestamp::from_unix(1_800_000_000));
+    let store = FileStore::builder(directory.path()).clock(Arc::new(clock.clone())).open().unwrap();
+    let claim = async || store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap().len();
+    assert_eq!(claim().await, 0);
+    fs::write(&path, good).unwrap();
+    assert_eq!(claim().await, 0);
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(claim().await, 1);
+    assert_eq!(store.quarantined().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_anywhere_is_swept_away() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &[("a", 1_000)]).await;
+    let generation = directory.path().join("certificates/a/00000001");
+    fs::create_dir(&generation).unwrap();
+    let left: Vec<_> = [
+        directory.path().join("index.log"),
+        directory.path().join("certificates/a/record.json"),
+        generation.join("privkey.pem"),
+    ]
+    .iter()
+    .map(|path| durable::temporary_beside(path))
+    .collect();
+    left.iter().for_each(|path| fs::write(path, "half").unwrap());
+    let _store = FileStore::open(directory.path()).unwrap();
+    until(async || left.iter().all(|path| !path.exists())).await;
 }

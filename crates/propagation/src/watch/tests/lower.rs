@@ -207,3 +207,27 @@ fn a_delegation_that_grows_meanwhile_is_followed_before_anything_is_confirmed() 
     let run = run(&growing, settings(Policy::All, Sweep::UntilReady));
     assert!(run.is_ready() && run.end >= seconds(12), "{:?}: {}", run.end, run.report());
 }
+
+#[test]
+fn what_was_told_is_asked_again_when_a_verdict_was_taken_back() {
+    // The second server takes its answer back, and before it has it again there is a lower zone.
+    let mut late = both(&[], |server, owner, now| match server {
+        2 if (millis(50)..seconds(3)).contains(&now) => has_it_not(),
+        3 if now < seconds(8) => denies(NAME),
+        _ => has_it(owner),
+    });
+    late.cut = Box::new(|_, owner, now| {
+        if now < seconds(2) { has_it_not() } else { answer(owner, vec![Data::Ns(name("ns3.example.com"))]) }
+    });
+    let run = run(&late, settings(Policy::All, Sweep::UntilReady));
+    assert!(run.is_ready() && run.end >= seconds(8), "{:?}: {}", run.end, run.report());
+}
+
+#[test]
+fn one_that_says_no_on_behalf_of_the_upper_zone_is_not_sent_below() {
+    let divided = both(&[3], |server, owner, _| if server == 2 { has_it_not() } else { has_it(owner) });
+    let once = run(&divided, settings(Policy::All, Sweep::Once));
+    let rows = &once.report().stages[0].rows;
+    assert_eq!(rows[0].state, State::Referral { cut: name(NAME) }, "{}", once.report());
+    assert_eq!((&rows[1].state, once.report().verdict), (&State::Lacking, Verdict::NotYet));
+}

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use perennial::lifecycle::{CertificateId, Record, Store};
 
 use super::{
-    lab::{Kind, Lab, Lane, Start, serves},
+    lab::{Kind, Lab, Lane, Start, is_over},
     matrix::{Case, lanes},
     place::Place,
     tally::{Finding, Tally},
@@ -51,7 +51,7 @@ pub(super) async fn beside_a_good_one(lab: &Lab, seed: u64) -> Outcome {
     let case = Case::begin(lane, &place, Start::Due).await?;
     let ended = lane.life(&place, Start::Due).live(None).await?;
     let finding = case.end(lane, &ended, 0).await?;
-    serves(&ended)?;
+    is_over(&ended)?;
     if (finding.orders, finding.certificates, finding.leftovers.len()) != (1, 1, 0) {
         return Err(format!("the good one took {} orders", finding.orders));
     }

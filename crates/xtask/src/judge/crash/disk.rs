@@ -191,7 +191,7 @@ async fn inject(
         return case.end(lane, &first, 0).await.map(|_| None);
     }
     let excused = if first.killed { usize::from(first.is_in_the_gap()) } else { first.lost_orders() };
-    let last: Ended = if first.killed { life.live(None).await? } else { first };
+    let last: Ended = if first.killed { lane.recovery(&place, start).live(None).await? } else { first };
     case.end(lane, &last, excused).await.map(Some)
 }
 

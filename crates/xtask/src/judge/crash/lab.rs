@@ -1,6 +1,6 @@
 //! The world in which lives end, and what it has counted.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use perennial::{
     core::{DomainName, PrivateKey, SecretString},
@@ -76,7 +76,7 @@ impl Lab {
         let name: DomainName = text(format!("{id}.{ZONE}").parse())?;
         let names = vec![format!("*.{name}"), name.to_string()];
         let home = text(TempDir::with_prefix("perennial-judge-"))?;
-        Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, due: None })
+        Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, fills: 0, due: None })
     }
 
     /// A schema of the database with nothing in it.
@@ -105,6 +105,7 @@ pub(super) struct Lane<'a> {
     names: Vec<String>,
     home: TempDir,
     lives: usize,
+    fills: usize,
     /// What a store holds whose certificate is due.
     due: Option<MemoryStore>,
 }
@@ -118,7 +119,7 @@ impl Lane<'_> {
             Kind::File => {
                 let place = |life: usize| self.home.path().join(life.to_string());
                 // One of a thousand small directories is enough to look at afterwards.
-                let _ = std::fs::remove_dir_all(place(self.lives - 1));
+                let _ = fs::remove_dir_all(place(self.lives - 1));
                 Place::File(place(self.lives))
             }
         };
@@ -126,13 +127,36 @@ impl Lane<'_> {
         Ok(place)
     }
 
-    /// Puts into an empty store what is there at the start.
-    pub(super) async fn fill(&self, place: &Place, start: Start) -> Result<(), String> {
+    /// Puts into an empty store what is there at the start; and where it is delivered to, too.
+    pub(super) async fn fill(&mut self, place: &Place, start: Start) -> Result<(), String> {
+        let _ = fs::remove_dir_all(self.target());
+        self.fills += 1;
         if start == Start::Nothing {
             return Ok(());
         }
+        let (from, to) = (self.delivered(), self.target().join(self.id.as_str()));
+        text(fs::create_dir_all(&to))?;
+        for file in text(fs::read_dir(&from))? {
+            let file = text(file)?;
+            text(fs::copy(file.path(), to.join(file.file_name())))?;
+        }
         let due = self.due.as_ref().ok_or("nothing was prepared")?;
         place::copy(due, &*place.open().await?, &self.id).await
+    }
+
+    /// The directory that is delivered to.
+    fn target(&self) -> PathBuf {
+        self.home.path().join(format!("target{}", self.fills))
+    }
+
+    /// What was delivered of the certificate that is due.
+    fn delivered(&self) -> PathBuf {
+        self.home.path().join("delivered")
+    }
+
+    /// The chain that is where it was to be delivered to.
+    pub(super) fn chain_at_target(&self) -> Result<Vec<u8>, String> {
+        text(fs::read(self.target().join(self.id.as_str()).join("fullchain.pem")))
     }
 
     /// A file for what others have to say of a life.
@@ -148,10 +172,21 @@ impl Lane<'_> {
             id: self.id.to_string(),
             names: self.names.clone(),
             store: place.clone(),
+            target: self.target(),
             shift: 0,
             newer_than: u32::from(start == Start::Due),
             temper: Temper::Mortal(None),
         }
+    }
+
+    /// The life that follows a death. In a directory the record is enough: nobody has to wish for it again. A
+    /// database remembers the claim of the dead for a while, and who is wished for is waited for.
+    pub(super) fn recovery(&self, place: &Place, start: Start) -> Life {
+        let temper = match (self.kind, start) {
+            (Kind::File, Start::Due) => Temper::Restored,
+            (Kind::File, Start::Nothing) | (Kind::Postgres, _) => Temper::Mortal(None),
+        };
+        Life { temper, ..self.life(place, start) }
     }
 
     /// What the certificate authority has counted for this lane's names.
@@ -185,8 +220,9 @@ pub(super) async fn prepare(lab: &Lab, lanes: &mut [Lane<'_>]) -> Result<(), Str
         for lane in lanes {
             let place = lane.place(Start::Nothing).await?;
             let ended = Life { shift: -AGE, ..lane.life(&place, Start::Nothing) }.live(None).await?;
-            serves(&ended)?;
+            is_over(&ended)?;
             lane.due = Some(place::remember(&*place.open().await?, &lane.id).await?);
+            text(fs::rename(lane.target().join(lane.id.as_str()), lane.delivered()))?;
         }
         Ok(())
     };
@@ -195,11 +231,10 @@ pub(super) async fn prepare(lab: &Lab, lanes: &mut [Lane<'_>]) -> Result<(), Str
     prepared
 }
 
-/// The generation that serves after a life that came to its end.
-pub(super) fn serves(ended: &Ended) -> Result<u32, String> {
-    let last = ended.words.last();
-    match last {
-        Some(Word::Serves { generation }) => Ok(*generation),
+/// That a life came to its end.
+pub(super) fn is_over(ended: &Ended) -> Result<(), String> {
+    match ended.words.last() {
+        Some(Word::Over) => Ok(()),
         _ => Err(format!("it ended without a certificate; the last that it did was {}", ended.last_deed())),
     }
 }

@@ -1,6 +1,6 @@
 //! One life of the program that keeps a certificate: what it is told, what it says, and how it ends.
 
-use std::{os::unix::process::ExitStatusExt as _, process::Stdio, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, path::PathBuf, process::Stdio, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -19,6 +19,8 @@ pub(super) struct Life {
     pub(super) id: String,
     pub(super) names: Vec<String>,
     pub(super) store: Place,
+    /// The directory that it is delivered to.
+    pub(super) target: PathBuf,
     /// By how many seconds its clock is wrong.
     pub(super) shift: i64,
     /// The life is over when a later generation than this one serves.
@@ -31,6 +33,8 @@ pub(super) struct Life {
 pub(super) enum Temper {
     /// It keeps its certificate as programs do, and kills itself on the way if it is told where.
     Mortal(Option<Death>),
+    /// It wishes for nothing, and does what is due.
+    Restored,
     /// It tries again until there is a certificate. Where others wait for minutes, it sets its clock forward.
     Stubborn,
 }
@@ -54,8 +58,8 @@ pub(super) enum Word {
     },
     /// An operation that writes to the store has failed.
     Failed { what: String, progress: Option<String>, why: String },
-    /// It is over: this generation serves.
-    Serves { generation: u32 },
+    /// It has come to its end: there is nothing left to do.
+    Over,
 }
 
 /// How a life ended.
@@ -71,7 +75,7 @@ impl Ended {
     pub(super) fn last_deed(&self) -> &str {
         let deeds = self.words.iter().rev().find_map(|word| match word {
             Word::Did { what, .. } => Some(what.as_str()),
-            Word::Failed { .. } | Word::Serves { .. } => None,
+            Word::Failed { .. } | Word::Over => None,
         });
         deeds.unwrap_or("nothing")
     }
@@ -81,7 +85,7 @@ impl Ended {
     pub(super) fn is_in_the_gap(&self) -> bool {
         let last = self.words.iter().rev().find_map(|word| match word {
             Word::Did { progress, .. } => progress.as_deref(),
-            Word::Failed { .. } | Word::Serves { .. } => None,
+            Word::Failed { .. } | Word::Over => None,
         });
         self.killed && last == Some("ordering")
     }
@@ -96,7 +100,7 @@ impl Ended {
     pub(super) fn failures(&self) -> impl Iterator<Item = String> {
         self.words.iter().filter_map(|word| match word {
             Word::Failed { what, why, .. } => Some(format!("{what}: {why}")),
-            Word::Did { .. } | Word::Serves { .. } => None,
+            Word::Did { .. } | Word::Over => None,
         })
     }
 }
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_word_survives_its_own_json() {
-        for word in [did(Some("ordering")), did(None), Word::Serves { generation: 7 }] {
+        for word in [did(Some("ordering")), did(None), Word::Over] {
             let line = serde_json::to_string(&word).unwrap();
             assert_eq!(serde_json::from_str::<Word>(&line).unwrap(), word, "{line}");
         }

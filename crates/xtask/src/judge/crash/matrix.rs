@@ -7,9 +7,10 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use perennial::lifecycle::Facts;
 
 use super::{
-    lab::{self, Counts, Kind, Lab, Lane, Start, lost_keys, serves},
+    lab::{self, Counts, Kind, Lab, Lane, Start, is_over, lost_keys},
     life::{Death, Ended, Life, Temper},
     place::{self, Place},
     tally::{Finding, Tally},
@@ -77,7 +78,7 @@ pub(super) async fn longest_life(lanes: &mut [Lane<'_>], start: Start) -> Result
 async fn length(lane: &mut Lane<'_>, start: Start) -> Result<Duration, String> {
     let place = lane.place(start).await?;
     let ended = lane.life(&place, start).live(None).await?;
-    serves(&ended)?;
+    is_over(&ended)?;
     Ok(ended.elapsed)
 }
 
@@ -133,11 +134,16 @@ async fn die_and_recover(lane: &mut Lane<'_>, start: Start, doom: Doom) -> Resul
         return case.end(lane, &first, 0).await.map(|_| None);
     }
     let recovered = async {
-        let second = life.live(None).await?;
+        let second = lane.recovery(&place, start).live(None).await?;
         case.end(lane, &second, usize::from(first.is_in_the_gap())).await
     };
     let and_then = |fault: String| format!("{} was the last that it did; then: {fault}", first.last_deed());
     recovered.await.map(Some).map_err(and_then)
+}
+
+/// Which certificate a chain is of, if it is one.
+fn fingerprint(chain: &[u8]) -> Option<String> {
+    Facts::from_pem(chain).ok().map(|facts| facts.fingerprint)
 }
 
 /// Everything between the beginning of a first life and the end of a last one.
@@ -159,13 +165,17 @@ impl Case {
 
     /// Looks at everything once a life has come to its end. `excused` orders were lost in the gap on the way.
     pub(super) async fn end(self, lane: &Lane<'_>, last: &Ended, excused: usize) -> Result<Finding, String> {
-        serves(last)?;
+        is_over(last)?;
         let Self { place, before, watching } = self;
         let seen = watching.end().await?;
         let (store, after) = (place.open().await?, lane.counts());
         let record = place::record(&*store, &lane.id).await?;
         let since = after.issued.get(before.issued.len()..).unwrap_or_default();
+        let newest = fingerprint(since.last().map_or(b"", |issued| issued.chain_pem.as_bytes()));
+        let delivered = fingerprint(&lane.chain_at_target().unwrap_or_default());
         Ok(Finding {
+            serves_the_old: seen.serves != newest,
+            delivered_the_old: delivered != newest,
             orders: after.orders - before.orders,
             excused,
             finalizations: after.finalizations - before.finalizations,

@@ -35,6 +35,10 @@ pub(super) struct Finding {
     /// How long the last life took.
     pub(super) took: Duration,
     pub(super) seen: Seen,
+    /// What is read in the end is not the certificate that was issued.
+    pub(super) serves_the_old: bool,
+    /// Nor what is where it was to be delivered to.
+    pub(super) delivered_the_old: bool,
 }
 
 impl Tally {
@@ -67,6 +71,8 @@ impl Tally {
         wrong(certificates != 1, format!("{certificates} certificates"));
         wrong(finding.lost_keys > 0, format!("{} keys are lost", finding.lost_keys));
         wrong(!finding.leftovers.is_empty(), format!("left in the zone: {}", finding.leftovers.join(", ")));
+        wrong(finding.serves_the_old, "what serves is not the newest".to_owned());
+        wrong(finding.delivered_the_old, "the newest was not delivered".to_owned());
         wrong(finding.debts > 0, format!("{} debts are left on record", finding.debts));
     }
 
@@ -127,6 +133,8 @@ mod tests {
             leftovers: Vec::new(),
             debts: 0,
             seen: Seen::default(),
+            serves_the_old: false,
+            delivered_the_old: false,
             took: Duration::ZERO,
         }
     }
@@ -151,6 +159,8 @@ mod tests {
         assert_eq!(faults(Finding { lost_keys: 1, ..finding() }), 1);
         assert_eq!(faults(Finding { leftovers: vec!["value".to_owned()], ..finding() }), 1);
         assert_eq!(faults(Finding { debts: 1, ..finding() }), 1);
+        assert_eq!(faults(Finding { serves_the_old: true, ..finding() }), 1);
+        assert_eq!(faults(Finding { delivered_the_old: true, ..finding() }), 1);
         assert_eq!(faults(Finding { certificates: 2, ..finding() }), 1);
         assert_eq!(faults(Finding { certificates: 0, ..finding() }), 1);
     }

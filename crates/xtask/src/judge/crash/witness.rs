@@ -11,7 +11,7 @@ use std::{
 };
 
 use perennial::{
-    core::{Clock as _, PrivateKey, SecretString, SystemClock, Timestamp},
+    core::{Clock as _, PrivateKey, SecretString, SystemClock},
     lifecycle::{CertificateId, Facts, Store},
 };
 use tokio::{
@@ -34,12 +34,14 @@ pub(in crate::judge) struct Watching {
 }
 
 /// What it has seen.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::judge) struct Seen {
     /// How often it has looked and found a certificate with its key.
     pub(in crate::judge) looks: u64,
     /// How often it was another one than before.
     pub(in crate::judge) flips: u32,
+    /// Which one it was in the end, by its fingerprint.
+    pub(in crate::judge) serves: Option<String>,
 }
 
 /// Whether there is a certificate to begin with.
@@ -90,7 +92,7 @@ impl Watching {
 }
 
 async fn read(source: Source, presence: Presence, enough: Arc<AtomicBool>) -> Result<Seen, String> {
-    let (mut seen, mut last) = (Seen::default(), None);
+    let (mut seen, mut last) = (Seen::default(), None::<(Pair, Facts)>);
     loop {
         let is_last_look = enough.load(Ordering::Relaxed);
         match source.look().await? {
@@ -99,19 +101,22 @@ async fn read(source: Source, presence: Presence, enough: Arc<AtomicBool>) -> Re
             }
             None => {}
             Some(pair) => {
-                let ends = match &last {
-                    Some((old, ends)) if *old == pair => *ends,
-                    _ => pair.check()?,
+                let facts = match last.take() {
+                    Some((old, facts)) if old == pair => facts,
+                    old => {
+                        seen.flips += u32::from(old.is_some());
+                        pair.check()?
+                    }
                 };
-                if SystemClock::new().now() > ends {
-                    return Err(format!("the certificate that serves ended at {ends}"));
+                if SystemClock::new().now() > facts.not_after {
+                    return Err(format!("the certificate that serves ended at {}", facts.not_after));
                 }
                 seen.looks += 1;
-                seen.flips += u32::from(last.as_ref().is_some_and(|(old, _)| *old != pair));
-                last = Some((pair, ends));
+                last = Some((pair, facts));
             }
         }
         if is_last_look {
+            seen.serves = last.map(|(_, facts)| facts.fingerprint);
             return Ok(seen);
         }
         tokio::time::sleep(PAUSE).await;
@@ -179,14 +184,10 @@ struct Pair {
 }
 
 impl Pair {
-    /// That both are whole and belong together; and until when they serve.
-    fn check(&self) -> Result<Timestamp, String> {
+    /// That both are whole and belong together; and what they are.
+    fn check(&self) -> Result<Facts, String> {
         let key = text(PrivateKey::from_pem(&SecretString::new(text(std::str::from_utf8(&self.key))?)))?;
         let facts = text(Facts::from_pem(&self.chain))?;
-        if facts.has_key(&key) {
-            Ok(facts.not_after)
-        } else {
-            Err("key and chain do not belong together".to_owned())
-        }
+        if facts.has_key(&key) { Ok(facts) } else { Err("key and chain do not belong together".to_owned()) }
     }
 }

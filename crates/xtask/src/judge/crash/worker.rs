@@ -1,16 +1,17 @@
 //! The program that is killed: as users write it, but for the store's wrapper.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{fs, io::Read as _, sync::Arc, time::Duration};
 
 use perennial::{
     CertificateSpec,
     core::Clock as _,
-    lifecycle::{IssuerName, Keeper, Outcome, Store},
+    lifecycle::{FileSink, IssuerName, Keeper, Outcome, OutputFormat, SinkName, Store},
 };
 
 use super::{
     life::{Death, Life, Temper, Word},
     mortal::{Mortal, say},
+    place::Place,
     shifted::Shifted,
     text,
 };
@@ -30,12 +31,13 @@ pub(crate) fn run() -> Result<(), Error> {
 
 async fn live(life: &Life) -> Result<(), String> {
     let clock = Arc::new(Shifted::by(life.shift));
-    let spec = text(CertificateSpec::new(&life.id, &life.names))?;
-    let generation = match life.temper {
+    let spec = text(CertificateSpec::new(&life.id, &life.names))?.output(sink_name()?, OutputFormat::Pem);
+    match life.temper {
         Temper::Mortal(death) => keep(life, death, spec, clock).await?,
+        Temper::Restored => do_what_is_due(life, clock).await?,
         Temper::Stubborn => insist(life, spec, clock).await?,
-    };
-    say(&Word::Serves { generation });
+    }
+    say(&Word::Over);
     Ok(())
 }
 
@@ -45,7 +47,7 @@ async fn keep(
     death: Option<Death>,
     spec: CertificateSpec,
     clock: Arc<Shifted>,
-) -> Result<u32, String> {
+) -> Result<(), String> {
     let store = life.store.open_by(clock.clone()).await?;
     let keeper = keeper(life, store, death, clock)?;
     let certificate = text(keeper.keep(spec).await)?;
@@ -53,12 +55,40 @@ async fn keep(
     while issued.generation().number() <= life.newer_than {
         issued = text(certificate.changed(&issued).await)?;
     }
-    keeper.shut_down().await;
-    Ok(issued.generation().number())
+    rest(&keeper, || is_delivered(life, issued.chain_pem())).await;
+    Ok(())
 }
 
+/// As a program does whose wishes were made by another.
+async fn do_what_is_due(life: &Life, clock: Arc<Shifted>) -> Result<(), String> {
+    let Place::File(root) = &life.store else {
+        return Err("a database remembers the claims of the dead".into());
+    };
+    let link = root.join("certificates").join(&life.id).join("current/fullchain.pem");
+    let store = life.store.open_by(clock.clone()).await?;
+    let keeper = keeper(life, store, None, clock)?;
+    keeper.start().await;
+    rest(&keeper, || fs::read_to_string(&link).is_ok_and(|chain| is_delivered(life, &chain))).await;
+    Ok(())
+}
+
+/// Until there is nothing left to do; some seconds more where it has not arrived yet.
+async fn rest(keeper: &Keeper, has_arrived: impl Fn() -> bool) {
+    for _ in 0..LOOKS {
+        keeper.rested().await;
+        if has_arrived() {
+            break;
+        }
+        tokio::time::sleep(5 * BREATH).await;
+    }
+    keeper.shut_down().await;
+}
+
+/// Ten seconds.
+const LOOKS: usize = 200;
+
 /// As nobody should: without a pause.
-async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Result<u32, String> {
+async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Result<(), String> {
     let store = loop {
         match life.store.open_by(clock.clone()).await {
             Ok(store) => break store,
@@ -70,7 +100,13 @@ async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Resu
     loop {
         if keeper.wish(spec.clone()).await.is_ok() {
             match keeper.step(spec.id()).await {
-                Ok(Outcome::Issued { .. } | Outcome::Kept { .. }) => break,
+                Ok(Outcome::Issued { .. } | Outcome::Kept { .. }) => {
+                    let current = keeper.current(spec.id()).await;
+                    if current.is_ok_and(|it| it.is_some_and(|it| is_delivered(life, it.chain_pem()))) {
+                        return Ok(());
+                    }
+                    clock.skip_to(clock.now() + MINUTE);
+                }
                 Ok(waiting) => clock.skip_to(waiting.until()),
                 // It could not even let go: its claim ends by its time.
                 Err(_) => clock.skip_to(clock.now() + 2 * LEASE),
@@ -78,8 +114,13 @@ async fn insist(life: &Life, spec: CertificateSpec, clock: Arc<Shifted>) -> Resu
         }
         tokio::time::sleep(BREATH).await;
     }
-    let issued = text(keeper.current(spec.id()).await)?.ok_or("it was issued and does not serve")?;
-    Ok(issued.generation().number())
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn is_delivered(life: &Life, chain: &str) -> bool {
+    let there = life.target.join(&life.id).join("fullchain.pem");
+    fs::read_to_string(there).is_ok_and(|there| there == chain)
 }
 
 /// Long enough for whoever frees a disk.
@@ -93,7 +134,12 @@ fn keeper(
 ) -> Result<Keeper, String> {
     let issuer = Arc::new(life.world.issuer(clock.clone())?);
     let keeper = Keeper::builder(Arc::new(Mortal::new(store, death))).clock(clock).lease(LEASE);
-    Ok(keeper.issuer(IssuerName::default(), issuer).build())
+    let sink = Arc::new(FileSink::new(&life.target));
+    Ok(keeper.issuer(IssuerName::default(), issuer).sink(sink_name()?, sink).build())
+}
+
+fn sink_name() -> Result<SinkName, String> {
+    text("files".parse())
 }
 
 /// So long whoever comes after a death waits, where a database remembers the claim of the dead.

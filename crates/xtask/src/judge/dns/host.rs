@@ -139,6 +139,7 @@ pub(super) struct Resolver {
 
 pub(super) const MAIN: IpAddr = v4(0, 20);
 pub(super) const ISP: IpAddr = v4(0, 21);
+pub(super) const SECURE: IpAddr = v4(0, 25);
 
 /// All of them.
 pub(super) const RESOLVERS: &[Resolver] = &[
@@ -151,6 +152,8 @@ pub(super) const RESOLVERS: &[Resolver] = &[
     // Caches, validates, and is asked as somebody else's: a public resolver.
     Resolver { name: "public", address: v4(0, 23) },
     Resolver { name: "dead", address: v4(0, 24) },
+    // Is asked over TLS and HTTPS too.
+    Resolver { name: "secure", address: SECURE },
     // As name servers they are faces of dnsdist, and as resolvers they are as bad.
     Resolver { name: "denying", address: v4(5, 14) },
     Resolver { name: "failing", address: v4(5, 4) },

@@ -23,6 +23,10 @@ pub(super) struct Internet {
     pub(super) main: Unbound,
     /// The resolver that somebody may have asked too early.
     pub(super) public: Unbound,
+    /// The resolver that is asked over TLS and HTTPS too.
+    pub(super) secure: Unbound,
+    /// What stands before others, that one's HTTPS included.
+    pub(super) dnsdist: Dnsdist,
     _others: Others,
 }
 
@@ -32,13 +36,15 @@ struct Others {
     _knot: Knot,
     _nsd: Nsd,
     _pdns: Pdns,
-    _dnsdist: Dnsdist,
     _resolvers: [Unbound; 2],
     _testkit: Vec<AuthoritativeServer>,
 }
 
 /// Name servers are asked here, and nowhere else: an NS record has no port.
 const DNS_PORT: u16 = 53;
+/// RFC 7858 §3.1.
+const TLS_PORT: u16 = 853;
+const HTTPS_PORT: u16 = 443;
 
 impl Internet {
     pub(super) async fn start(stories: &[Story]) -> Result<Self, String> {
@@ -73,10 +79,13 @@ impl Internet {
         let main = resolver("main", &zones, root).trust_anchor(anchor).log_queries();
         let public = resolver("public", &zones, root).trust_anchor(anchor);
         let (isp, vpc) = (resolver("isp", &zones, root), resolver("vpc", &zones, root));
+        let secure = resolver("secure", &zones, root).trust_anchor(anchor).log_queries().tls(TLS_PORT);
         Ok(Self {
             lagging,
             main: text(main.start().await)?,
             public: text(public.start().await)?,
+            secure: text(secure.start().await)?,
+            dnsdist: text(faces(primary).start().await)?,
             _others: Others {
                 _parents: parents,
                 _follow: follow,
@@ -84,7 +93,6 @@ impl Internet {
                 _nsd: text(nsd.start().await)?,
                 _pdns: text(pdns.start().await)?,
                 _resolvers: [text(isp.start().await)?, text(vpc.start().await)?],
-                _dnsdist: text(faces(primary).start().await)?,
                 _testkit: testkit(&zones).await?,
             },
             bind,
@@ -139,7 +147,9 @@ fn faces(bind: SocketAddr) -> DnsdistBuilder {
         .backend("", bind)
         .backend("machines", bind)
         .backend("machines", SocketAddr::new(host::LAGGING, DNS_PORT))
-        .backend("isp", SocketAddr::new(host::ISP, DNS_PORT));
+        .backend("isp", SocketAddr::new(host::ISP, DNS_PORT))
+        .backend("secure", SocketAddr::new(host::SECURE, DNS_PORT))
+        .https(SocketAddr::new(host::SECURE, HTTPS_PORT), "secure");
     for host in HOSTS {
         for address in host.addresses {
             builder = match &host.program {

@@ -52,6 +52,7 @@ pub(super) const SUITE: Suite = Suite {
 const CORPUS: &[&str] = &[
     include_str!("corpus/names.txt"),
     include_str!("corpus/aliases.txt"),
+    include_str!("corpus/caa.txt"),
     include_str!("corpus/zones.txt"),
     include_str!("corpus/servers.txt"),
     include_str!("corpus/resolvers.txt"),
@@ -140,7 +141,7 @@ mod tests {
                 assert!(Advice::CODES.contains(&code), "{}: {code}", story.name);
             }
             for name in &story.resolvers {
-                let name = name.trim_start_matches("tcp:");
+                let name = name.rsplit(':').next().unwrap_or_default();
                 assert!(host::resolver(name).is_some(), "{}: {name}", story.name);
             }
         }

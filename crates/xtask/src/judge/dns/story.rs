@@ -7,7 +7,8 @@
 //!         _acme-challenge TXT token
 //!     above: example NS elsewhere.host.test.
 //!     ask _acme-challenge.example.test token another
-//!     resolvers dead main
+//!     resolvers dead main tls:secure
+//!     first update example.test: add www.example.test 60 TXT here
 //!     at 500ms update example.test: add _acme-challenge.example.test 60 TXT token
 //!     watch 10s
 //!     not_yet: lame_server stale_value
@@ -19,10 +20,14 @@
 //! A zone is served by the hosts of the table in [`host`](super::host), and its NS records name them, above
 //! and in the zone itself: with `+` only above, with `-` only in the zone, with `~` nowhere, with `!` in both
 //! places although the host does not serve it. With `@` the NS record has a name inside the zone, with glue.
+//! `first` is what happens before anything is asked.
 //!
 //! The question is for `_acme-challenge` in the first zone and the value `token`, the resolver is `main`, and
 //! everybody is asked once, unless it says otherwise. Advice with `?` may be missing. `{a*3}` in a line
 //! stands for `aaa`.
+//!
+//! `caa *.www.example.test by ca.test method dns-01 account https://ca.test/1` asks whether a CA may issue instead; what
+//! is expected is then `allowed`, `forbidden` or `inconclusive`.
 
 use std::time::Duration;
 
@@ -34,6 +39,9 @@ pub(super) struct Story {
     /// Lines for the zone `test`.
     pub(super) above: Vec<String>,
     ask: Option<(String, Vec<String>)>,
+    /// Whether a CA may issue, for a name: pairs of words.
+    pub(super) caa: Option<(String, Vec<(String, String)>)>,
+    pub(super) first: Vec<Event>,
     pub(super) resolvers: Vec<String>,
     /// Settings of the checker, as words: `policy any`.
     pub(super) settings: Vec<String>,
@@ -87,7 +95,7 @@ pub(super) enum Signed {
     Stripped,
 }
 
-/// What happens while somebody watches.
+/// What happens before anything is asked, or while somebody watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// Somebody asks the resolver `public` for the record, too early.
@@ -151,15 +159,29 @@ fn statement(story: &mut Story, words: &str) -> Result<(), String> {
             let values: Vec<String> = words.collect();
             story.ask = Some((name, if values.is_empty() { vec!["token".to_owned()] } else { values }));
         }
+        "caa" => {
+            let mut words = rest.split(' ').map(str::to_owned);
+            let name = words.next().ok_or("no name")?;
+            let mut pairs = Vec::new();
+            while let Some(kind) = words.next() {
+                pairs.push((kind, words.next().ok_or("a word without its value")?));
+            }
+            story.caa = Some((name, pairs));
+        }
+        "first" => story.first.push(event(rest)?),
         "resolvers" => story.resolvers = rest.split(' ').map(str::to_owned).collect(),
         "with" => story.settings.push(rest.to_owned()),
-        "at" => story.events.push(event(rest)?),
+        "at" => {
+            let (at, rest) = rest.split_once(' ').ok_or("no event")?;
+            story.events.push((duration(at)?, event(rest)?));
+        }
         "watch" => story.watch = Some(duration(rest)?),
         "within" => story.within = Some(duration(rest)?),
         "says" => story.says.push(rest.to_owned()),
         "queries" => story.queries = Some(rest.parse().map_err(|_| "no number")?),
         "error" => story.expected = format!("error {rest}"),
-        verdict @ ("ready" | "ready_with_warnings" | "not_yet") => {
+        verdict
+        @ ("allowed" | "forbidden" | "inconclusive" | "ready" | "ready_with_warnings" | "not_yet") => {
             verdict.clone_into(&mut story.expected);
             story.advice = rest.split_whitespace().map(str::to_owned).collect();
         }
@@ -209,9 +231,8 @@ fn served(word: &str) -> Served {
     }
 }
 
-fn event(text: &str) -> Result<(Duration, Event), String> {
-    let (at, rest) = text.split_once(' ').ok_or("no event")?;
-    let event = match rest.split_once(' ').unwrap_or((rest, "")) {
+fn event(text: &str) -> Result<Event, String> {
+    Ok(match text.split_once(' ').unwrap_or((text, "")) {
         ("ask", "") => Event::Ask,
         ("refresh", zone) => Event::Refresh { zone: zone.to_owned() },
         ("update", update) => {
@@ -219,8 +240,7 @@ fn event(text: &str) -> Result<(Duration, Event), String> {
             Event::Update { zone: zone.to_owned(), line: format!("update {line}") }
         }
         _ => return Err("no such event".to_owned()),
-    };
-    Ok((duration(at)?, event))
+    })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -274,6 +294,8 @@ lag
     ask a.lag.test one two
     resolvers dead main
     with policy any
+    caa *.lag.test by ca.test method dns-01
+    first refresh lag.test
     at 500ms update lag.test: add a 60 TXT b
     at 1s refresh lag.test
     watch 10s
@@ -306,7 +328,9 @@ short
             ]
         );
         assert_eq!(lag.question(), ("a.lag.test".into(), vec!["one".into(), "two".into()]));
-        assert_eq!(lag.events.len(), 2);
+        assert_eq!((lag.events.len(), lag.first.len()), (2, 1));
+        let (name, pairs) = lag.caa.as_ref().unwrap();
+        assert_eq!((name.as_str(), pairs[1].1.as_str(), pairs.len()), ("*.lag.test", "dns-01", 2));
         assert_eq!((lag.expected.as_str(), lag.advice.len()), ("not_yet", 2));
         assert_eq!((lag.watch, lag.queries), (Some(Duration::from_secs(10)), Some(12)));
         assert_eq!(lag.says, ["serial 1"]);

@@ -1,8 +1,13 @@
 //! One case: the checker is asked, and what it says is held against what it should say.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use perennial_propagation::{Checker, CheckerBuilder, Error, NameServer, Report, Wanted, zone::ZoneServer};
+use perennial_core::ReqwestClient;
+use perennial_propagation::{
+    Checker, CheckerBuilder, Error, NameServer, Report, Wanted,
+    caa::{self, Question},
+    zone::ZoneServer,
+};
 
 use super::{
     Outcome, host,
@@ -30,8 +35,17 @@ const WATCH: Duration = Duration::from_secs(20);
 pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
     let (name, values) = story.question();
     let wanted = Wanted::new(text(name.parse())?, values);
-    let checker = text(checker(story)?.build())?;
+    let checker = text(checker(story, internet)?.build())?;
+    for event in &story.first {
+        happens(event, story, internet).await?;
+    }
     let watch = Stopwatch::start();
+    if let Some((subject, words)) = &story.caa {
+        let report = checker.caa(&question(subject, words)?).await;
+        let said = said_of_caa(report, watch.read())?;
+        judge(story, &said)?;
+        return Ok(format!("{} ({} questions, {} ms)", said.verdict, said.queries, said.elapsed.as_millis()));
+    }
     let report = match story.watch {
         None if story.events.is_empty() => checker.check(&wanted).await,
         limit => {
@@ -61,19 +75,24 @@ pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
     ))
 }
 
-/// With these settings the resolver `main` may hear of the challenge name: at once, or once the authoritative
+/// With these settings the resolvers `main` and `secure` may hear of the challenge name: at once, or once the authoritative
 /// servers have the value.
 const AT_ONCE: [&str; 1] = ["policy recursive-only"];
-const AT_LAST: [&str; 3] = ["policy recursive-only", "dnssec require", "vantage main"];
+const AT_LAST: [&str; 4] =
+    ["policy recursive-only", "dnssec require", "vantage main", "vantage tls:secure https:secure"];
 
 fn asks_resolvers(story: &Story, settings: &[&str]) -> bool {
     story.settings.iter().any(|setting| settings.contains(&setting.as_str()))
 }
 
-fn checker(story: &Story) -> Result<CheckerBuilder, String> {
+fn checker(story: &Story, internet: &Internet) -> Result<CheckerBuilder, String> {
     let names = if story.resolvers.is_empty() { &["main".to_owned()] } else { story.resolvers.as_slice() };
     let servers: Result<Vec<_>, String> = names.iter().map(|name| server(name)).collect();
-    let mut builder = Checker::builder().nameservers(servers?);
+    let https = internet.dnsdist.certificate_pem().unwrap_or_default();
+    let http = text(ReqwestClient::builder().root_certificates_pem(https).build())?;
+    let tls = internet.secure.certificate_pem().unwrap_or_default();
+    let builder = Checker::builder().nameservers(servers?).http(Arc::new(http));
+    let mut builder = builder.root_certificates_pem(tls);
     for setting in &story.settings {
         builder = match setting.split(' ').collect::<Vec<_>>()[..] {
             ["policy", policy] => builder.policy(text(policy.parse())?),
@@ -103,7 +122,8 @@ fn root() -> Result<ZoneServer, String> {
 fn server(name: &str) -> Result<NameServer, String> {
     let (scheme, host) = name.split_once(':').unwrap_or(("udp", name));
     let address = host::resolver(host).ok_or_else(|| format!("there is no resolver {host}"))?;
-    text(format!("{scheme}://{address}").parse())
+    let path = if scheme == "https" { "/dns-query" } else { "" };
+    text(format!("{scheme}://{address}{path}").parse())
 }
 
 /// What happens meanwhile.
@@ -112,18 +132,41 @@ async fn happen(story: &Story, internet: &Internet) -> Result<(), String> {
     for (at, event) in &story.events {
         tokio::time::sleep(at.saturating_sub(passed)).await;
         passed = *at;
-        match event {
-            Event::Ask => text(internet.public.txt_values(&story.question().0).await).map(drop)?,
-            Event::Refresh { zone } => text(internet.lagging.refresh(zone).await)?,
-            Event::Update { zone, line } => {
-                if !asks_resolvers(story, &AT_ONCE) {
-                    unpoisoned(internet, &story.question().0)?;
-                }
-                text(internet.bind.update(zone, line).await)?;
-            }
-        }
+        happens(event, story, internet).await?;
     }
     Ok(())
+}
+
+async fn happens(event: &Event, story: &Story, internet: &Internet) -> Result<(), String> {
+    match event {
+        Event::Ask => text(internet.public.txt_values(&story.question().0).await).map(drop),
+        Event::Refresh { zone } => text(internet.lagging.refresh(zone).await),
+        Event::Update { zone, line } => {
+            if !asks_resolvers(story, &AT_ONCE) {
+                unpoisoned(internet, &story.question().0)?;
+            }
+            text(internet.bind.update(zone, line).await)
+        }
+    }
+}
+
+/// Whether this CA may issue for that name.
+fn question(subject: &str, words: &[(String, String)]) -> Result<Question, String> {
+    let question = Question::new(&text(subject.parse())?);
+    words.iter().try_fold(question, |question, (kind, value)| match kind.as_str() {
+        "account" => Ok(question.account(value)),
+        "by" => Ok(question.issuer(value)),
+        "method" => Ok(question.method(value)),
+        _ => Err(format!("what is {kind:?}?")),
+    })
+}
+
+fn said_of_caa(report: Result<caa::Report, Error>, elapsed: Duration) -> Result<Said, String> {
+    let report = text(report)?;
+    let json = text(serde_json::to_value(&report))?;
+    let verdict = json["decision"]["is"].as_str().unwrap_or_default().to_owned();
+    let queries = u32::try_from(report.queries()).unwrap_or(u32::MAX);
+    Ok(Said { verdict, advice: BTreeSet::new(), queries, elapsed, whole: report.to_string() })
 }
 
 fn said(report: Result<Report, Error>, elapsed: Duration) -> Result<Said, String> {
@@ -174,9 +217,9 @@ fn judge(story: &Story, said: &Said) -> Result<(), String> {
     Ok(())
 }
 
-/// The resolver must not have heard of the challenge name: it would remember a "no" for all of us.
+/// The resolvers must not have heard of the challenge name: they would remember a "no" for all of us.
 fn unpoisoned(internet: &Internet, name: &str) -> Result<(), String> {
-    let asked = text(internet.main.queries())?;
+    let asked = [text(internet.main.queries())?, text(internet.secure.queries())?].concat();
     let about = format!("{}. ", name.to_lowercase());
     match asked.iter().find(|query| query.to_lowercase().starts_with(&about)) {
         Some(query) => Err(format!("the resolver was asked for {query}")),

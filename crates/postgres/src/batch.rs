@@ -65,7 +65,7 @@ struct Draft<'a> {
     records: BTreeMap<&'a str, (String, i64)>,
     slots: BTreeMap<SlotKey<'a>, &'a [u8]>,
     /// The changes of buckets, each with its key and its content as they are kept.
-    buckets: Vec<(String, String, &'a BucketChange)>,
+    buckets: Vec<(String, i64, &'a BucketChange)>,
 }
 
 impl<'a> Draft<'a> {
@@ -80,7 +80,7 @@ impl<'a> Draft<'a> {
             draft.slots.insert(store.key(DOING, slot)?, bytes.expose());
         }
         for change in batch.buckets() {
-            draft.buckets.push((json(BUCKETS, &change.key)?, json(BUCKETS, &change.bucket)?, change));
+            draft.buckets.push((json(BUCKETS, &change.key)?, row::full_at(change.bucket)?, change));
         }
         Ok(draft)
     }
@@ -99,16 +99,17 @@ async fn one_change(
         return Ok(None);
     };
     let id = record.id();
-    let fence = match batch.holds() {
+    let held = match batch.holds() {
         [] => None,
-        [held] if held.id == *id => Some(row::number(held.fence)),
+        [held] if held.id == *id => Some(held),
         _ => return Ok(None),
     };
+    let (fence, owner) = (held.map(|held| row::number(held.fence)), held.map(|held| held.owner.as_str()));
     let Some((json, due_at)) = draft.records.get(id.as_str()) else { return Ok(None) };
     let statement = format!(
         "UPDATE perennial_records AS kept
          SET version = $2, record = $3::text::json, due_at = to_timestamp($4), {MOVED}
-         WHERE id = $1 AND version = $5 AND ($6 IS NULL OR fence = $6)
+         WHERE id = $1 AND version = $5 AND ($6 IS NULL OR fence = $6 AND (owner IS NULL OR owner = $7))
          RETURNING {IS_SOON}",
         MOVED = moved("to_timestamp($4)"),
     );
@@ -120,6 +121,7 @@ async fn one_change(
         (due_at as _, Type::INT8),
         (&row::bigint(*expected) as _, Type::INT8),
         (&fence as _, Type::INT8),
+        (&owner as _, Type::TEXT),
     ];
     let rows = store.sessions.rows(DOING, &statement, &parameters).await?;
     claim::ring_if_soon(store, DOING, &rows)?;
@@ -129,7 +131,7 @@ async fn one_change(
 /// Where a record that was written stands in the index: where it says itself, unless somebody holds it.
 fn moved(due_at: &str) -> String {
     format!(
-        "damage = NULL, next_at = CASE WHEN {IS_HELD} THEN next_at ELSE {due_at} END, \
+        "damage = NULL, newer = NULL, next_at = CASE WHEN {IS_HELD} THEN next_at ELSE {due_at} END, \
          owner = CASE WHEN {IS_HELD} THEN owner END"
     )
 }
@@ -156,8 +158,25 @@ async fn transact(client: &mut Client, batch: &Batch, draft: &Draft<'_>) -> Resu
 /// What is there, locked.
 #[derive(Default)]
 struct Found {
-    records: BTreeMap<String, (Version, Fence)>,
+    records: BTreeMap<String, Kept>,
     buckets: BTreeMap<String, Version>,
+}
+
+/// A record that is there, and who claimed it last.
+struct Kept {
+    version: Version,
+    fence: Fence,
+    owner: Option<String>,
+}
+
+impl Kept {
+    /// Whether this is the newest claim. The owner says nothing new, except where a standby took over that had
+    /// not heard of the last claims: then fences come twice. Nobody is the owner of what a wish has moved after
+    /// its claim was over.
+    fn is_held_by(&self, held: &Held) -> bool {
+        let owner = self.owner.as_deref();
+        self.fence == held.fence && owner.is_none_or(|owner| owner == held.owner.as_str())
+    }
 }
 
 impl Found {
@@ -165,11 +184,11 @@ impl Found {
         let mut found = Self::default();
         let mut ids: Vec<&str> = draft.records.keys().copied().collect();
         ids.extend(batch.holds().iter().map(|held| held.id.as_str()));
-        let statement = "SELECT id, version, fence FROM perennial_records WHERE id = ANY($1) \
+        let statement = "SELECT id, version, fence, owner FROM perennial_records WHERE id = ANY($1) \
                          ORDER BY id FOR UPDATE";
         for row in transaction.query_typed(statement, &[(&ids, Type::TEXT_ARRAY)]).await? {
             let (version, fence) = (row::version(row.try_get(1)?), row::fence(row.try_get(2)?));
-            found.records.insert(row.try_get(0)?, (version, fence));
+            found.records.insert(row.try_get(0)?, Kept { version, fence, owner: row.try_get(3)? });
         }
         if !draft.buckets.is_empty() {
             let keys: Vec<&str> = draft.buckets.iter().map(|(key, ..)| key.as_str()).collect();
@@ -189,7 +208,7 @@ struct Next<'a> {
     versions: Vec<Version>,
     records: BTreeMap<&'a str, Written<'a, Change>>,
     /// By the keys as they are kept, with the content as it is kept.
-    buckets: BTreeMap<&'a str, (&'a str, Written<'a, BucketChange>)>,
+    buckets: BTreeMap<&'a str, (i64, Written<'a, BucketChange>)>,
 }
 
 /// A row that is written.
@@ -203,16 +222,16 @@ struct Written<'a, T> {
 impl<'a> Next<'a> {
     /// Compares what is there with what the batch expects: the claims first.
     fn of(batch: &'a Batch, draft: &'a Draft<'a>, found: &Found) -> Result<Self, StoreError> {
-        for Held { id, fence, .. } in batch.holds() {
-            let newest = found.records.get(id.as_str()).map(|(_, fence)| *fence);
-            if newest != Some(*fence) {
-                return Err(StoreError::Fenced { id: id.clone(), held: *fence, newest });
+        for held in batch.holds() {
+            let kept = found.records.get(held.id.as_str());
+            if !kept.is_some_and(|kept| kept.is_held_by(held)) {
+                return Err(fenced(held, kept.map(|kept| kept.fence)));
             }
         }
         let mut next = Self { versions: Vec::new(), records: BTreeMap::new(), buckets: BTreeMap::new() };
         for change in batch.changes() {
             let id = change.record.id().as_str();
-            let there = found.records.get(id).map(|(version, _)| *version);
+            let there = found.records.get(id).map(|kept| kept.version);
             let is = next.records.get(id).map(|written| written.version).or(there);
             if is != change.expected {
                 return Err(conflict(change, is));
@@ -221,17 +240,21 @@ impl<'a> Next<'a> {
             next.versions.push(version);
             next.records.insert(id, Written { version, is_new: there.is_none(), change });
         }
-        for (key, content, change) in &draft.buckets {
+        for (key, full_at, change) in &draft.buckets {
             let there = found.buckets.get(key).copied();
             let is = next.buckets.get(key.as_str()).map(|(_, written)| written.version).or(there);
             if is != change.expected {
                 return Err(bucket_conflict(change, is));
             }
             let version = is.map_or(Version::FIRST, Version::next);
-            next.buckets.insert(key, (content, Written { version, is_new: there.is_none(), change }));
+            next.buckets.insert(key, (*full_at, Written { version, is_new: there.is_none(), change }));
         }
         Ok(next)
     }
+}
+
+fn fenced(held: &Held, newest: Option<Fence>) -> StoreError {
+    StoreError::Fenced { id: held.id.clone(), held: held.fence, newest }
 }
 
 fn conflict(change: &Change, found: Option<Version>) -> StoreError {
@@ -336,21 +359,21 @@ async fn write_buckets(transaction: &Transaction<'_>, next: &Next<'_>) -> Result
     }
     // One that is there is locked, so its version cannot have changed; one that was not and is there now is
     // somebody else's.
-    let statement = "INSERT INTO perennial_buckets AS kept (key, version, bucket)
-                     SELECT key, version, bucket::json
-                     FROM unnest($1::text[], $2::bigint[], $3::text[]) AS new (key, version, bucket)
-                     ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, bucket = EXCLUDED.bucket
+    let statement = "INSERT INTO perennial_buckets AS kept (key, version, full_at)
+                     SELECT key, version, full_at
+                     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new (key, version, full_at)
+                     ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, full_at = EXCLUDED.full_at
                      WHERE kept.key = ANY($4)
                      RETURNING key";
     let keys: Vec<&str> = next.buckets.keys().copied().collect();
     let versions: Vec<i64> = next.buckets.values().map(|(_, new)| row::bigint(new.version)).collect();
-    let contents: Vec<&str> = next.buckets.values().map(|(content, _)| *content).collect();
+    let moments: Vec<i64> = next.buckets.values().map(|(full_at, _)| *full_at).collect();
     let there = next.buckets.iter().filter(|(_, (_, written))| !written.is_new);
     let there: Vec<&str> = there.map(|(key, _)| *key).collect();
     let parameters = [
         (&keys as _, Type::TEXT_ARRAY),
         (&versions as _, Type::INT8_ARRAY),
-        (&contents as _, Type::TEXT_ARRAY),
+        (&moments as _, Type::INT8_ARRAY),
         (&there as _, Type::TEXT_ARRAY),
     ];
     let rows = transaction.query_typed(statement, &parameters).await?;
@@ -363,6 +386,21 @@ async fn write_buckets(transaction: &Transaction<'_>, next: &Next<'_>) -> Result
         let statement = "SELECT version FROM perennial_buckets WHERE key = $1";
         return Err(bucket_conflict(change, version(transaction, statement, key).await?).into());
     }
+    if there.len() < keys.len() {
+        forget_full(transaction).await?;
+    }
+    Ok(())
+}
+
+/// Whoever adds a bucket takes some away that have been full for a day, so that there are never many more than
+/// are in use. A day, so that nobody still knows their versions.
+async fn forget_full(transaction: &Transaction<'_>) -> Result<(), Fault> {
+    let statement = "DELETE FROM perennial_buckets WHERE key IN (
+                         SELECT key FROM perennial_buckets
+                         WHERE full_at < (extract(epoch FROM now()) - 86400) * 1000
+                         ORDER BY full_at LIMIT 8 FOR UPDATE SKIP LOCKED
+                     )";
+    transaction.query_typed(statement, &[]).await?;
     Ok(())
 }
 
@@ -423,33 +461,37 @@ pub(crate) async fn remove(
     let doing = "remove a record from";
     let statement = "WITH gone AS (
                          DELETE FROM perennial_records
-                         WHERE id = $1 AND version = $2 AND ($3 IS NULL OR fence = $3) RETURNING id
+                         WHERE id = $1 AND version = $2
+                             AND ($3 IS NULL OR fence = $3 AND (owner IS NULL OR owner = $6))
+                         RETURNING id
                      ), emptied AS (
                          DELETE FROM perennial_slots USING gone WHERE owner = gone.id AND kind IN ($4, $5)
                      )
                      SELECT 1 FROM gone";
-    let fence = held.map(|held| row::number(held.fence));
+    let (fence, owner) = (held.map(|held| row::number(held.fence)), held.map(|held| held.owner.as_str()));
     let parameters = [
         (&id.as_str() as _, Type::TEXT),
         (&row::bigint(expected) as _, Type::INT8),
         (&fence as _, Type::INT8),
         (&row::CHAIN as _, Type::TEXT),
         (&row::PRIVATE_KEY as _, Type::TEXT),
+        (&owner as _, Type::TEXT),
     ];
     if !store.sessions.rows(doing, statement, &parameters).await?.is_empty() {
         return Ok(());
     }
-    let statement = "SELECT version, fence FROM perennial_records WHERE id = $1";
+    let statement = "SELECT version, fence, owner FROM perennial_records WHERE id = $1";
     let rows = store.sessions.rows(doing, statement, &[(&id.as_str(), Type::TEXT)]).await?;
-    let mut there = None;
+    let mut kept = None;
     if let Some(row) = rows.first() {
-        there = Some((row::version(store.column(doing, row, 0)?), row::fence(store.column(doing, row, 1)?)));
+        let (version, fence) = (store.column(doing, row, 0)?, store.column(doing, row, 1)?);
+        let (version, fence) = (row::version(version), row::fence(fence));
+        kept = Some(Kept { version, fence, owner: store.column(doing, row, 2)? });
     }
-    let newest = there.map(|(_, fence)| fence);
-    match held.filter(|held| newest != Some(held.fence)) {
-        Some(held) => Err(StoreError::Fenced { id: id.clone(), held: held.fence, newest }),
+    match held.filter(|held| !kept.as_ref().is_some_and(|kept| kept.is_held_by(held))) {
+        Some(held) => Err(fenced(held, kept.map(|kept| kept.fence))),
         None => {
-            let (expected, found) = (Some(expected), there.map(|(version, _)| version));
+            let (expected, found) = (Some(expected), kept.map(|kept| kept.version));
             Err(StoreError::Conflict { id: id.clone(), expected, found })
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use perennial_core::Timestamp;
 use perennial_lifecycle::{
-    CertificateId, StoreError,
+    CertificateId, Record, StoreError,
     store::{Claim, Due, Held, Owner, Quarantined},
 };
 use tokio_postgres::{Row, types::Type};
@@ -26,13 +26,14 @@ pub(crate) async fn due(
 ) -> Result<Vec<Claim>, StoreError> {
     let statement = format!(
         "WITH due AS (
-             SELECT id, next_at FROM perennial_records WHERE next_at <= now()
+             SELECT id, next_at FROM perennial_records WHERE next_at <= now() AND {}
              ORDER BY next_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
          )
          UPDATE perennial_records AS kept
-         SET owner = $1, damage = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
+         SET owner = $1, damage = NULL, newer = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
          FROM due WHERE kept.id = due.id
          RETURNING {CLAIMED}, {}",
+        is_readable(),
         seconds("due.next_at"),
     );
     let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -65,7 +66,7 @@ pub(crate) async fn one(
 ) -> Result<Option<Claim>, StoreError> {
     let statement = format!(
         "UPDATE perennial_records AS kept
-         SET owner = $1, damage = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
+         SET owner = $1, damage = NULL, newer = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
          WHERE id = $3 AND NOT ({IS_HELD})
          RETURNING {CLAIMED}",
     );
@@ -149,25 +150,39 @@ pub(crate) async fn scan(
     );
     // No id is empty, so all of them come after the empty text.
     let (at, id) = after.map_or((Timestamp::MIN, ""), |due| (due.at, due.id.as_str()));
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let parameters = [
-        (&until.unix() as _, Type::INT8),
-        (&at.unix() as _, Type::INT8),
-        (&id as _, Type::TEXT),
-        (&most as _, Type::INT8),
-    ];
-    let rows = store.sessions.rows(doing, &statement, &parameters).await?;
-    let due = rows.iter().map(|row| {
-        let id = store.id(store.column(doing, row, 0)?)?;
-        Ok(Due { at: Timestamp::from_unix(store.column(doing, row, 1)?), id })
-    });
-    due.collect()
+    let (mut at, mut id) = (at.unix(), id.to_owned());
+    let mut due = Vec::new();
+    loop {
+        let missing = most - due.len();
+        let limit = i64::try_from(missing).unwrap_or(i64::MAX);
+        let parameters = [
+            (&until.unix() as _, Type::INT8),
+            (&at as _, Type::INT8),
+            (&id as _, Type::TEXT),
+            (&limit as _, Type::INT8),
+        ];
+        let rows = store.sessions.rows(doing, &statement, &parameters).await?;
+        for row in &rows {
+            // What was called so by somebody else is passed over, and does not make this page the last one.
+            let name: &str = store.column(doing, row, 0)?;
+            at = store.column(doing, row, 1)?;
+            due.extend(store.id(name).ok().map(|id| Due { at: Timestamp::from_unix(at), id }));
+            name.clone_into(&mut id);
+        }
+        if due.len() == most || rows.len() < missing {
+            return Ok(due);
+        }
+    }
 }
 
 /// The first moment in the index.
 pub(crate) async fn next(store: &PostgresStore) -> Result<Option<Timestamp>, StoreError> {
     let doing = "read what is due in";
-    let statement = format!("SELECT {} FROM perennial_records ORDER BY next_at LIMIT 1", seconds("next_at"));
+    let statement = format!(
+        "SELECT {} FROM perennial_records WHERE {} ORDER BY next_at LIMIT 1",
+        seconds("next_at"),
+        is_readable(),
+    );
     let rows = store.sessions.rows(doing, &statement, &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Timestamp::from_unix(store.column(doing, row, 0)?)))
@@ -198,26 +213,36 @@ fn claimed(store: &PostgresStore, owner: &Owner, row: &Row) -> Result<Result<Cla
     })
 }
 
-/// Lets go of rows that cannot be read, for a while: somebody may mend them, and what is written in a newer
-/// schema is no damage to a newer process beside this one.
+/// Lets go of rows that cannot be read: of damaged ones for a while, in which somebody may mend them. What is
+/// written in a newer schema is no damage to a newer process beside this one, so it stays where it was in the
+/// index, and only those that cannot read it pass over it from now on.
 async fn put_aside(store: &PostgresStore, bad: &[Damaged]) -> Result<(), StoreError> {
     let statement = format!(
         "WITH bad AS (
-             SELECT kept.id, given.reason FROM perennial_records AS kept
-             JOIN unnest($1::text[], $3::bigint[], $4::text[]) AS given (id, fence, reason) USING (id)
+             SELECT kept.id, given.reason, given.newer FROM perennial_records AS kept
+             JOIN unnest($1::text[], $3::bigint[], $4::text[], $5::bigint[])
+                 AS given (id, fence, reason, newer) USING (id)
              WHERE kept.fence = given.fence ORDER BY kept.id FOR UPDATE OF kept
          )
-         UPDATE perennial_records AS kept SET owner = NULL, damage = bad.reason, next_at = {END_OF_LEASE}
+         UPDATE perennial_records AS kept
+         SET owner = NULL, damage = bad.reason, newer = bad.newer,
+             next_at = CASE WHEN bad.newer IS NULL THEN {END_OF_LEASE} ELSE kept.due_at END
          FROM bad WHERE kept.id = bad.id",
     );
     let ids: Vec<&str> = bad.iter().map(|bad| bad.id.as_str()).collect();
     let fences: Vec<i64> = bad.iter().map(|bad| bad.fence).collect();
     let reasons: Vec<String> = bad.iter().map(|bad| fault::presentable(&bad.error.to_string())).collect();
+    let newer = bad.iter().map(|bad| match bad.error {
+        StoreError::NewerSchema { found, .. } => Some(i64::from(found)),
+        _ => None,
+    });
+    let newer: Vec<Option<i64>> = newer.collect();
     let parameters = [
         (&ids as _, Type::TEXT_ARRAY),
         (&length(LOOK_AGAIN) as _, Type::FLOAT8),
         (&fences as _, Type::INT8_ARRAY),
         (&reasons as _, Type::TEXT_ARRAY),
+        (&newer as _, Type::INT8_ARRAY),
     ];
     store.sessions.rows("put a damaged record aside in", &statement, &parameters).await.map(drop)
 }
@@ -240,8 +265,13 @@ pub(crate) async fn quarantined(store: &PostgresStore) -> Result<Vec<Quarantined
     }
     if !mended.is_empty() {
         let statement = format!(
-            "UPDATE perennial_records SET damage = NULL, next_at = to_timestamp({AT_ONCE})
-             WHERE id = ANY($1) AND damage IS NOT NULL AND owner IS NULL",
+            "WITH mended AS (
+                 SELECT id FROM perennial_records
+                 WHERE id = ANY($1) AND damage IS NOT NULL AND owner IS NULL ORDER BY id FOR UPDATE
+             )
+             UPDATE perennial_records AS kept
+             SET damage = NULL, newer = NULL, next_at = to_timestamp({AT_ONCE})
+             FROM mended WHERE kept.id = mended.id",
         );
         store.sessions.rows(doing, &statement, &[(&mended as _, Type::TEXT_ARRAY)]).await?;
         store.sessions.ring();
@@ -288,6 +318,11 @@ fn seconds(column: &str) -> String {
     format!("extract(epoch FROM {column})::bigint")
 }
 
+/// Whether this version can read a row, as far as anybody knows.
+fn is_readable() -> String {
+    format!("(newer IS NULL OR newer <= {})", Record::SCHEMA)
+}
+
 /// [`Timestamp::MIN`].
 const AT_ONCE: i64 = Timestamp::MIN.unix();
 
@@ -310,4 +345,5 @@ const CLAIMED: &str =
 /// The rows whose newest claim is the given one, locked in the order in which everybody locks them.
 const OURS: &str = "SELECT kept.id, given.owner FROM perennial_records AS kept
                     JOIN unnest($1::text[], $3::bigint[], $4::text[]) AS given (id, fence, owner) USING (id)
-                    WHERE kept.fence = given.fence ORDER BY kept.id FOR UPDATE OF kept";
+                    WHERE kept.fence = given.fence AND (kept.owner IS NULL OR kept.owner = given.owner)
+                    ORDER BY kept.id FOR UPDATE OF kept";

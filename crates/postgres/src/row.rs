@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version, store::Fence};
+use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version, budget::Bucket, store::Fence};
 use serde::Deserialize;
 
 /// The one field of a record that is read before the others.
@@ -50,6 +50,20 @@ pub(crate) fn number(fence: Fence) -> i64 {
 /// A fence as PostgreSQL counts it.
 pub(crate) fn fence(number: i64) -> Fence {
     Fence::from_number(u64::try_from(number).unwrap_or(0))
+}
+
+/// When a bucket is full, in milliseconds since 1970: all that it knows.
+pub(crate) fn full_at(bucket: Bucket) -> Result<i64, StoreError> {
+    let full_at = serde_json::to_value(bucket).ok().and_then(|bucket| bucket.as_i64());
+    full_at.ok_or_else(|| StoreError::Damaged {
+        path: "perennial_buckets".into(),
+        reason: "a bucket is no moment any more: update perennial-postgres".to_owned(),
+    })
+}
+
+/// The bucket that is full then.
+pub(crate) fn bucket(full_at: i64) -> Bucket {
+    serde_json::from_value(full_at.into()).unwrap_or(Bucket::FULL)
 }
 
 /// The primary key of `perennial_slots`.
@@ -101,6 +115,14 @@ mod tests {
     #[test]
     fn a_row_gives_back_what_was_put_in() {
         assert_eq!(read(7, &json()), Ok((Version::from_number(7), shop())));
+    }
+
+    #[test]
+    fn a_bucket_is_a_moment_and_no_moment_is_damaged() {
+        for moment in [i64::MIN, -1, 0, 1_800_000_000_000, i64::MAX] {
+            assert_eq!(full_at(bucket(moment)), Ok(moment));
+        }
+        assert_eq!(bucket(i64::MIN), Bucket::FULL);
     }
 
     #[test]

@@ -36,8 +36,8 @@ use crate::{
 ///
 /// # Damage
 /// A record that cannot be read, or that a newer version wrote, stays as it is. Its column `damage` says why,
-/// and it is tried again after an hour: so it comes back by itself once it is mended, or when a process that
-/// is up to date finds it.
+/// and it is tried again after an hour, so that it comes back by itself once it is mended. One of a newer
+/// version is left to processes that can read it, at once.
 ///
 /// # Secrets
 /// Private keys lie in `perennial_slots` as they are. Give nobody but this account a right to that table, and
@@ -143,14 +143,25 @@ impl Store for PostgresStore {
         most: usize,
     ) -> Result<Vec<CertificateId>, StoreError> {
         let doing = "list the records of";
-        // No id is empty, so all of them come after the empty text.
-        let after = after.map_or("", CertificateId::as_str);
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let statement = "SELECT id FROM perennial_records WHERE id > $1 ORDER BY id LIMIT $2";
-        let parameters = [(&after as _, Type::TEXT), (&most as _, Type::INT8)];
-        let rows = self.sessions.rows(doing, statement, &parameters).await?;
-        // To pass over one that is damaged could make a page look like the last one.
-        rows.iter().map(|row| self.id(self.column(doing, row, 0)?)).collect()
+        // No id is empty, so all of them come after the empty text.
+        let mut after = after.map_or("", CertificateId::as_str).to_owned();
+        let mut ids = Vec::new();
+        loop {
+            let missing = most - ids.len();
+            let limit = i64::try_from(missing).unwrap_or(i64::MAX);
+            let parameters = [(&after as _, Type::TEXT), (&limit as _, Type::INT8)];
+            let rows = self.sessions.rows(doing, statement, &parameters).await?;
+            for row in &rows {
+                // What was called so by somebody else is passed over, and does not make this page the last one.
+                let id: &str = self.column(doing, row, 0)?;
+                ids.extend(self.id(id).ok());
+                id.clone_into(&mut after);
+            }
+            if ids.len() == most || rows.len() < missing {
+                return Ok(ids);
+            }
+        }
     }
 
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
@@ -236,17 +247,12 @@ impl Store for PostgresStore {
     async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
         let doing = "read budgets from";
         let keys = keys.iter().map(|key| json(BUCKETS, key)).collect::<Result<Vec<_>, _>>()?;
-        let statement = "SELECT key, version, bucket::text FROM perennial_buckets WHERE key = ANY($1)";
+        let statement = "SELECT key, version, full_at FROM perennial_buckets WHERE key = ANY($1)";
         let rows = self.sessions.rows(doing, statement, &[(&keys, Type::TEXT_ARRAY)]).await?;
         let mut found = BTreeMap::new();
         for row in &rows {
-            let (key, text): (&str, &str) = (self.column(doing, row, 0)?, self.column(doing, row, 2)?);
-            let version = row::version(self.column(doing, row, 1)?);
-            let bucket: Bucket = serde_json::from_str(text).map_err(|error| StoreError::Damaged {
-                path: format!("{}/{BUCKETS}/{key}", self.sessions.name()).into(),
-                reason: error.to_string(),
-            })?;
-            found.insert(key, (version, bucket));
+            let (version, full_at) = (self.column(doing, row, 1)?, self.column(doing, row, 2)?);
+            found.insert(self.column::<&str>(doing, row, 0)?, (row::version(version), row::bucket(full_at)));
         }
         Ok(keys.iter().map(|key| found.get(key.as_str()).copied()).collect())
     }

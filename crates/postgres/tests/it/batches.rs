@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use perennial_core::{SecretBytes, Timestamp};
+use perennial_core::{Clock as _, SecretBytes, SystemClock, Timestamp};
 use perennial_lifecycle::{
     Record, Slot, Store as _, StoreError, Version,
     budget::{Bucket, BudgetKey, Limit},
@@ -11,7 +11,7 @@ use perennial_lifecycle::{
 use perennial_postgres::PostgresStore;
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::scene::{record, server, store};
+use crate::scene::{aside, record, server, store};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -23,8 +23,9 @@ fn budget(name: &str) -> BudgetKey {
     BudgetKey::Provider(name.to_owned())
 }
 
+/// One that is full so many seconds after 2100, so that nobody forgets it.
 fn bucket(seconds: i64) -> Bucket {
-    Bucket::emptied(Limit::pace(MINUTE), Timestamp::from_unix(seconds))
+    Bucket::emptied(Limit::pace(MINUTE), Timestamp::from_unix(4_102_444_800 + seconds))
 }
 
 /// Everything that a batch can hold, for two certificates.
@@ -209,4 +210,52 @@ async fn what_is_removed_takes_its_keys_along_and_only_when_nobody_wrote_or_took
     assert_eq!(found(&store, ["a", "ab"]).await, [1, 1, 2]);
     let error = store.remove(&id, Version::FIRST, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { found: None, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn buckets_that_have_been_full_for_long_are_forgotten_and_no_others() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    let full = |days: i64| {
+        let now = SystemClock::new().now().unix();
+        Bucket::emptied(Limit::pace(MINUTE), Timestamp::from_unix(now - days * 86_400))
+    };
+    for number in 0..50 {
+        let batch = Batch::new().bucket(budget(&format!("old-{number}")), None, full(9));
+        store.apply(&batch.bucket(budget(&format!("used-{number}")), None, full(0))).await.unwrap();
+    }
+    let kept = "SELECT count(*) FILTER (WHERE key LIKE '%old-%') || ' ' || count(*) FROM perennial_buckets";
+    assert_eq!(aside(server.socket(), kept).await, ["0 50"]);
+    // Whoever knew it reads it again.
+    let spend = |expected| Batch::new().bucket(budget("old-7"), expected, bucket(1));
+    let error = store.apply(&spend(Some(Version::FIRST))).await.unwrap_err();
+    assert!(matches!(error, StoreError::BudgetConflict { found: None, .. }), "{error}");
+    store.apply(&spend(None)).await.unwrap();
+}
+
+/// A standby that takes over without the last claims hands out the same fences once more.
+#[tokio::test]
+async fn a_fence_that_came_twice_is_told_by_its_owner() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    store.apply(&whole(["a", "b"], None)).await.unwrap();
+    let id = record("a").id().clone();
+    let late = store.claim_one(&Owner::unique(), MINUTE, &id).await.unwrap().unwrap().held;
+    let lost =
+        "UPDATE perennial_records SET owner = NULL, fence = 0; SELECT setval('perennial_fences', 1, false)";
+    aside(server.socket(), lost).await;
+    let held = store.claim_one(&Owner::unique(), MINUTE, &id).await.unwrap().unwrap().held;
+    assert_eq!(held.fence, late.fence, "that is what this is about");
+    let change = || Batch::new().change(record("a"), Some(Version::FIRST));
+    for batch in
+        [change().held(&late), change().write(key(&record("a")), SecretBytes::new(*b"late")).held(&late)]
+    {
+        let error = store.apply(&batch).await.unwrap_err();
+        assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
+    }
+    let error = store.remove(&id, Version::FIRST, Some(&late)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
+    store.release(std::slice::from_ref(&late)).await.unwrap();
+    assert_eq!(store.extend(&[late], MINUTE).await.unwrap(), [id]);
+    store.apply(&change().held(&held)).await.unwrap();
 }

@@ -255,3 +255,54 @@ async fn what_is_not_due_soon_wakes_nobody() {
     elsewhere.release(&[claim.held]).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), here.woken()).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_has_no_id_of_ours_stops_no_list() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 6).await;
+    aside(
+        server.socket(),
+        "UPDATE perennial_records SET id = 'C' || id || '!' WHERE id IN ('c0', 'c1', 'c2')",
+    )
+    .await;
+    aside(server.socket(), "UPDATE perennial_records SET id = 'c4 4' WHERE id = 'c4'").await;
+    for most in [1, 2, 9] {
+        let (mut listed, mut scanned) = (Vec::new(), Vec::new());
+        loop {
+            let page = store.list(listed.last(), most).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        loop {
+            let page = store.scan_due(Timestamp::MAX, scanned.last(), most).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            scanned.extend(page);
+        }
+        assert_eq!(listed.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["c3", "c5"]);
+        assert_eq!(scanned.iter().map(|due| due.id.as_str()).collect::<Vec<_>>(), ["c3", "c5"]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_newer_process_wrote_is_left_to_it_and_keeps_nobody_awake() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 2).await;
+    let newer = "UPDATE perennial_records SET record = replace(record::text, '\"schema\":1', '\"schema\":2')::json \
+                 WHERE id = 'c1'";
+    aside(server.socket(), newer).await;
+    let owner = Owner::unique();
+    let held = store.claim(&owner, MINUTE, 9).await.unwrap();
+    assert_eq!(ids(&held), ["c0"]);
+    assert!(matches!(store.quarantined().await.unwrap()[0].error, StoreError::NewerSchema { found: 2, .. }));
+    // A process that knows schema 2 finds it due; this one neither claims it again nor waits for it.
+    let due = "SELECT id FROM perennial_records WHERE next_at <= now() AND owner IS NULL AND newer <= 2";
+    assert_eq!(aside(server.socket(), due).await, ["c1"]);
+    assert!(store.claim(&owner, MINUTE, 9).await.unwrap().is_empty());
+    assert_eq!(store.next_due().await.unwrap().unwrap(), held[0].until);
+}

@@ -144,7 +144,7 @@ async fn replaced(
     page: &Page,
     issuer: &IssuerName,
 ) -> Result<Option<IssuedChain>, StoreError> {
-    let own = page.record.current.as_ref().filter(|current| current.issuer() == issuer);
+    let own = page.record.current.as_ref().filter(|current| current.is_ours_from(issuer));
     match own {
         Some(current) => match material::chain(desk.inner, page.id(), current.generation).await {
             // Without it the new one counts as a first one, and is better than none.
@@ -334,7 +334,7 @@ pub(super) fn purpose(record: &crate::Record, issuer: &IssuerName, now: Timestam
     let own = record
         .current
         .as_ref()
-        .filter(|current| current.issuer() == issuer && record.spec.has_names_of(&current.facts));
+        .filter(|current| current.is_ours_from(issuer) && record.spec.has_names_of(&current.facts));
     let Some(current) = own else { return Purpose::First };
     let suggested = current.window.as_ref().is_some_and(|window| window.start <= now && now < window.end);
     if suggested { Purpose::SuggestedRenewal } else { Purpose::Renewal }

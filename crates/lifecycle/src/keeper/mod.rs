@@ -1,7 +1,7 @@
 //! The driver: makes the world agree with the specs, for years.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -226,6 +226,7 @@ impl Keeper {
                 Some((version, mut record)) => {
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
+                        record.rehearsed_at = None;
                     }
                     if record.spec != spec {
                         record.spec_generation = record.spec_generation.saturating_add(1);
@@ -520,7 +521,9 @@ impl Inner {
         if ordered {
             demands = spending::of_failures(&demands);
         }
-        for provider in agent.providers(&spec) {
+        // Two solvers of one provider ask it together.
+        let providers: BTreeSet<String> = agent.providers(&spec).into_iter().collect();
+        for provider in providers {
             if let Some(limit) = self.provider_limits.get(&provider) {
                 demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
             }

@@ -9,7 +9,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{Inner, Workload, lease::Ticket, misplaced, walk::last_words};
+use super::{Inner, Workload, due, lease::Ticket, misplaced, walk::last_words};
 use crate::{
     ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
@@ -218,7 +218,9 @@ impl Engine {
 fn place(record: &Record, now: Timestamp) -> Work<String> {
     let (lane, deadline) = match &record.current {
         Some(current) if now < current.facts.not_after => {
-            let lane = if has_failed(record) { Lane::Retry } else { Lane::Renewal };
+            // Debts that could not be paid are as likely to take their time.
+            let only_owes = !record.debts.is_empty() && now < due(record, now);
+            let lane = if has_failed(record) || only_owes { Lane::Retry } else { Lane::Renewal };
             (lane, Life::new(&current.facts, current.issued_at).latest())
         }
         // One that is missing or has ended comes after those that can still be saved.

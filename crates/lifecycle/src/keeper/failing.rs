@@ -47,6 +47,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// One that came before anything was asked of anybody: nothing is spent.
+    pub(super) const fn before_asking(error: Error, demands: Vec<Demand>) -> Self {
+        Self { error, unspent: demands }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, unspent: Vec::new() }
@@ -79,10 +86,19 @@ pub(super) async fn remember(
         return Err(error);
     }
     desk.inner.give_back(&unspent, &desk.hold.batch()).await;
+    let refunded = unspent.iter().any(|demand| demand.charge == Charge::Always);
     loop {
         let mut page = desk.page(tried.id()).await?;
         if page.record.spec != *tried {
-            return Ok(None);
+            match (&mut page.record.attempt, refunded) {
+                // The next order is paid for again.
+                (Some(attempt), true) if attempt.spent => attempt.spent = false,
+                _ => return Ok(None),
+            }
+            match desk.save(&mut page).await {
+                Ok(()) | Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
         }
         let now = desk.now();
         note(&mut page.record, issuer, &error, now);

@@ -1,7 +1,7 @@
 //! The driver: makes the world agree with the specs, for years.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -521,7 +521,9 @@ impl Inner {
         if ordered {
             demands = spending::of_failures(&demands);
         }
-        for provider in agent.providers(&spec) {
+        // Two solvers of one provider ask it together.
+        let providers: BTreeSet<String> = agent.providers(&spec).into_iter().collect();
+        for provider in providers {
             if let Some(limit) = self.provider_limits.get(&provider) {
                 demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
             }

@@ -87,8 +87,8 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
     };
     let Walk { page, generation, key, resumed, demands } = *walk;
     desk.tell(spec.id(), EventKind::Issuing { why, resumed });
-    let mut request = SigningRequest::of(&spec, &key).map_err(Error::from)?;
-    request.replaces = replaced(desk, &page, issuer).await?;
+    let request = request(desk, &page, issuer, &key).await;
+    let request = request.map_err(|error| Failure::before_asking(error, demands.clone()))?;
 
     let journal = desk.journal(issuer, page);
     let issued = guarded(agent.issue(&request, &journal)).await;
@@ -124,6 +124,18 @@ async fn rehearsed(desk: Desk<'_>, mut page: Page, issuer: &IssuerName) -> Resul
     Ok(page)
 }
 
+/// What the issuer is asked to sign.
+async fn request(
+    desk: Desk<'_>,
+    page: &Page,
+    issuer: &IssuerName,
+    key: &PrivateKey,
+) -> Result<SigningRequest, Error> {
+    let mut request = SigningRequest::of(&page.record.spec, key)?;
+    request.replaces = replaced(desk, page, issuer).await?;
+    Ok(request)
+}
+
 fn put_off(desk: Desk<'_>, page: Box<Page>, refusal: Refusal) -> Issuance {
     let now = desk.now();
     let id = page.id().clone();
@@ -144,7 +156,7 @@ async fn replaced(
     page: &Page,
     issuer: &IssuerName,
 ) -> Result<Option<IssuedChain>, StoreError> {
-    let own = page.record.current.as_ref().filter(|current| current.issuer() == issuer);
+    let own = page.record.current.as_ref().filter(|current| current.is_ours_from(issuer));
     match own {
         Some(current) => match material::chain(desk.inner, page.id(), current.generation).await {
             // Without it the new one counts as a first one, and is better than none.
@@ -335,7 +347,7 @@ pub(super) fn purpose(record: &crate::Record, issuer: &IssuerName, now: Timestam
     let own = record
         .current
         .as_ref()
-        .filter(|current| current.issuer() == issuer && record.spec.has_names_of(&current.facts));
+        .filter(|current| current.is_ours_from(issuer) && record.spec.has_names_of(&current.facts));
     let Some(current) = own else { return Purpose::First };
     let suggested = current.window.as_ref().is_some_and(|window| window.start <= now && now < window.end);
     if suggested { Purpose::SuggestedRenewal } else { Purpose::Renewal }

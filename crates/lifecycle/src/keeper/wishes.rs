@@ -47,8 +47,11 @@ impl Keeper {
         };
         let generation = record.last_generation.next();
         record.last_generation = generation;
-        record.previous = record.current.as_ref().map(|current| current.generation);
-        record.current = Some(Current::new(generation, spec.clone(), chain.facts().clone(), now));
+        let replaced = record.current.as_ref().map(|current| current.generation);
+        let forgotten = std::mem::replace(&mut record.previous, replaced);
+        let forgotten = forgotten.filter(|old| !record.is_compromised(*old));
+        let current = Current::new(generation, spec.clone(), chain.facts().clone(), now);
+        record.current = Some(Current { adopted: true, ..current });
         record.spec = spec;
         record.forget_failures();
         record.observe(Some(Material::Whole), now);
@@ -59,6 +62,10 @@ impl Keeper {
             .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
             .change(record, expected);
         self.inner.store.apply(&batch).await?;
+        if let Some(old) = forgotten {
+            // That an old generation stays a little longer harms nobody.
+            let _ = self.inner.store.forget(&id, old).await;
+        }
         if let Some(Ticket { hold, .. }) = held {
             hold.release().await?;
         }

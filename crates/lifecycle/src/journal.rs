@@ -50,6 +50,8 @@ pub struct Journal {
     issuer: IssuerName,
     /// The lease that it is written under; a journal without a keeper has none.
     hold: Option<Arc<Hold>>,
+    /// Whether the work goes on when a wish is changed that its attempt serves all the same.
+    issues: bool,
     /// Whether an order was made while it was open.
     ordered: AtomicBool,
     state: Mutex<State>,
@@ -71,7 +73,22 @@ impl Journal {
         (version, record): (Version, Record),
     ) -> Self {
         let state = Mutex::new(State { version, record, heard: false });
-        Self { store, clock, audience, issuer, hold: None, ordered: AtomicBool::new(false), state }
+        Self {
+            store,
+            clock,
+            audience,
+            issuer,
+            hold: None,
+            issues: false,
+            ordered: AtomicBool::new(false),
+            state,
+        }
+    }
+
+    /// The same, for work that ends with a certificate or a failure: whoever looks at the record after that looks at
+    /// the whole of it, a changed wish too.
+    pub(crate) fn issuing(self) -> Self {
+        Self { issues: true, ..self }
     }
 
     /// The same, written under a lease.
@@ -195,7 +212,7 @@ impl Journal {
                     hold.was_lost().await;
                     return Err(error);
                 }
-                (Err(error @ StoreError::Conflict { .. }), Some(_)) => {
+                (Err(error @ StoreError::Conflict { .. }), Some(_)) if self.issues => {
                     let (version, record) = self.rebased(&state.record).await?.ok_or(error)?;
                     state.version = version;
                     changed = record;
@@ -217,16 +234,11 @@ impl Journal {
     /// the one before. Under a lease nobody else changes anything but wishes.
     async fn rebased(&self, ours: &Record) -> Result<Option<(Version, Record)>, StoreError> {
         let Some((version, mut record)) = self.store.load(ours.id()).await? else { return Ok(None) };
-        let serves = match (&ours.attempt, &record.attempt) {
-            (Some(ours), Some(there)) => {
-                ours.generation == there.generation
-                    && ours.asked_for.asks_same_certificate(&record.spec)
-                    && !record.is_compromised(ours.generation)
-                    && record.denied.is_none()
-            }
-            // It settles debts, which no wish changes.
-            (ours, there) => ours.is_none() && there.is_none(),
-        };
+        let (Some(own), Some(there)) = (&ours.attempt, &record.attempt) else { return Ok(None) };
+        let serves = own.generation == there.generation
+            && own.asked_for.asks_same_certificate(&record.spec)
+            && !record.is_compromised(own.generation)
+            && record.denied.is_none();
         record.attempt.clone_from(&ours.attempt);
         record.debts.clone_from(&ours.debts);
         Ok(serves.then_some((version, record)))

@@ -40,11 +40,14 @@ pub(super) async fn issue(
     why: Reason,
 ) -> Result<Issuance, Failure> {
     if let Some(stage) = desk.inner.stage_for(&page.record, issuer) {
-        let id = page.id().clone();
+        let wanted = page.record.spec.clone();
         match ask(desk, page, &stage, why).await {
             Err(failure) if rehearsal::says_nothing(&failure.error) => {
+                page = desk.page(wanted.id()).await?;
+                if page.record.spec != wanted {
+                    return Err(failure);
+                }
                 desk.inner.give_back(failure.unspent(), &desk.hold.batch()).await;
-                page = desk.page(&id).await?;
             }
             Err(failure) => return Err(failure),
             Ok(Asked::Denied) => return Ok(Issuance::Denied),
@@ -90,7 +93,7 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
     let request = request(desk, &page, issuer, &key).await;
     let request = request.map_err(|error| Failure::before_asking(error, demands.clone()))?;
 
-    let journal = desk.journal(issuer, page);
+    let journal = desk.journal(issuer, page).issuing();
     let issued = guarded(agent.issue(&request, &journal)).await;
     if issued.is_err() {
         // What the issuer told is not worth another failure.

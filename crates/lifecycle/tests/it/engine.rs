@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use perennial_core::{Clock as _, Retry, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, IssueError, IssueErrorClass, IssuedChain,
-    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, SigningRequest, Slot, Store,
+    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, RenewalPolicy, SigningRequest, Slot, Store,
     SuggestedWindow,
     budget::{Bucket, BudgetKey, Limit, Limits},
     store::Owner,
@@ -332,6 +332,44 @@ async fn what_was_owed_for_long_is_looked_after_ever_more_seldom() {
         let Ok(Outcome::Kept { until }) = keeper.step(&name("a")).await else { panic!("not kept") };
         assert_eq!(until.since(scene.clock.now()), Duration::from_secs(pause), "after {hours} hours");
     }
+}
+
+/// Takes its time to remove what it presented.
+struct Slow(Arc<TestIssuer>);
+
+#[async_trait]
+impl Issuer for Slow {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.0.issue(request, journal).await
+    }
+
+    async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
+        self.0.hanging.notify_one();
+        self.0.go_on.notified().await;
+        self.0.settle(journal).await
+    }
+}
+
+#[tokio::test]
+async fn another_wish_while_debts_are_paid_is_heeded_in_the_same_pass() {
+    let scene = Scene::new();
+    let signer = scene.signer();
+    let keeper = scene.builder(Arc::new(Slow(signer.clone()))).build();
+    signer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    let id = name("a");
+    keeper.step(&id).await.unwrap();
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        signer.hanging.notified().await;
+        keeper.wish(spec("a").renewal(RenewalPolicy::Before(DAY * 80))).await.unwrap();
+        signer.go_on.notify_one();
+        signer.hanging.notified().await;
+        signer.go_on.notify_one();
+    });
+    let Ok(Outcome::Kept { until }) = outcome else { panic!("{outcome:?}") };
+    assert!(until.since(scene.clock.now()) < DAY * 11, "{until}");
+    let (_, record) = scene.store.load(&id).await.unwrap().unwrap();
+    assert_eq!((record.next_at, record.debts), (until, Vec::new()));
 }
 
 #[tokio::test]

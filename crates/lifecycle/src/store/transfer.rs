@@ -184,7 +184,10 @@ pub async fn export(
 /// The issuers that records name, if their state is wanted.
 async fn issuers(store: &dyn Store, secrets: Secrets) -> Result<BTreeSet<IssuerName>, StoreError> {
     let (mut issuers, mut after) = (BTreeSet::new(), None::<CertificateId>);
-    while secrets == Secrets::Included {
+    if secrets == Secrets::LeftOut {
+        return Ok(issuers);
+    }
+    loop {
         let page = store.list(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.clone());

@@ -184,7 +184,7 @@ pub async fn export(
 /// The issuers that records name, if their state is wanted.
 async fn issuers(store: &dyn Store, secrets: Secrets) -> Result<BTreeSet<IssuerName>, StoreError> {
     let (mut issuers, mut after) = (BTreeSet::new(), None::<CertificateId>);
-    if secrets != Secrets::Included {
+    if secrets == Secrets::LeftOut {
         return Ok(issuers);
     }
     loop {

@@ -141,7 +141,10 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
         attempt.spent &= attempt.progress.is_some();
     }
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
-    let failed = IssueError::new(class_of(error), error.to_string(), error.retry());
+    let failed = match error {
+        Error::Issue(error) => error.clone(),
+        _ => IssueError::new(class_of(error), error.to_string(), error.retry()),
+    };
     let wished_for = issuer == record.spec.issuer_name();
     let before = crate::failures_with(record, issuer);
     let failures = ladder::fail(before, &failed, now, expires, Spread::of(record.id()));

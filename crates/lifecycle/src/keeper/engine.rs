@@ -246,3 +246,22 @@ const CROWDED: Duration = Duration::from_secs(600);
 const SHORTEST_CROWDED: Duration = Duration::from_secs(30);
 /// A hundred commits a second are what a disk can do beside its work.
 const CROWDED_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CertificateSpec, Debt, Progress, record::tests::current};
+
+    #[test]
+    fn what_only_owes_stands_with_those_that_failed_and_what_is_due_with_the_renewals() {
+        let at = Timestamp::from_unix;
+        let mut record = Record::new(CertificateSpec::new("a", ["a.example"]).unwrap());
+        assert_eq!(place(&record, at(0)).lane, Lane::First);
+        record.current = Some(current(1)); // from 0 to 1000
+        assert_eq!(place(&record, at(0)).lane, Lane::Renewal);
+        let (issuer, what) = (record.spec.issuer_name().clone(), Progress::encode(&"txt").unwrap());
+        record.debts = vec![Debt { issuer, what, since: None }];
+        assert_eq!(place(&record, at(0)).lane, Lane::Retry);
+        assert_eq!(place(&record, at(900)).lane, Lane::Renewal);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -99,6 +99,8 @@ struct Inner {
     owner: Owner,
     grace: Duration,
     on_demand: Option<(Arc<dyn OnDemand>, Limit)>,
+    /// Until when no certificate is to be had at first sight, in Unix seconds.
+    no_more_until: AtomicI64,
     board: Arc<Board>,
     leases: Arc<Leases>,
     rehearsals: BTreeMap<IssuerName, Rehearsal>,

@@ -228,6 +228,9 @@ async fn a_certificate_at_first_sight_needs_a_rule_that_allows_it_and_a_budget()
     let refused = |got: Result<_, Error>| got.err().map(|error| error.to_string()).unwrap();
     assert!(refused(get("evil.example").await).contains("on no list"));
     assert!(refused(get("b.example").await).contains("used up"));
+    let asked = list.asked.load(Ordering::SeqCst);
+    assert!(refused(get("b.example").await).contains("used up"));
+    assert_eq!(list.asked.load(Ordering::SeqCst), asked, "it is known that there is none to be had");
     scene.clock.advance(DAY);
     assert!(get("b.example").await.is_ok());
     keeper.shut_down().await;

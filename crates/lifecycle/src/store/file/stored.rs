@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn what_is_quoted_from_a_damaged_record_holds_no_escape_sequence() {
-        let text =
-            b"{\"version\":1,\"record\":{\"schema\":1,\"spec\":{\"id\":\"a\",\"names\":[\"a\\u001b[2J\"]}}}";
+        let text = br#"{"version":1,"record":{"schema":1,"spec":{"id":"a","names":["a.example"],
+            "issuer":"default","key_algorithm":"\u001b[2J"}}}"#;
         let error = read(text).unwrap_err().to_string();
         assert!(!error.chars().any(char::is_control), "{error:?}");
     }

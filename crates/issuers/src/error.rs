@@ -137,6 +137,14 @@ fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
     }
 }
 
+/// Whether the CA has counted and is well. Some say `rateLimited` with a 503 too, and mean that they are busy.
+fn is_limit(error: &perennial_acme::Error) -> bool {
+    error.problem().is_some_and(|problem| {
+        let counted = problem.kind == ProblemType::RateLimited || problem.status == Some(429);
+        counted && problem.status != Some(503)
+    })
+}
+
 fn provider_class(error: &perennial_providers::Error) -> IssueErrorClass {
     use perennial_providers::Error as Provider;
     match error {
@@ -156,6 +164,7 @@ impl From<Error> for IssueError {
     fn from(error: Error) -> Self {
         let issue_error = Self::new(error.class(), error.to_string(), error.retry());
         match error {
+            Error::Acme(error) if is_limit(&error) => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
             _ => issue_error,

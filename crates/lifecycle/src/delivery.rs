@@ -17,7 +17,7 @@ pub struct Delivered {
     pub delivered_for: CertificateSpec,
     /// When.
     pub at: Timestamp,
-    /// How often in a row it was delivered because somebody else had overwritten it.
+    /// How often in a row it was delivered because somebody else had overwritten it, or it was gone.
     #[serde(default)]
     pub overwritten: u32,
 }
@@ -83,7 +83,8 @@ pub(crate) enum Verdict {
 /// Compares what was delivered, and what was found of it, with what is wanted.
 ///
 /// Two owners of one place would overwrite each other for ever, as fast as they can. So the first overwriting is
-/// answered at once, and each further one in a row after a wait that doubles, from an hour to a day.
+/// answered at once, and each further one in a row after a wait that doubles, from an hour to a day. The same holds
+/// for what is gone: another owner may remove it, and a place may not show at once what it holds.
 pub(crate) fn judge(
     spec: &CertificateSpec,
     facts: &Facts,
@@ -102,13 +103,13 @@ pub(crate) fn judge(
     }
     match delivery.found {
         Found::AsDelivered => Verdict::Fine,
-        Found::Gone => Verdict::Deliver(Redelivery::Gone),
-        Found::Overwritten => {
+        found @ (Found::Gone | Found::Overwritten) => {
             let doublings = delivered.overwritten.saturating_sub(1).min(5);
             let wait = if delivered.overwritten == 0 { 0 } else { (HOUR << doublings).min(24 * HOUR) };
             // One that is dated in the future was written by a clock that was ahead.
             let again = delivered.at.min(now) + Duration::from_secs(wait);
-            if again > now { Verdict::Later(again) } else { Verdict::Deliver(Redelivery::Overwritten) }
+            let why = if found == Found::Gone { Redelivery::Gone } else { Redelivery::Overwritten };
+            if again > now { Verdict::Later(again) } else { Verdict::Deliver(why) }
         }
     }
 }
@@ -164,6 +165,10 @@ mod tests {
 
     #[test]
     fn two_owners_of_one_place_do_not_overwrite_each_other_as_fast_as_they_can() {
+        // Nor is a place filled without end that goes on saying that there is nothing.
+        let gone = |overwritten| judged(&spec(), Some(&delivered(100, overwritten)), Found::Gone, 101);
+        assert_eq!(gone(0), Verdict::Deliver(Redelivery::Gone));
+        assert_eq!(gone(1), Verdict::Later(Timestamp::from_unix(3_700)));
         let again = Verdict::Deliver(Redelivery::Overwritten);
         let judged =
             |overwritten, now| judged(&spec(), Some(&delivered(100, overwritten)), Found::Overwritten, now);

@@ -66,7 +66,8 @@ pub trait Issuer: Send + Sync {
     /// Revokes a certificate whose key is in other hands. One that is revoked already stays so.
     ///
     /// # Errors
-    /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again.
+    /// [`IssueError`] when it is not revoked; with [`Retry::Never`] it is not asked again, unless it was this machine's
+    /// fault or that of our credentials.
     async fn revoke(&self, revocation: &Revocation, journal: &Journal) -> Result<(), IssueError> {
         let _ = journal;
         let serial = &revocation.chain.facts().serial;
@@ -252,13 +253,14 @@ pub struct IssueError {
     pub message: String,
     retry: Retry,
     elsewhere: bool,
+    limit: bool,
 }
 
 impl IssueError {
     /// An error of this class.
     #[must_use]
     pub fn new(class: IssueErrorClass, message: impl Into<String>, retry: Retry) -> Self {
-        Self { class, message: message.into(), retry, elsewhere: false }
+        Self { class, message: message.into(), retry, elsewhere: false, limit: false }
     }
 
     /// Says that it is not the issuer itself that is in trouble, but somebody that it needs, such as a DNS
@@ -272,6 +274,19 @@ impl IssueError {
     #[must_use]
     pub const fn is_the_issuers(&self) -> bool {
         !self.elsewhere
+    }
+
+    /// Says that the issuer is well and has counted: too much was asked for these names, or this account. It does
+    /// not rest because of that, for it may well serve others.
+    #[must_use]
+    pub fn limit(self) -> Self {
+        Self { limit: true, ..self }
+    }
+
+    /// Whether it is a limit that the issuer counts.
+    #[must_use]
+    pub const fn is_limit(&self) -> bool {
+        self.limit
     }
 
     /// Whether and when to try again.

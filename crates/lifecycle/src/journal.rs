@@ -41,7 +41,8 @@ impl Progress {
 /// What an issuer may write down while it works on one certificate.
 ///
 /// Every note is durable when the call returns, and is compared-and-swapped: if somebody else has taken the
-/// certificate over, the note fails and the issuer stops.
+/// certificate over, the note fails and the issuer stops; under a keeper the call does not even return, so that
+/// nothing is removed that the next one needs.
 pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -49,6 +50,8 @@ pub struct Journal {
     issuer: IssuerName,
     /// The lease that it is written under; a journal without a keeper has none.
     hold: Option<Arc<Hold>>,
+    /// Whether the work goes on when a wish is changed that its attempt serves all the same.
+    issues: bool,
     /// Whether an order was made while it was open.
     ordered: AtomicBool,
     state: Mutex<State>,
@@ -70,7 +73,22 @@ impl Journal {
         (version, record): (Version, Record),
     ) -> Self {
         let state = Mutex::new(State { version, record, heard: false });
-        Self { store, clock, audience, issuer, hold: None, ordered: AtomicBool::new(false), state }
+        Self {
+            store,
+            clock,
+            audience,
+            issuer,
+            hold: None,
+            issues: false,
+            ordered: AtomicBool::new(false),
+            state,
+        }
+    }
+
+    /// The same, for work that ends with a certificate or a failure: whoever looks at the record after that looks at
+    /// the whole of it, a changed wish too.
+    pub(crate) fn issuing(self) -> Self {
+        Self { issues: true, ..self }
     }
 
     /// The same, written under a lease.
@@ -118,7 +136,7 @@ impl Journal {
     pub async fn record(&self, progress: Progress) -> Result<(), StoreError> {
         self.change(|record| {
             if let Some(attempt) = &mut record.attempt {
-                attempt.progress = Some(progress);
+                attempt.progress = Some(progress.clone());
             }
         })
         .await
@@ -150,11 +168,13 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; nothing is written then, and nothing may be presented.
     pub async fn owe(&self, debts: &[Progress]) -> Result<(), StoreError> {
+        let now = self.clock.now();
         self.change(|record| {
             for what in debts {
-                let debt = Debt { issuer: self.issuer.clone(), what: what.clone() };
-                if !record.debts.contains(&debt) {
-                    record.debts.push(debt);
+                let is_on_record = |debt: &Debt| debt.issuer == self.issuer && debt.what == *what;
+                if !record.debts.iter().any(is_on_record) {
+                    let (issuer, what) = (self.issuer.clone(), what.clone());
+                    record.debts.push(Debt { issuer, what, since: Some(now) });
                 }
             }
         })
@@ -173,20 +193,55 @@ impl Journal {
     }
 
     /// Commits a change of the record, unless there is nothing that the store does not know.
-    async fn change(&self, change: impl FnOnce(&mut Record) + Send) -> Result<(), StoreError> {
+    async fn change(&self, change: impl Fn(&mut Record) + Send) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
         let mut changed = state.record.clone();
         change(&mut changed);
-        if state.heard || changed != state.record {
-            state.version = self.commit(&changed, state.version).await?;
-            state.record = changed;
-            state.heard = false;
-            drop(state);
-            if let Some(hold) = &self.hold {
-                hold.reached_commit().await;
+        if !state.heard && changed == state.record {
+            return Ok(());
+        }
+        loop {
+            match (self.commit(&changed, state.version).await, &self.hold) {
+                (Ok(version), _) => {
+                    state.version = version;
+                    break;
+                }
+                // Whoever has it now goes on with what was presented: nothing of it may be removed here.
+                (Err(error @ StoreError::Fenced { .. }), Some(hold)) => {
+                    drop(state);
+                    hold.was_lost().await;
+                    return Err(error);
+                }
+                (Err(error @ StoreError::Conflict { .. }), Some(_)) if self.issues => {
+                    let (version, record) = self.rebased(&state.record).await?.ok_or(error)?;
+                    state.version = version;
+                    changed = record;
+                    change(&mut changed);
+                }
+                (Err(error), _) => return Err(error),
             }
         }
+        state.record = changed;
+        state.heard = false;
+        drop(state);
+        if let Some(hold) = &self.hold {
+            hold.reached_commit().await;
+        }
         Ok(())
+    }
+
+    /// The record as it is now with what was heard here, where a wish was changed that this attempt serves as well as
+    /// the one before. Under a lease nobody else changes anything but wishes.
+    async fn rebased(&self, ours: &Record) -> Result<Option<(Version, Record)>, StoreError> {
+        let Some((version, mut record)) = self.store.load(ours.id()).await? else { return Ok(None) };
+        let (Some(own), Some(there)) = (&ours.attempt, &record.attempt) else { return Ok(None) };
+        let serves = own.generation == there.generation
+            && own.asked_for.asks_same_certificate(&record.spec)
+            && !record.is_compromised(own.generation)
+            && record.denied.is_none();
+        record.attempt.clone_from(&ours.attempt);
+        record.debts.clone_from(&ours.debts);
+        Ok(serves.then_some((version, record)))
     }
 
     async fn commit(&self, record: &Record, version: Version) -> Result<Version, StoreError> {

@@ -29,11 +29,27 @@ pub fn fail(
         count,
         streak,
         first_at: previous.map_or(Some(now), |failures| failures.first_at.or(Some(failures.last_at))),
+        issuers_since: issuers_since(previous, error, now),
         last_at: now,
         retry_at: next_attempt(rung, error.class, error.retry(), now, expires, spread),
         class: error.class,
         message: error.message.clone(),
         retry: error.retry(),
+    }
+}
+
+/// Since when it is the issuer that fails: in whom nobody else would. What is wrong on this machine says nothing of
+/// it, and a proof that it has looked for, or a DNS provider that is down, that it is well.
+fn issuers_since(previous: Option<&Failures>, error: &IssueError, now: Timestamp) -> Option<Timestamp> {
+    let since = previous.and_then(|failures| failures.issuers_since);
+    match error.class {
+        _ if !error.is_the_issuers() => None,
+        IssueErrorClass::Auth
+        | IssueErrorClass::Contract
+        | IssueErrorClass::Policy
+        | IssueErrorClass::Transient => since.or(Some(now)),
+        IssueErrorClass::Local => since,
+        IssueErrorClass::Validation => None,
     }
 }
 

@@ -186,6 +186,9 @@ pub struct Current {
     /// When the CA is asked for its wishes next; `None` for one that has none, and in an old record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_at: Option<Timestamp>,
+    /// Whether it was there already and was taken over: then no issuer knows of it by an order of ours.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopted: bool,
 }
 
 impl Current {
@@ -206,7 +209,13 @@ impl Current {
             approved_by: None,
             issued_by: None,
             poll_at: None,
+            adopted: false,
         }
+    }
+
+    /// Whether this issuer has issued it for us, so that the next one is a renewal to it.
+    pub(crate) fn is_ours_from(&self, issuer: &IssuerName) -> bool {
+        !self.adopted && self.issuer() == issuer
     }
 
     /// Who issued it.
@@ -305,6 +314,9 @@ pub struct Debt {
     pub issuer: IssuerName,
     /// What, in the issuer's own words.
     pub what: Progress,
+    /// Since when; an old record does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Attempts that failed in a row.
@@ -319,6 +331,9 @@ pub struct Failures {
     /// When the first one failed; an old record does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
+    /// Since when it is the issuer itself that fails; `None` while something else does, and in an old record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuers_since: Option<Timestamp>,
     /// When the last one failed.
     pub last_at: Timestamp,
     /// When the next one is allowed.

@@ -208,9 +208,9 @@ fn interpret_authority(asked: &Asked<'_>, zone: &DomainName, answer: &Answer) ->
     judge(asked.name, asked.values, answer)
 }
 
-/// Where the zone begins for which a server speaks that is asked about `name` as the authority of `zone`: that zone, or
-/// one further down that it serves too. `None` when the answer does not tell: a positive one need not (RFC 1034
-/// §4.3.2), and beside an alias stands what belongs to its target.
+/// Where the zone begins for which a server speaks that is asked about `name` as the authority of `zone`: that
+/// zone, or one further down that it serves too. `None` when the answer does not tell: a positive one need not
+/// (RFC 1034 §4.3.2), and beside an alias stands what belongs to its target.
 pub(crate) fn speaks_for<'a>(
     zone: &DomainName,
     name: &DomainName,

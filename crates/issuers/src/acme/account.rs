@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
-use perennial_acme::{Account, AccountKey, Client, NewAccount};
+use perennial_acme::{Account, AccountKey, Client, NewAccount, Signer as _};
 use perennial_core::{SecretBytes, SecretString};
 use perennial_lifecycle::{Journal, output};
 use serde::{Deserialize, Serialize};
@@ -77,34 +77,51 @@ impl AccountKeeper {
         Ok(account)
     }
 
+    /// Processes that share what is kept may begin at the same moment, and a store has no lock for this: what was kept
+    /// last counts, so each looks again after it has written and goes on with what it finds.
     async fn find_or_register(
         &self,
         client: &Client,
         journal: &Journal,
         gone: Option<&str>,
     ) -> Result<Account, Error> {
-        let mut kept = self.load(journal).await?;
-        let key = match kept.accounts.get(&self.directory) {
-            Some(own) => {
-                let key = Arc::new(self.key(own)?);
-                if let Some(url) = own.url.as_deref().filter(|url| Some(*url) != gone) {
-                    return Ok(client.account(url, key)?);
-                }
-                key
+        for _ in 0..ROUNDS {
+            let mut kept = self.load(journal).await?;
+            let Some(own) = kept.accounts.get(&self.directory) else {
+                let key = AccountKey::generate()
+                    .map_err(|error| Error::Configuration { reason: error.to_string() })?;
+                self.keep(&mut kept, None, &key, journal).await?;
+                continue;
+            };
+            let key = Arc::new(self.key(own)?);
+            if let Some(url) = own.url.as_deref().filter(|url| Some(*url) != gone) {
+                return Ok(client.account(url, key)?);
             }
-            None => Arc::new(
-                AccountKey::generate().map_err(|error| Error::Configuration { reason: error.to_string() })?,
-            ),
-        };
-        self.keep(&mut kept, None, &key, journal).await?;
+            let account = client.register(self.wanted(), key.clone()).await?;
+            let mut kept = self.load(journal).await?;
+            if !self.is_kept(&kept, &key)? {
+                continue;
+            }
+            self.keep(&mut kept, Some(account.url()), &key, journal).await?;
+            if self.is_kept(&self.load(journal).await?, &key)? {
+                return Ok(account);
+            }
+        }
+        Err(self.damaged("somebody else replaces it again and again"))
+    }
+
+    fn wanted(&self) -> NewAccount {
         let wanted = self
             .contacts
             .iter()
             .fold(NewAccount::new(), |account, contact| account.contact(contact.as_str()));
-        let wanted = if self.agreed { wanted.agree_to_terms() } else { wanted };
-        let account = client.register(wanted, key.clone()).await?;
-        self.keep(&mut kept, Some(account.url()), &key, journal).await?;
-        Ok(account)
+        if self.agreed { wanted.agree_to_terms() } else { wanted }
+    }
+
+    /// Whether the account that is kept has this key.
+    fn is_kept(&self, kept: &Accounts, key: &AccountKey) -> Result<bool, Error> {
+        let own = kept.accounts.get(&self.directory).map(|own| self.key(own)).transpose()?;
+        Ok(own.is_some_and(|own| own.jwk() == key.jwk()))
     }
 
     fn key(&self, credentials: &Credentials) -> Result<AccountKey, Error> {
@@ -164,6 +181,9 @@ impl AccountKeeper {
         }
     }
 }
+
+/// Each process adopts what it finds, so two rounds are enough unless the file is written by hand meanwhile.
+const ROUNDS: usize = 5;
 
 /// File work on a thread that may block.
 async fn blocking<T: Send + 'static>(

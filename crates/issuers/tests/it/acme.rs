@@ -3,21 +3,26 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::Retry;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use perennial_acme::AccountKey;
+use perennial_core::{Clock, HttpClient, HttpError, ReqwestClient, Retry, SecretBytes, SystemClock};
 use perennial_issuers::{AcmeIssuer, Dns01, Solver as _};
 use perennial_lifecycle::{
-    Facts, IssueErrorClass, Issuer as _, KeyAlgorithm, PrivateKey, Progress, SigningRequest,
+    Facts, IssueErrorClass, Issuer as _, IssuerName, Journal, KeyAlgorithm, MemoryStore, PrivateKey,
+    Progress, SigningRequest, Slot, Store as _,
 };
 use perennial_providers::{Action, MemoryProvider};
 use perennial_testkit::{
     World,
-    ca::{CertificateAuthority, Flaw, OrderStatus, Quirk, Verb},
+    ca::{CertificateAuthority, Flaw, OrderStatus, Quirk, RetryAfter, Verb},
     dns::Behaviour,
 };
 
 use crate::scene::{
     NAMES, NoHttp01, NoTlsAlpn01, OWNER, Silence, build_error, builder, checker, debt, dns01, hanging, issue,
-    issuer, journal, provider, request, stubborn, world,
+    issuer, journal, provider, request, spec, stubborn, world,
 };
 
 fn records(world: &World) -> Vec<String> {
@@ -81,6 +86,67 @@ async fn the_account_is_made_once_and_shared_by_certificates_that_start_together
     one.unwrap();
     two.unwrap();
     assert_eq!(count(&world, Verb::NewAccount), 1);
+}
+
+/// Somebody else writes down another account just before the first signed request is sent.
+struct Meanwhile {
+    inner: ReqwestClient,
+    store: Arc<MemoryStore>,
+    theirs: Mutex<Option<SecretBytes>>,
+}
+
+#[async_trait]
+impl HttpClient for Meanwhile {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let theirs = if request.method() == Method::POST { self.theirs.lock().unwrap().take() } else { None };
+        if let Some(theirs) = theirs {
+            self.store.write(&state_slot(), &theirs).await.unwrap();
+        }
+        self.inner.send(request).await
+    }
+}
+
+fn state_slot() -> Slot {
+    Slot::IssuerState { issuer: IssuerName::default() }
+}
+
+#[tokio::test]
+async fn of_two_processes_that_begin_together_both_go_on_with_the_account_that_is_kept() {
+    let world = world().await;
+    let store = Arc::new(MemoryStore::new());
+    let theirs = AccountKey::generate().unwrap().to_pkcs8_pem();
+    let own = serde_json::json!({ "url": null, "private_key_pem": theirs.expose() });
+    let directory = world.ca().directory_url();
+    let state = serde_json::json!({ "accounts": { directory: own } }).to_string();
+    let root = world.ca().https_root_pem();
+    let http = Meanwhile {
+        inner: ReqwestClient::builder().root_certificates_pem(root).build().unwrap(),
+        store: store.clone(),
+        theirs: Mutex::new(Some(SecretBytes::new(state.into_bytes()))),
+    };
+    let issuer = builder(&world).http(Arc::new(http)).solver(dns01(&world)).build().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let journal = Journal::begin(store.clone(), spec(), clock).await.unwrap();
+    issuer.issue(&request(), &journal).await.unwrap();
+
+    let kept = store.read(&state_slot()).await.unwrap().unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(kept.expose()).unwrap();
+    let kept = &kept["accounts"][world.ca().directory_url()];
+    assert_eq!(kept["private_key_pem"].as_str(), Some(theirs.expose()), "theirs was kept last");
+    let requests = world.ca().requests();
+    let order = requests.iter().find(|request| request.verb == Some(Verb::NewOrder)).unwrap();
+    assert_eq!(order.account.as_deref(), kept["url"].as_str(), "and ours is not used");
+}
+
+#[tokio::test]
+async fn a_limit_that_the_ca_counts_is_told_from_a_ca_that_is_busy() {
+    for (status, is_limit) in [(429, true), (503, false)] {
+        let world = world().await;
+        let retry_after = Some(RetryAfter::Seconds(7_200));
+        world.ca().add_quirk(Quirk::Fail { verb: Verb::NewOrder, status, retry_after, times: 9 });
+        let error = issue(&issuer(&world)).await.unwrap_err();
+        assert_eq!((error.class, error.is_limit()), (IssueErrorClass::Transient, is_limit), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -539,7 +605,7 @@ async fn a_challenge_that_no_solver_solves_is_named_with_those_that_could() {
 #[tokio::test]
 async fn without_agreement_the_terms_are_named() {
     let world = world().await;
-    let http = perennial_core::ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem());
+    let http = ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem());
     let issuer = AcmeIssuer::builder(world.ca().directory_url())
         .http(Arc::new(http.build().unwrap()))
         .solver(Dns01::new(provider(&world)).checker(checker(&world)))

@@ -156,6 +156,7 @@ proptest! {
             count,
             streak: count,
             first_at: first.map(at),
+            issuers_since: None,
             last_at: at(last),
             retry_at: at(retry),
             class: IssueErrorClass::Policy,

@@ -43,7 +43,7 @@ pub(crate) fn failures_with<'a>(record: &'a Record, issuer: &IssuerName) -> Opti
 pub(crate) fn failures_with_next(record: &Record, now: Timestamp) -> Option<&Failures> {
     let failures: Vec<_> = record.spec.issuers().map(|issuer| failures_with(record, issuer)).collect();
     let candidates: Vec<_> =
-        failures.iter().map(|failures| Candidate { failures: *failures, rest: None }).collect();
+        failures.iter().map(|failures| Candidate { failures: *failures, ..Candidate::default() }).collect();
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
     failures.get(failover::choose(&candidates, expires, now).which).copied().flatten()
 }

@@ -96,6 +96,7 @@ fn failed(at: i64) -> Failures {
         count: 1,
         streak: 1,
         first_at: Some(Timestamp::from_unix(at)),
+        issuers_since: None,
         last_at: Timestamp::from_unix(at),
         retry_at: Timestamp::from_unix(at + 60),
         class: IssueErrorClass::Transient,

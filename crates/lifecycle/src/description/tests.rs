@@ -92,6 +92,7 @@ fn a_failed_attempt_shows_its_challenge_its_reason_and_when_it_goes_on() {
         count: 1,
         streak: 1,
         first_at: Some(at(9)),
+        issuers_since: None,
         last_at: at(9),
         retry_at: at(69),
         class: IssueErrorClass::Validation,

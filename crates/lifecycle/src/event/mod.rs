@@ -141,7 +141,8 @@ pub enum EventKind {
         /// When there is some again.
         until: Timestamp,
     },
-    /// A record cannot be read. It was left as it is, and nothing is done about its certificate.
+    /// A record cannot be read. It was left as it is, and nothing is done about its certificate; one whose key or
+    /// chain cannot be read is renewed by its dates.
     Quarantined {
         /// What is wrong with it.
         message: String,

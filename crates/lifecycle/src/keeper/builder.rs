@@ -185,6 +185,7 @@ impl KeeperBuilder {
             leases: Leases::new(self.store.clone(), self.lease, now),
             limits: self.limits,
             on_demand: self.on_demand,
+            no_more_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             owner: self.owner.unwrap_or_else(Owner::unique),
             pace: self.pace,
             provider_limits: self.provider_limits,

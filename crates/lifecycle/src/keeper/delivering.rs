@@ -25,8 +25,13 @@ pub(super) async fn found<'a>(inner: &Inner, record: &'a Record) -> Option<Deliv
     }
     let delivered = record.delivered.as_ref();
     let mut found = Found::AsDelivered;
-    // What was never delivered is not there.
-    let there = if delivered.is_some() { shipments(inner, record).await.ok()? } else { Vec::new() };
+    // What was never delivered, or is to be replaced, need not be looked at.
+    let serving = record.current.as_ref().map(|current| current.facts.fingerprint.as_str());
+    let as_wished = delivered.is_some_and(|delivered| {
+        record.spec.asks_same_delivery(&delivered.delivered_for)
+            && serving == Some(delivered.fingerprint.as_str())
+    });
+    let there = if as_wished { shipments(inner, record).await.ok()? } else { Vec::new() };
     for (sink, shipment) in there {
         match sink.found(&shipment).await.ok()? {
             Found::Overwritten => return Some(Delivery { delivered, found: Found::Overwritten }),
@@ -63,7 +68,10 @@ pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) ->
                 fingerprint: fingerprint.unwrap_or_default(),
                 delivered_for: record.spec.clone(),
                 at: now,
-                overwritten: if why == Redelivery::Overwritten { overwritten.saturating_add(1) } else { 0 },
+                overwritten: match why {
+                    Redelivery::Gone | Redelivery::Overwritten => overwritten.saturating_add(1),
+                    Redelivery::NotYet | Redelivery::WishChanged => 0,
+                },
             });
             record.undelivered = None;
             desk.save(page).await?;

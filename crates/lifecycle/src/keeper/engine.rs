@@ -9,7 +9,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{Inner, Workload, lease::Ticket, misplaced, walk::last_words};
+use super::{Inner, Workload, due, lease::Ticket, misplaced, walk::last_words};
 use crate::{
     ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
@@ -218,7 +218,9 @@ impl Engine {
 fn place(record: &Record, now: Timestamp) -> Work<String> {
     let (lane, deadline) = match &record.current {
         Some(current) if now < current.facts.not_after => {
-            let lane = if has_failed(record) { Lane::Retry } else { Lane::Renewal };
+            // Debts that could not be paid are as likely to take their time.
+            let only_owes = !record.debts.is_empty() && now < due(record, now);
+            let lane = if has_failed(record) || only_owes { Lane::Retry } else { Lane::Renewal };
             (lane, Life::new(&current.facts, current.issued_at).latest())
         }
         // One that is missing or has ended comes after those that can still be saved.
@@ -244,3 +246,22 @@ const CROWDED: Duration = Duration::from_secs(600);
 const SHORTEST_CROWDED: Duration = Duration::from_secs(30);
 /// A hundred commits a second are what a disk can do beside its work.
 const CROWDED_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CertificateSpec, Debt, Progress, record::tests::current};
+
+    #[test]
+    fn what_only_owes_stands_with_those_that_failed_and_what_is_due_with_the_renewals() {
+        let at = Timestamp::from_unix;
+        let mut record = Record::new(CertificateSpec::new("a", ["a.example"]).unwrap());
+        assert_eq!(place(&record, at(0)).lane, Lane::First);
+        record.current = Some(current(1)); // from 0 to 1000
+        assert_eq!(place(&record, at(0)).lane, Lane::Renewal);
+        let (issuer, what) = (record.spec.issuer_name().clone(), Progress::encode(&"txt").unwrap());
+        record.debts = vec![Debt { issuer, what, since: None }];
+        assert_eq!(place(&record, at(0)).lane, Lane::Retry);
+        assert_eq!(place(&record, at(900)).lane, Lane::Renewal);
+    }
+}

@@ -40,6 +40,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What it took from the budgets and has not spent.
+    pub(super) fn unspent(&self) -> &[Demand] {
+        &self.unspent
+    }
+}
+
+impl Failure {
+    /// One that came before anything was asked of anybody: nothing is spent.
+    pub(super) const fn before_asking(error: Error, demands: Vec<Demand>) -> Self {
+        Self { error, unspent: demands }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, unspent: Vec::new() }
@@ -71,11 +85,20 @@ pub(super) async fn remember(
         // Whoever has it now writes down what becomes of it.
         return Err(error);
     }
-    desk.inner.give_back(&unspent).await;
+    desk.inner.give_back(&unspent, &desk.hold.batch()).await;
+    let refunded = unspent.iter().any(|demand| demand.charge == Charge::Always);
     loop {
         let mut page = desk.page(tried.id()).await?;
         if page.record.spec != *tried {
-            return Ok(None);
+            match (&mut page.record.attempt, refunded) {
+                // The next order is paid for again.
+                (Some(attempt), true) if attempt.spent => attempt.spent = false,
+                _ => return Ok(None),
+            }
+            match desk.save(&mut page).await {
+                Ok(()) | Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
         }
         let now = desk.now();
         note(&mut page.record, issuer, &error, now);
@@ -118,7 +141,10 @@ pub(super) fn note(record: &mut Record, issuer: &IssuerName, error: &Error, now:
         attempt.spent &= attempt.progress.is_some();
     }
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
-    let failed = IssueError::new(class_of(error), error.to_string(), error.retry());
+    let failed = match error {
+        Error::Issue(error) => error.clone(),
+        _ => IssueError::new(class_of(error), error.to_string(), error.retry()),
+    };
     let wished_for = issuer == record.spec.issuer_name();
     let before = crate::failures_with(record, issuer);
     let failures = ladder::fail(before, &failed, now, expires, Spread::of(record.id()));

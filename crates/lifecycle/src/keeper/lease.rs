@@ -255,6 +255,12 @@ impl Hold {
         }
     }
 
+    /// A note was refused because somebody else has the certificate: the work ends here, and this never returns.
+    pub(crate) async fn was_lost(&self) {
+        self.signals.lost.notify_one();
+        std::future::pending::<()>().await;
+    }
+
     /// Waits for something outside without a slot, and may be stopped meanwhile.
     pub(crate) async fn left_while<F: Future>(&self, wait: F) -> F::Output {
         let Some(seat) = &self.seat else { return wait.await };

@@ -16,6 +16,12 @@ pub(super) async fn found(inner: &Inner, record: &Record) -> Result<Material, Er
     Ok(belong_together(&current.facts, &key, &chain))
 }
 
+/// Whether a store that answers cannot read what lies in one slot. That is no reason to replace a certificate: a store
+/// that is opened with the wrong keys can read none.
+pub(super) const fn is_of_one_slot(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Io { .. } | StoreError::Sealed { .. })
+}
+
 fn belong_together(facts: &Facts, key: &SecretBytes, chain: &SecretBytes) -> Material {
     let same_certificate =
         Facts::from_pem(chain.expose()).is_ok_and(|found| found.fingerprint == facts.fingerprint);

@@ -1,9 +1,9 @@
 //! The driver: makes the world agree with the specs, for years.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -99,6 +99,8 @@ struct Inner {
     owner: Owner,
     grace: Duration,
     on_demand: Option<(Arc<dyn OnDemand>, Limit)>,
+    /// Until when no certificate is to be had at first sight, in Unix seconds.
+    no_more_until: AtomicI64,
     board: Arc<Board>,
     leases: Arc<Leases>,
     rehearsals: BTreeMap<IssuerName, Rehearsal>,
@@ -226,6 +228,7 @@ impl Keeper {
                 Some((version, mut record)) => {
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
+                        record.rehearsed_at = None;
                     }
                     if record.spec != spec {
                         record.spec_generation = record.spec_generation.saturating_add(1);
@@ -520,7 +523,9 @@ impl Inner {
         if ordered {
             demands = spending::of_failures(&demands);
         }
-        for provider in agent.providers(&spec) {
+        // Two solvers of one provider ask it together.
+        let providers: BTreeSet<String> = agent.providers(&spec).into_iter().collect();
+        for provider in providers {
             if let Some(limit) = self.provider_limits.get(&provider) {
                 demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
             }

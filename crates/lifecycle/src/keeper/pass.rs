@@ -14,7 +14,7 @@ use crate::{
     Current, Decision, Delivery, Error, EventKind, Failures, IssuerName, Material, Reason, Record,
     Redelivery, StoreError, decide_record,
     failover::{self, Candidate, Choice},
-    failures_with,
+    failures_with, rest,
     schedule::Spread,
 };
 
@@ -81,12 +81,17 @@ pub(super) fn next_at(inner: &Inner, record: &Record, outcome: &Outcome, now: Ti
 
 /// When to look again at a certificate that has nothing to do until then, but perhaps debts.
 fn sooner(record: &Record, until: Timestamp, now: Timestamp) -> Timestamp {
-    let owes = !record.debts.is_empty() || record.is_to_revoke();
-    if owes { until.min(now + DEBT_PAUSE) } else { until }
+    if record.is_to_revoke() {
+        return until.min(now + DEBT_PAUSE);
+    }
+    // What was owed for long is owed a while longer.
+    let oldest = record.debts.iter().map(|debt| debt.since.unwrap_or(now)).min();
+    oldest.map_or(until, |oldest| until.min(now + (now.since(oldest) / 8).clamp(DEBT_PAUSE, LONGEST_PAUSE)))
 }
 
 /// How long to leave a debt that could not be paid: a DNS provider is down for minutes, seldom for days.
-const DEBT_PAUSE: Duration = Duration::from_secs(600);
+pub(super) const DEBT_PAUSE: Duration = Duration::from_secs(600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 /// An issuer whose certificates end within seconds must not be asked for the next one every second.
 const ISSUANCE_PAUSE: Duration = Duration::from_secs(60);
 /// Whatever was decided, it is not decided again in the same second.
@@ -100,7 +105,14 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
         return Ok(Some((Outcome::GivenUp { error: Error::Denied { id, reason }, until }, page)));
     }
     Box::pin(suggested::ask(desk, &mut page)).await?;
-    let material = material::found(desk.inner, &page.record).await?;
+    let material = match material::found(desk.inner, &page.record).await {
+        Err(Error::Store(error)) if material::is_of_one_slot(&error) => {
+            let message = format!("{error}; the certificate is renewed by its dates");
+            desk.tell(page.id(), EventKind::Quarantined { message });
+            Material::Whole
+        }
+        material => material?,
+    };
     forget_what_nobody_does(desk, &mut page, material);
     let now = desk.now();
     page.observe(material, now);
@@ -135,14 +147,17 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
         Decision::Renew { why } => {
-            let Some(rest) = desk.inner.rest_of(&issuer, now) else {
+            let expires = page.record.current.as_ref().map(|current| current.facts.not_after);
+            let rest = desk.inner.rest_of(&issuer, now);
+            let held = rest.and_then(|rest| Some((rest::holds_back(&rest, expires, now)?, rest)));
+            let Some((asked_at, rest)) = held else {
                 return Box::pin(renew(desk, page, &issuer, why)).await;
             };
             let page = settling::settle(desk, page).await.0;
             // Not all at the moment at which it is asked again.
-            let until = rest.retry_at + Spread::of(page.id()).of_width(APART);
+            let until = asked_at + Spread::of(page.id()).of_width(APART.min(now.until(asked_at)));
             let until = sooner(&page.record, until.min(stands), now);
-            let error = Error::Resting { issuer, until: rest.retry_at, message: rest.message };
+            let error = Error::Resting { issuer, until: asked_at, message: rest.message };
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
     }
@@ -193,7 +208,11 @@ fn plan(
     let candidates: Vec<Candidate<'_>> = issuers
         .iter()
         .zip(&rests)
-        .map(|(name, rest)| Candidate { failures: failures_with(record, name), rest: rest.as_ref() })
+        .map(|(name, rest)| Candidate {
+            failures: failures_with(record, name),
+            rest: rest.as_ref(),
+            open: record.attempt.as_ref().is_some_and(|it| it.issuer() == *name && it.progress.is_some()),
+        })
         .collect();
     let expires = record.current.as_ref().map(|current| current.facts.not_after);
     let Choice { which, until } = failover::choose(&candidates, expires, now);

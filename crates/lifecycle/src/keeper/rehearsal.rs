@@ -1,7 +1,7 @@
 //! Asking a staging issuer first: what fails there costs no rate limit of the real one.
 
 use super::Inner;
-use crate::{Failures, IssuerName, Record};
+use crate::{Error, Failures, IssueErrorClass, IssuerName, Record, schedule::Life};
 use perennial_core::Timestamp;
 
 /// Who is asked first, and from which failure in a row on.
@@ -12,18 +12,39 @@ pub(super) struct Rehearsal {
 }
 
 impl Inner {
-    /// Who is asked before this issuer is, if somebody is. An order that is open is walked to its end.
+    /// Who is asked before this issuer is, if somebody is. An order that is open is walked to its end, and there is no
+    /// time for it when nothing may hold a renewal back any more.
     pub(super) fn stage_for(&self, record: &Record, issuer: &IssuerName) -> Option<IssuerName> {
         let rehearsal = self.rehearsals.get(issuer)?;
         let open = record.attempt.as_ref().is_some_and(|it| it.issuer() == issuer && it.progress.is_some());
         let failures = crate::failures_with(record, issuer);
-        let wanted = !open && is_wanted(failures, record.rehearsed_at, rehearsal.after);
+        let late = record.current.as_ref().is_some_and(|current| {
+            let now = self.clock.now();
+            Life::new(&current.facts, current.issued_at).latest() <= now && now <= current.facts.not_after
+        });
+        let wanted = !open && !late && is_wanted(failures, record.rehearsed_at, rehearsal.after);
         wanted.then(|| rehearsal.stage.clone())
     }
 
     /// Whether somebody is asked first here: that is no change of the issuer.
     pub(super) fn is_stage(&self, issuer: &IssuerName) -> bool {
         self.rehearsals.values().any(|rehearsal| rehearsal.stage == *issuer)
+    }
+}
+
+/// Whether a rehearsal that failed like this says nothing about the real issuer: its stage is in trouble itself. What
+/// is refused or not seen there, or fails on the way to others, fails again.
+pub(super) const fn says_nothing(error: &Error) -> bool {
+    match error {
+        Error::Contract { .. } => true,
+        Error::Issue(error) => {
+            error.is_the_issuers()
+                && matches!(
+                    error.class,
+                    IssueErrorClass::Auth | IssueErrorClass::Contract | IssueErrorClass::Transient
+                )
+        }
+        _ => false,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{
     desk::{Desk, Page},
-    material,
+    material, pass,
     walk::guarded,
 };
-use crate::{EventKind, Revocation, StoreError, record::Compromised};
+use crate::{EventKind, IssueErrorClass, Revocation, StoreError, record::Compromised};
+use perennial_core::Timestamp;
 
 /// Revokes what was compromised and is not needed any more. What cannot be revoked now stays on record.
 pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
@@ -38,7 +39,11 @@ pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
 /// Whether nothing is to be done any more: it is revoked, has ended, or nothing is left of it.
 async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> Result<bool, StoreError> {
     let (id, generation) = (&page.id().clone(), compromised.generation);
-    let Some(chain) = material::chain(desk.inner, id, generation).await? else { return Ok(true) };
+    let chain = match material::chain(desk.inner, id, generation).await {
+        Err(error) if material::is_of_one_slot(&error) => return Ok(false),
+        chain => chain?,
+    };
+    let Some(chain) = chain else { return Ok(true) };
     if chain.facts().not_after <= desk.now() {
         return Ok(true);
     }
@@ -57,9 +62,12 @@ async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> 
     if error.retry().is_worthwhile() {
         return Ok(false);
     }
-    // Nobody but a person can do it: that is said once.
+    // A person has to do something about it: that is said. What is wrong here, or with our credentials, is mended
+    // some day, and it is revoked then; what the issuer refuses is not asked again.
+    let over = !matches!(error.class, IssueErrorClass::Auth | IssueErrorClass::Local);
+    let retry_at = if over { Timestamp::MAX } else { desk.now() + pass::DEBT_PAUSE };
     let message = format!("the certificate with the serial number {serial} was not revoked: {error}");
-    let (issuer, retry_at) = (compromised.issuer.clone(), perennial_core::Timestamp::MAX);
+    let issuer = compromised.issuer.clone();
     desk.tell(id, EventKind::Failed { issuer, class: error.class, message, retry_at });
-    Ok(true)
+    Ok(over)
 }

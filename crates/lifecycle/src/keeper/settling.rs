@@ -31,7 +31,8 @@ pub(super) async fn settle(desk: Desk<'_>, page: Page) -> (Page, Result<(), Erro
             }
         };
         let journal = desk.journal(&name, page);
-        let settled = guarded(issuer.settle(&journal)).await;
+        // Who has others remove something waits for them, and needs no slot.
+        let settled = desk.hold.left_while(guarded(issuer.settle(&journal))).await;
         let left = journal.debts().await.len();
         page = desk.close(journal).await;
         let settled = settled.and_then(|()| if left == 0 { Ok(()) } else { Err(unpaid(&name, left)) });

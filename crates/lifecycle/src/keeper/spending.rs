@@ -54,8 +54,9 @@ impl Inner {
         Ok(Err(Refusal { key, until: self.clock.now() + PAUSE }))
     }
 
-    /// Gives tokens back that were not spent after all. What cannot be given back comes back by itself.
-    pub(super) async fn give_back(&self, demands: &[Demand]) {
+    /// Gives tokens back that were not spent after all, `under` the lease of the work: who has lost that knows
+    /// nothing of what becomes of it. What cannot be given back comes back by itself.
+    pub(super) async fn give_back(&self, demands: &[Demand], under: &Batch) {
         if demands.is_empty() {
             return;
         }
@@ -63,7 +64,7 @@ impl Inner {
         let keys: Vec<BudgetKey> = demands.iter().map(|demand| demand.key.clone()).collect();
         for _ in 0..TRIES {
             let Ok(stored) = self.store.buckets(&keys).await else { return };
-            let mut batch = Batch::new();
+            let mut batch = under.clone();
             for (demand, stored) in demands.iter().zip(stored) {
                 if let Some((version, bucket)) = stored {
                     batch = batch.bucket(demand.key.clone(), Some(version), bucket.give_back(demand.limit));

@@ -26,10 +26,14 @@ pub(super) async fn ask(desk: Desk<'_>, page: &mut Page) -> Result<(), Error> {
     let is_due = current.poll_at.is_none_or(|poll_at| poll_at <= now) && now < current.facts.not_after;
     let agent = desk.inner.issuers.get(current.issuer()).filter(|agent| is_due && agent.suggests_windows());
     let Some(agent) = agent.cloned() else { return Ok(()) };
-    let Some(chain) = material::chain(desk.inner, page.id(), current.generation).await? else {
-        return Ok(());
+    let chain = match material::chain(desk.inner, page.id(), current.generation).await {
+        // That it cannot be read is said where it counts.
+        Err(error) if !material::is_of_one_slot(&error) => return Err(error.into()),
+        chain => chain.ok().flatten(),
     };
-    let asked = async {
+    let Some(chain) = chain else { return Ok(()) };
+    let issuer = current.issuer().clone();
+    let asked = desk.hold.left_while(async {
         // An answer that does not come must not hold up a certificate that is due.
         let asked = tokio::time::timeout(PATIENCE, guarded(agent.suggested_window(&chain))).await;
         asked.unwrap_or_else(|_| {
@@ -39,19 +43,16 @@ pub(super) async fn ask(desk: Desk<'_>, page: &mut Page) -> Result<(), Error> {
                 Retry::Backoff,
             ))
         })
-    };
-    let answer = match desk.inner.rest_of(current.issuer(), now) {
-        Some(rest) => Answer::None { again: Some(rest.retry_at) },
-        None => match asked.await {
-            Ok(Some(window)) => Answer::Window(window),
-            Ok(None) => Answer::Nothing,
-            Err(error) => Answer::None {
-                again: match error.retry() {
-                    Retry::At(at) => Some(at),
-                    Retry::Backoff | Retry::Never => None,
-                },
-            },
-        },
+    });
+    let rest = desk.inner.rest_of(&issuer, now).map(|rest| rest.retry_at);
+    let rest = rest.or_else(|| desk.inner.rests().silent_until(&issuer, now));
+    let answer = match rest {
+        Some(again) => Answer::None { again: Some(again) },
+        None => {
+            let asked = asked.await;
+            desk.inner.rests().asked(&issuer, asked.as_ref().err(), desk.now());
+            Answer::of(asked)
+        }
     };
     let now = desk.now();
     let Some(current) = &mut page.record.current else { return Ok(()) };
@@ -75,6 +76,16 @@ enum Answer {
     /// That it has no wish.
     Nothing,
     Window(SuggestedWindow),
+}
+
+impl Answer {
+    fn of(asked: Result<Option<SuggestedWindow>, crate::IssueError>) -> Self {
+        match asked {
+            Ok(Some(window)) => Self::Window(window),
+            Ok(None) => Self::Nothing,
+            Err(error) => Self::None { again: error.retry().at() },
+        }
+    }
 }
 
 /// When to ask again: when the CA has said, in an hour at the earliest and a week at the latest (RFC 9773 §4.3.2

@@ -10,7 +10,7 @@ use super::{
     desk::{Desk, Page},
     failing::Failure,
     material::{self, chain_slot, key_slot},
-    pass, settling,
+    pass, rehearsal, settling,
     spending::of_failures,
 };
 use crate::{
@@ -40,10 +40,19 @@ pub(super) async fn issue(
     why: Reason,
 ) -> Result<Issuance, Failure> {
     if let Some(stage) = desk.inner.stage_for(&page.record, issuer) {
-        match ask(desk, page, &stage, why).await? {
-            Asked::Denied => return Ok(Issuance::Denied),
-            Asked::PutOff { page, refusal } => return Ok(put_off(desk, page, refusal)),
-            Asked::Signed(signed) => page = rehearsed(desk, signed.page, issuer).await?,
+        let wanted = page.record.spec.clone();
+        match ask(desk, page, &stage, why).await {
+            Err(failure) if rehearsal::says_nothing(&failure.error) => {
+                page = desk.page(wanted.id()).await?;
+                if page.record.spec != wanted {
+                    return Err(failure);
+                }
+                desk.inner.give_back(failure.unspent(), &desk.hold.batch()).await;
+            }
+            Err(failure) => return Err(failure),
+            Ok(Asked::Denied) => return Ok(Issuance::Denied),
+            Ok(Asked::PutOff { page, refusal }) => return Ok(put_off(desk, page, refusal)),
+            Ok(Asked::Signed(signed)) => page = rehearsed(desk, signed.page, issuer).await?,
         }
     }
     let signed = match ask(desk, page, issuer, why).await? {
@@ -81,10 +90,10 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
     };
     let Walk { page, generation, key, resumed, demands } = *walk;
     desk.tell(spec.id(), EventKind::Issuing { why, resumed });
-    let mut request = SigningRequest::of(&spec, &key).map_err(Error::from)?;
-    request.replaces = replaced(desk, &page, issuer).await?;
+    let request = request(desk, &page, issuer, &key).await;
+    let request = request.map_err(|error| Failure::before_asking(error, demands.clone()))?;
 
-    let journal = desk.journal(issuer, page);
+    let journal = desk.journal(issuer, page).issuing();
     let issued = guarded(agent.issue(&request, &journal)).await;
     if issued.is_err() {
         // What the issuer told is not worth another failure.
@@ -97,7 +106,7 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
         Failure::of_issuer(error, &page.record, demands.clone(), ordered)
     })?;
     desk.inner.rests().answered(issuer);
-    desk.inner.give_back(&of_failures(&demands)).await;
+    desk.inner.give_back(&of_failures(&demands), &desk.hold.batch()).await;
 
     contract::check(chain.facts(), &request, &Facts::fingerprint_of(&key), desk.now())
         .map_err(|fault| Error::Contract { id: spec.id().clone(), fault })?;
@@ -116,6 +125,18 @@ async fn rehearsed(desk: Desk<'_>, mut page: Page, issuer: &IssuerName) -> Resul
     }
     desk.save(&mut page).await?;
     Ok(page)
+}
+
+/// What the issuer is asked to sign.
+async fn request(
+    desk: Desk<'_>,
+    page: &Page,
+    issuer: &IssuerName,
+    key: &PrivateKey,
+) -> Result<SigningRequest, Error> {
+    let mut request = SigningRequest::of(&page.record.spec, key)?;
+    request.replaces = replaced(desk, page, issuer).await?;
+    Ok(request)
 }
 
 fn put_off(desk: Desk<'_>, page: Box<Page>, refusal: Refusal) -> Issuance {
@@ -138,9 +159,13 @@ async fn replaced(
     page: &Page,
     issuer: &IssuerName,
 ) -> Result<Option<IssuedChain>, StoreError> {
-    let own = page.record.current.as_ref().filter(|current| current.issuer() == issuer);
+    let own = page.record.current.as_ref().filter(|current| current.is_ours_from(issuer));
     match own {
-        Some(current) => material::chain(desk.inner, page.id(), current.generation).await,
+        Some(current) => match material::chain(desk.inner, page.id(), current.generation).await {
+            // Without it the new one counts as a first one, and is better than none.
+            Err(error) if material::is_of_one_slot(&error) => Ok(None),
+            chain => chain,
+        },
         None => Ok(None),
     }
 }
@@ -180,6 +205,7 @@ async fn take_up(
                 return resume(desk, page, issuer, agent, (attempt, key)).await;
             }
             Ok(_) | Err(Error::Key(_) | Error::Store(StoreError::SlotMissing { .. })) => {}
+            Err(Error::Store(error)) if material::is_of_one_slot(&error) => {}
             Err(error) => return Err(error),
         }
         if attempt.issuer() != issuer
@@ -324,7 +350,7 @@ pub(super) fn purpose(record: &crate::Record, issuer: &IssuerName, now: Timestam
     let own = record
         .current
         .as_ref()
-        .filter(|current| current.issuer() == issuer && record.spec.has_names_of(&current.facts));
+        .filter(|current| current.is_ours_from(issuer) && record.spec.has_names_of(&current.facts));
     let Some(current) = own else { return Purpose::First };
     let suggested = current.window.as_ref().is_some_and(|window| window.start <= now && now < window.end);
     if suggested { Purpose::SuggestedRenewal } else { Purpose::Renewal }

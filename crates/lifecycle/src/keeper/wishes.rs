@@ -1,6 +1,8 @@
 //! What else can be wished for: adoption, replacement of a stolen key, certificates at first sight.
 
-use perennial_core::{DomainName, SecretBytes};
+use std::{sync::atomic::Ordering, time::Duration};
+
+use perennial_core::{DomainName, SecretBytes, Timestamp};
 
 use super::{
     Certificate, Keeper,
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, Material,
     PrivateKey, Record, SigningRequest, StoreError,
-    budget::{BudgetKey, Demand},
+    budget::{BudgetKey, Demand, Refusal},
     contract,
     facts::sha256_hex,
     store::Batch,
@@ -47,8 +49,11 @@ impl Keeper {
         };
         let generation = record.last_generation.next();
         record.last_generation = generation;
-        record.previous = record.current.as_ref().map(|current| current.generation);
-        record.current = Some(Current::new(generation, spec.clone(), chain.facts().clone(), now));
+        let replaced = record.current.as_ref().map(|current| current.generation);
+        let forgotten = std::mem::replace(&mut record.previous, replaced);
+        let forgotten = forgotten.filter(|old| !record.is_compromised(*old));
+        let current = Current::new(generation, spec.clone(), chain.facts().clone(), now);
+        record.current = Some(Current { adopted: true, ..current });
         record.spec = spec;
         record.forget_failures();
         record.observe(Some(Material::Whole), now);
@@ -59,6 +64,10 @@ impl Keeper {
             .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
             .change(record, expected);
         self.inner.store.apply(&batch).await?;
+        if let Some(old) = forgotten {
+            // That an old generation stays a little longer harms nobody.
+            let _ = self.inner.store.forget(&id, old).await;
+        }
         if let Some(Ticket { hold, .. }) = held {
             hold.release().await?;
         }
@@ -122,6 +131,13 @@ impl Keeper {
         let plain = CertificateSpec::new(&called(name), [name.as_str()])?;
         let id = plain.id().clone();
         if self.inner.store.load(&id).await?.is_none() {
+            // Whoever connects must not hold up renewals on their way to the budgets, only to hear no again.
+            let until = Timestamp::from_unix(self.inner.no_more_until.load(Ordering::Relaxed));
+            let now = self.inner.clock.now();
+            // One that lies farther ahead than a token takes is from a clock that has been put right since.
+            if now < until && until <= now + limit.interval() + Duration::from_secs(1) {
+                return Err(refused(Refusal { key: BudgetKey::OnDemand, until }.to_string()));
+            }
             let spec = rule.allow(name, plain).await.map_err(refused)?;
             if *spec.id() != id {
                 return Err(refused(format!("its rule has called it {}", spec.id())));
@@ -131,7 +147,10 @@ impl Keeper {
             let batch = Batch::new().change(Record::new(spec), None);
             match self.inner.spend(&demands, batch).await {
                 Ok(Ok(_)) => self.inner.look_now(),
-                Ok(Err(refusal)) => return Err(refused(refusal.to_string())),
+                Ok(Err(refusal)) => {
+                    self.inner.no_more_until.store(refusal.until.unix(), Ordering::Relaxed);
+                    return Err(refused(refusal.to_string()));
+                }
                 // Another connection was quicker.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -184,19 +184,21 @@ pub async fn export(
 /// The issuers that records name, if their state is wanted.
 async fn issuers(store: &dyn Store, secrets: Secrets) -> Result<BTreeSet<IssuerName>, StoreError> {
     let (mut issuers, mut after) = (BTreeSet::new(), None::<CertificateId>);
-    while secrets == Secrets::Included {
+    if secrets == Secrets::LeftOut {
+        return Ok(issuers);
+    }
+    loop {
         let page = store.list(after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else { return Ok(issuers) };
         after = Some(last.clone());
         for id in page {
             // One that cannot be read is named later.
             if let Ok(Some((_, record))) = store.load(&id).await {
-                issuers.insert(record.spec.issuer_name().clone());
+                issuers.extend(record.spec.issuers().cloned());
                 issuers.extend(record.debts.into_iter().map(|debt| debt.issuer));
             }
         }
     }
-    Ok(issuers)
 }
 
 /// A certificate with what lies in its slots, and the slot that it names and that is empty, if there is one.

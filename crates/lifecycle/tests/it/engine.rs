@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use perennial_core::{Clock as _, Retry, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, IssueError, IssueErrorClass, IssuedChain,
-    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, SigningRequest, Store, SuggestedWindow,
+    Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, RenewalPolicy, SigningRequest, Slot, Store,
+    SuggestedWindow,
     budget::{Bucket, BudgetKey, Limit, Limits},
     store::Owner,
 };
@@ -168,10 +169,228 @@ async fn a_note_of_somebody_who_was_overtaken_is_refused_and_no_failure_of_the_c
         scene.store.inner.claim_one(&thief, HOUR, &id).await.unwrap().unwrap();
         issuer.go_on.notify_one();
     });
-    assert!(matches!(outcome, Err(Error::Store(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::Held { .. })), "{outcome:?}");
     let (_, record) = scene.store.load(&name("a")).await.unwrap().unwrap();
     assert_eq!((record.failures, record.current), (None, None));
     assert!(matches!(keeper.step(&name("a")).await, Err(Error::Held { .. })));
+}
+
+/// Removes what was presented when it fails, as an issuer must.
+struct Tidy {
+    signer: Arc<TestIssuer>,
+    tidied: AtomicUsize,
+}
+
+#[async_trait]
+impl Issuer for Tidy {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        let issued = self.signer.issue(request, journal).await;
+        self.tidied.fetch_add(usize::from(issued.is_err()), Ordering::SeqCst);
+        issued
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_overtaken_does_not_remove_what_the_next_one_needs() {
+    let scene = Scene::new();
+    let issuer = Arc::new(Tidy { signer: scene.signer(), tidied: AtomicUsize::new(0) });
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    issuer.signer.next(Mischief::Pause);
+    let id = name("a");
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.signer.hanging.notified().await;
+        scene.clock.advance(HOUR);
+        let thief: Owner = "thief".parse().unwrap();
+        scene.store.inner.claim_one(&thief, HOUR, &id).await.unwrap().unwrap();
+        issuer.signer.go_on.notify_one();
+    });
+    assert!(outcome.is_err(), "{outcome:?}");
+    assert_eq!(issuer.tidied.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn another_label_while_it_is_issued_costs_no_second_order() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    issuer.next(Mischief::Pause);
+    let id = name("a");
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.hanging.notified().await;
+        keeper.wish(spec("a").label("team", "shop")).await.unwrap();
+        issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Ok(Outcome::Issued { .. })), "{outcome:?}");
+    assert_eq!(issuer.asked.lock().unwrap().len(), 1);
+    let (_, record) = scene.store.load(&id).await.unwrap().unwrap();
+    assert_eq!((record.spec, record.debts), (spec("a").label("team", "shop"), Vec::new()));
+    // Another name is another certificate.
+    issuer.next(Mischief::Pause);
+    keeper.wish(CertificateSpec::new("a", ["b.example"]).unwrap()).await.unwrap();
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        issuer.hanging.notified().await;
+        keeper.wish(CertificateSpec::new("a", ["c.example"]).unwrap()).await.unwrap();
+        issuer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Ok(Outcome::Issued { .. })), "{outcome:?}");
+    assert_eq!(issuer.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_does_not_keep_its_certificate_from_being_renewed() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.step(&name("a")).await.unwrap();
+    let key_of = |number: u32| {
+        let generation = serde_json::from_value(number.into()).unwrap();
+        Slot::PrivateKey { certificate: name("a"), generation }
+    };
+    scene.store.unreadable.lock().unwrap().replace(key_of(1));
+    // It may be readable again tomorrow: it is no reason to renew a whole fleet.
+    let outcome = keeper.step(&name("a")).await;
+    assert!(matches!(outcome, Ok(Outcome::Kept { .. })), "{outcome:?}");
+    assert_eq!(scene.told(|kind| matches!(kind, EventKind::Quarantined { .. })), 1);
+    scene.clock.advance(DAY * 61);
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Issued { .. })));
+    // The key of an attempt that cannot be read ends that attempt.
+    scene.clock.advance(DAY * 61);
+    issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Failed { .. })));
+    scene.store.unreadable.lock().unwrap().replace(key_of(3));
+    scene.clock.advance(HOUR);
+    assert!(matches!(keeper.step(&name("a")).await, Ok(Outcome::Issued { .. })));
+    assert_eq!(scene.generation("a").await, Some(4));
+}
+
+/// Issues, and answers nothing else.
+struct Mute(Arc<TestIssuer>, bool);
+
+#[async_trait]
+impl Issuer for Mute {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.0.issue(request, journal).await
+    }
+
+    async fn settle(&self, _: &Journal) -> Result<(), IssueError> {
+        std::future::pending().await
+    }
+
+    fn suggests_windows(&self) -> bool {
+        self.1
+    }
+
+    async fn suggested_window(&self, _: &IssuedChain) -> Result<Option<SuggestedWindow>, IssueError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_not_answered_holds_no_slot() {
+    let scene = Scene::new();
+    let keeper = scene.builder(Arc::new(Mute(scene.signer(), true))).slots(1).build();
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.start().await;
+    until(async || scene.generation("a").await == Some(1)).await;
+    keeper.rested().await;
+    scene.clock.advance(Duration::from_secs(61));
+    until(async || keeper.workload().parked == 1 || keeper.workload().running == 1).await;
+    keeper.wish(spec("b")).await.unwrap();
+    until(async || scene.generation("b").await == Some(1)).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_holds_no_slot() {
+    let scene = Scene::new();
+    let signer = scene.signer();
+    let keeper = scene.builder(Arc::new(Mute(signer.clone(), false))).slots(1).build();
+    signer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.start().await;
+    until(async || scene.generation("a").await == Some(1)).await;
+    keeper.rested().await;
+    scene.clock.advance(Duration::from_secs(601));
+    until(async || keeper.workload().parked == 1 || keeper.workload().running == 1).await;
+    keeper.wish(spec("b")).await.unwrap();
+    until(async || scene.generation("b").await == Some(1)).await;
+}
+
+#[tokio::test]
+async fn what_was_owed_for_long_is_looked_after_ever_more_seldom() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).build();
+    *issuer.lies.lock().unwrap() = true;
+    issuer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    keeper.step(&name("a")).await.unwrap();
+    for (hours, pause) in [(0, 600), (8, 3_600), (800, 6 * 3_600)] {
+        scene.clock.advance(HOUR * hours);
+        let Ok(Outcome::Kept { until }) = keeper.step(&name("a")).await else { panic!("not kept") };
+        assert_eq!(until.since(scene.clock.now()), Duration::from_secs(pause), "after {hours} hours");
+    }
+}
+
+/// Says that its DNS provider is down.
+struct Helpless;
+
+#[async_trait]
+impl Issuer for Helpless {
+    async fn issue(&self, _: &SigningRequest, _: &Journal) -> Result<IssuedChain, IssueError> {
+        Err(IssueError::new(IssueErrorClass::Transient, "the provider is down", Retry::Backoff).elsewhere())
+    }
+}
+
+#[tokio::test]
+async fn a_dns_provider_that_is_down_sends_nobody_to_another_issuer() {
+    let scene = Scene::new();
+    let second = scene.signer();
+    let keeper = scene.builder(Arc::new(Helpless)).issuer("second".parse().unwrap(), second.clone()).build();
+    keeper.wish(spec("a").fallback_issuer("second").unwrap()).await.unwrap();
+    for _ in 0..6 {
+        let outcome = keeper.step(&name("a")).await;
+        let Ok(Outcome::Failed { until, .. }) = outcome else { panic!("{outcome:?}") };
+        scene.clock.set(until);
+    }
+    assert_eq!(second.asked.lock().unwrap().len(), 0);
+}
+
+/// Takes its time to remove what it presented.
+struct Slow(Arc<TestIssuer>);
+
+#[async_trait]
+impl Issuer for Slow {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.0.issue(request, journal).await
+    }
+
+    async fn settle(&self, journal: &Journal) -> Result<(), IssueError> {
+        self.0.hanging.notify_one();
+        self.0.go_on.notified().await;
+        self.0.settle(journal).await
+    }
+}
+
+#[tokio::test]
+async fn another_wish_while_debts_are_paid_is_not_put_off() {
+    let scene = Scene::new();
+    let signer = scene.signer();
+    let keeper = scene.builder(Arc::new(Slow(signer.clone()))).build();
+    signer.next(Mischief::LeaveDebt);
+    keeper.wish(spec("a")).await.unwrap();
+    let id = name("a");
+    keeper.step(&id).await.unwrap();
+    let (outcome, ()) = tokio::join!(keeper.step(&id), async {
+        signer.hanging.notified().await;
+        keeper.wish(spec("a").renewal(RenewalPolicy::Before(DAY * 80))).await.unwrap();
+        signer.go_on.notify_one();
+    });
+    assert!(matches!(outcome, Ok(Outcome::Kept { .. })), "{outcome:?}");
+    let (_, record) = scene.store.load(&id).await.unwrap().unwrap();
+    assert!(record.next_at <= scene.clock.now(), "it is looked at at once");
 }
 
 #[tokio::test]

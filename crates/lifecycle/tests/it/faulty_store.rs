@@ -27,6 +27,8 @@ pub(crate) struct FaultyStore {
     pub(crate) gone: AtomicBool,
     /// It panics when the key of this certificate is read.
     pub(crate) panics_for: Mutex<Option<CertificateId>>,
+    /// It cannot read this.
+    pub(crate) unreadable: Mutex<Option<Slot>>,
 }
 
 impl FaultyStore {
@@ -37,6 +39,7 @@ impl FaultyStore {
             frozen: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             panics_for: Mutex::default(),
+            unreadable: Mutex::default(),
         }
     }
 
@@ -124,6 +127,9 @@ impl Store for FaultyStore {
         self.reached()?;
         let cursed = self.panics_for.lock().unwrap().clone();
         assert!(cursed.is_none() || slot.certificate() != cursed.as_ref(), "told to panic");
+        if self.unreadable.lock().unwrap().as_ref() == Some(slot) {
+            return Err(StoreError::Sealed { slot: slot.clone(), reason: "told so".to_owned() });
+        }
         self.inner.read(slot).await
     }
 

@@ -13,7 +13,7 @@ use perennial_core::{Clock, Retry, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, EventKind, FileSink, IssueError, IssueErrorClass, IssuedChain, Issuer,
     IssuerName, Journal, Keeper, KeeperBuilder, KeyRotation, MemoryStore, Outcome, OutputFormat, Record,
-    Rules, Shipment, SigningRequest, Sink, SinkError, Store, SuggestedWindow, store::Owner,
+    Rules, Shipment, SigningRequest, Sink, SinkError, Store, SuggestedWindow, budget::Limit, store::Owner,
 };
 use perennial_testkit::ManualClock;
 use tokio::sync::Notify;
@@ -255,7 +255,8 @@ async fn a_wish_is_due_at_once_and_not_before_what_has_been_due_for_long() {
     let scene = Scene::new();
     let keeper = scene.builder().build();
     keeper.wish(spec()).await.unwrap();
-    scene.pass(HOUR * 2);
+    keeper.step(&name()).await.unwrap();
+    scene.pass(DAY * 61); // it is due for renewal
     keeper.wish(CertificateSpec::new("another", ["another.example"]).unwrap()).await.unwrap();
     let claims = scene.store.claim(&Owner::unique(), HOUR, 9).await.unwrap();
     let order: Vec<_> = claims.iter().map(|claim| claim.held.id.as_str()).collect();
@@ -316,4 +317,34 @@ async fn a_keeper_whose_clock_is_late_does_not_find_what_waits_due_again_at_once
     assert_eq!(store.claim(&Owner::unique(), HOUR, 9).await.unwrap(), []);
     right.advance(Duration::from_secs(80));
     assert_eq!(store.claim(&Owner::unique(), HOUR, 9).await.unwrap().len(), 1);
+}
+
+/// Needs one provider twice, for two of its solvers.
+struct TwoSolvers(Arc<TestIssuer>);
+
+#[async_trait]
+impl Issuer for TwoSolvers {
+    async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.0.issue(request, journal).await
+    }
+
+    fn providers(&self, _: &CertificateSpec) -> Vec<String> {
+        vec!["dns".to_owned(), "dns".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_two_solvers_need_is_counted_once() {
+    let scene = Scene::new();
+    let issuer = Arc::new(TwoSolvers(scene.issuer.clone()));
+    let keeper = scene
+        .builder()
+        .issuer(IssuerName::default(), issuer)
+        .provider_limit("dns", Limit::new(2, DAY))
+        .build();
+    for (id, issued) in [("a", true), ("b", true), ("c", false)] {
+        keeper.wish(CertificateSpec::new(id, [format!("{id}.example")]).unwrap()).await.unwrap();
+        let outcome = keeper.step(&id.parse().unwrap()).await.unwrap();
+        assert_eq!(matches!(outcome, Outcome::Issued { .. }), issued, "{id}: {outcome:?}");
+    }
 }

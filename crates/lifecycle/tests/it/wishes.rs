@@ -12,9 +12,9 @@ use std::{
 use async_trait::async_trait;
 use perennial_core::{Clock as _, DomainName, Retry, Timestamp};
 use perennial_lifecycle::{
-    CertificateId, CertificateSpec, Error, FileSink, IssueError, IssueErrorClass, IssuedChain, Issuer,
+    CertificateId, CertificateSpec, Error, FileSink, Found, IssueError, IssueErrorClass, IssuedChain, Issuer,
     IssuerName, Journal, Keeper, KeeperBuilder, KeyRotation, MemoryStore, OnDemand, Outcome, OutputFormat,
-    PrivateKey, Revocation, Rules, SigningRequest, Store, budget::Limit,
+    PrivateKey, Revocation, Rules, Shipment, SigningRequest, Sink, SinkError, Slot, Store, budget::Limit,
 };
 use perennial_testkit::ManualClock;
 
@@ -27,18 +27,26 @@ struct Revoking {
     signer: Arc<TestIssuer>,
     /// Serial numbers.
     revoked: Mutex<Vec<String>>,
+    /// For each request whether it was told what the new one replaces.
+    renewals: Mutex<Vec<bool>>,
     busy: AtomicBool,
+    /// It cannot read its own settings.
+    broken: AtomicBool,
 }
 
 #[async_trait]
 impl Issuer for Revoking {
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
+        self.renewals.lock().unwrap().push(request.replaces.is_some());
         self.signer.issue(request, journal).await
     }
 
     async fn revoke(&self, revocation: &Revocation, _: &Journal) -> Result<(), IssueError> {
         if self.busy.load(Ordering::SeqCst) {
             return Err(IssueError::new(IssueErrorClass::Transient, "busy", Retry::Backoff));
+        }
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(IssueError::new(IssueErrorClass::Local, "cannot read its account", Retry::Never));
         }
         assert!(revocation.key.is_some(), "the key proves it");
         self.revoked.lock().unwrap().push(revocation.chain.facts().serial.clone());
@@ -56,7 +64,13 @@ impl Scene {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
         let signer = TestIssuer::new(clock.clone(), DAY * 90);
-        let issuer = Arc::new(Revoking { signer, revoked: Mutex::default(), busy: AtomicBool::new(false) });
+        let issuer = Arc::new(Revoking {
+            signer,
+            revoked: Mutex::default(),
+            renewals: Mutex::default(),
+            busy: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        });
         Self { store: Arc::new(MemoryStore::with_clock(clock.clone())), clock, issuer }
     }
 
@@ -125,6 +139,11 @@ async fn a_stolen_key_is_replaced_at_once_whatever_the_rotation_says_and_then_re
     assert_eq!(record.compromised.len(), 1, "it is owed");
     assert!(record.next_at <= scene.clock.now() + Duration::from_secs(600), "and looked after soon");
     scene.issuer.busy.store(false, Ordering::SeqCst);
+    scene.issuer.broken.store(true, Ordering::SeqCst);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
+    let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
+    assert_eq!(record.compromised.len(), 1, "a file that cannot be read is mended some day");
+    scene.issuer.broken.store(false, Ordering::SeqCst);
     assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
     assert_eq!(*scene.issuer.revoked.lock().unwrap(), [stolen.facts().serial.clone()]);
     let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
@@ -160,6 +179,16 @@ async fn a_certificate_that_is_there_already_is_taken_over_and_renewed_in_its_ti
     let (chain, key) = self_made(&["site.example"], 1_900_000_000);
     keeper.adopt(spec(), &chain, &key).await.unwrap();
     assert_eq!(keeper.current(&name()).await.unwrap().unwrap().generation().number(), 3);
+    let generation = serde_json::from_value(1.into()).unwrap();
+    let oldest = Slot::PrivateKey { certificate: name(), generation };
+    assert!(scene.store.read(&oldest).await.unwrap().is_none(), "of old keys one is kept");
+    // To its issuer the one after an adopted one is a first one.
+    keeper.replace_compromised(&name()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.replace_compromised(&name()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(*scene.issuer.renewals.lock().unwrap(), [false, false, true]);
+    keeper.adopt(spec(), &chain, &key).await.unwrap();
     let (_, other_key) = self_made(&["site.example"], 1_900_000_000);
     let (other_names, its_key) = self_made(&["other.example"], 1_900_000_000);
     let (ended, ended_key) = self_made(&["site.example"], 1_799_999_999);
@@ -199,6 +228,9 @@ async fn a_certificate_at_first_sight_needs_a_rule_that_allows_it_and_a_budget()
     let refused = |got: Result<_, Error>| got.err().map(|error| error.to_string()).unwrap();
     assert!(refused(get("evil.example").await).contains("on no list"));
     assert!(refused(get("b.example").await).contains("used up"));
+    let asked = list.asked.load(Ordering::SeqCst);
+    assert!(refused(get("b.example").await).contains("used up"));
+    assert_eq!(list.asked.load(Ordering::SeqCst), asked, "it is known that there is none to be had");
     scene.clock.advance(DAY);
     assert!(get("b.example").await.is_ok());
     keeper.shut_down().await;
@@ -222,13 +254,20 @@ async fn what_serves_is_delivered_and_delivered_again_when_it_is_gone_but_not_in
     std::fs::remove_file(&file).unwrap();
     keeper.step(&name()).await.unwrap();
     assert_eq!(delivered().as_deref(), Some(current.chain_pem()), "it was gone");
-    // Somebody else wants the place too: he is answered once, and then left alone for an hour.
+    std::fs::remove_file(&file).unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(delivered(), None, "somebody wants it gone");
+    scene.clock.advance(Duration::from_secs(3_601));
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(delivered().as_deref(), Some(current.chain_pem()));
+    // Somebody else wants the place too: he is answered, and then left alone for hours.
+    scene.clock.advance(Duration::from_secs(7_200));
     for (round, ours) in [true, false, false].into_iter().enumerate() {
         std::fs::write(&file, "theirs").unwrap();
         keeper.step(&name()).await.unwrap();
         assert_eq!(delivered().as_deref() == Some(current.chain_pem()), ours, "round {round}");
     }
-    scene.clock.advance(Duration::from_secs(3_601));
+    scene.clock.advance(Duration::from_secs(4 * 3_600));
     keeper.step(&name()).await.unwrap();
     assert_eq!(delivered().as_deref(), Some(current.chain_pem()));
     assert_eq!(scene.requests(), 1, "nobody was asked for a new one");
@@ -273,9 +312,76 @@ async fn what_fails_in_the_rehearsal_costs_the_real_issuer_nothing() {
     };
     scene.issuer.signer.next(Mischief::OtherNames);
     assert!(!step((1, 0)).await);
-    stage.next(Mischief::OtherNames);
+    stage.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
     assert!(!step((1, 1)).await, "it failed again, elsewhere");
     assert!(step((2, 2)).await);
     let (_, record) = scene.store.load(&name()).await.unwrap().unwrap();
     assert_eq!(record.current.unwrap().issuer(), &IssuerName::default());
+}
+
+#[tokio::test]
+async fn a_stage_that_is_down_keeps_nobody_from_the_real_issuer() {
+    let scene = Scene::new();
+    let stage = TestIssuer::new(scene.clock.clone(), DAY * 90);
+    let staging: IssuerName = "staging".parse().unwrap();
+    let keeper = scene
+        .builder()
+        .issuer(staging.clone(), stage.clone())
+        .rehearsal(IssuerName::default(), staging, 0)
+        .build();
+    keeper.wish(spec()).await.unwrap();
+    for mischief in [
+        Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff),
+        Mischief::Fail(IssueErrorClass::Auth, Retry::Never),
+        Mischief::OtherNames,
+    ] {
+        let (before, name) = (scene.requests(), name());
+        stage.next(mischief);
+        scene.issuer.signer.next(Mischief::OtherNames); // no order is left open
+        let Outcome::Failed { until, .. } = keeper.step(&name).await.unwrap() else { panic!("no failure") };
+        assert_eq!(scene.requests(), before + 1, "it was asked");
+        scene.clock.set(until);
+    }
+    // What the real one would refuse too is a failure.
+    stage.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+    let Outcome::Failed { until, .. } = keeper.step(&name()).await.unwrap() else { panic!("no failure") };
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (3, 4));
+    scene.clock.set(until);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (4, 5));
+    // Another wish is another first time.
+    keeper.wish(CertificateSpec::new("site", ["other.example"]).unwrap()).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    assert_eq!((scene.requests(), stage.asked.lock().unwrap().len()), (5, 6));
+}
+
+/// Takes what it is given, and cannot be looked at.
+#[derive(Default)]
+struct Blind(AtomicUsize);
+
+#[async_trait]
+impl Sink for Blind {
+    async fn deliver(&self, _: &Shipment) -> Result<(), SinkError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn found(&self, _: &Shipment) -> Result<Found, SinkError> {
+        Err(SinkError::new("it cannot be looked at", Retry::Backoff))
+    }
+}
+
+#[tokio::test]
+async fn what_is_wished_for_anew_is_delivered_though_the_place_cannot_be_looked_at() {
+    let scene = Scene::new();
+    let sink = Arc::new(Blind::default());
+    let keeper = scene.builder().sink("web".parse().unwrap(), sink.clone()).build();
+    let wish = spec().output("web".parse().unwrap(), OutputFormat::Pem);
+    keeper.wish(wish.clone()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(sink.0.load(Ordering::SeqCst), 1);
+    keeper.wish(wish.label("team", "shop")).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(sink.0.load(Ordering::SeqCst), 2);
 }

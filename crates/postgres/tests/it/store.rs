@@ -76,6 +76,7 @@ async fn what_an_outsider_said_is_kept_to_the_letter() {
         count: 1,
         streak: 1,
         first_at: None,
+        issuers_since: None,
         last_at: Timestamp::from_unix(7),
         retry_at: Timestamp::from_unix(8),
         class: IssueErrorClass::Transient,

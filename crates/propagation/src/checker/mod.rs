@@ -205,8 +205,8 @@ impl Checker {
 }
 
 impl Shared {
-    /// What a check comes to, when the rest of the world was heard or the failure looked into. Where others do the same
-    /// at the same time, `places` are for those who ask.
+    /// What a check comes to, when the rest of the world was heard or the failure looked into. Where others do
+    /// the same at the same time, `places` are for those who ask.
     async fn conclude_check(
         &self,
         wanted: &Wanted,

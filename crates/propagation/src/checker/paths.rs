@@ -134,8 +134,8 @@ impl Paths {
         resolvers.iter().map(ToString::to_string).collect()
     }
 
-    /// Has the network's prefixes and the addresses of resolvers that are given by name looked up again before they are
-    /// used again: they may be the trouble.
+    /// Has the network's prefixes and the addresses of resolvers that are given by name looked up again before
+    /// they are used again: they may be the trouble.
     pub(super) fn look_again(&self) {
         self.resolvers.iter().for_each(|one| one.targets.forget());
         self.prefixes.look_again();

@@ -1,8 +1,8 @@
 //! The search for a zone further down that a zone's own servers serve too.
 //!
-//! They answer for it with authority, without a referral (RFC 1034 §4.3.2), and whoever else serves it would never be
-//! asked. Negative answers give it away by their SOA record (RFC 2308 §3); positive ones need not, so one of the servers
-//! is asked for the name servers of the name itself.
+//! They answer for it with authority, without a referral (RFC 1034 §4.3.2), and whoever else serves it would
+//! never be asked. Negative answers give it away by their SOA record (RFC 2308 §3); positive ones need not, so
+//! one of the servers is asked for the name servers of the name itself.
 
 use std::time::Duration;
 
@@ -89,8 +89,8 @@ impl Lower {
         Some(inquiry)
     }
 
-    /// Takes the answer of a server of the zone `apex`, if it is to the question that was asked here; whether it makes a
-    /// difference.
+    /// Takes the answer of a server of the zone `apex`, if it is to the question that was asked here; whether
+    /// it makes a difference.
     pub(super) fn answered(
         &mut self,
         ticket: Ticket,

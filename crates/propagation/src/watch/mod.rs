@@ -16,9 +16,9 @@
 //! done. Where some servers have the values and some do not, each is asked for the zone's serial number, once, so
 //! that the report can tell who is how far behind.
 //!
-//! Servers that serve a zone further down too show no referral to it (RFC 1034 §4.3.2). So one of them is asked for the
-//! name servers of the name, beside the confirmation or beside the first questions of a single look, unless the answers
-//! tell for which zone they are.
+//! Servers that serve a zone further down too show no referral to it (RFC 1034 §4.3.2). So one of them is asked
+//! for the name servers of the name, beside the confirmation or beside the first questions of a single look,
+//! unless the answers tell for which zone they are.
 //!
 //! An [`Engine`] runs any number of watches at once, and lets them share what they can.
 
@@ -208,8 +208,8 @@ pub struct Question {
 pub enum Purpose {
     /// The server has the values, and has them still?
     Confirm,
-    /// The server answers for the name: as the authority of the zone that is asked, or of one further down, which others
-    /// may serve too?
+    /// The server answers for the name: as the authority of the zone that is asked, or of one further down,
+    /// which others may serve too?
     Cut,
     /// Does the server have the values?
     First,

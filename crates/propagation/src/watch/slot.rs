@@ -177,8 +177,8 @@ impl Slot {
         }
     }
 
-    /// Learns that there is a zone further down, and that this server serves it, as far as one can tell; whether that is
-    /// news.
+    /// Learns that there is a zone further down, and that this server serves it, as far as one can tell;
+    /// whether that is news.
     pub(super) fn send_below(&mut self, lower: &Delegation, now: Duration) -> bool {
         let own = matches!(self.row.state, State::Lacking | State::Satisfied);
         if !own || self.in_zone {
@@ -213,8 +213,8 @@ impl Slot {
         is_alive(&self.row.state)
     }
 
-    /// Until when what it said counts although it tells nothing any more: it may have been interrupted in its "no", and
-    /// to be tolerated at once would make a yes of that.
+    /// Until when what it said counts although it tells nothing any more: it may have been interrupted in its
+    /// "no", and to be tolerated at once would make a yes of that.
     pub(super) fn end_of_last_word(&self, grace: Duration) -> Option<Duration> {
         self.last_word.as_ref().filter(|_| !self.is_alive()).map(|_| self.dead_since.saturating_add(grace))
     }
@@ -231,7 +231,8 @@ impl Slot {
         !self.is_lead() && !matches!(self.row.state, State::Satisfied | State::NotAsked { .. })
     }
 
-    /// How it stands where that is where the others lead. One that said no and fell silent a moment ago says no still.
+    /// How it stands where that is where the others lead. One that said no and fell silent a moment ago says no
+    /// still.
     pub(super) fn standing(
         &self,
         lead: Option<&(DomainName, Origin, Place)>,

@@ -470,8 +470,8 @@ impl Stage {
         self.name == *name && self.origin == origin && same_place
     }
 
-    /// Takes the place to which the stage before leads by now; what is to be looked for then, where that has other name
-    /// servers.
+    /// Takes the place to which the stage before leads by now; what is to be looked for then, where that has
+    /// other name servers.
     pub(super) fn follow(&mut self, place: Place, id: StageId) -> Option<Locate> {
         let same = match (&self.place, &place) {
             (Place::Delegated(here), Place::Delegated(there)) => here.has_servers_of(there),

@@ -125,7 +125,8 @@ pub enum Evidence {
         /// The name servers that the resolver names and the parent does not.
         resolver_only: Vec<DomainName>,
     },
-    /// A server of the zone above sent us here while it was asked for the record, or serves this zone too and said so.
+    /// A server of the zone above sent us here while it was asked for the record, or serves this zone too and
+    /// said so.
     Referred {
         /// Where the zone begins.
         apex: DomainName,

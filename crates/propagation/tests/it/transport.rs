@@ -96,8 +96,8 @@ async fn servers_of_every_kind_are_asked_all_at_once() {
         for index in place * NAMES..(place + 1) * NAMES {
             let result = &results[&index];
             let transport = result.as_ref().map(|reply| reply.transport).map_err(Clone::clone);
-            // On a machine that is busy with other things a datagram counts as lost that is only late, and two lead to
-            // TCP.
+            // On a machine that is busy with other things a datagram counts as lost that is only late, and two
+            // lead to TCP.
             let late = transport == Ok(Transport::Tcp) && datagrams(&servers[place], &questions[index].1) > 1;
             assert!(transport == *expected || late, "{behaviour:?}: {transport:?}");
             if let Ok(reply) = result {

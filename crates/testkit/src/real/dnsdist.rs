@@ -116,8 +116,8 @@ impl DnsdistBuilder {
         self
     }
 
-    /// Takes questions over HTTPS (RFC 8484, at `/dns-query`) for the servers of a pool, with a certificate of its own
-    /// for this address, which is no face and has no rules.
+    /// Takes questions over HTTPS (RFC 8484, at `/dns-query`) for the servers of a pool, with a certificate of
+    /// its own for this address, which is no face and has no rules.
     #[must_use]
     pub fn https(mut self, address: SocketAddr, pool: &str) -> Self {
         self.https = Some((address, pool.to_owned()));

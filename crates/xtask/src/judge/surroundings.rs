@@ -11,7 +11,8 @@ use perennial::{
 use perennial_testkit::World;
 use serde::{Deserialize, Serialize};
 
-/// Where the certificate authority is, and where the DNS; in a form for another process. There is a secret in it.
+/// Where the certificate authority is, and where the DNS; in a form for another process. There is a secret in
+/// it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Surroundings {
     directory_url: String,

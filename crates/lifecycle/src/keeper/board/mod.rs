@@ -280,7 +280,7 @@ impl Seat {
         let call = self.board.return_to(self.index);
         // An error would mean that the seat is gone, and `self` holds it.
         let _ = call.await;
-        away.is_back();
+        away.came_back();
         output
     }
 }
@@ -289,7 +289,7 @@ impl Seat {
 struct Away<'a>(Option<&'a Seat>);
 
 impl Away<'_> {
-    fn is_back(mut self) {
+    fn came_back(mut self) {
         self.0 = None;
     }
 }

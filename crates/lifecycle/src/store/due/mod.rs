@@ -49,8 +49,13 @@ impl DueIndex {
     /// Sets when a certificate is due, which may be new, and returns whether that is earlier than was
     /// [said](Self::next). While it is held that counts when it is let go.
     pub(super) fn put(&mut self, id: &CertificateId, next_at: Timestamp) -> bool {
+        self.put_name(id.as_str(), next_at)
+    }
+
+    /// The same for what is known to be an id.
+    pub(super) fn put_name(&mut self, name: &str, next_at: Timestamp) -> bool {
         let next_at = Self::clamped(next_at);
-        let index = self.names.insert(id.as_str());
+        let index = self.names.insert(name);
         if let Some(hold) = self.held.get_mut(&index) {
             hold.next_at = next_at;
             return false;

@@ -116,13 +116,15 @@ impl Names {
 
     /// Where a name lies in the order, or where it would; `None` while there are no names.
     fn place_of(&self, name: &str) -> Option<Result<(usize, usize), (usize, usize)>> {
+        let is_last = |piece: &[u32]| piece.last().is_some_and(|last| self.name(*last) < name);
+        // Names come in order when there are many.
+        let last = self.order.pieces.len().checked_sub(1)?;
+        if let Some(piece) = self.order.pieces.get(last).filter(|piece| is_last(piece)) {
+            return Some(Err((last, piece.len())));
+        }
         let first = |piece: &Vec<u32>| piece.first().is_some_and(|first| self.name(*first) <= name);
         let number = self.order.pieces.partition_point(first).saturating_sub(1);
         let piece = self.order.pieces.get(number)?;
-        // Names mostly come in order when there are many.
-        if piece.last().is_some_and(|last| self.name(*last) < name) {
-            return Some(Err((number, piece.len())));
-        }
         let found = piece.binary_search_by(|index| self.name(*index).cmp(name));
         Some(found.map(|at| (number, at)).map_err(|at| (number, at)))
     }

@@ -108,7 +108,7 @@ impl Inner {
     pub(super) fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
         let mut found = self.stored(id);
         let is_settled = match &found {
-            Ok(Some(stored)) => self.place.is_pointed_at(&stored.record),
+            Ok(Some(stored)) => self.state().index.knows(id) && self.place.is_pointed_at(&stored.record),
             Ok(None) => !self.state().index.knows(id),
             Err(_) => true,
         };
@@ -120,7 +120,10 @@ impl Inner {
             let _ = self.put_in_place(id);
             found = self.stored(id);
             match &found {
-                Ok(Some(stored)) => drop(self.place.point_current(&stored.record)),
+                Ok(Some(stored)) => {
+                    self.take_in(stored);
+                    let _ = self.place.point_current(&stored.record);
+                }
                 Ok(None) => self.gone(id),
                 Err(_) => {}
             }
@@ -145,7 +148,8 @@ impl Inner {
             Ok(Some(stored)) => {
                 state.quarantine.remove(id);
                 let next_at = DueIndex::clamped(stored.record.next_at);
-                if state.index.next_at(id).is_none_or(|known| known > next_at) {
+                // One that is unknown may have been removed since it was read.
+                if state.index.next_at(id).is_some_and(|known| known > next_at) {
                     let wakes = state.index.put(id, next_at);
                     drop(state);
                     // What the log cannot be told now is found in the record again.
@@ -165,6 +169,22 @@ impl Inner {
                 }
                 state.quarantine.insert(id.clone(), error.clone());
             }
+        }
+    }
+
+    /// Takes a certificate in that the index does not know. Nobody may be writing it.
+    fn take_in(&self, stored: &Stored) {
+        let (id, at) = (stored.record.id(), DueIndex::clamped(stored.record.next_at));
+        let mut state = self.state();
+        if state.index.knows(id) {
+            return;
+        }
+        let wakes = state.index.put(id, at);
+        drop(state);
+        // What the log cannot be told now is found again.
+        let _ = self.note(&[due(id, at)], |_| {});
+        if wakes {
+            self.wake();
         }
     }
 

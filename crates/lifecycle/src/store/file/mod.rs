@@ -44,6 +44,11 @@ mod stored;
 /// generation to the next in one step, so key and chain always belong together. One process at a time has
 /// the directory open; use a local file system, since locks on network ones lie.
 ///
+/// It opens from its index log, a million certificates in about a second, and reads every record once in the
+/// background. What cannot be read is named by [`quarantined`](Store::quarantined), left as it is, and tried again
+/// after an hour. On a full disk everything can still be read; who writes or claims is told, and goes on when there
+/// is space.
+///
 /// ```
 /// use perennial_lifecycle::{CertificateSpec, FileStore, Record, Store as _};
 ///

@@ -227,9 +227,7 @@ impl State {
             Entry::Bucket(row) => self.take_buckets(&[row]),
             Entry::Done(number) => drop(self.intents.remove(&number)),
             Entry::Due(name, at) => {
-                if let Ok(id) = name.parse() {
-                    self.put(&id, Timestamp::from_unix(at.into()));
-                }
+                self.index.put_name(name, Timestamp::from_unix(at.into()));
             }
             Entry::Fences(fence) if fence > HIGHEST => reading.is_whole = false,
             Entry::Fences(fence) => reading.fences = reading.fences.max(fence),

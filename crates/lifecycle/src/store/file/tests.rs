@@ -137,6 +137,17 @@ async fn filled(root: &Path, rows: &[(&str, i64)]) {
     }
 }
 
+/// A store that is open, and that nobody looks around in: what it knows it has from its log.
+fn inner(root: &Path) -> Inner {
+    let place = Place { root: root.to_owned(), disk: Disk::default() };
+    Inner::open(place, Arc::new(SystemClock::new())).unwrap()
+}
+
+fn rows(inner: &Inner) -> Vec<(String, i64)> {
+    let rows = inner.state().index.scan(Timestamp::MAX, None, 99);
+    rows.into_iter().map(|row| (row.id.to_string(), row.at.unix())).collect()
+}
+
 async fn index(store: &FileStore) -> Vec<(String, i64)> {
     let rows = store.scan_due(Timestamp::MAX, None, 99).await.unwrap();
     rows.into_iter().map(|row| (row.id.to_string(), row.at.unix())).collect()
@@ -159,11 +170,7 @@ async fn a_store_without_an_index_is_read_from_its_records_and_has_one_afterward
     assert!(log.exists());
     // The index is believed from now on: without reading records it says the same.
     fs::write(directory.path().join("certificates/a/record.json"), "no longer looked at").unwrap();
-    let place = Place { root: directory.path().to_owned(), disk: Disk::default() };
-    let inner = Inner::open(place, Arc::new(SystemClock::new())).unwrap();
-    let rows = inner.state().index.scan(Timestamp::MAX, None, 9);
-    let rows: Vec<_> = rows.into_iter().map(|row| (row.id.to_string(), row.at.unix())).collect();
-    assert_eq!(rows, owned(&ROWS));
+    assert_eq!(rows(&inner(directory.path())), owned(&ROWS));
 }
 
 #[tokio::test]
@@ -187,8 +194,9 @@ async fn whatever_happens_to_the_index_no_certificate_looks_later_than_its_recor
         for (content, how) in [(&damaged[..], "damaged"), (cut, "cut")] {
             fs::write(&log, content).unwrap();
             fs::write(&lock, &number).unwrap();
-            match FileStore::open(directory.path()) {
-                Ok(store) => assert_eq!(index(&store).await, wanted, "{how} at {at} of {}", whole.len()),
+            let place = Place { root: directory.path().to_owned(), disk: Disk::default() };
+            match Inner::open(place, Arc::new(SystemClock::new())) {
+                Ok(store) => assert_eq!(rows(&store), wanted, "{how} at {at} of {}", whole.len()),
                 // The four bytes that say which schema it has.
                 Err(error) => {
                     assert!(matches!(error, StoreError::NewerStore { .. }) && (16..20).contains(&at))
@@ -235,8 +243,7 @@ async fn an_older_index_that_somebody_restored_is_not_believed() {
     for noted in [&noted, &after_a_crash] {
         fs::write(&log, &older).unwrap();
         fs::write(&lock, noted).unwrap();
-        let store = FileStore::open(directory.path()).unwrap();
-        assert_eq!(index(&store).await, owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]));
+        assert_eq!(rows(&inner(directory.path())), owned(&[("a", 1_000), ("b", 2_000), ("c", 3_000)]));
     }
 }
 
@@ -356,21 +363,20 @@ async fn fences_that_are_used_up_are_followed_by_others() {
 async fn a_long_index_is_written_anew_and_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), &ROWS).await;
-    let store = FileStore::open(directory.path()).unwrap();
-    let inner = &store.open.inner;
+    let store = inner(directory.path());
     let (id, log) = ("b".parse::<CertificateId>().unwrap(), directory.path().join("index.log"));
     let mut longest = 0;
     for at in 0..10_000 {
         let at = Timestamp::from_unix(2_000 + at);
-        inner.note(&[inner::due(&id, at)], |state| state.put(&id, at)).unwrap();
+        store.note(&[inner::due(&id, at)], |state| state.put(&id, at)).unwrap();
         longest = longest.max(fs::metadata(&log).unwrap().len());
     }
     let length = fs::metadata(&log).unwrap().len();
     assert!(length < longest && longest < 200_000, "{length} of {longest}");
-    let before = index(&store).await;
+    let before = rows(&store);
     assert_eq!(before[1], ("b".to_owned(), 11_999));
     drop(store);
-    assert_eq!(index(&FileStore::open(directory.path()).unwrap()).await, before);
+    assert_eq!(rows(&inner(directory.path())), before);
 }
 
 #[tokio::test]
@@ -429,9 +435,7 @@ async fn an_earlier_record_that_somebody_restored_is_found_and_noted() {
         let store = FileStore::open(directory.path()).unwrap();
         until(async || index(&store).await == wanted).await;
     }
-    let place = Place { root: directory.path().to_owned(), disk: Disk::default() };
-    let inner = Inner::open(place, Arc::new(SystemClock::new())).unwrap();
-    assert_eq!(inner.state().index.next(), Some(Timestamp::from_unix(2_000_000_000)), "the log knows, too");
+    assert_eq!(rows(&inner(directory.path())), wanted, "the log knows, too");
 }
 
 #[tokio::test]

@@ -86,8 +86,8 @@ impl Broken {
                 changed = changed.bucket(change.key.clone(), expected, change.bucket);
             }
         }
-        let is_fenced =
-            !self.is(Breach::FencesNobody) && !(self.is(Breach::WritesAfterLettingGo) && released);
+        let lets_go = self.is(Breach::WritesAfterLettingGo) && released;
+        let is_fenced = !self.is(Breach::FencesNobody) && !lets_go;
         if is_fenced {
             changed = batch.holds().iter().fold(changed, |changed, held| changed.held(held));
         }

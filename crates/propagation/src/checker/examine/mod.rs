@@ -35,8 +35,8 @@ pub(super) struct Examiner<'a> {
 
 /// How long the questions that explain a failure may take: a server that needs longer is explained by that.
 const EXPLANATION: Duration = Duration::from_secs(2);
-/// How much time a resolver must have had before it counts as one that does not answer: what its cache does not hold it
-/// asks of others first.
+/// How much time a resolver must have had before it counts as one that does not answer: what its cache does not
+/// hold it asks of others first.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// With less time than this nobody is asked: no answer would be waited for.
 const WORTH_ASKING: Duration = Duration::from_millis(10);
@@ -59,8 +59,8 @@ impl<'a> Examiner<'a> {
         Self { shared, wanted, places, heard: Vec::new() }
     }
 
-    /// Asks what may explain why the values are not seen. Takes two seconds at most from where there is a place for it,
-    /// and not longer than until the `end`.
+    /// Asks what may explain why the values are not seen. Takes two seconds at most from where there is a place
+    /// for it, and not longer than until the `end`.
     pub(super) async fn explain(&self, mut report: Report, end: Instant) -> Report {
         if self.asks_nobody() {
             report.advise();
@@ -133,7 +133,8 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    /// A place among those who ask, as soon as there is one; none where nobody counts them, or when the end comes first.
+    /// A place among those who ask, as soon as there is one; none where nobody counts them, or when the end
+    /// comes first.
     async fn place(&self, end: Instant) -> Option<SemaphorePermit<'a>> {
         let places = self.places?;
         time::timeout_at(end, places.acquire()).await.ok()?.ok()

@@ -231,3 +231,13 @@ fn one_that_says_no_on_behalf_of_the_upper_zone_is_not_sent_below() {
     assert_eq!(rows[0].state, State::Referral { cut: name(NAME) }, "{}", once.report());
     assert_eq!((&rows[1].state, once.report().verdict), (&State::Lacking, Verdict::NotYet));
 }
+
+#[test]
+fn the_serial_number_of_a_lower_zone_is_not_held_against_the_upper_one() {
+    let mut mute = both(&[], |server, owner, _| if server == 2 { denies(NAME) } else { has_it(owner) });
+    mute.cut = Box::new(|_, _, _| Ok(Answer::new(ResponseCode::NOTIMP)));
+    let once = run(&mute, settings(Policy::All, Sweep::Once));
+    assert_eq!(once.asked_for_serial, [1, 2], "what the second told beside its no is another one");
+    let lag = |advice: &Advice| matches!(advice, Advice::SerialLag { .. });
+    assert!(!once.report().advice.iter().any(lag), "{}", once.report());
+}

@@ -1,5 +1,5 @@
-//! Stores in which some records are not what they were: the others are kept, those are named, and nothing of them is
-//! changed.
+//! Stores in which some records are not what they were: the others are kept, those are named, and nothing of
+//! them is changed.
 
 use std::{
     cell::{Cell, RefCell},

@@ -1,8 +1,8 @@
 //! Disks that are full for a while, and disks that say at the k-th fsync that they could not.
 //!
 //! A full disk is a real one: a small tmpfs(5) in the judge's own mount namespace. A failing disk is made by
-//! strace(1), which lets real system calls fail: a device that does so (dm-flakey) needs more rights than a judge
-//! has, and a limit such as `RLIMIT_FSIZE` fails writes alone.
+//! strace(1), which lets real system calls fail: a device that does so (dm-flakey) needs more rights than a
+//! judge has, and a limit such as `RLIMIT_FSIZE` fails writes alone.
 
 use std::{
     cell::{Cell, RefCell},
@@ -115,13 +115,15 @@ impl Drop for Disk {
 /// Room for two generations, a record and a log.
 const SIZE: &str = "size=512k";
 
-/// A disk that fails at the first fsync of a life, at the second, and so on, until a life has no more of them.
+/// A disk that fails at the first fsync of a life, at the second, and so on, until a life has no more of
+/// them.
 pub(super) async fn failing(lab: &Lab, start: Start) -> Result<Tally, String> {
     // What says that data are on the disk (fsync(2), fdatasync(2)).
     sweep(lab, start, &["fsync", "fdatasync"], "error=EIO").await
 }
 
-/// A death at the first system call that changes what is on the disk, at the second, and so on: within the steps.
+/// A death at the first system call that changes what is on the disk, at the second, and so on: within the
+/// steps.
 pub(super) async fn calls(lab: &Lab, start: Start) -> Result<Tally, String> {
     sweep(lab, start, CHANGES, "signal=KILL").await
 }
@@ -145,7 +147,8 @@ const CHANGES: &[&str] = &[
     "unlinkat",
 ];
 
-/// Lets each of these calls go wrong at its first use, at its second, and so on; strace counts each by itself.
+/// Lets each of these calls go wrong at its first use, at its second, and so on; strace counts each by
+/// itself.
 async fn sweep(lab: &Lab, start: Start, calls: &[&str], wrong: &str) -> Result<Tally, String> {
     let strace = text(Components::locate().find(Tool::Strace).cloned())?;
     let mut lanes = matrix::lanes(lab, Kind::File, start).await?;

@@ -96,6 +96,10 @@ impl Lab {
 
 const ZONE: &str = "example.com";
 
+/// By so many seconds the clock of a recovery is ahead: a keeper leaves alone for a minute what it has just
+/// issued.
+const LATER: i64 = 90;
+
 /// A row of lives, one after the other, with a certificate of its own.
 pub(super) struct Lane<'a> {
     pub(super) lab: &'a Lab,
@@ -179,14 +183,16 @@ impl Lane<'_> {
         }
     }
 
-    /// The life that follows a death. In a directory the record is enough: nobody has to wish for it again. A
-    /// database remembers the claim of the dead for a while, and who is wished for is waited for.
+    /// The life that follows a death. In a directory the record is enough: nobody has to wish for it again; and
+    /// what the dead has put off for a moment is due when it begins. A database remembers the claim of the dead
+    /// until its time is over, and then everything is due.
     pub(super) fn recovery(&self, place: &Place, start: Start) -> Life {
-        let temper = match (self.kind, start) {
-            (Kind::File, Start::Due) => Temper::Restored,
-            (Kind::File, Start::Nothing) | (Kind::Postgres, _) => Temper::Mortal(None),
-        };
-        Life { temper, ..self.life(place, start) }
+        let life = self.life(place, start);
+        match (self.kind, start) {
+            (Kind::File, Start::Due) => Life { shift: LATER, temper: Temper::Restored, ..life },
+            (Kind::File, Start::Nothing) => Life { shift: LATER, ..life },
+            (Kind::Postgres, _) => life,
+        }
     }
 
     /// What the certificate authority has counted for this lane's names.

@@ -80,8 +80,8 @@ impl Ended {
         deeds.unwrap_or("nothing")
     }
 
-    /// Whether it died where ACME has a gap (RFC 8555 §7.4): the order was about to be placed, and its URL is not
-    /// known to be written down.
+    /// Whether it died where ACME has a gap (RFC 8555 §7.4): the order was about to be placed, and its URL is
+    /// not known to be written down.
     pub(super) fn is_in_the_gap(&self) -> bool {
         let last = self.words.iter().rev().find_map(|word| match word {
             Word::Did { progress, .. } => progress.as_deref(),
@@ -90,10 +90,14 @@ impl Ended {
         self.killed && last == Some("ordering")
     }
 
-    /// How many orders were placed whose URL could not be written down, which is the same gap without a death.
+    /// How many orders were placed whose URL could not be written down, which is the same gap without a
+    /// death.
     pub(super) fn lost_orders(&self) -> usize {
-        let lost = |word: &&Word| matches!(word, Word::Failed { progress, .. } if progress.as_deref() == Some("ordered"));
-        self.words.iter().filter(lost).count()
+        let lost = self.words.iter().filter(|word| match word {
+            Word::Failed { progress, .. } => progress.as_deref() == Some("ordered"),
+            Word::Did { .. } | Word::Over => false,
+        });
+        lost.count()
     }
 
     /// What failed on the way, in a few words.
@@ -106,7 +110,8 @@ impl Ended {
 }
 
 impl Life {
-    /// Lives it, and kills the program from outside after a while, if that is wanted and it has not ended by then.
+    /// Lives it, and kills the program from outside after a while, if that is wanted and it has not ended by
+    /// then.
     ///
     /// An error is an end of its own kind: the program failed, or never came to an end.
     pub(super) async fn live(&self, killed_after: Option<Duration>) -> Result<Ended, String> {

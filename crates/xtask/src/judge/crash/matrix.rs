@@ -102,8 +102,8 @@ async fn run(
     tally.into_inner()
 }
 
-/// Two processors and a certificate authority that shares them: more lanes wait for one another. With a database
-/// most of a recovery is the wait until the claim of the dead is over.
+/// Two processors and a certificate authority that shares them: more lanes wait for one another. With a
+/// database most of a recovery is the wait until the claim of the dead is over.
 const fn width(kind: Kind) -> usize {
     match kind {
         Kind::File => 4,

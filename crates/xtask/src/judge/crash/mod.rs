@@ -1,5 +1,5 @@
-//! `judge crash`: a process that keeps a certificate is killed at each of its steps and at any moment, and the
-//! next one goes on; nothing is lost, nothing is left, and the old certificate serves throughout.
+//! `judge crash`: a process that keeps a certificate is killed at each of its steps and at any moment, and
+//! the next one goes on; nothing is lost, nothing is left, and the old certificate serves throughout.
 //!
 //! ```text
 //!   the judge                             a worker: manager, ACME issuer, rfc2136, and a store that

@@ -37,8 +37,8 @@ impl Place {
             Self::File(path) => Arc::new(text(FileStore::builder(path).clock(clock).open())?),
             Self::Postgres { connection, roots_pem } => {
                 let store = PostgresStore::builder(connection.as_str()).pool_size(2);
-                // Over a Unix socket nobody needs a root. To read the hundreds that the system has takes longer
-                // than a life does.
+                // Over a Unix socket nobody needs a root. To read the hundreds that the system has takes
+                // longer than a life does.
                 Arc::new(text(store.root_certificates_pem(roots_pem).connect().await)?)
             }
         })

@@ -111,10 +111,12 @@ impl Tally {
     }
 }
 
-/// What the columns of a [`row`](Tally::row) are. An order in the gap is the one that ACME cannot save: it was placed,
-/// and the process died before its URL was written down (RFC 8555 §7.4).
-pub(super) const HEAD: &str = "                                   deaths  orders  in gap duplicates finalized certificates keys \
-                               lost records left   reads faults   a life";
+/// What the columns of a [`row`](Tally::row) are. An order in the gap is the one that ACME cannot save: it
+/// was placed, and the process died before its URL was written down (RFC 8555 §7.4).
+pub(super) const HEAD: &str = concat!(
+    "                                   deaths  orders  in gap duplicates finalized certificates keys lost",
+    " records left   reads faults   a life"
+);
 
 /// What a person reads before looking for the cause.
 const MOST_FAULTS: usize = 5;

@@ -123,8 +123,8 @@ async fn read(source: Source, presence: Presence, enough: Arc<AtomicBool>) -> Re
     }
 }
 
-/// A walk has some twenty steps in as many hundredths of a second: a reader that looks a thousand times a second
-/// sees each of them.
+/// A walk has some twenty steps in as many hundredths of a second: a reader that looks a thousand times a
+/// second sees each of them.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Where a reader reads.

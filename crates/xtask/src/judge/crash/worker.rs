@@ -23,7 +23,8 @@ pub(crate) fn run() -> Result<(), Error> {
     let mut told = String::new();
     std::io::stdin().read_to_string(&mut told).map_err(|error| failed(error.to_string()))?;
     let life: Life = serde_json::from_str(&told).map_err(|error| failed(error.to_string()))?;
-    // One thread for file work: then who fails the seventh fsync of a thread fails the seventh of the process.
+    // One thread for file work: then who fails the seventh fsync of a thread fails the seventh of the
+    // process.
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     runtime.block_on(live(&life)).map_err(failed)

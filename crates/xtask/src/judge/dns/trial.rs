@@ -75,8 +75,8 @@ pub(super) async fn of(story: &Story, internet: &Internet) -> Outcome {
     ))
 }
 
-/// With these settings the resolvers `main` and `secure` may hear of the challenge name: at once, or once the authoritative
-/// servers have the value.
+/// With these settings the resolvers `main` and `secure` may hear of the challenge name: at once, or once the
+/// authoritative servers have the value.
 const AT_ONCE: [&str; 1] = ["policy recursive-only"];
 const AT_LAST: [&str; 4] =
     ["policy recursive-only", "dnssec require", "vantage main", "vantage tls:secure https:secure"];

@@ -1,5 +1,5 @@
-//! A whole cycle: a certificate that lives for a minute and a half is kept, falls due, and is renewed by the keeper
-//! itself, in real time.
+//! A whole cycle: a certificate that lives for a minute and a half is kept, falls due, and is renewed by the
+//! keeper itself, in real time.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -28,7 +28,8 @@ pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
     vec![("keeper_renews", Box::pin(renewed(lab)))]
 }
 
-/// Longer than the minute for which a keeper leaves a new certificate alone, and half a minute for the renewal.
+/// Longer than the minute for which a keeper leaves a new certificate alone, and half a minute for the
+/// renewal.
 const LIFE: Duration = Duration::from_secs(90);
 
 async fn renewed(lab: &Lab) -> Outcome {

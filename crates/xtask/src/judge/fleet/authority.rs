@@ -128,10 +128,7 @@ async fn talk(mut stream: BufReader<TcpStream>, state: &Arc<State>) -> Result<()
                 tokio::time::sleep(WORK).await;
                 let state = state.clone();
                 let issued = tokio::task::spawn_blocking(move || state.finalize(order, &csr)).await;
-                issued
-                    .map_err(|error| error.to_string())
-                    .flatten()
-                    .map_or_else(Answer::Refused, Answer::Chain)
+                text(issued).and_then(|issued| issued).map_or_else(Answer::Refused, Answer::Chain)
             }
         };
         let line = format!("{}\n", text(serde_json::to_string(&answer))?);

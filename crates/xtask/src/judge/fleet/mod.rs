@@ -168,7 +168,7 @@ impl Found {
             (issued.values().sum::<usize>(), issued.values().filter(|count| **count == 1).count());
         let told = format!(
             "{once} certificates were issued once, {} more than once; {total} in all from {orders} orders, \
-             {} of which were made just before their maker was killed or fenced, or had no database for its note",
+             {} of which were made just before their maker was killed or fenced, or could not note them",
             issued.len() - once,
             orders - total,
         );

@@ -92,9 +92,9 @@ impl Fleet {
 
     /// Lets all go on that were stopped.
     pub(super) fn calm(&mut self) -> Result<(), String> {
-        let stopped =
+        let mut stopped =
             self.workers.iter_mut().filter_map(|worker| worker.stopped_until.take().map(|_| worker));
-        stopped.map(|worker| worker.signal(Signal::CONT)).collect()
+        stopped.try_for_each(|worker| worker.signal(Signal::CONT))
     }
 
     /// The lines that begin with a word, of all processes that there ever were.

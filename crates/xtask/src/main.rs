@@ -47,6 +47,10 @@ enum Verb {
     Arrows,
     /// Formatting, lints and documentation of every package
     Check,
+    /// One process of `judge fleet`, which starts it
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    FleetWorker(judge::fleet::worker::Arguments),
     /// Runs a suite against real servers
     Judge(judge::Arguments),
     /// One life of the process that `judge crash` kills
@@ -70,6 +74,8 @@ fn main() -> ExitCode {
         Verb::Components { check: false } => components::install().map(drop),
         Verb::Arrows => arrows::check(),
         Verb::Check => check::everything(),
+        #[cfg(target_os = "linux")]
+        Verb::FleetWorker(arguments) => judge::fleet::worker::run(&arguments),
         Verb::Judge(arguments) => judge::run(&arguments),
         #[cfg(target_os = "linux")]
         Verb::CrashWorker => judge::crash::worker::run(),

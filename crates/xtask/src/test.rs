@@ -23,6 +23,8 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("judge issue", || judge("issue")),
         #[cfg(target_os = "linux")]
         ("judge crash", || judge("crash")),
+        #[cfg(target_os = "linux")]
+        ("judge fleet", || judge("fleet")),
     ])
 }
 

@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod crash;
 mod dns;
+#[cfg(target_os = "linux")]
+pub(crate) mod fleet;
 mod issue;
 #[cfg(target_os = "linux")]
 mod nat64;
@@ -26,6 +28,8 @@ const SUITES: &[Suite] = &[
     #[cfg(target_os = "linux")]
     crash::SUITE,
     dns::SUITE,
+    #[cfg(target_os = "linux")]
+    fleet::SUITE,
     issue::SUITE,
     #[cfg(target_os = "linux")]
     nat64::SUITE,

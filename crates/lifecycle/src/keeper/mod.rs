@@ -527,10 +527,12 @@ impl Inner {
         let providers: BTreeSet<String> = agent.providers(&spec).into_iter().collect();
         for provider in providers {
             if let Some(limit) = self.provider_limits.get(&provider) {
-                demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
+                let demand = Demand::always(BudgetKey::Provider(provider), *limit);
+                demands.push(demand.in_line(purpose.line()));
             }
         }
-        demands.extend(self.pace.map(|pace| Demand::always(BudgetKey::Fleet, pace)));
+        let fleet = |pace| Demand::always(BudgetKey::Fleet, pace).in_line(purpose.line());
+        demands.extend(self.pace.map(fleet));
         demands
     }
 

@@ -351,6 +351,8 @@ fn budget_labels(key: &BudgetKey) -> (&'static str, &str) {
         BudgetKey::Issuer(issuer) => ("issuer", issuer.as_str()),
         BudgetKey::OnDemand => ("on_demand", ""),
         BudgetKey::Provider(provider) => ("provider", provider),
+        // What lines have of it is not shown, or as itself.
+        BudgetKey::Share(_, of) | BudgetKey::Waiting(_, of) => budget_labels(of),
     }
 }
 

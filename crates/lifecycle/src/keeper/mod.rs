@@ -47,6 +47,7 @@ use lease::{Ended, Leases, Ticket};
 
 mod material;
 mod misplaced;
+mod moment;
 mod outcome;
 pub use outcome::Outcome;
 
@@ -291,7 +292,7 @@ impl Keeper {
                 }
             }
         };
-        let settled = match hold.under(|| self.inner.clock.now(), Box::pin(work)).await {
+        let settled = match hold.under(Box::pin(work)).await {
             Ended::Done(settled) => settled,
             Ended::Lost => Err(Error::Held { id: id.clone() }),
             Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
@@ -374,7 +375,7 @@ impl Inner {
                 Err(panic) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
             }
         };
-        let worked = match hold.under(|| self.clock.now(), Box::pin(pass)).await {
+        let worked = match hold.under(Box::pin(pass)).await {
             Ended::Done(worked) => worked,
             Ended::Lost => Err(Error::Held { id: id.clone() }),
             Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),

@@ -190,7 +190,7 @@ impl KeeperBuilder {
             provider_limits: self.provider_limits,
             refreshed: Mutex::default(),
             rehearsals: self.rehearsals,
-            rests: Mutex::new(Rests::default()),
+            rests: Arc::new(Mutex::new(Rests::default())),
             sinks: self.sinks,
             spending: tokio::sync::Mutex::default(),
             store: self.store,

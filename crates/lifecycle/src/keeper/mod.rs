@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
-    IssuerName, Material, OnDemand, Record, Sink, SinkName, Store, StoreError, Version,
+    IssuerName, Material, OnDemand, Record, Sink, SinkName, Status, Store, StoreError, Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -58,6 +58,10 @@ use rehearsal::Rehearsal;
 mod revoking;
 mod settling;
 mod spending;
+
+mod standing;
+pub(crate) use standing::Standing;
+
 mod suggested;
 mod turns;
 use turns::Turns;
@@ -105,7 +109,7 @@ struct Inner {
     board: Arc<Board>,
     leases: Arc<Leases>,
     rehearsals: BTreeMap<IssuerName, Rehearsal>,
-    rests: Mutex<Rests>,
+    rests: Arc<Mutex<Rests>>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,
     watched: Arc<Watched>,
@@ -326,6 +330,19 @@ impl Keeper {
     #[cfg(feature = "metrics")]
     pub(crate) fn workloads(&self) -> watch::Receiver<Workload> {
         self.inner.workload.subscribe()
+    }
+
+    /// Its issuers, and whether each is ready: it has answered the last time, and took our credentials. One that fails
+    /// everybody is not, until it answers somebody; one that nobody has asked yet is unknown.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<(IssuerName, Status)> {
+        self.standing().of_all()
+    }
+
+    /// The same, to be asked later; it keeps no keeper alive.
+    pub(crate) fn standing(&self) -> Standing {
+        let issuers = self.inner.issuers.keys().cloned().collect();
+        Standing { issuers, rests: self.inner.rests.clone() }
     }
 
     /// Waits until nothing that is due is left undone: for programs that renew what is due and end, and for tests

@@ -79,7 +79,7 @@ mod tests {
         let (mut bucket, mut shares, mut waiting) = (Bucket::FULL, [Bucket::FULL; 2], [i64::MIN; 2]);
         let mut taken = [0, 0];
         for second in 0..seconds {
-            for (own, line) in lines.into_iter().enumerate().filter(|(_, line)| comes(*line, second)) {
+            for (own, _) in lines.into_iter().enumerate().filter(|(_, line)| comes(*line, second)) {
                 let now = Timestamp::from_unix(second);
                 let pause = Limit::pace(Duration::from_secs(60));
                 let others_wait = match waiting[1 - own] {

@@ -26,7 +26,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`DnsProvider`], [`Change`], [`Zone`], [`Receipt`], [`Capabilities`] | the contract and its words |
+//! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -34,8 +34,11 @@
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
+mod applied;
+pub use applied::{Applied, Outcome, Pending};
+
 mod capabilities;
-pub use capabilities::{Capabilities, WriteClass};
+pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
 
 mod change;
 pub use change::{Action, Change};
@@ -43,7 +46,7 @@ pub use change::{Action, Change};
 pub mod engine;
 
 mod error;
-pub use error::{ConfigError, Error};
+pub use error::{ConfigError, Error, VendorFault};
 
 pub mod laws;
 
@@ -51,7 +54,7 @@ mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
 mod provider;
-pub use provider::{Applied, DnsProvider};
+pub use provider::DnsProvider;
 
 mod receipt;
 pub use receipt::Receipt;

@@ -17,7 +17,7 @@ pub mod ca;
 pub use ca::CertificateAuthority;
 
 pub mod clock;
-pub use clock::ManualClock;
+pub use clock::{ManualClock, SkippingClock};
 
 pub mod dns;
 

@@ -31,6 +31,7 @@
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes |
+//! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
@@ -65,6 +66,8 @@ pub use registry::{Factory, OptionDoc, Options, Registry};
 pub mod rfc2136;
 
 pub mod txt;
+
+pub mod vendor;
 
 mod zone;
 pub use zone::Zone;

@@ -30,7 +30,7 @@
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Registry`], [`Options`] | providers by name |
-//! | [`engine`] | many changes in few writes |
+//! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |

@@ -29,6 +29,7 @@
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
+//! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
@@ -49,6 +50,9 @@ pub mod engine;
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+mod guarded;
+pub use guarded::{Guarded, Rails};
+
 pub mod laws;
 
 mod memory;
@@ -61,7 +65,7 @@ mod receipt;
 pub use receipt::Receipt;
 
 mod registry;
-pub use registry::{Factory, OptionDoc, Options, Registry};
+pub use registry::{Factory, OptionDoc, OptionForm, Options, Registry};
 
 pub mod rfc2136;
 

@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
+//! | [`cloudflare`], [`digitalocean`], [`powerdns`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -45,6 +46,10 @@ pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
 mod change;
 pub use change::{Action, Change};
 
+pub mod cloudflare;
+
+pub mod digitalocean;
+
 pub mod engine;
 
 mod error;
@@ -57,6 +62,8 @@ pub mod laws;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
+
+pub mod powerdns;
 
 mod provider;
 pub use provider::DnsProvider;

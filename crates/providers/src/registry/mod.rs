@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error, Guarded, rfc2136};
+use crate::{ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, powerdns, rfc2136};
 
 mod common;
 pub(crate) use common::{BASE_URL, PLAIN_HTTP, TTL, ZONE, ZONE_ID, settings};
@@ -45,6 +45,9 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(cloudflare::KIND, cloudflare::factory());
+        registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry
     }

@@ -7,6 +7,7 @@ mod broken;
 mod cloudflare;
 mod digitalocean;
 mod law;
+mod pdns;
 mod powerdns;
 mod primary;
 mod wire;

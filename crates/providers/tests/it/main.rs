@@ -1,8 +1,9 @@
-//! The provider for dynamic updates against servers: our own on loopback, a real BIND, and a wire that loses
-//! and forges.
+//! The provider for dynamic updates against servers: our own on loopback, a real BIND and a real Knot, and a
+//! wire that loses and forges.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
 mod bind;
+mod knot;
 mod primary;
 mod wire;
 

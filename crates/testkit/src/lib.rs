@@ -12,13 +12,14 @@
 //! | [`guard`] | a child process that dies with the test |
 //! | [`real`] | BIND, unbound and Pebble, started for a test |
 //! | `specification` | vendors' own documents as judges of what is sent to them (feature `specifications`) |
+//! | [`vendor`] | DNS vendors' HTTP interfaces, strict and steerable |
 //! | [`World`] | all of it as one scene |
 
 pub mod ca;
 pub use ca::CertificateAuthority;
 
 pub mod clock;
-pub use clock::ManualClock;
+pub use clock::{ManualClock, SkippingClock};
 
 pub mod dns;
 
@@ -34,6 +35,8 @@ pub mod real;
 pub mod specification;
 
 mod sync;
+
+pub mod vendor;
 
 mod world;
 pub use world::{World, WorldBuilder};

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`cloudflare`], [`digitalocean`], [`powerdns`] | vendors and their interfaces |
+//! | [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`gandi`], [`godaddy`], [`hetzner`], [`infoblox`], [`linode`], [`powerdns`], [`vultr`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -48,17 +48,31 @@ pub use change::{Action, Change};
 
 pub mod cloudflare;
 
+pub mod desec;
+
 pub mod digitalocean;
+
+pub mod dnsimple;
 
 pub mod engine;
 
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+pub mod gandi;
+
+pub mod godaddy;
+
 mod guarded;
 pub use guarded::{Guarded, Rails};
 
+pub mod hetzner;
+
+pub mod infoblox;
+
 pub mod laws;
+
+pub mod linode;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
@@ -79,6 +93,8 @@ pub mod rfc2136;
 pub mod txt;
 
 pub mod vendor;
+
+pub mod vultr;
 
 mod zone;
 pub use zone::Zone;

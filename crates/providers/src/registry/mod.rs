@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, powerdns, rfc2136};
+use crate::{
+    ConfigError, DnsProvider, Error, Guarded, cloudflare, desec, digitalocean, dnsimple, gandi, godaddy,
+    hetzner, infoblox, linode, powerdns, rfc2136, vultr,
+};
 
 mod common;
 pub(crate) use common::{BASE_URL, PLAIN_HTTP, TTL, ZONE, ZONE_ID, settings};
@@ -46,9 +49,17 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         registry.register(cloudflare::KIND, cloudflare::factory());
+        registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(gandi::KIND, gandi::factory());
+        registry.register(godaddy::KIND, godaddy::factory());
+        registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(infoblox::KIND, infoblox::factory());
+        registry.register(linode::KIND, linode::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
+        registry.register(vultr::KIND, vultr::factory());
         registry
     }
 

@@ -17,17 +17,40 @@
 //! # Ok(()) }
 //! ```
 
+mod asked;
+
 mod cloudflare;
 pub use cloudflare::Cloudflare;
 
+mod desec;
+pub use desec::Desec;
+
 mod digitalocean;
 pub use digitalocean::DigitalOcean;
+
+mod dnsimple;
+pub use dnsimple::Dnsimple;
 
 mod exchange;
 pub use exchange::Exchange;
 
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
+
+mod gandi;
+pub use gandi::Gandi;
+
+mod godaddy;
+pub use godaddy::GoDaddy;
+
+mod hetzner;
+pub use hetzner::Hetzner;
+
+mod infoblox;
+pub use infoblox::Infoblox;
+
+mod linode;
+pub use linode::Linode;
 
 mod powerdns;
 pub use powerdns::PowerDns;
@@ -40,3 +63,6 @@ pub use server::{Service, VendorServer};
 
 mod store;
 pub use store::{Echo, StoredRecord, StoredZone, TxtStore};
+
+mod vultr;
+pub use vultr::Vultr;

@@ -32,6 +32,7 @@
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes |
 //! | [`laws`] | the contract as checks that run against any provider |
+//! | [`signature`] | how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 mod capabilities;
@@ -60,6 +61,8 @@ mod registry;
 pub use registry::{Factory, OptionDoc, Options, Registry};
 
 pub mod rfc2136;
+
+pub mod signature;
 
 pub mod txt;
 

@@ -4,6 +4,7 @@
 
 mod bind;
 mod primary;
+mod signatures;
 mod wire;
 
 use std::net::SocketAddr;

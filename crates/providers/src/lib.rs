@@ -35,7 +35,7 @@
 //! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
-//! | [`signature`] | how vendors want requests signed |
+//! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 mod applied;
@@ -48,6 +48,8 @@ mod change;
 pub use change::{Action, Change};
 
 pub mod cloudflare;
+
+pub mod credentials;
 
 pub mod digitalocean;
 

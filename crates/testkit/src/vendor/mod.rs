@@ -17,6 +17,9 @@
 //! # Ok(()) }
 //! ```
 
+mod azure;
+pub use azure::AzureDns;
+
 mod cloudflare;
 pub use cloudflare::Cloudflare;
 
@@ -29,11 +32,17 @@ pub use exchange::Exchange;
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
 
+mod google;
+pub use google::GoogleCloudDns;
+
 mod powerdns;
 pub use powerdns::PowerDns;
 
 mod reply;
 pub use reply::{Reply, query};
+
+mod route53;
+pub use route53::{AwsKey, Route53};
 
 mod server;
 pub use server::{Service, VendorServer};

@@ -190,6 +190,7 @@ impl<'c> Case<'c> {
         store.forbidden.clear();
         store.echo = Echo::AsSent;
         store.page_size = None;
+        store.zones.retain(|zone| !zone.private);
         store.zones.truncate(1);
     }
 

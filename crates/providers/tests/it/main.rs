@@ -9,6 +9,7 @@ mod digitalocean;
 mod law;
 mod powerdns;
 mod primary;
+mod route53;
 mod signatures;
 mod wire;
 

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`cloudflare`], [`digitalocean`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -57,6 +57,8 @@ pub mod engine;
 
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
+
+pub mod google;
 
 mod guarded;
 pub use guarded::{Guarded, Rails};

@@ -6,6 +6,7 @@ mod bind;
 mod broken;
 mod cloudflare;
 mod digitalocean;
+mod google;
 mod law;
 mod powerdns;
 mod primary;

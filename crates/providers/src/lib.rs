@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`azure`], [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -40,6 +40,8 @@
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
+
+pub mod azure;
 
 mod capabilities;
 pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, google, powerdns, rfc2136, route53,
+    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
+    route53,
 };
 
 mod common;
@@ -47,6 +48,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(azure::KIND, azure::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(google::KIND, google::factory());

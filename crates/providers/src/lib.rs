@@ -29,16 +29,20 @@
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`gandi`], [`godaddy`], [`hetzner`], [`infoblox`], [`linode`], [`powerdns`], [`vultr`] | vendors and their interfaces |
+//! | [`azure`], [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
+//! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
+
+pub mod azure;
 
 mod capabilities;
 pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
@@ -49,6 +53,7 @@ pub use change::{Action, Change};
 pub mod cloudflare;
 
 pub mod desec;
+pub mod credentials;
 
 pub mod digitalocean;
 
@@ -62,6 +67,7 @@ pub use error::{ConfigError, Error, VendorFault};
 pub mod gandi;
 
 pub mod godaddy;
+pub mod google;
 
 mod guarded;
 pub use guarded::{Guarded, Rails};
@@ -89,6 +95,10 @@ mod registry;
 pub use registry::{Factory, OptionDoc, OptionForm, Options, Registry};
 
 pub mod rfc2136;
+
+pub mod route53;
+
+pub mod signature;
 
 pub mod txt;
 

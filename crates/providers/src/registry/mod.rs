@@ -7,6 +7,8 @@ use perennial_core::{SecretError, SecretString};
 use crate::{
     ConfigError, DnsProvider, Error, Guarded, cloudflare, desec, digitalocean, dnsimple, gandi, godaddy,
     hetzner, infoblox, linode, powerdns, rfc2136, vultr,
+    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
+    route53,
 };
 
 mod common;
@@ -48,6 +50,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(azure::KIND, azure::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
@@ -60,6 +63,8 @@ impl Registry {
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry.register(vultr::KIND, vultr::factory());
+        registry.register(google::KIND, google::factory());
+        registry.register(route53::KIND, route53::factory());
         registry
     }
 

@@ -2,15 +2,19 @@
 //! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod azure;
 mod bind;
 mod broken;
 mod cloudflare;
 mod digitalocean;
 mod knot;
+mod google;
 mod law;
 mod pdns;
 mod powerdns;
 mod primary;
+mod route53;
+mod signatures;
 mod wire;
 
 use std::net::SocketAddr;

@@ -18,6 +18,8 @@
 //! ```
 
 mod asked;
+mod azure;
+pub use azure::AzureDns;
 
 mod cloudflare;
 pub use cloudflare::Cloudflare;
@@ -51,12 +53,17 @@ pub use infoblox::Infoblox;
 
 mod linode;
 pub use linode::Linode;
+mod google;
+pub use google::GoogleCloudDns;
 
 mod powerdns;
 pub use powerdns::PowerDns;
 
 mod reply;
 pub use reply::{Reply, query};
+
+mod route53;
+pub use route53::{AwsKey, Route53};
 
 mod server;
 pub use server::{Service, VendorServer};

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{HttpClient, HttpError};
+use super::{HttpClient, HttpError, NoRedirects};
 use crate::SecretString;
 
 /// The default [`HttpClient`]: reqwest over rustls with ring.
@@ -96,7 +96,8 @@ impl fmt::Debug for ReqwestClient {
 impl HttpClient for ReqwestClient {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let first = request.uri().to_string();
-        let follow = matches!(*request.method(), Method::GET | Method::HEAD);
+        let follow = matches!(*request.method(), Method::GET | Method::HEAD)
+            && request.extensions().get::<NoRedirects>().is_none();
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let mut request = request;
         for _ in 0..=MAX_REDIRECTS {

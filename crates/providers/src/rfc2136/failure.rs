@@ -105,6 +105,7 @@ impl Context<'_> {
                      forbids them",
                     self.server
                 ),
+                fault: None,
             },
             (Asked::Update { zone, .. }, ResponseCode::NotAuth) => Error::ZoneNotFound {
                 provider: KIND.to_owned(),
@@ -124,6 +125,7 @@ impl Context<'_> {
                     "{} says that {owner} is not in the zone {zone} ({name}); correct `zone`",
                     self.server
                 ),
+                fault: None,
             },
             (_, ResponseCode::NotImp) => Error::Unsupported {
                 provider: KIND.to_owned(),
@@ -131,9 +133,10 @@ impl Context<'_> {
                     "{} does not do dynamic updates ({name}); give the primary server as `server`",
                     self.server
                 ),
+                fault: None,
             },
             (Asked::Update { name: owner, .. }, ResponseCode::YXDomain | ResponseCode::YXRRSet) => {
-                Error::Conflict { provider: KIND.to_owned(), name: owner.clone() }
+                Error::Conflict { provider: KIND.to_owned(), what: owner.to_string(), fault: None }
             }
             (Asked::Update { zone, .. }, ResponseCode::ServFail) => self.unavailable(format!(
                 "{name} to an update of {zone}; its log says why, often a journal or zone file that it may \
@@ -163,21 +166,21 @@ impl Context<'_> {
                 "{server} does not let us {change} without a key ({code}); give `key-name` and `secret`"
             ),
         };
-        Error::Permission { provider: KIND.to_owned(), reason }
+        Error::Permission { provider: KIND.to_owned(), reason, fault: None }
     }
 
     fn auth(&self, code: &str, meaning: &str) -> Error {
         let (server, key) = (self.server, self.key.unwrap_or("none"));
         let reason = format!("{server} does not accept the key {key} ({code}): {meaning}");
-        Error::Auth { provider: KIND.to_owned(), reason }
+        Error::Auth { provider: KIND.to_owned(), reason, fault: None }
     }
 
     fn misbehaved(&self, reason: String) -> Error {
-        Error::Misbehaved { provider: KIND.to_owned(), server: self.server.to_owned(), reason }
+        Error::Misbehaved { provider: KIND.to_owned(), server: self.server.to_owned(), reason, fault: None }
     }
 
     fn unavailable(&self, reason: String) -> Error {
-        Error::Unavailable { provider: KIND.to_owned(), server: self.server.to_owned(), reason }
+        Error::Unavailable { provider: KIND.to_owned(), server: self.server.to_owned(), reason, fault: None }
     }
 }
 

@@ -116,6 +116,7 @@ impl Rfc2136 {
         let request = Request::new(message, self.key.as_ref(), now).map_err(|_| Error::InvalidRequest {
             provider: KIND.to_owned(),
             reason: "the message does not fit into 65535 bytes; make fewer changes at once".to_owned(),
+            fault: None,
         })?;
         let answer = exchange::ask(&self.server, self.transport, self.timeout, &request).await;
         answer.map_err(|trouble| match trouble {
@@ -172,7 +173,11 @@ impl Rfc2136 {
         })?;
         match self.update(zone, changes, plain).await? {
             ResponseCode::NoError => Ok(()),
-            _ => Err(Error::Conflict { provider: KIND.to_owned(), name: zone.apex.clone() }),
+            _ => Err(Error::Conflict {
+                provider: KIND.to_owned(),
+                what: format!("the zone {}", zone.apex),
+                fault: None,
+            }),
         }
     }
 
@@ -192,6 +197,7 @@ impl Rfc2136 {
                     "{name} is an alias of {}, where nothing can be added; add the value there",
                     target.0.to_ascii()
                 ),
+                fault: None,
             });
         }
         Ok(at_name(RecordType::TXT).map(|record| Duration::from_secs(record.ttl.into())))

@@ -77,7 +77,7 @@ struct Api {
 struct DomainPage {
     domains: Vec<Domain>,
     #[serde(default)]
-    meta: Meta,
+    links: Links,
 }
 
 #[derive(Deserialize)]
@@ -89,13 +89,27 @@ struct Domain {
 struct RecordPage {
     domain_records: Vec<DomainRecord>,
     #[serde(default)]
-    meta: Meta,
+    links: Links,
+}
+
+/// An empty object on the only page.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Links {
+    pages: Pages,
 }
 
 #[derive(Default, Deserialize)]
-struct Meta {
-    #[serde(default)]
-    total: usize,
+#[serde(default)]
+struct Pages {
+    next: Option<String>,
+}
+
+impl Links {
+    /// The page after this one. How many items are on a page is the vendor's decision, whatever was asked for.
+    fn after(&self, page: usize) -> Option<String> {
+        self.pages.next.as_ref().map(|_| (page + 1).to_string())
+    }
 }
 
 #[derive(Deserialize)]
@@ -147,11 +161,6 @@ const PER_PAGE: usize = 200;
 /// More domains than an account is asked to list; beyond it they are looked up one by one.
 const MOST_DOMAIN_PAGES: usize = 5;
 
-/// The page after this one, when it is not the last.
-fn next(page: usize, total: usize, here: usize) -> Option<String> {
-    (here > 0 && page.saturating_mul(PER_PAGE) < total).then(|| (page + 1).to_string())
-}
-
 #[async_trait]
 impl Vendor for Api {
     fn kind(&self) -> &str {
@@ -186,10 +195,9 @@ impl Vendor for Api {
         for page in 1..=MOST_DOMAIN_PAGES {
             let call = self.client.get("/v2/domains").query("per_page", PER_PAGE.to_string());
             let list: DomainPage = call.query("page", page.to_string()).send().await?.json()?;
-            let here = list.domains.len();
             // A name that is none of ours to understand is none that we are asked about.
             zones.extend(list.domains.iter().filter_map(|it| Some(Zone::new(it.name.parse().ok()?))));
-            if next(page, list.meta.total, here).is_none() {
+            if list.links.after(page).is_none() {
                 return Ok(Survey::All(zones));
             }
         }
@@ -216,8 +224,7 @@ impl RecordApi for Api {
                     call = call.query("name", name.as_str());
                 }
                 let list: RecordPage = call.query("page", page.to_string()).send().await?.json()?;
-                let next = next(page, list.meta.total, list.domain_records.len());
-                Ok(Page { items: list.domain_records, next })
+                Ok(Page { next: list.links.after(page), items: list.domain_records })
             };
             let found = engine::pages(KIND, fetch).await?;
             records.extend(found.into_iter().filter_map(|it| {

@@ -15,6 +15,16 @@ pub(super) enum Trouble {
     NotSent,
 }
 
+impl Trouble {
+    /// How long the vendor wants to be left alone, if it says so.
+    pub(super) const fn asked(self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after } | Self::Down { retry_after } => retry_after,
+            Self::Lost | Self::NotSent => None,
+        }
+    }
+}
+
 /// What to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -37,16 +47,15 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// What to do after `tries` tries; `dice` is from 0 to 1, and spreads those who were refused together.
 pub(super) fn after(trouble: Trouble, tries: u32, repeatable: bool, dice: f64) -> Next {
-    let (surely_undone, asked) = match trouble {
-        Trouble::Busy { retry_after } => (true, retry_after),
-        Trouble::Down { retry_after } => (false, retry_after),
-        Trouble::Lost => (false, None),
-        Trouble::NotSent => (true, None),
-    };
+    let surely_undone = matches!(trouble, Trouble::Busy { .. } | Trouble::NotSent);
+    let asked = trouble.asked();
     if let Some(asked) = asked.filter(|asked| *asked > LONGEST_WAIT) {
         return Next::Later(asked);
     }
-    if tries >= MOST_TRIES || !(surely_undone || repeatable) {
+    if !(surely_undone || repeatable) {
+        return Next::Fail;
+    }
+    if tries >= MOST_TRIES {
         return asked.map_or(Next::Fail, Next::Later);
     }
     Next::Again(asked.unwrap_or(Duration::ZERO) + wait(tries, dice))
@@ -82,6 +91,9 @@ mod tests {
         assert_eq!(after(busy(10), 1, false, 1.0), Next::Again(Duration::from_millis(10_500)));
         assert_eq!(after(busy(60), 1, false, 1.0), Next::Later(MINUTE));
         assert_eq!(after(busy(10), 4, false, 1.0), Next::Later(Duration::from_secs(10)));
+        // It may have been done: whoever asked has to look first, and will be made to wait.
+        let down = Trouble::Down { retry_after: Some(Duration::from_secs(10)) };
+        assert_eq!(after(down, 1, false, 1.0), Next::Fail);
     }
 
     #[test]

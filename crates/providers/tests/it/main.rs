@@ -1,8 +1,13 @@
 //! The provider for dynamic updates against servers: our own on loopback, a real BIND, and a wire that loses
-//! and forges.
+//! and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
 mod bind;
+mod broken;
+mod cloudflare;
+mod digitalocean;
+mod law;
+mod powerdns;
 mod primary;
 mod wire;
 

@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Refusal, Reply, Service, StoredZone, TxtStore, query, store::plain};
+use super::{Echo, Refusal, Reply, Service, StoredZone, TxtStore, query, store::plain};
 
 /// The API of the PowerDNS Authoritative Server, below `/api/v1/servers/localhost`.
 ///
@@ -190,9 +190,11 @@ fn zone_with_sets(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore)
 }
 
 fn set_json(store: &TxtStore, zone: &StoredZone, name: &str) -> Value {
+    // Whatever it was sent, it writes zone file format.
+    let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     let records: Vec<_> = store
         .txt(&zone.id, name)
-        .map(|record| json!({ "content": store.echoed(record), "disabled": record.disabled }))
+        .map(|record| json!({ "content": store.echoed_as(echo, record), "disabled": record.disabled }))
         .collect();
     let comment = store.txt(&zone.id, name).find_map(|record| record.comment.clone());
     let comments: Vec<_> = comment

@@ -186,7 +186,13 @@ impl TxtStore {
     /// A record's value as this vendor writes it.
     #[must_use]
     pub fn echoed(&self, record: &StoredRecord) -> String {
-        match self.echo {
+        self.echoed_as(self.echo, record)
+    }
+
+    /// A record's value as a vendor with this habit writes it.
+    #[must_use]
+    pub fn echoed_as(&self, echo: Echo, record: &StoredRecord) -> String {
+        match echo {
             Echo::AsSent => record.sent.clone(),
             Echo::Plain => record.value.clone(),
             Echo::Quoted => quoted(&record.value),

@@ -146,13 +146,18 @@ impl Client {
                 Tried::Failed(error, Some(trouble)) => (error, trouble),
             };
             match patience::after(trouble, tries, call.repeatable, rand::random()) {
-                Next::Fail => return Err(error),
+                Next::Fail => {
+                    self.hold(trouble.asked().unwrap_or_default());
+                    return Err(error);
+                }
                 Next::Later(wait) => {
-                    self.hold(trouble, wait);
+                    self.hold(wait);
                     return Err(until(error, inner.clock.now() + wait));
                 }
                 Next::Again(wait) => {
-                    self.hold(trouble, wait);
+                    if matches!(trouble, Trouble::Busy { .. }) {
+                        self.hold(wait);
+                    }
                     tracing::debug!(provider = inner.kind, %error, ?wait, "trying again");
                     inner.clock.sleep(wait).await;
                 }
@@ -266,12 +271,10 @@ impl Client {
     }
 
     /// All clones leave a vendor alone that is busy.
-    fn hold(&self, trouble: Trouble, wait: Duration) {
-        if matches!(trouble, Trouble::Busy { .. }) {
-            let until = self.0.clock.now() + wait;
-            let mut pace = self.pace();
-            pace.hold = Some(pace.hold.map_or(until, |held| held.max(until)));
-        }
+    fn hold(&self, wait: Duration) {
+        let until = self.0.clock.now() + wait;
+        let mut pace = self.pace();
+        pace.hold = Some(pace.hold.map_or(until, |held| held.max(until)));
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {

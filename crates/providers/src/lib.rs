@@ -63,6 +63,8 @@ pub mod laws;
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
+pub mod porkbun;
+
 pub mod powerdns;
 
 mod provider;

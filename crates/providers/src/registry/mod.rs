@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, powerdns, rfc2136};
+use crate::{ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, porkbun, powerdns, rfc2136};
 
 mod common;
 pub(crate) use common::{BASE_URL, PLAIN_HTTP, TTL, ZONE, ZONE_ID, settings};
@@ -47,6 +47,7 @@ impl Registry {
         let mut registry = Self::empty();
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry

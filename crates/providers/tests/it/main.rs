@@ -7,6 +7,7 @@ mod broken;
 mod cloudflare;
 mod digitalocean;
 mod law;
+mod porkbun;
 mod powerdns;
 mod primary;
 mod wire;

@@ -78,6 +78,8 @@ pub use registry::{Factory, OptionDoc, OptionForm, Options, Registry};
 
 pub mod rfc2136;
 
+pub mod scaleway;
+
 pub mod txt;
 
 pub mod vendor;

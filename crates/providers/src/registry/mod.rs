@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, porkbun, powerdns, rfc2136};
+use crate::{
+    ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, porkbun, powerdns, rfc2136, scaleway,
+};
 
 mod common;
 pub(crate) use common::{BASE_URL, PLAIN_HTTP, TTL, ZONE, ZONE_ID, settings};
@@ -50,6 +52,7 @@ impl Registry {
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
+        registry.register(scaleway::KIND, scaleway::factory());
         registry
     }
 

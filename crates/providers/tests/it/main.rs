@@ -10,6 +10,7 @@ mod law;
 mod porkbun;
 mod powerdns;
 mod primary;
+mod scaleway;
 mod wire;
 
 use std::net::SocketAddr;

@@ -38,6 +38,9 @@ pub use powerdns::PowerDns;
 mod reply;
 pub use reply::{Reply, query};
 
+mod scaleway;
+pub use scaleway::Scaleway;
+
 mod server;
 pub use server::{Service, VendorServer};
 

@@ -58,6 +58,8 @@ pub use error::{ConfigError, Error, VendorFault};
 mod guarded;
 pub use guarded::{Guarded, Rails};
 
+pub mod ionos;
+
 pub mod laws;
 
 mod memory;

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, porkbun, powerdns, rfc2136, scaleway,
+    ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, ionos, porkbun, powerdns, rfc2136,
+    scaleway,
 };
 
 mod common;
@@ -49,6 +50,7 @@ impl Registry {
         let mut registry = Self::empty();
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(ionos::KIND, ionos::factory());
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());

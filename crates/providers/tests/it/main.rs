@@ -6,6 +6,7 @@ mod bind;
 mod broken;
 mod cloudflare;
 mod digitalocean;
+mod ionos;
 mod law;
 mod porkbun;
 mod powerdns;

@@ -29,6 +29,9 @@ pub use exchange::Exchange;
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
 
+mod ionos;
+pub use ionos::Ionos;
+
 mod porkbun;
 pub use porkbun::Porkbun;
 

@@ -40,6 +40,8 @@
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
 
+pub mod bunny;
+
 mod capabilities;
 pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, cloudflare, digitalocean, ionos, porkbun, powerdns, rfc2136,
-    scaleway,
+    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, ionos, porkbun, powerdns,
+    rfc2136, scaleway,
 };
 
 mod common;
@@ -48,6 +48,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(bunny::KIND, bunny::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(ionos::KIND, ionos::factory());

@@ -4,6 +4,7 @@
 
 mod bind;
 mod broken;
+mod bunny;
 mod cloudflare;
 mod digitalocean;
 mod ionos;

@@ -17,6 +17,9 @@
 //! # Ok(()) }
 //! ```
 
+mod bunny;
+pub use bunny::Bunny;
+
 mod cloudflare;
 pub use cloudflare::Cloudflare;
 

@@ -67,6 +67,8 @@ pub mod laws;
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
+pub mod ns1;
+
 pub mod porkbun;
 
 pub mod powerdns;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, ionos, porkbun, powerdns,
+    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, ionos, ns1, porkbun, powerdns,
     rfc2136, scaleway,
 };
 
@@ -52,6 +52,7 @@ impl Registry {
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(ionos::KIND, ionos::factory());
+        registry.register(ns1::KIND, ns1::factory());
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());

@@ -9,6 +9,7 @@ mod cloudflare;
 mod digitalocean;
 mod ionos;
 mod law;
+mod ns1;
 mod porkbun;
 mod powerdns;
 mod primary;

@@ -35,6 +35,9 @@ pub use fault::{Fault, Refusal, RetryAfter, When};
 mod ionos;
 pub use ionos::Ionos;
 
+mod ns1;
+pub use ns1::Ns1;
+
 mod porkbun;
 pub use porkbun::Porkbun;
 

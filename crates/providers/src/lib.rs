@@ -52,6 +52,8 @@ pub mod cloudflare;
 
 pub mod digitalocean;
 
+pub mod duckdns;
+
 pub mod engine;
 
 mod error;

@@ -7,6 +7,7 @@ mod broken;
 mod bunny;
 mod cloudflare;
 mod digitalocean;
+mod duckdns;
 mod ionos;
 mod law;
 mod ns1;

@@ -26,6 +26,9 @@ pub use cloudflare::Cloudflare;
 mod digitalocean;
 pub use digitalocean::DigitalOcean;
 
+mod duckdns;
+pub use duckdns::DuckDns;
+
 mod exchange;
 pub use exchange::Exchange;
 

@@ -69,6 +69,8 @@ pub mod laws;
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
+pub mod namecheap;
+
 pub mod ns1;
 
 pub mod porkbun;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, ionos, ns1, porkbun,
-    powerdns, rfc2136, scaleway,
+    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, ionos, namecheap,
+    ns1, porkbun, powerdns, rfc2136, scaleway,
 };
 
 mod common;
@@ -53,6 +53,7 @@ impl Registry {
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(duckdns::KIND, duckdns::factory());
         registry.register(ionos::KIND, ionos::factory());
+        registry.register(namecheap::KIND, namecheap::factory());
         registry.register(ns1::KIND, ns1::factory());
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());

@@ -10,6 +10,7 @@ mod digitalocean;
 mod duckdns;
 mod ionos;
 mod law;
+mod namecheap;
 mod ns1;
 mod porkbun;
 mod powerdns;

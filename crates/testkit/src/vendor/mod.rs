@@ -38,6 +38,9 @@ pub use fault::{Fault, Refusal, RetryAfter, When};
 mod ionos;
 pub use ionos::Ionos;
 
+mod namecheap;
+pub use namecheap::Namecheap;
+
 mod ns1;
 pub use ns1::Ns1;
 

@@ -71,6 +71,8 @@ pub use memory::{MemoryProvider, MemoryRecord};
 
 pub mod namecheap;
 
+pub mod netcup;
+
 pub mod ns1;
 
 pub mod porkbun;

@@ -6,7 +6,7 @@ use perennial_core::{SecretError, SecretString};
 
 use crate::{
     ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, ionos, namecheap,
-    ns1, porkbun, powerdns, rfc2136, scaleway,
+    netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
 };
 
 mod common;
@@ -54,6 +54,7 @@ impl Registry {
         registry.register(duckdns::KIND, duckdns::factory());
         registry.register(ionos::KIND, ionos::factory());
         registry.register(namecheap::KIND, namecheap::factory());
+        registry.register(netcup::KIND, netcup::factory());
         registry.register(ns1::KIND, ns1::factory());
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());

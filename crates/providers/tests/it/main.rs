@@ -11,6 +11,7 @@ mod duckdns;
 mod ionos;
 mod law;
 mod namecheap;
+mod netcup;
 mod ns1;
 mod porkbun;
 mod powerdns;

@@ -41,6 +41,9 @@ pub use ionos::Ionos;
 mod namecheap;
 pub use namecheap::Namecheap;
 
+mod netcup;
+pub use netcup::Netcup;
+
 mod ns1;
 pub use ns1::Ns1;
 

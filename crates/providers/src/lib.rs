@@ -62,6 +62,8 @@ pub use error::{ConfigError, Error, VendorFault};
 mod guarded;
 pub use guarded::{Guarded, Rails};
 
+pub mod inwx;
+
 pub mod ionos;
 
 pub mod laws;

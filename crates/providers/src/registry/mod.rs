@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, ionos, namecheap,
-    netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
+    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, inwx, ionos,
+    namecheap, netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
 };
 
 mod common;
@@ -52,6 +52,7 @@ impl Registry {
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(duckdns::KIND, duckdns::factory());
+        registry.register(inwx::KIND, inwx::factory());
         registry.register(ionos::KIND, ionos::factory());
         registry.register(namecheap::KIND, namecheap::factory());
         registry.register(netcup::KIND, netcup::factory());

@@ -8,6 +8,7 @@ mod bunny;
 mod cloudflare;
 mod digitalocean;
 mod duckdns;
+mod inwx;
 mod ionos;
 mod law;
 mod namecheap;

@@ -35,6 +35,9 @@ pub use exchange::Exchange;
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
 
+mod inwx;
+pub use inwx::Inwx;
+
 mod ionos;
 pub use ionos::Ionos;
 

@@ -11,6 +11,7 @@ mod duckdns;
 mod inwx;
 mod ionos;
 mod law;
+mod mangled;
 mod namecheap;
 mod netcup;
 mod ns1;

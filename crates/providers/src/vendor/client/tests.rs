@@ -178,7 +178,8 @@ async fn a_rate_is_kept_by_all_clones_together() {
 async fn another_credential_for_the_same_place_shares_the_limit() {
     let rate = Rate::new(4, Duration::from_secs(40));
     let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2; path=/")];
-    let with_cookies = Response::builder().header(cookies[0].0, cookies[0].1).header(cookies[1].0, cookies[1].1);
+    let with_cookies =
+        Response::builder().header(cookies[0].0, cookies[0].1).header(cookies[1].0, cookies[1].1);
     let with_cookies = with_cookies.body(Bytes::from_static(b"{}")).unwrap();
     let scene = Scene::built([status(200), status(200), Ok(with_cookies)], |builder| builder.rate(rate));
     let desk = scene.client.authorized_by(Bearer::new("p4ssword".into()));

@@ -43,6 +43,7 @@ mod applied;
 pub use applied::{Applied, Outcome, Pending};
 
 pub mod azure;
+pub mod bunny;
 
 mod capabilities;
 pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
@@ -58,6 +59,7 @@ pub mod credentials;
 pub mod digitalocean;
 
 pub mod dnsimple;
+pub mod duckdns;
 
 pub mod engine;
 
@@ -75,6 +77,8 @@ pub use guarded::{Guarded, Rails};
 pub mod hetzner;
 
 pub mod infoblox;
+pub mod inwx;
+pub mod ionos;
 
 pub mod laws;
 
@@ -82,6 +86,14 @@ pub mod linode;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
+
+pub mod namecheap;
+
+pub mod netcup;
+
+pub mod ns1;
+
+pub mod porkbun;
 
 pub mod powerdns;
 
@@ -99,6 +111,7 @@ pub mod rfc2136;
 pub mod route53;
 
 pub mod signature;
+pub mod scaleway;
 
 pub mod txt;
 

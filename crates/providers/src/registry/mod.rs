@@ -9,6 +9,8 @@ use crate::{
     hetzner, infoblox, linode, powerdns, rfc2136, vultr,
     ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
     route53,
+    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, inwx, ionos,
+    namecheap, netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
 };
 
 mod common;
@@ -51,6 +53,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         registry.register(azure::KIND, azure::factory());
+        registry.register(bunny::KIND, bunny::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
@@ -65,6 +68,14 @@ impl Registry {
         registry.register(vultr::KIND, vultr::factory());
         registry.register(google::KIND, google::factory());
         registry.register(route53::KIND, route53::factory());
+        registry.register(duckdns::KIND, duckdns::factory());
+        registry.register(inwx::KIND, inwx::factory());
+        registry.register(ionos::KIND, ionos::factory());
+        registry.register(namecheap::KIND, namecheap::factory());
+        registry.register(netcup::KIND, netcup::factory());
+        registry.register(ns1::KIND, ns1::factory());
+        registry.register(porkbun::KIND, porkbun::factory());
+        registry.register(scaleway::KIND, scaleway::factory());
         registry
     }
 

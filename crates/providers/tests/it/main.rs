@@ -5,6 +5,7 @@
 mod azure;
 mod bind;
 mod broken;
+mod bunny;
 mod cloudflare;
 mod digitalocean;
 mod knot;
@@ -15,6 +16,15 @@ mod powerdns;
 mod primary;
 mod route53;
 mod signatures;
+mod duckdns;
+mod inwx;
+mod ionos;
+mod mangled;
+mod namecheap;
+mod netcup;
+mod ns1;
+mod porkbun;
+mod scaleway;
 mod wire;
 
 use std::net::SocketAddr;

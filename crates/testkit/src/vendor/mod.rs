@@ -20,6 +20,8 @@
 mod asked;
 mod azure;
 pub use azure::AzureDns;
+mod bunny;
+pub use bunny::Bunny;
 
 mod cloudflare;
 pub use cloudflare::Cloudflare;
@@ -32,6 +34,8 @@ pub use digitalocean::DigitalOcean;
 
 mod dnsimple;
 pub use dnsimple::Dnsimple;
+mod duckdns;
+pub use duckdns::DuckDns;
 
 mod exchange;
 pub use exchange::Exchange;
@@ -55,6 +59,18 @@ mod linode;
 pub use linode::Linode;
 mod google;
 pub use google::GoogleCloudDns;
+mod inwx;
+pub use inwx::Inwx;
+mod ionos;
+pub use ionos::Ionos;
+mod namecheap;
+pub use namecheap::Namecheap;
+mod netcup;
+pub use netcup::Netcup;
+mod ns1;
+pub use ns1::Ns1;
+mod porkbun;
+pub use porkbun::Porkbun;
 
 mod powerdns;
 pub use powerdns::PowerDns;
@@ -64,6 +80,8 @@ pub use reply::{Reply, query};
 
 mod route53;
 pub use route53::{AwsKey, Route53};
+mod scaleway;
+pub use scaleway::Scaleway;
 
 mod server;
 pub use server::{Service, VendorServer};

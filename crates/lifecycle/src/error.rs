@@ -262,6 +262,12 @@ pub enum StoreError {
         /// Why, in words that hold no secret.
         reason: String,
     },
+    /// Somebody else wrote a slot in between: read it again and decide again.
+    #[error("{slot} was written by somebody else in between")]
+    SlotConflict {
+        /// Which slot.
+        slot: Slot,
+    },
     /// A record that names material which is not there.
     #[error("{slot} is missing from the store")]
     SlotMissing {
@@ -290,6 +296,7 @@ impl StoreError {
             | Self::Fenced { .. }
             | Self::Io { .. }
             | Self::Locked { .. }
+            | Self::SlotConflict { .. }
             | Self::Unavailable { .. } => Retry::Backoff,
             Self::Damaged { .. }
             | Self::NewerSchema { .. }

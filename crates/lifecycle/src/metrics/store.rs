@@ -53,7 +53,9 @@ impl Watched {
 
 const fn outcome(error: &StoreError) -> &'static str {
     match error {
-        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } => "conflict",
+        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } | StoreError::SlotConflict { .. } => {
+            "conflict"
+        }
         StoreError::Fenced { .. } => "fenced",
         StoreError::Damaged { .. } | StoreError::NewerSchema { .. } => "unreadable",
         _ => "error",
@@ -132,6 +134,15 @@ impl Store for Watched {
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.measured("write", self.store.write(slot, bytes)).await
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.measured("write_if", self.store.write_if(slot, expected, bytes)).await
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {

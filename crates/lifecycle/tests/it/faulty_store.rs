@@ -138,6 +138,16 @@ impl Store for FaultyStore {
         self.inner.write(slot, bytes).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.reached()?;
+        self.inner.write_if(slot, expected, bytes).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         self.reached()?;
         self.inner.forget(id, generation).await

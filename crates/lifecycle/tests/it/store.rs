@@ -90,6 +90,15 @@ impl Store for ContendedStore {
         self.inner.write(slot, bytes).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.inner.write_if(slot, expected, bytes).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         self.inner.forget(id, generation).await
     }

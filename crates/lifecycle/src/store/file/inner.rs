@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::{Clock, Timestamp};
+use perennial_core::{Clock, SecretBytes, Timestamp};
 use tokio::sync::Notify;
 
 use super::{
@@ -22,13 +22,14 @@ use super::{
 use crate::{
     CertificateId, Record, StoreError,
     budget::{Bucket, BudgetKey},
-    store::{Batch, Fence, Held, Slot, Version, check_bucket, check_version, due::DueIndex},
+    store::{Batch, Fence, Held, Slot, Version, check_bucket, check_slot, check_version, due::DueIndex},
 };
 
 /// A store that is open.
 ///
 /// Locks are taken in this order, and none for longer than its word says: `stripes` while certificates are
-/// written, `budgets` while buckets are, `fences` while some are taken, `log` while an entry is added, `state` while memory is looked at.
+/// written, `issuers` while their state is, `budgets` while buckets are, `fences` while some are taken, `log` while
+/// an entry is added, `state` while memory is looked at.
 pub(super) struct Inner {
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) lock: Lock,
     pub(super) state: Mutex<State>,
     pub(super) stripes: Vec<Mutex<()>>,
+    pub(super) issuers: Mutex<()>,
     pub(super) budgets: Mutex<()>,
     /// Held while fences are taken from disk.
     pub(super) fences: Mutex<()>,
@@ -206,6 +208,7 @@ impl Inner {
         let slots = batch.writes().iter().filter_map(|(slot, _)| slot.certificate());
         let holds = batch.holds().iter().map(|held| &held.id);
         let _stripes = self.stripes(records.chain(slots).chain(holds));
+        let _issuers = batch.writes().iter().find_map(|(slot, _)| self.issuers_of(slot));
         let _budgets = (!batch.buckets().is_empty())
             .then(|| self.budgets.lock().unwrap_or_else(PoisonError::into_inner));
         let Checked { versions, records, buckets } = self.check(batch)?;
@@ -525,7 +528,27 @@ impl Inner {
     /// See [`Store::write`](crate::Store::write).
     pub(super) fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
         let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
         self.place.write(slot, bytes)
+    }
+
+    /// See [`Store::write_if`](crate::Store::write_if).
+    pub(super) fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
+        check_slot(slot, expected, self.place.read(slot)?.as_ref())?;
+        self.place.write(slot, bytes)
+    }
+
+    /// Keeps everybody else from writing a slot that belongs to no certificate.
+    fn issuers_of(&self, slot: &Slot) -> Option<MutexGuard<'_, ()>> {
+        let is_theirs = slot.certificate().is_none();
+        is_theirs.then(|| self.issuers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -54,6 +54,7 @@ impl Inner {
             lock,
             state: Mutex::new(state),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            issuers: Mutex::default(),
             budgets: Mutex::default(),
             fences: Mutex::default(),
             woken: Notify::new(),

@@ -174,6 +174,16 @@ impl Store for Mortal {
         self.step(did(format!("the write of {slot}")), self.inner.write(slot, bytes)).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let what = did(format!("the write of {slot}"));
+        self.step(what, self.inner.write_if(slot, expected, bytes)).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let what = format!("the end of generation {}", generation.number());
         self.step(did(what), self.inner.forget(id, generation)).await

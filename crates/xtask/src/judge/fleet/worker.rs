@@ -175,6 +175,15 @@ impl Store for Told {
         self.0.write(slot, bytes).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.0.write_if(slot, expected, bytes).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         self.0.forget(id, generation).await
     }

@@ -198,6 +198,10 @@ impl Store for PostgresStore {
         claim::next(self).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn woken(&self) {
         self.sessions.heard().await;
     }

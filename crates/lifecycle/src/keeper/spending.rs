@@ -27,7 +27,8 @@ impl Inner {
         for _ in 0..TRIES {
             let stored = self.store.buckets(&keys).await?;
             let stored = || stored.iter().copied().chain(std::iter::repeat(None));
-            let now = self.clock.now();
+            // Those who share a bucket count by one clock.
+            let now = self.leases.by_store_clock(self.clock.now());
             let from: Vec<_> = demands
                 .iter()
                 .zip(stored())
@@ -37,7 +38,7 @@ impl Inner {
                 Ok(taken) => taken,
                 Err(shortage) => {
                     let key = keys.get(shortage.which).cloned().unwrap_or(BudgetKey::Fleet);
-                    return Ok(Err(Refusal { key, until: shortage.until }));
+                    return Ok(Err(Refusal { key, until: self.leases.by_our_clock(shortage.until) }));
                 }
             };
             let mut batch = batch.clone();
@@ -78,7 +79,14 @@ impl Inner {
 
     /// Lets the budgets that every attempt meets follow a jump of our clock; the other side's did not jump. Those
     /// of single domains are not followed: they hold nobody back for longer than they would if they were empty.
+    ///
+    /// Where others share them they are counted by the store's clock, which has not jumped: if each of ten processes
+    /// on one machine let them follow, they would be moved ten times as far.
     pub(super) async fn clock_jumped(&self, jump: crate::ClockJump) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            self.leases.jumped(jump);
+            return Ok(());
+        }
         let keys = self.common_budgets();
         let _one = self.spending.lock().await;
         let stored = self.store.buckets(&keys).await?;

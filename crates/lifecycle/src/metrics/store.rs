@@ -124,6 +124,10 @@ impl Store for Watched {
         self.measured("next_due", self.store.next_due()).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
     async fn woken(&self) {
         self.store.woken().await;
     }

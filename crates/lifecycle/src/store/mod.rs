@@ -148,6 +148,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// Whether other processes may use it at the same time. Its clock is then nobody's but its own: budgets are counted
+    /// by that, and a process whose clock jumps leaves them alone. Unless a store says so it is this process's, and
+    /// lives by the same clock.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Returns when something may have become due earlier than [`next_due`](Self::next_due) has said: a commit,
     /// here or in another process. It may return for nothing, and may miss what another process did, so a keeper
     /// looks from time to time in any case. Unless a store can tell it never returns.
@@ -267,6 +274,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         (**self).next_due().await
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
     }
 
     async fn woken(&self) {

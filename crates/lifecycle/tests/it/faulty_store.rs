@@ -27,6 +27,8 @@ pub(crate) struct FaultyStore {
     pub(crate) gone: AtomicBool,
     /// It panics when the key of this certificate is read.
     pub(crate) panics_for: Mutex<Option<CertificateId>>,
+    /// Others use it too, and it has a clock of its own.
+    pub(crate) shared: AtomicBool,
     /// It cannot read this.
     pub(crate) unreadable: Mutex<Option<Slot>>,
 }
@@ -39,6 +41,7 @@ impl FaultyStore {
             frozen: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             panics_for: Mutex::default(),
+            shared: AtomicBool::new(false),
             unreadable: Mutex::default(),
         }
     }
@@ -117,6 +120,10 @@ impl Store for FaultyStore {
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.reached()?;
         self.inner.next_due().await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::SeqCst)
     }
 
     async fn woken(&self) {

@@ -143,6 +143,10 @@ impl<S: Store> Store for Sealed<S> {
         self.inner.next_due().await
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn woken(&self) {
         self.inner.woken().await;
     }

@@ -162,6 +162,10 @@ impl Store for Mortal {
         self.inner.next_due().await
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn woken(&self) {
         self.inner.woken().await;
     }

@@ -163,6 +163,10 @@ impl Store for Told {
         self.0.next_due().await
     }
 
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
     async fn woken(&self) {
         self.0.woken().await;
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use perennial_core::{Retry, Timestamp};
 
 use crate::{
-    CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
+    CertificateId, ChainFault, FactsError, GivenUp, IssueError, IssuerName, KeyAlgorithm, KeyError,
+    SpecError,
     budget::{BudgetKey, Refusal},
     store::{Fence, Slot, Version},
 };
@@ -134,6 +135,9 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Contract {
+    /// Its chain does not hold together.
+    #[error("its chain does not hold together: {0}")]
+    Chain(#[from] ChainFault),
     /// It has ended already.
     #[error("it ended at {not_after}, it is {now} now")]
     Expired {
@@ -151,6 +155,14 @@ pub enum Contract {
     /// Its key is not ours.
     #[error("it has another key than the one asked for")]
     Key,
+    /// Its key is of another kind than the one asked for.
+    #[error("its key is of kind {}, and {wanted} was asked for", kind(*found))]
+    KeyAlgorithm {
+        /// Its kind; `None` for one that no spec can ask for.
+        found: Option<KeyAlgorithm>,
+        /// What was asked for.
+        wanted: KeyAlgorithm,
+    },
     /// Bytes that are no certificate.
     #[error(transparent)]
     Malformed(FactsError),
@@ -305,6 +317,10 @@ impl StoreError {
             | Self::SlotMissing { .. } => Retry::Never,
         }
     }
+}
+
+fn kind(found: Option<KeyAlgorithm>) -> String {
+    found.map_or_else(|| "that nobody can ask for".to_owned(), |found| found.to_string())
 }
 
 fn whose(newest: Option<Fence>) -> String {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use perennial_core::{Clock, Timestamp};
 use tokio::{
     sync::{Notify, watch},
@@ -25,6 +25,7 @@ use crate::{
     store::Owner,
 };
 
+mod adopting;
 mod approving;
 mod board;
 use board::{Board, Seat};
@@ -568,6 +569,12 @@ impl Inner {
     fn tell_all(&self, kind: EventKind) {
         self.audience.tell(Event::new(self.clock.now(), None, kind));
     }
+}
+
+/// A future on the heap, made in a frame of its own: whoever waits for it needs no room for it on a stack, which is two
+/// megabytes in a runtime's thread.
+fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
+    Box::pin(make())
 }
 
 /// When a certificate that serves now is due.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use perennial_core::Timestamp;
 
 use super::{
-    Inner, Outcome, delivering,
+    Inner, Outcome, adopting, boxed, delivering,
     desk::{Desk, Page},
-    due, failing, material, revoking, settling, suggested,
+    due, failing, material, revoking, settling,
+    spending::of_failures,
+    suggested,
     walk::{self, Issuance},
 };
 use crate::{
@@ -147,6 +149,9 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
         Decision::Renew { why } => {
+            if why == Reason::DoesNotExist && boxed(|| adopting::from_outputs(desk, &mut page)).await? {
+                return Ok(None);
+            }
             let expires = page.record.current.as_ref().map(|current| current.facts.not_after);
             let rest = desk.inner.rest_of(&issuer, now);
             let held = rest.and_then(|rest| Some((rest::holds_back(&rest, expires, now)?, rest)));

@@ -2,18 +2,13 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use perennial_core::{DomainName, SecretBytes, Timestamp};
+use perennial_core::{DomainName, Timestamp};
 
-use super::{
-    Certificate, Keeper,
-    lease::Ticket,
-    material::{self, chain_slot, key_slot},
-};
+use super::{Certificate, Inner, Keeper, adopting, lease::Ticket, material};
 use crate::{
-    CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, Material,
-    PrivateKey, Record, SigningRequest, StoreError,
+    CertificateId, CertificateSpec, Compromised, Error, EventKind, IssuedChain, PrivateKey, Record,
+    StoreError, Version,
     budget::{BudgetKey, Demand, Refusal},
-    contract,
     facts::sha256_hex,
     store::Batch,
 };
@@ -34,9 +29,7 @@ impl Keeper {
     ) -> Result<(), Error> {
         self.inner.check(&spec)?;
         let (id, now) = (spec.id().clone(), self.inner.clock.now());
-        let request = SigningRequest::of(&spec, key)?;
-        contract::check(chain.facts(), &request, &Facts::fingerprint_of(key), now)
-            .map_err(|fault| Error::Contract { id: id.clone(), fault })?;
+        adopting::check(&spec, chain, key, now)?;
 
         let _turn = self.inner.turns.wait(&id).await;
         let held = match self.inner.store.load(&id).await? {
@@ -47,22 +40,11 @@ impl Keeper {
             Some(Ticket { hold, version, record }) => (hold.batch(), Some(*version), record.clone()),
             None => (Batch::new(), None, Record::new(spec.clone())),
         };
-        let generation = record.last_generation.next();
-        record.last_generation = generation;
-        let replaced = record.current.as_ref().map(|current| current.generation);
-        let forgotten = std::mem::replace(&mut record.previous, replaced);
-        let forgotten = forgotten.filter(|old| !record.is_compromised(*old));
-        let current = Current::new(generation, spec.clone(), chain.facts().clone(), now);
-        record.current = Some(Current { adopted: true, ..current });
         record.spec = spec;
-        record.forget_failures();
-        record.observe(Some(Material::Whole), now);
+        let (batch, generation, forgotten) = adopting::take_over(&mut record, (chain, key), batch, now);
         // What is under way for it is ended at the next look, which is now.
         record.next_at = self.inner.at_once();
-        let batch = batch
-            .write(key_slot(&id, generation), SecretBytes::new(key.to_pem().expose().as_bytes()))
-            .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
-            .change(record, expected);
+        let batch = batch.change(record, expected);
         self.inner.store.apply(&batch).await?;
         if let Some(old) = forgotten {
             // That an old generation stays a little longer harms nobody.

@@ -162,6 +162,9 @@ impl From<CertificateFault> for Error {
 
 impl From<Error> for IssueError {
     fn from(error: Error) -> Self {
+        if let Error::Store(error) = error {
+            return error.into();
+        }
         let issue_error = Self::new(error.class(), error.to_string(), error.retry());
         match error {
             Error::Acme(error) if is_limit(&error) => issue_error.limit(),

@@ -110,6 +110,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store is busy or gone, for now and for everybody.
+    pub(crate) const fn is_the_stores(&self) -> bool {
+        match self {
+            Self::Issue(error) => error.is_the_stores(),
+            Self::Store(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
     /// Whether and when to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {
@@ -299,6 +308,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store is busy or gone, for now and for everybody: that says nothing about any one certificate.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// Whether and when to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {

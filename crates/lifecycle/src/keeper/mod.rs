@@ -368,7 +368,7 @@ impl Inner {
         let hold = Arc::new(hold);
         let desk = Desk { inner: self, hold: &hold };
         let page = Page::new(version, record);
-        let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
+        let pass = AssertUnwindSafe(boxed(|| pass::patiently(desk, page))).catch_unwind();
         let pass = async {
             match pass.await {
                 Ok(worked) => worked,

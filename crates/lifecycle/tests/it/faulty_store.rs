@@ -19,6 +19,8 @@ use perennial_lifecycle::{
 /// A memory store with switches.
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
+    /// Which of the next batches it is too busy for: so many are written before, and so many are refused then.
+    pub(crate) busy: Mutex<Option<(usize, usize)>>,
     /// It extends no lease.
     pub(crate) deaf: AtomicBool,
     /// It hands nothing out.
@@ -37,6 +39,7 @@ impl FaultyStore {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: MemoryStore::with_clock(clock),
+            busy: Mutex::default(),
             deaf: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -44,6 +47,19 @@ impl FaultyStore {
             shared: AtomicBool::new(false),
             unreadable: Mutex::default(),
         }
+    }
+
+    fn has_time(&self) -> Result<(), StoreError> {
+        match &mut *self.busy.lock().unwrap() {
+            None | Some((_, 0)) => return Ok(()),
+            Some((0, times)) => *times -= 1,
+            Some((before, _)) => {
+                *before -= 1;
+                return Ok(());
+            }
+        }
+        let (store, reason) = ("the store".to_owned(), "all connections were in use".to_owned());
+        Err(StoreError::Unavailable { doing: "write to", store, reason })
     }
 
     fn reached(&self) -> Result<(), StoreError> {
@@ -64,6 +80,7 @@ impl Store for FaultyStore {
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
         self.reached()?;
+        self.has_time()?;
         self.inner.apply(batch).await
     }
 

@@ -11,5 +11,6 @@ mod mended;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
+mod shared;
 mod store;
 mod wishes;

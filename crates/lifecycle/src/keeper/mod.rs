@@ -472,11 +472,12 @@ impl Inner {
         for id in &some {
             let known = self.watched.known(id).and_then(|state| state.version);
             // What this process does is shown when it is done.
-            if let Ok(Some((version, _))) = self.store.load(id).await
-                && known.is_some_and(|known| version > known)
-            {
+            let Ok(Some((version, record))) = self.store.load(id).await else { continue };
+            if known.is_some_and(|known| version > known) {
                 self.show(id, None).await;
             }
+            // Who holds a handle asks no more. What cannot be written now is written at the next look.
+            let _ = self.note_asked(version, record).await;
         }
         // A turn that is short is the last one.
         *self.refreshed() = if some.len() < REFRESHED { None } else { some.into_iter().last() };

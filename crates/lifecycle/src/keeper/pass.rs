@@ -91,7 +91,8 @@ pub(super) fn next_at(inner: &Inner, record: &Record, outcome: &Outcome, now: Ti
     let pause = if is_new { ISSUANCE_PAUSE } else { SHORTEST_PAUSE };
     let mut at = sooner(record, outcome.until(), now);
     let poll_at = record.current.as_ref().and_then(|current| suggested::poll_at(current, now));
-    let poll_at = poll_at.filter(|_| record.denied.is_none());
+    let is_over = record.denied.is_some() || matches!(outcome, Outcome::GivenUp { .. });
+    let poll_at = poll_at.filter(|_| !is_over);
     let undelivered = record.undelivered.as_ref().map(|failures| failures.retry_at);
     // What has passed was looked at just now, and nothing came of it: it must not be looked at for ever.
     for moment in poll_at.into_iter().chain(undelivered).filter(|moment| is_new || *moment > now) {

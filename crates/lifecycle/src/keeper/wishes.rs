@@ -19,8 +19,9 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Contract`] when the
-    /// certificate is not the one that the spec wishes for, has another key or has ended, [`Error::Held`] while
-    /// another process works on it, [`Error::Store`] when it cannot be written down.
+    /// certificate is not the one that the spec wishes for, has another key or one of another kind, has ended, or its
+    /// chain does not hold together; [`Error::Held`] while another process works on it, [`Error::Store`] when it
+    /// cannot be written down.
     pub async fn adopt(
         &self,
         spec: CertificateSpec,
@@ -100,6 +101,10 @@ impl Keeper {
     /// The certificate for a name that somebody asks for right now, such as a client that has connected: kept from
     /// then on, if [the rule](crate::KeeperBuilder::on_demand) for it allows that and the budget is not used up.
     ///
+    /// It is renewed for as long as somebody goes on asking for it, or holds its handle: ninety days after that it is
+    /// left to end, unless the rule's spec [says otherwise](CertificateSpec::lapse_after). Whoever asks then waits for a
+    /// new one, which costs no second question either.
+    ///
     /// Whoever connects can ask for any name. So nothing is asked of anybody before the rule has said yes, and what
     /// was wished for once costs no second question.
     ///
@@ -110,9 +115,9 @@ impl Keeper {
         let Some((rule, limit)) = &self.inner.on_demand else {
             return Err(refused("this keeper has no rule for it".to_owned()));
         };
-        let plain = CertificateSpec::new(&called(name), [name.as_str()])?;
+        let plain = CertificateSpec::new(&called(name), [name.as_str()])?.lapse_after(IDLENESS);
         let id = plain.id().clone();
-        if self.inner.store.load(&id).await?.is_none() {
+        if !self.inner.is_asked_for(&id).await? {
             // Whoever connects must not hold up renewals on their way to the budgets, only to hear no again.
             let until = Timestamp::from_unix(self.inner.no_more_until.load(Ordering::Relaxed));
             let now = self.inner.clock.now();
@@ -126,7 +131,8 @@ impl Keeper {
             }
             self.inner.check(&spec)?;
             let demands = [Demand::always(BudgetKey::OnDemand, *limit)];
-            let batch = Batch::new().change(Record::new(spec), None);
+            let record = Record { asked_at: Some(now), ..Record::new(spec) };
+            let batch = Batch::new().change(record, None);
             match self.inner.spend(&demands, batch).await {
                 Ok(Ok(_)) => self.inner.look_now(),
                 Ok(Err(refusal)) => {
@@ -143,6 +149,40 @@ impl Keeper {
     }
 }
 
+impl Inner {
+    /// Notes that a certificate is asked for, if there is one of that name.
+    async fn is_asked_for(&self, id: &CertificateId) -> Result<bool, StoreError> {
+        loop {
+            let Some((version, record)) = self.store.load(id).await? else { return Ok(false) };
+            match self.note_asked(version, record).await {
+                Err(StoreError::Conflict { .. }) => {}
+                noted => return noted.map(|()| true),
+            }
+        }
+    }
+
+    /// Notes when somebody wanted it last, if that was not today; one that was left to its end is wanted again.
+    pub(super) async fn note_asked(&self, version: Version, mut record: Record) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let is_news =
+            record.asked_at.is_some_and(|asked_at| asked_at.since(now).max(now.since(asked_at)) >= DAY);
+        if !is_news {
+            return Ok(());
+        }
+        let was_idle = record.is_idle(now);
+        record.asked_at = Some(now);
+        if was_idle {
+            record.next_at = self.at_once();
+            record.observe(None, now);
+        }
+        self.store.commit(&record, Some(version)).await?;
+        if was_idle {
+            self.look_now();
+        }
+        Ok(())
+    }
+}
+
 /// What the certificate of a name is called: after the name, or a digest of one that is too long for that.
 fn called(name: &DomainName) -> String {
     let plain = format!("on-demand.{name}");
@@ -154,3 +194,7 @@ fn called(name: &DomainName) -> String {
 }
 
 const LONGEST_ID: usize = 64;
+/// A name that is asked for now and then has one that is valid; and one that has left for good costs one renewal or two.
+const IDLENESS: Duration = Duration::from_secs(90 * 86_400);
+/// So that what is asked for a thousand times a second is written once a day.
+const DAY: Duration = Duration::from_secs(86_400);

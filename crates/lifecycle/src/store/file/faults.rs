@@ -407,6 +407,30 @@ async fn a_link_that_could_not_be_moved_is_moved_by_the_next_claim() {
     assert!(store.current(one.id()).join("privkey.pem").exists());
 }
 
+#[tokio::test]
+async fn what_may_not_survive_a_power_cut_is_made_durable_before_the_index_follows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_one = |call, path: &Path| call == Call::SyncDirectory && path.ends_with("one");
+    let faults = Failing::new(0, true, of_one, EIO);
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let store = open(directory.path(), Some(faults.clone())).unwrap();
+    let mut one = record("one");
+    one.next_at = Timestamp::from_unix(7);
+    let version = store.commit(&one, None).await.unwrap();
+    faults.is_mended.store(false, Ordering::SeqCst);
+    one.next_at = Timestamp::from_unix(2_000_000_000);
+    assert!(store.commit(&one, Some(version)).await.is_err());
+    let (owner, term) = (Owner::unique(), Duration::from_secs(60));
+    assert!(store.claim_one(&owner, term, one.id()).await.is_err(), "it is still not durable");
+    let at = async || rows(&store).await.first().map(|due| due.at.unix());
+    assert_eq!(at().await, Some(7), "a power cut may bring the old record back");
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let claim = store.claim_one(&owner, term, one.id()).await.unwrap().unwrap();
+    assert_eq!(claim.record, one);
+    store.release(&[claim.held]).await.unwrap();
+    assert_eq!(at().await, Some(2_000_000_000));
+}
+
 /// A batch of which one record is not in place, in a store that is closed.
 async fn half_placed(root: &Path, two: &Record) {
     let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");

@@ -56,6 +56,8 @@ pub(super) struct State {
     /// Those of them that nobody is busy with any more.
     pub(super) left: BTreeSet<u64>,
     pub(super) last_intent: u64,
+    /// Those whose last write failed: what is seen of them may not survive a power cut.
+    pub(super) unsure: BTreeSet<CertificateId>,
     /// Records that count and could not be put in place yet, and the batch that they belong to.
     pub(super) unplaced: BTreeMap<CertificateId, (u64, Stored)>,
     /// What was wrong with the log.
@@ -284,9 +286,22 @@ impl Inner {
             // The log says earlier, which does no harm.
             self.state().put(id, at);
         }
-        self.state().quarantine.remove(id);
+        {
+            let mut state = self.state();
+            state.quarantine.remove(id);
+            state.unsure.remove(id);
+        }
         if wakes {
             self.wake();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what is seen of a certificate stays so, before the index follows it. Nobody may be writing it.
+    pub(super) fn make_sure(&self, id: &CertificateId) -> Result<(), StoreError> {
+        if self.state().unsure.contains(id) {
+            self.place.settle(id)?;
+            self.state().unsure.remove(id);
         }
         Ok(())
     }
@@ -297,6 +312,7 @@ impl Inner {
             Ok(Some(stored)) => {
                 // A later moment may be gone with the next power cut.
                 let mut state = self.state();
+                state.unsure.insert(id.clone());
                 let known = state.index.next_at(id).unwrap_or(Timestamp::MAX);
                 state.put(id, known.min(stored.record.next_at));
             }
@@ -372,8 +388,12 @@ impl Inner {
     pub(super) fn put_in_place(&self, id: &CertificateId) -> Result<(), StoreError> {
         let Some((number, stored)) = self.state().unplaced.get(id).cloned() else { return Ok(()) };
         if self.place.read_record(id)?.is_none_or(|found| found.version < stored.version) {
-            self.place.write_record(&stored)?;
+            self.place.write_record(&stored).inspect_err(|_| {
+                self.state().unsure.insert(id.clone());
+            })?;
+            self.state().unsure.remove(id);
         }
+        self.make_sure(id)?;
         self.place.point_current(&stored.record)?;
         {
             let mut state = self.state();

@@ -266,6 +266,9 @@ impl Store for FileStore {
 }
 
 #[cfg(test)]
+mod crowd;
+
+#[cfg(test)]
 mod faults;
 
 #[cfg(test)]

@@ -141,7 +141,9 @@ impl Inner {
                 let is_in_place = match self.place.read_record(&id) {
                     Ok(Some(found)) => {
                         found.version > stored.version
-                            || found.version == stored.version && self.place.is_pointed_at(&found.record)
+                            || found.version == stored.version
+                                && self.place.is_pointed_at(&found.record)
+                                && self.place.settle(&id).is_ok()
                     }
                     // One that is not new was removed since.
                     Ok(None) => stored.version > crate::Version::FIRST,

@@ -119,6 +119,8 @@ fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
             }
             _ => IssueErrorClass::Validation,
         },
+        // Whoever says that it does not know a certificate, or nonsense, has answered.
+        Acme::RenewalInfo(failure) => acme_class(&failure.cause),
         Acme::Server(_) => match error.problem().map(|problem| &problem.kind) {
             Some(
                 ProblemType::AccountDoesNotExist

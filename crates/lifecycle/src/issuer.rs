@@ -92,6 +92,14 @@ pub struct Revocation {
     pub key: Option<PrivateKey>,
 }
 
+impl Revocation {
+    /// What an issuer is told when a key is in other hands.
+    #[must_use]
+    pub const fn new(chain: IssuedChain, key: Option<PrivateKey>) -> Self {
+        Self { chain, key }
+    }
+}
+
 /// What an issuer is asked to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

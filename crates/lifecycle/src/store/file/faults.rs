@@ -439,6 +439,34 @@ async fn half_placed(root: &Path, two: &Record) {
 }
 
 #[tokio::test]
+async fn what_is_noted_of_a_batch_in_place_is_no_older_than_what_the_log_says_already() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");
+    let faults = Failing::new(0, true, of_two, EIO);
+    let store = open(directory.path(), Some(faults.clone())).unwrap();
+    let (mut one, soon) = (record("one"), Timestamp::from_unix(7));
+    one.next_at = Timestamp::from_unix(2_000_000_000);
+    store.apply(&Batch::new().change(one.clone(), None).change(record("two"), None)).await.unwrap();
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let inner = store.open.inner.clone();
+    {
+        let mut writer = inner.log.writer();
+        let other = inner.clone();
+        let other = std::thread::spawn(move || other.put_all_in_place());
+        // It comes as far as the log, which is ours: somebody wishes for something sooner.
+        (0..10_000).for_each(|_| std::thread::yield_now());
+        inner.log.append(&mut writer, &[inner::due(one.id(), soon)]).unwrap();
+        inner.state().put(one.id(), soon);
+        drop(writer);
+        other.join().unwrap();
+    }
+    drop((inner, store));
+    let store = open(directory.path(), None).unwrap();
+    let row = rows(&store).await.into_iter().find(|due| due.id == *one.id());
+    assert_eq!(row.map(|due| due.at), Some(soon));
+}
+
+#[tokio::test]
 async fn a_batch_is_put_in_place_when_what_is_in_its_way_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let two = record("two");

@@ -11,6 +11,8 @@ mod mended;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
+#[cfg(feature = "metrics")]
+mod promtool;
 mod shared;
 mod store;
 mod wishes;

@@ -99,12 +99,15 @@ pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) ->
     Ok(())
 }
 
-/// What goes where, of the material that was found.
+/// What goes where.
+type Way = (Arc<dyn Sink>, Shipment);
+
+/// The way to each output, of the material that was found.
 fn shipments(
     inner: &Inner,
     record: &Record,
     found: Result<Option<Issued>, Error>,
-) -> Result<Vec<(Arc<dyn Sink>, Shipment)>, SinkError> {
+) -> Result<Vec<Way>, SinkError> {
     let issued = found.map_err(|error| SinkError::new(error.to_string(), error.retry()))?;
     let issued = issued.ok_or_else(|| {
         SinkError::new(format!("there is no certificate {} to deliver", record.id()), Retry::Backoff)

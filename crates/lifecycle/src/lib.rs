@@ -28,6 +28,9 @@ pub use approver::{Approval, ApprovalRequest, Approver, Rules};
 
 pub mod budget;
 
+mod chain;
+pub use chain::ChainFault;
+
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
 
@@ -97,7 +100,7 @@ pub mod schedule;
 pub use schedule::RenewalPolicy;
 
 mod sink;
-pub use sink::{FileSink, Shipment, Sink, SinkError};
+pub use sink::{Deposit, FileSink, Shipment, Sink, SinkError};
 
 mod spec;
 pub use spec::{

@@ -46,6 +46,7 @@ impl EventKind {
             Self::IssuerChanged { .. } => "IssuerChanged",
             Self::Issuing { .. } => "Issuing",
             Self::LeaseLost => "LeaseLost",
+            Self::NotAdopted { .. } => "NotAdopted",
             Self::OverBudget { .. } => "OverBudget",
             Self::Quarantined { .. } => "Quarantined",
             Self::Redelivered { .. } => "Redelivered",
@@ -87,6 +88,7 @@ impl EventKind {
             | Self::GivenUp { .. }
             | Self::IssuerChanged { .. }
             | Self::LeaseLost
+            | Self::NotAdopted { .. }
             | Self::Quarantined { .. }
             | Self::Revoked { .. }
             | Self::StoreUnavailable { .. }
@@ -162,6 +164,9 @@ impl fmt::Display for EventKind {
                 write!(f, "an earlier attempt goes on where it stopped: {why}")
             }
             Self::LeaseLost => f.write_str("somebody else has taken the certificate over"),
+            Self::NotAdopted { sink, why, message } => {
+                write!(f, "what lies at {sink} was not taken over ({why}): {message}")
+            }
             Self::OverBudget { budget, until } => {
                 write!(f, "the budget for {budget} is used up until {until}")
             }

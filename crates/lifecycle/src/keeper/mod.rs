@@ -162,7 +162,8 @@ impl Keeper {
 
     /// Keeps a certificate from now on: writes the spec down, [starts](Self::start) the work, and returns the
     /// handle. Calling it again with a changed spec changes the wish; a changed wish also ends the wait after a
-    /// failure.
+    /// failure, and what was denied is asked about again. Until the new certificate is there, the one that is stored
+    /// goes on serving, and is shown as long as it has the names that are wished for.
     ///
     /// The certificate is kept for as long as the store remembers it, whether somebody holds its handle or not.
     /// Must be called within a tokio runtime.
@@ -577,11 +578,11 @@ fn due(record: &Record, now: Timestamp) -> Timestamp {
     })
 }
 
-/// Whether what serves is for what is wished for, and has not ended.
+/// Whether what is stored can serve: it has the names that are wished for, and has not ended. Another issuer or key may
+/// be wished for by now; until that one is there, this one is better than none.
 fn is_fit(record: &Record, now: Timestamp) -> bool {
-    record.current.as_ref().is_some_and(|current| {
-        current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
-    })
+    let current = record.current.as_ref();
+    current.is_some_and(|current| record.spec.has_names_of(&current.facts) && current.facts.not_after > now)
 }
 
 /// As far as the clocks of those who share a store may differ.

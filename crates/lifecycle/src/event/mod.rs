@@ -164,6 +164,20 @@ pub enum EventKind {
         /// Of which generation.
         generation: Generation,
     },
+    /// A certificate that must not be trusted any more was not revoked. No new one failed for that.
+    RevocationFailed {
+        /// Who was asked.
+        issuer: IssuerName,
+        /// Whose fault it is.
+        class: IssueErrorClass,
+        /// Its serial number in lower-case hex.
+        serial: String,
+        /// What went wrong.
+        message: String,
+        /// When it is tried again; `None` where the issuer refuses for good.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Timestamp>,
+    },
     /// A certificate was revoked.
     Revoked {
         /// Its serial number in lower-case hex.

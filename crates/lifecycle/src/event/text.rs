@@ -51,6 +51,7 @@ impl EventKind {
             Self::Redelivered { .. } => "Redelivered",
             Self::Requested { .. } => "Requested",
             Self::Reused { .. } => "Reused",
+            Self::RevocationFailed { .. } => "RevocationFailed",
             Self::Revoked { .. } => "Revoked",
             Self::Stage { stage } => stage.reason(),
             Self::StoreAvailable => "StoreAvailable",
@@ -70,6 +71,7 @@ impl EventKind {
             | Self::IssuerChanged { .. }
             | Self::LeaseLost
             | Self::Quarantined { .. }
+            | Self::RevocationFailed { .. }
             | Self::Revoked { .. }
             | Self::StoreUnavailable { .. }
             | Self::Stage {
@@ -154,6 +156,13 @@ impl fmt::Display for EventKind {
             }
             Self::Reused { generation } => {
                 write!(f, "took the key that serves for generation {generation}, too")
+            }
+            Self::RevocationFailed { serial, message, retry_at, .. } => {
+                write!(f, "the certificate with serial number {serial} was not revoked: {message}; ")?;
+                match retry_at {
+                    Some(at) => write!(f, "that is tried again at {at}"),
+                    None => f.write_str("that is not tried again"),
+                }
             }
             Self::Revoked { serial } => write!(f, "revoked the certificate with serial number {serial}"),
             Self::Stage { stage } => stage.fmt(f),

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
-    IssuerName, Material, OnDemand, Record, Sink, SinkName, Store, StoreError, Version,
+    IssuerName, Material, OnDemand, Output, Record, Sink, SinkName, Store, StoreError, Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -169,8 +169,8 @@ impl Keeper {
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Store`] when it
-    /// cannot be written down.
+    /// [`Error::Spec`], [`Error::UnknownIssuer`], [`Error::UnknownSink`] or [`Error::UnsupportedFormat`] when the spec
+    /// cannot work, [`Error::Store`] when it cannot be written down.
     pub async fn keep(&self, spec: CertificateSpec) -> Result<Certificate, Error> {
         self.wish(spec.clone()).await?;
         self.start().await;
@@ -498,7 +498,21 @@ impl Inner {
     /// Whether a spec can work here.
     fn check(&self, spec: &CertificateSpec) -> Result<(), Error> {
         spec.validate()?;
-        spec.issuers().try_for_each(|issuer| self.issuer(spec.id(), issuer).map(drop))
+        spec.issuers().try_for_each(|issuer| self.issuer(spec.id(), issuer).map(drop))?;
+        spec.outputs().iter().try_for_each(|output| self.check_output(spec.id(), output))
+    }
+
+    fn check_output(&self, id: &CertificateId, output: &Output) -> Result<(), Error> {
+        let Output { sink: name, format } = output;
+        let Some(sink) = self.sinks.get(name) else {
+            let known: Vec<_> = self.sinks.keys().map(SinkName::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Error::UnknownSink { id: id.clone(), sink: name.clone(), known });
+        };
+        if !sink.takes(*format) {
+            return Err(Error::UnsupportedFormat { id: id.clone(), sink: name.clone(), format: *format });
+        }
+        Ok(())
     }
 
     fn issuer(&self, id: &CertificateId, name: &IssuerName) -> Result<&Arc<dyn Issuer>, Error> {

@@ -51,6 +51,9 @@ mod outcome;
 pub use outcome::Outcome;
 
 mod pass;
+mod quarantine;
+use quarantine::Unreadable;
+
 mod rehearsal;
 use rehearsal::Rehearsal;
 
@@ -107,6 +110,7 @@ struct Inner {
     rests: Mutex<Rests>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,
+    unreadable: Mutex<Unreadable>,
     watched: Arc<Watched>,
     /// Up to where handles were refreshed.
     refreshed: Mutex<Option<CertificateId>>,

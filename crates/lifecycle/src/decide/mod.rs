@@ -141,10 +141,12 @@ impl<'a> Holding<'a> {
 }
 
 /// How the key and chain of a certificate were found in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums)] // There, gone, or wrong.
 pub enum Material {
     /// Key and chain are there and belong together.
+    #[default]
     Whole,
     /// One of them is gone.
     Missing,

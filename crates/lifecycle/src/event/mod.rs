@@ -99,7 +99,7 @@ pub enum EventKind {
         /// Its kind.
         algorithm: KeyAlgorithm,
     },
-    /// No attempt is made any more until the spec is changed.
+    /// No attempt is made any more until the spec is changed, or [`Keeper::retry`](crate::Keeper::retry) is called.
     GivenUp {
         /// Why.
         why: GivenUp,

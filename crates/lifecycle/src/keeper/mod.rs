@@ -41,6 +41,7 @@ use desk::{Desk, Page};
 
 mod engine;
 mod failing;
+mod health;
 mod lease;
 pub(crate) use lease::Hold;
 use lease::{Ended, Leases, Ticket};
@@ -225,12 +226,15 @@ impl Keeper {
             let (expected, record) = match self.inner.store.load(spec.id()).await? {
                 Some((_, record))
                     if record.spec == spec
+                        && record.denied.is_none()
                         && requester
                             .is_none_or(|requester| record.requester.as_deref() == Some(requester)) =>
                 {
                     return Ok(());
                 }
                 Some((version, mut record)) => {
+                    // Who is asked again may have other rules by now.
+                    record.denied = None;
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
                         record.rehearsed_at = None;
@@ -450,12 +454,9 @@ impl Inner {
         let now = self.clock.now();
         let fit = is_fit(&record, now);
         let issued = if fit { material::current(self, &record).await? } else { None };
-        if fit && issued.is_none() && record.next_at > now {
+        if fit && issued.is_none() {
             // Its key or chain is gone or foreign: somebody wants it, so it is looked at now.
-            let record = Record { next_at: Timestamp::MIN, ..record.clone() };
-            if self.store.commit(&record, Some(version)).await.is_ok() {
-                self.look_now();
-            }
+            self.note_found(version, &record, material::found(self, &record).await?).await;
         }
         let trouble = record.failures.as_ref().filter(|failures| failures.retry_at > now);
         let trouble = trouble.map(|failures| Error::from(failures.error()));

@@ -3,6 +3,7 @@
 
 mod engine;
 mod faulty_store;
+mod health;
 mod issuer;
 mod keeper;
 mod mended;

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use perennial_core::Timestamp;
 
-use crate::{Failures, IssueError, IssueErrorClass, IssuerName, failover::is_sane, ladder, schedule::Spread};
+use crate::{
+    Failures, IssueError, IssueErrorClass, IssuerName, Status, failover::is_sane, ladder, schedule::Spread,
+};
 
 /// Which issuers fail everybody.
 ///
@@ -16,13 +18,18 @@ pub(crate) struct Rests {
     failures: BTreeMap<IssuerName, Failures>,
     /// Those that do not say when they would like certificates to be renewed.
     silent: BTreeMap<IssuerName, Failures>,
+    /// Those that were heard of, and whether they took our credentials the last time.
+    known: BTreeMap<IssuerName, bool>,
 }
 
 impl Rests {
     /// An issuer has failed somebody. What is not its own fault says nothing, and whoever refuses is there.
     pub(crate) fn failed(&mut self, issuer: &IssuerName, error: &IssueError, now: Timestamp) {
         match verdict(error) {
-            Verdict::Answer => self.answered(issuer),
+            Verdict::Answer => {
+                self.answered(issuer);
+                self.known.insert(issuer.clone(), error.class != IssueErrorClass::Auth);
+            }
             Verdict::Failure => climb(&mut self.failures, issuer, error, now),
             Verdict::Nothing => {}
         }
@@ -31,11 +38,23 @@ impl Rests {
     /// An issuer has answered.
     pub(crate) fn answered(&mut self, issuer: &IssuerName) {
         self.failures.remove(issuer);
+        self.known.insert(issuer.clone(), true);
     }
 
     /// Its failures, while it rests.
     pub(crate) fn of(&self, issuer: &IssuerName, now: Timestamp) -> Option<&Failures> {
         resting(&self.failures, issuer, now)
+    }
+
+    /// Whether it answers and takes our credentials, as far as anybody here has heard of it.
+    pub(crate) fn readiness(&self, issuer: &IssuerName) -> Status {
+        let fails = self.failures.get(issuer).is_some_and(|failures| failures.count >= ENOUGH);
+        match self.known.get(issuer) {
+            _ if fails => Status::False,
+            Some(true) => Status::True,
+            Some(false) => Status::False,
+            None => Status::Unknown,
+        }
     }
 
     /// What became of the question when it would like a certificate to be renewed.
@@ -139,6 +158,26 @@ mod tests {
         assert!(rests.of(&issuer, at(241)).is_some(), "one more failure is enough then");
         rests.failed(&issuer, &error(IssueErrorClass::Policy), at(300));
         assert!(rests.of(&issuer, at(301)).is_none(), "whoever refuses is there");
+    }
+
+    #[test]
+    fn one_is_ready_that_answers_and_takes_our_credentials_and_stays_unready_until_it_does() {
+        let (mut rests, issuer) = (Rests::default(), IssuerName::default());
+        assert_eq!(rests.readiness(&issuer), Status::Unknown);
+        rests.failed(&issuer, &error(IssueErrorClass::Transient), at(0));
+        assert_eq!(rests.readiness(&issuer), Status::Unknown, "one failure says nothing");
+        rests.failed(&issuer, &error(IssueErrorClass::Policy), at(1));
+        assert_eq!(rests.readiness(&issuer), Status::True, "whoever refuses is there");
+        rests.failed(&issuer, &error(IssueErrorClass::Auth), at(2));
+        assert_eq!(rests.readiness(&issuer), Status::False);
+        rests.failed(&issuer, &error(IssueErrorClass::Auth).elsewhere(), at(3));
+        rests.answered(&issuer);
+        assert_eq!(rests.readiness(&issuer), Status::True);
+        for _ in 0..3 {
+            assert_eq!(rests.readiness(&issuer), Status::True);
+            rests.failed(&issuer, &error(IssueErrorClass::Transient), at(4));
+        }
+        assert_eq!(rests.readiness(&issuer), Status::False, "when it may be asked again, too");
     }
 
     fn resting() -> (Rests, IssuerName) {

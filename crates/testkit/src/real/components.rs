@@ -48,6 +48,8 @@ pub enum Tool {
     PebbleOld,
     /// The database server; `initdb` and `pg_ctl` lie beside it.
     Postgres,
+    /// Tries rules for alerts and reads what a scrape shows, from Prometheus.
+    Promtool,
     /// Controls a running `named`.
     Rndc,
     /// Lets system calls of a program fail.
@@ -60,7 +62,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -78,6 +80,7 @@ impl Tool {
         Self::Unbound,
         Self::Postgres,
         Self::Openssl,
+        Self::Promtool,
         Self::Ip,
         Self::Nft,
         Self::Tayga,
@@ -104,6 +107,7 @@ impl Tool {
             Self::Pdns => "pdns_server",
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgres",
+            Self::Promtool => "promtool",
             Self::Rndc => "rndc",
             Self::Strace => "strace",
             Self::Tayga => "tayga",
@@ -129,6 +133,7 @@ impl Tool {
             Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
             Self::Postgres => "postgresql",
+            Self::Promtool => "prometheus",
             Self::Strace => "strace",
             Self::Tayga => "tayga",
             Self::Unbound => "unbound",

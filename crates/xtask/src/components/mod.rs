@@ -149,7 +149,7 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         | Tool::Strace
         | Tool::Unbound => &["-V"],
         Tool::Dnsperf => &["-h"],
-        Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres => &["--version"],
+        Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres | Tool::Promtool => &["--version"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
         // These do not tell their version, but how they are to be called.
@@ -224,6 +224,7 @@ mod tests {
             ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
             ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some("15.18")),
+            ("promtool, version 2.42.0+ds (branch: debian/sid, revision: 2.42.0+ds-5+b5)", Some("2.42.0+ds")),
             ("Pebble version: dev", None),
         ];
         for (text, version) in said {

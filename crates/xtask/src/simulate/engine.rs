@@ -195,7 +195,7 @@ impl Engine {
         };
         let resumed = certificate.order.is_some();
         let mut demands = if resumed { Vec::new() } else { self.fleet.limits(ca).demands(&spec, purpose) };
-        demands.push(Demand { key: BudgetKey::Fleet, limit: self.fleet.pace, charge: Charge::Always });
+        demands.push(Demand::always(BudgetKey::Fleet, self.fleet.pace));
         if let Err(refusal) = self.budgets.take(&demands, now) {
             self.tally.refused += 1;
             return self.put_off(index, refusal.until.min(now + Duration::from_secs(3_600)));

@@ -111,6 +111,7 @@ impl Stage {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::AccountReady { .. } => "AccountReady",
+            Self::AuthorizationFound { .. } => "AuthorizationFound",
             Self::ChallengeAnswered { .. } => "ChallengeAnswered",
             Self::ChallengeChosen { .. } => "ChallengeChosen",
             Self::ChallengeFailed { .. } => "ChallengeFailed",
@@ -121,6 +122,7 @@ impl Stage {
             Self::Finalized => "IssueCert",
             Self::Downloaded => "CertObtained",
             Self::OrderCreated { .. } => "CreateOrder",
+            Self::OrderDescribed { .. } => "OrderDescribed",
             Self::OrderFailed { .. } => "OrderFailed",
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
@@ -194,6 +196,15 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AccountReady { url } => write!(f, "account {url}"),
+            Self::AuthorizationFound { identifier, wildcard, state, offered, .. } => {
+                let star = if *wildcard { "*." } else { "" };
+                let kinds: Vec<_> = offered.iter().map(|offer| offer.kind.as_str()).collect();
+                write!(
+                    f,
+                    "the authorization for {star}{identifier} is {state}; offered: {}",
+                    kinds.join(", ")
+                )
+            }
             Self::ChallengeAnswered { name, .. } => write!(f, "told the CA that {name} is ready"),
             Self::ChallengeChosen { name, kind, .. } => write!(f, "{name} will be proven by {kind}"),
             Self::ChallengeFailed { name, reason } => {
@@ -212,6 +223,10 @@ impl fmt::Display for Stage {
             Self::Finalized => f.write_str("Issuing certificate..."),
             Self::Downloaded => f.write_str("Obtained certificate from the CA, and verified it"),
             Self::OrderCreated { url } => write!(f, "Created new ACME order {url}, attempting validation..."),
+            Self::OrderDescribed { finalize, certificate: None } => {
+                write!(f, "the order is finalized at {finalize}")
+            }
+            Self::OrderDescribed { certificate: Some(url), .. } => write!(f, "the certificate is at {url}"),
             Self::OrderFailed { reason } => write!(f, "the order came to nothing: {reason}"),
             Self::Propagated { at } => write!(f, "every name server that counts has {at}"),
             Self::RateLimited { limit, until: Some(until) } => {
@@ -239,7 +254,7 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
     use crate::{
-        ClockJump, Generation, GivenUp, IssueErrorClass, KeyAlgorithm, Reason, Redelivery,
+        ClockJump, Generation, GivenUp, IssueErrorClass, KeyAlgorithm, OfferedChallenge, Reason, Redelivery,
         event::EventKind as Kind,
     };
     use perennial_core::Timestamp;
@@ -360,6 +375,16 @@ mod tests {
         vec![
             (Stage::AccountReady { url: url() }, "Normal AccountReady: account https://ca.example/1"),
             (
+                Stage::AuthorizationFound {
+                    identifier: text("a.example"),
+                    wildcard: true,
+                    url: url(),
+                    state: text("pending"),
+                    offered: vec![OfferedChallenge { kind: kind(), url: url() }],
+                },
+                "Normal AuthorizationFound: the authorization for *.a.example is pending; offered: dns-01",
+            ),
+            (
                 Stage::ChallengeAnswered { name: name(), kind: kind() },
                 "Normal ChallengeAnswered: told the CA that a.example is ready",
             ),
@@ -389,6 +414,14 @@ mod tests {
             (
                 Stage::OrderCreated { url: url() },
                 "Normal CreateOrder: Created new ACME order https://ca.example/1, attempting validation...",
+            ),
+            (
+                Stage::OrderDescribed { finalize: url(), certificate: None },
+                "Normal OrderDescribed: the order is finalized at https://ca.example/1",
+            ),
+            (
+                Stage::OrderDescribed { finalize: url(), certificate: Some(url()) },
+                "Normal OrderDescribed: the certificate is at https://ca.example/1",
             ),
             (Stage::OrderFailed { reason: reason() }, "Warning OrderFailed: the order came to nothing: no"),
             (Stage::Propagated { at: at() }, "Normal Propagated: every name server that counts has there"),

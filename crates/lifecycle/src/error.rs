@@ -6,7 +6,7 @@ use perennial_core::{Retry, Timestamp};
 
 use crate::{
     CertificateId, ChainFault, FactsError, GivenUp, IssueError, IssuerName, KeyAlgorithm, KeyError,
-    SpecError,
+    OutputFormat, SinkName, SpecError,
     budget::{BudgetKey, Refusal},
     store::{Fence, Slot, Version},
 };
@@ -107,6 +107,26 @@ pub enum Error {
         /// Those that the keeper has, separated by commas.
         known: String,
     },
+    /// The spec names a place to deliver to that the keeper has not.
+    #[error("certificate {id} wants sink {sink}, known are: {known}")]
+    UnknownSink {
+        /// Which certificate.
+        id: CertificateId,
+        /// The sink's name.
+        sink: SinkName,
+        /// Those that the keeper has, separated by commas.
+        known: String,
+    },
+    /// The spec wants a form of output that the place does not take.
+    #[error("certificate {id}: sink {sink} takes no {format}: ask for another form, or for another sink")]
+    UnsupportedFormat {
+        /// Which certificate.
+        id: CertificateId,
+        /// The sink's name.
+        sink: SinkName,
+        /// The form.
+        format: OutputFormat,
+    },
 }
 
 impl Error {
@@ -135,7 +155,9 @@ impl Error {
             | Self::ShutDown { .. }
             | Self::Spec(_)
             | Self::UnknownCertificate { .. }
-            | Self::UnknownIssuer { .. } => Retry::Never,
+            | Self::UnknownIssuer { .. }
+            | Self::UnknownSink { .. }
+            | Self::UnsupportedFormat { .. } => Retry::Never,
         }
     }
 }

@@ -62,6 +62,9 @@ pub mod failover;
 mod facts;
 pub use facts::{Facts, FactsError};
 
+mod identifier;
+pub use identifier::Identifier;
+
 mod issuer;
 pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, Revocation, SigningRequest};
 
@@ -85,7 +88,9 @@ mod on_demand;
 pub use on_demand::OnDemand;
 
 mod order_record;
-pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
+pub use order_record::{
+    AuthorizationRecord, ChallengeRecord, ChallengeState, OfferedChallenge, OrderRecord, OrderState,
+};
 
 pub mod output;
 

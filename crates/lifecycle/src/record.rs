@@ -6,8 +6,8 @@ use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
-    SuggestedWindow, Transitions, spec::CertificateId,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Material, OrderRecord,
+    Progress, SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -200,6 +200,10 @@ pub struct Current {
     /// Whether it was there already and was taken over: then no issuer knows of it by an order of ours.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adopted: bool,
+    /// How its key and chain were found when somebody looked last; an old record does not know that they were anything
+    /// but whole.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub found: Material,
 }
 
 impl Current {
@@ -221,6 +225,7 @@ impl Current {
             issued_by: None,
             poll_at: None,
             adopted: false,
+            found: Material::Whole,
         }
     }
 
@@ -310,6 +315,11 @@ impl Attempt {
     pub fn issuer(&self) -> &IssuerName {
         self.issuer.as_ref().unwrap_or_else(|| self.asked_for.issuer_name())
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.
+const fn is_whole(found: &Material) -> bool {
+    matches!(found, Material::Whole)
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.

@@ -13,7 +13,8 @@ use crate::{
 ///
 /// # Contract
 /// - `deliver` MUST be safe to call again with the same shipment: after a crash it is.
-/// - What is there MUST be the old or the new certificate at every moment, with its own key.
+/// - What is there SHOULD be the old or the new certificate at every moment, with its own key. A place of several parts
+///   that cannot change at once, as a directory of files, says so in its documentation, and puts the key first.
 /// - Both return within a bounded time, and may be called at once for different certificates.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -40,6 +41,12 @@ pub trait Sink: Send + Sync {
     async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
         let _ = shipment;
         Ok(Found::AsDelivered)
+    }
+
+    /// Whether it takes this form. A wish for one that it does not take is refused at once. Default: it takes all.
+    fn takes(&self, format: OutputFormat) -> bool {
+        let _ = format;
+        true
     }
 }
 
@@ -135,7 +142,7 @@ impl FileSink {
         shipment: &Shipment,
         work: impl FnOnce(PathBuf, PemSet) -> Result<T, SinkError> + Send + 'static,
     ) -> Result<T, SinkError> {
-        if shipment.format != OutputFormat::Pem {
+        if !self.takes(shipment.format) {
             let message =
                 format!("a directory holds no {}: ask for PEM, or for another sink", shipment.format);
             return Err(SinkError::new(message, Retry::Never));
@@ -180,6 +187,10 @@ impl Sink for FileSink {
             Ok(found)
         })
         .await
+    }
+
+    fn takes(&self, format: OutputFormat) -> bool {
+        format == OutputFormat::Pem
     }
 }
 

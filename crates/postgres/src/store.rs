@@ -97,7 +97,7 @@ impl PostgresStore {
     /// An id that we may not have written ourselves.
     pub(crate) fn id(&self, text: &str) -> Result<CertificateId, StoreError> {
         text.parse().map_err(|error| StoreError::Damaged {
-            path: self.place(text).into(),
+            path: self.place(&crate::fault::presentable(text)).into(),
             reason: format!("{error}"),
         })
     }

@@ -195,6 +195,7 @@ impl KeeperBuilder {
             spending: tokio::sync::Mutex::default(),
             store: self.store,
             turns: Arc::new(Turns::default()),
+            unreadable: Mutex::default(),
             wake: Notify::new(),
             watched: Arc::new(Watched::default()),
             workload: watch::Sender::new(nothing),

@@ -7,7 +7,6 @@ use super::{
     walk::guarded,
 };
 use crate::{EventKind, IssueErrorClass, Revocation, StoreError, record::Compromised};
-use perennial_core::Timestamp;
 
 /// Revokes what was compromised and is not needed any more. What cannot be revoked now stays on record.
 pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
@@ -66,9 +65,8 @@ async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> 
     // A person has to do something about it: that is said. What is wrong here, or with our credentials, is mended
     // some day, and it is revoked then; what the issuer refuses is not asked again.
     let over = !matches!(error.class, IssueErrorClass::Auth | IssueErrorClass::Local);
-    let retry_at = if over { Timestamp::MAX } else { desk.now() + pass::DEBT_PAUSE };
-    let message = format!("the certificate with the serial number {serial} was not revoked: {error}");
-    let issuer = compromised.issuer.clone();
-    desk.tell(id, EventKind::Failed { issuer, class: error.class, message, retry_at });
+    let retry_at = (!over).then(|| desk.now() + pass::DEBT_PAUSE);
+    let (issuer, class, message) = (compromised.issuer.clone(), error.class, error.message);
+    desk.tell(id, EventKind::RevocationFailed { issuer, class, serial, message, retry_at });
     Ok(over)
 }

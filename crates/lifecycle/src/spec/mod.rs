@@ -231,7 +231,8 @@ impl CertificateSpec {
     }
 
     /// One more issuer, which is asked when those before it have failed for too long
-    /// ([`failover`](crate::failover)); the next renewal begins with the first again. Default: none.
+    /// ([`failover`](crate::failover)); the next renewal begins with the first again. Each is named once, and eight are
+    /// the most. Default: none.
     ///
     /// # Errors
     /// [`SpecError::Id`] when the name is malformed.
@@ -271,8 +272,8 @@ impl CertificateSpec {
     }
 
     /// For how long failed attempts go on: after the first failure, and after the end of the certificate that
-    /// serves, if there is one. Default: for ever, at long intervals; a name that has left for good costs a few
-    /// requests a day.
+    /// serves, if there is one; a minute at least. Default: for ever, at long intervals; a name that has left for good
+    /// costs a few requests a day.
     #[must_use]
     pub const fn give_up_after(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);

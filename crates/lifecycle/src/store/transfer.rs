@@ -36,6 +36,7 @@ use super::{Batch, Quarantined, Slot, Store};
 use crate::{
     CertificateId, Generation, IssuerName, Record, StoreError,
     budget::{Bucket, BudgetKey},
+    facts::printable,
 };
 
 /// Whether private keys and the state of issuers are written out.
@@ -332,8 +333,8 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
     let (mut summary, mut number) = (Summary::default(), 0);
     while let Some(text) = next_line(from, &mut number)? {
         let malformed = |reason: String| TransferError::Malformed { line: number, reason };
-        let line: Line =
-            serde_json::from_slice(text.expose()).map_err(|error| malformed(error.to_string()))?;
+        let line: Line = serde_json::from_slice(text.expose())
+            .map_err(|error| malformed(printable(&error.to_string())))?;
         match line {
             Line::PerennialStore { schema } if schema > SCHEMA => {
                 return Err(TransferError::NewerSchema { found: schema, known: SCHEMA });
@@ -535,6 +536,9 @@ mod tests {
         assert_eq!(newer, TransferError::NewerSchema { found: SCHEMA + 1, known: SCHEMA });
         let older = text.replace(&head(SCHEMA), &head(1));
         assert!(import(&mut older.as_bytes(), &MemoryStore::new()).await.is_ok());
+        let loud = text.replacen("\"key_algorithm\":\"ec256\"", r#""key_algorithm":"\u001b[2J""#, 1);
+        let loud = import(&mut loud.as_bytes(), &MemoryStore::new()).await.unwrap_err().to_string();
+        assert!(loud.contains("[2J") && !loud.contains(char::is_control), "{loud:?}");
         let headless = text.split_once('\n').unwrap().1;
         assert!(import(&mut headless.as_bytes(), &MemoryStore::new()).await.is_err());
     }

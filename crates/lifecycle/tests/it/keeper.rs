@@ -453,6 +453,30 @@ async fn a_good_certificate_serves_from_the_start_while_its_renewal_hangs() {
 }
 
 #[tokio::test]
+async fn another_issuer_or_key_that_is_wished_for_hides_no_good_certificate_of_the_same_names() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    let changed = spec().key_algorithm(KeyAlgorithm::EcdsaP384).profile("short");
+    // While the CA hangs, and after a restart: the first handle is opened anew each time.
+    for restart in 0..2 {
+        scene.issuer.next(Mischief::Hang);
+        let next = keeper(&scene.clock, &scene.issuer, &scene.store, &scene.events);
+        let certificate = next.keep(changed.clone()).await.unwrap();
+        scene.issuer.hanging.notified().await;
+        let shown = certificate.current().map(|issued| issued.generation().number());
+        assert_eq!(shown, Some(1), "after {restart} restarts");
+        assert_eq!(certificate.ready().await.unwrap().generation().number(), 1);
+        next.shut_down().await;
+    }
+    let certificate = scene.keeper.keep(changed).await.unwrap();
+    let old = certificate.ready().await.unwrap();
+    let fresh = certificate.changed(&old).await.unwrap();
+    assert_ne!(fresh.facts().public_key_fingerprint, old.facts().public_key_fingerprint);
+    scene.keeper.shut_down().await;
+}
+
+#[tokio::test]
 async fn an_issuer_that_panics_costs_one_attempt_and_not_the_task() {
     let scene = scene();
     scene.issuer.next(Mischief::Panic);

@@ -4,6 +4,7 @@
 mod adoption;
 mod engine;
 mod faulty_store;
+mod health;
 mod issuer;
 mod keeper;
 mod mended;

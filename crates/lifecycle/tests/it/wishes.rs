@@ -152,6 +152,27 @@ async fn a_stolen_key_is_replaced_at_once_whatever_the_rotation_says_and_then_re
     assert_eq!(scene.requests(), 3);
 }
 
+#[tokio::test]
+async fn a_revocation_that_fails_is_told_as_that_and_is_no_failed_renewal() {
+    let scene = Scene::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let keeper = scene.builder().observer(move |event| heard.lock().unwrap().push(event.clone())).build();
+    keeper.wish(spec()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.replace_compromised(&name()).await.unwrap();
+    scene.issuer.broken.store(true, Ordering::SeqCst);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let told = told.lock().unwrap();
+    assert!(told.iter().all(|event| event.kind.reason() != "Failed"), "{told:?}");
+    let failed: Vec<_> = told.iter().filter(|event| event.kind.reason() == "RevocationFailed").collect();
+    let [failed] = failed.as_slice() else { panic!("{failed:?}") };
+    let text = failed.to_string();
+    let says =
+        text.contains("was not revoked: cannot read its account; that is tried again at 2027-01-15T08:10");
+    assert!(says && text.starts_with("Warning"), "{text}");
+}
+
 fn self_made(names: &[&str], ends: i64) -> (IssuedChain, PrivateKey) {
     let key = rcgen::KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();

@@ -1,5 +1,7 @@
 //! When a certificate is due for renewal, and which of many is due next.
 
+mod calendar;
+
 mod life;
 pub use life::{Life, due};
 

@@ -83,7 +83,7 @@ pub(super) struct Calendar {
 
 /// A moment and an index, in one word: moments first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due(u64);
+pub(super) struct Due(u64);
 
 impl Due {
     const fn new(at: u32, index: u32) -> Self {
@@ -95,8 +95,13 @@ impl Due {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-    const fn index(self) -> u32 {
+    pub(super) const fn index(self) -> u32 {
         self.0 as u32
+    }
+
+    /// When it is due.
+    pub(super) fn moment(self) -> Timestamp {
+        Timestamp::from_unix(i64::from(self.at()))
     }
 }
 
@@ -140,8 +145,8 @@ impl Calendar {
         Some(Timestamp::from_unix(i64::from(entry.at)))
     }
 
-    /// Removes the earliest timer, if it is due, and returns its index; `None` when none is.
-    pub(super) fn pop(&mut self, entries: &mut Entries, now: Timestamp) -> Option<u32> {
+    /// Removes the earliest timer, if it is due, and returns it; `None` when none is.
+    pub(super) fn pop(&mut self, entries: &mut Entries, now: Timestamp) -> Option<Due> {
         let now = second(now);
         while self.present.is_empty() {
             let Some((slot, begins)) = self.next_slot().filter(|(_, begins)| *begins <= now) else {
@@ -158,7 +163,7 @@ impl Calendar {
         self.live -= 1;
         self.length -= 1;
         self.sweep(entries);
-        Some(due.index())
+        Some(due)
     }
 
     /// When the earliest timer is due. Between hours it looks at every timer of the next one, so it is for those

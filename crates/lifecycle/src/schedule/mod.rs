@@ -5,6 +5,9 @@ mod calendar;
 mod life;
 pub use life::{Life, due};
 
+mod lines;
+pub(crate) use lines::{Line, Lines};
+
 mod policy;
 pub use policy::RenewalPolicy;
 

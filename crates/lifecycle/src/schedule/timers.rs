@@ -2,7 +2,7 @@
 
 use perennial_core::Timestamp;
 
-use super::calendar::{CAPACITY, Calendar, Entries};
+use super::calendar::{CAPACITY, Calendar, Due, Entries};
 
 /// Which certificate is due next: one timer for each, by a dense index of the caller's.
 ///
@@ -84,7 +84,7 @@ impl Schedule {
 
     /// Removes the earliest timer, if it is due, and returns its index; `None` when none is.
     pub fn pop(&mut self, now: Timestamp) -> Option<u32> {
-        self.calendar.pop(&mut self.entries, now)
+        self.calendar.pop(&mut self.entries, now).map(Due::index)
     }
 
     /// When the earliest timer is due. Between hours it looks at every timer of the next one, so it is for those

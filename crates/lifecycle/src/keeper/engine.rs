@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use perennial_core::Timestamp;
 use tokio::{task::JoinSet, time};
 
-use super::{Inner, Workload, due, lease::Ticket, misplaced, moment::Moment, walk::last_words};
+use super::{
+    Inner, Workload, board::Surplus, due, lease::Ticket, misplaced, moment::Moment, walk::last_words,
+};
 use crate::{
     ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
@@ -55,30 +57,36 @@ impl Engine {
         inner.leases.release_orphans().await?;
         inner.leases.beat().await;
         self.start();
-        let mut put_off = Vec::new();
+        let (mut put_off, mut handed_back) = (Vec::new(), 0_usize);
         while !self.is_crowded() {
             let most = inner.board.room().min(BATCH);
             if most == 0 {
                 break;
             }
-            let claims = inner.store.claim(&inner.owner, inner.leases.term(), most).await?;
+            inner.board.begin_look();
+            let mut claims = inner.store.claim(&inner.owner, inner.leases.term(), most).await?;
             let all = claims.len() < most;
+            // First ones leave room for renewals that have come with them.
+            claims.sort_by_key(|claim| claim.record.current.is_none());
             for claim in claims {
                 inner.leases.compare(&claim, inner.clock.now());
                 let ticket = inner.leases.take(claim);
                 let wish = place(&ticket.record, inner.clock.now());
-                if let Err(ticket) = inner.board.admit(ticket, wish) {
-                    put_off.push(*ticket);
+                match inner.board.admit(ticket, wish) {
+                    Ok(()) => {}
+                    Err(Surplus::HandedBack) => handed_back += 1,
+                    Err(Surplus::PutOff(ticket)) => put_off.push(*ticket),
                 }
             }
             self.start();
-            if all || !put_off.is_empty() {
+            if all || !put_off.is_empty() || handed_back > 0 {
                 break;
             }
         }
-        if !put_off.is_empty() {
+        if !put_off.is_empty() || handed_back > 0 {
             self.crowded = Some(Moment::now(&*inner.clock));
         }
+        inner.leases.release_orphans().await?;
         self.put_off(put_off).await?;
         let now = inner.clock.now();
         if now.since(self.refreshed) >= REFRESH || now < self.refreshed {
@@ -98,8 +106,8 @@ impl Engine {
         Ok(inner.leases.by_our_clock(due).clamp(now + SHORTEST_NAP, now + LONGEST_NAP))
     }
 
-    /// Whether some were put off a moment ago, and others wait: those who are put off cost a commit each, and that
-    /// must not happen whenever a slot is free.
+    /// Whether some were put off or handed back a moment ago, and others wait: those who are put off cost a commit
+    /// each, and that must not happen whenever a slot is free.
     fn is_crowded(&self) -> bool {
         let recent = self.crowded.is_some_and(|crowded| crowded.passed(&*self.inner.clock) < CROWDED_PAUSE);
         recent && self.inner.board.counts().waiting > 0

@@ -590,8 +590,10 @@ impl Inner {
         self.store.load(id).await?.ok_or_else(|| Error::UnknownCertificate { id: id.clone() })
     }
 
-    /// When a wish is due: at once, whatever the store's clock shows, and yet not before all that is due longer. A
-    /// million wishes that came first of all would keep every renewal waiting until they are done.
+    /// When a wish is due: at once, whatever the store's clock shows. That is known to whoever has claimed something,
+    /// and a program that only wishes never has; hence an hour ago, and not a moment. A wish gets before no renewal by
+    /// that, since stores hand them out of two lines; one that changes what serves gets before those that have come
+    /// due within the hour, whose end is not near.
     fn at_once(&self) -> Timestamp {
         self.leases.by_store_clock(self.clock.now() - AHEAD)
     }

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 
 use super::{
     Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_slot,
-    check_version, due::DueIndex,
+    check_version,
+    due::{DueIndex, Row},
 };
 use crate::{
     CertificateId, Generation, Record, StoreError,
@@ -121,7 +122,7 @@ impl Store for MemoryStore {
         for (change, version) in batch.changes().iter().zip(&checked.versions) {
             let id = change.record.id();
             content.records.insert(id.clone(), (*version, change.record.clone()));
-            earlier |= content.index.put(id, change.record.next_at);
+            earlier |= content.index.put(id, Row::of(&change.record));
         }
         for change in batch.buckets() {
             if let Some(version) = checked.buckets.get(&change.key) {

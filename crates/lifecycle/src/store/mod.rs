@@ -55,6 +55,8 @@ pub mod transfer;
 ///   store's clock; whatever is written under it after somebody else has claimed the certificate is refused.
 /// - A commit MUST move a certificate that nobody holds in the index at once. While it is held its place is the
 ///   end of the claim; what was committed meanwhile counts when it is let go.
+/// - `claim` MUST hand out of both lines while both have something that is due: a million first issuances keep no
+///   renewal waiting, nor the other way round.
 /// - `write` and `write_if` MUST be atomic and durable when they return, and a private key MUST be readable by its
 ///   owner alone.
 /// - What cannot be read MUST stay as it is, be named by `quarantined`, and hold nothing else up.
@@ -99,8 +101,13 @@ pub trait Store: Send + Sync {
         most: usize,
     ) -> Result<Vec<CertificateId>, StoreError>;
 
-    /// Claims up to `most` certificates that are due by the store's clock and that nobody holds, the longest due
-    /// first, for at least `ttl`. One that cannot be read is not handed out and stops no other.
+    /// Claims up to `most` certificates that are due by the store's clock and that nobody holds, for at least
+    /// `ttl`. One that cannot be read is not handed out and stops no other.
+    ///
+    /// They stand in two lines: those whose record names a [current](Record::current) certificate, which are renewals
+    /// for the most part, and those that have none yet. While something is due in both, each line is given half; the
+    /// odd one goes to either line in turn, so that nobody starves where one is claimed at a time. What one line does
+    /// not need the other is given. In each line the longest due comes first.
     ///
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Unavailable`]; nothing is claimed then, or for `ttl` at most.

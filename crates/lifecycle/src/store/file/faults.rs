@@ -14,7 +14,7 @@ use crate::{
     Attempt, CertificateSpec,
     budget::Limit,
     durable::{Call, Faults},
-    store::due::DueIndex,
+    store::due::Row,
 };
 
 /// Fails one call, or all from one on until it is mended.
@@ -192,7 +192,7 @@ async fn check_whole(store: &FileStore, seen: &Seen, rows: &[Due], when: &str) {
     for record in [&seen.one, &seen.two].into_iter().flatten() {
         let row = rows.iter().find(|row| row.id == *record.id());
         let says = row.unwrap_or_else(|| panic!("{when}: {} is not in the index", record.id())).at;
-        assert!(says <= DueIndex::clamped(record.next_at), "{when}: {says} is later than {}", record.next_at);
+        assert!(says <= Row::of(&record).at, "{when}: {says} is later than {}", record.next_at);
     }
 }
 
@@ -496,8 +496,9 @@ async fn what_is_noted_of_a_batch_in_place_is_no_older_than_what_the_log_says_al
         let other = std::thread::spawn(move || other.put_all_in_place());
         // It comes as far as the log, which is ours: somebody wishes for something sooner.
         (0..10_000).for_each(|_| std::thread::yield_now());
-        inner.log.append(&mut writer, &[inner::due(one.id(), soon)]).unwrap();
-        inner.state().put(one.id(), soon);
+        let row = crate::store::due::Row { at: soon, ..crate::store::due::Row::of(&one) };
+        inner.log.append(&mut writer, &[inner::due(one.id(), row)]).unwrap();
+        inner.state().put(one.id(), row);
         drop(writer);
         other.join().unwrap();
     }

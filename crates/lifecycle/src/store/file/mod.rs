@@ -16,11 +16,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 
-use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version};
+use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, due::Row};
 use crate::{
     CertificateId, Generation, Record, StoreError,
     budget::{Bucket, BudgetKey},
     durable::Disk,
+    schedule::Line,
 };
 
 mod claims;
@@ -137,7 +138,7 @@ impl FileStore {
     ) -> Result<(), StoreError> {
         let inner = &self.open.inner;
         let mut writer = inner.log.writer();
-        rows.into_iter().for_each(|(id, at)| inner.state().put(&id, at));
+        rows.into_iter().for_each(|(id, at)| inner.state().put(&id, Row::new(at, Line::Renewal)));
         inner.rewrite(&mut writer)
     }
 

@@ -13,6 +13,8 @@ mod broken;
 
 mod claim;
 
+mod lines;
+
 /// Runs every law against an empty store and returns the first that is broken.
 ///
 /// It takes some seconds: claims have to end. The store's clock must show the present time.
@@ -36,7 +38,8 @@ pub async fn check(store: &dyn Store) -> Result<(), String> {
     a_forgotten_generation_is_gone_and_its_neighbour_stays(store).await?;
     a_removed_certificate_is_gone_with_its_material(store).await?;
     batch::check(store).await?;
-    claim::check(store).await
+    claim::check(store).await?;
+    lines::check(store).await
 }
 
 async fn what_was_committed_is_loaded(store: &dyn Store) -> Result<(), String> {

@@ -2,8 +2,8 @@
 //!
 //! One JSON object a line: the head, a line for each issuer's state, one for each certificate with its key and
 //! chain and before it those for the budgets that it takes from, and an end that counts them, so that a text that was
-//! cut off is known for it. Claims, the budgets of DNS providers, which no record names, and what could not be read
-//! stay behind.
+//! cut off is known for it. Claims, the budgets that no record names (those of DNS providers, and those that are kept
+//! under the name of another issuer at the same CA) and what could not be read stay behind.
 //!
 //! ```
 //! use perennial_lifecycle::{CertificateSpec, MemoryStore, Record, Store as _};

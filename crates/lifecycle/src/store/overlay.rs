@@ -16,8 +16,11 @@ use crate::{
 /// Every overlay is a [`Store`], under the contract of stores. [`Sealed`](super::Sealed) is one, which changes three
 /// methods and none of the others; one that counts, slows down or refuses changes [`around`](Self::around) alone.
 ///
+/// The methods have the names of those of [`Store`]: where both traits are in scope, a call goes through a `dyn Store` or
+/// says which one it means.
+///
 /// ```
-/// use perennial_lifecycle::{CertificateId, CertificateSpec, MemoryStore, Record, Store as _, StoreError};
+/// use perennial_lifecycle::{CertificateId, CertificateSpec, MemoryStore, Record, Store, StoreError};
 /// use perennial_lifecycle::store::Overlay;
 ///
 /// /// A store that does not show what others keep in it.
@@ -37,7 +40,7 @@ use crate::{
 /// }
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let store = Discreet(MemoryStore::new());
+/// let store: &dyn Store = &Discreet(MemoryStore::new());
 /// let record = Record::new(CertificateSpec::new("shop", ["shop.example"])?);
 /// let version = store.commit(&record, None).await?;
 /// assert_eq!(store.list(None, 9).await?, []);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Refusal, Reply, Service, StoredZone, TxtStore,
+    Echo, Refusal, Reply, Service, StoredZone, TxtStore,
     asked::{absolute, bearer, parts},
     store::plain,
 };
@@ -103,9 +103,10 @@ fn zone_json(zone: &StoredZone) -> Value {
 fn set(store: &TxtStore, zone: &StoredZone, relative: &str, name: &str) -> Response<Bytes> {
     let found: Vec<_> = store.txt(&zone.id, name).collect();
     let Some(first) = found.first() else { return not_found("rrset") };
+    let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     let records: Vec<_> = found
         .iter()
-        .map(|record| json!({ "value": store.echoed(record), "comment": record.comment.clone().unwrap_or_default() }))
+        .map(|record| json!({ "value": store.echoed_as(echo, record), "comment": record.comment.clone().unwrap_or_default() }))
         .collect();
     Reply::json(
         200,

@@ -17,6 +17,9 @@
 //! # Ok(()) }
 //! ```
 
+mod acme_dns;
+pub use acme_dns::AcmeDns;
+
 mod asked;
 
 mod cloudflare;
@@ -45,6 +48,9 @@ pub use godaddy::GoDaddy;
 
 mod hetzner;
 pub use hetzner::Hetzner;
+
+mod hook;
+pub use hook::{HttpReq, Webhook};
 
 mod infoblox;
 pub use infoblox::Infoblox;

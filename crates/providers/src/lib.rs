@@ -29,6 +29,8 @@
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`gandi`], [`godaddy`], [`hetzner`], [`infoblox`], [`linode`], [`powerdns`], [`vultr`] | vendors and their interfaces |
+//! | [`acme_dns`] | a server for challenges alone |
+//! | [`exec`], [`httpreq`], [`webhook`] | a program or a web service of one's own |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -36,6 +38,8 @@
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
+
+pub mod acme_dns;
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
@@ -59,6 +63,8 @@ pub mod engine;
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+pub mod exec;
+
 pub mod gandi;
 
 pub mod godaddy;
@@ -67,6 +73,10 @@ mod guarded;
 pub use guarded::{Guarded, Rails};
 
 pub mod hetzner;
+
+mod hook;
+
+pub mod httpreq;
 
 pub mod infoblox;
 
@@ -95,6 +105,8 @@ pub mod txt;
 pub mod vendor;
 
 pub mod vultr;
+
+pub mod webhook;
 
 mod zone;
 pub use zone::Zone;

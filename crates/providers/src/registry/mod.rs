@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, cloudflare, desec, digitalocean, dnsimple, gandi, godaddy,
-    hetzner, infoblox, linode, powerdns, rfc2136, vultr,
+    ConfigError, DnsProvider, Error, Guarded, acme_dns, cloudflare, desec, digitalocean, dnsimple, exec,
+    gandi, godaddy, hetzner, httpreq, infoblox, linode, powerdns, rfc2136, vultr, webhook,
 };
 
 mod common;
@@ -48,18 +48,22 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(acme_dns::KIND, acme_dns::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(exec::KIND, exec::factory());
         registry.register(gandi::KIND, gandi::factory());
         registry.register(godaddy::KIND, godaddy::factory());
         registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(httpreq::KIND, httpreq::factory());
         registry.register(infoblox::KIND, infoblox::factory());
         registry.register(linode::KIND, linode::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry.register(vultr::KIND, vultr::factory());
+        registry.register(webhook::KIND, webhook::factory());
         registry
     }
 

@@ -2,14 +2,26 @@
 //! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod acme_dns;
 mod bind;
 mod broken;
 mod cloudflare;
+mod desec;
 mod digitalocean;
+mod dnsimple;
+mod documented;
+mod exec;
+mod gandi;
+mod godaddy;
+mod hetzner;
+mod hook;
+mod infoblox;
 mod knot;
 mod law;
+mod linode;
 mod powerdns;
 mod primary;
+mod vultr;
 mod wire;
 
 use std::net::SocketAddr;

@@ -2,18 +2,29 @@
 //! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod acme_dns;
 mod azure;
 mod bind;
 mod broken;
 mod bunny;
 mod cloudflare;
+mod desec;
 mod digitalocean;
+mod dnsimple;
+mod documented;
 mod duckdns;
+mod exec;
+mod gandi;
+mod godaddy;
 mod google;
+mod hetzner;
+mod hook;
+mod infoblox;
 mod inwx;
 mod ionos;
 mod knot;
 mod law;
+mod linode;
 mod mangled;
 mod namecheap;
 mod netcup;
@@ -25,6 +36,7 @@ mod primary;
 mod route53;
 mod scaleway;
 mod signatures;
+mod vultr;
 mod wire;
 
 use std::net::SocketAddr;

@@ -28,18 +28,21 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`cloudflare`], [`digitalocean`], [`powerdns`] | vendors and their interfaces |
+//! | [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`gandi`], [`godaddy`], [`hetzner`], [`infoblox`], [`linode`], [`powerdns`], [`vultr`] | vendors and their interfaces |
+//! | [`azure`], [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
 //! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
 //! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
+//! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
 
+pub mod azure;
 pub mod bunny;
 
 mod capabilities;
@@ -50,8 +53,12 @@ pub use change::{Action, Change};
 
 pub mod cloudflare;
 
+pub mod desec;
+pub mod credentials;
+
 pub mod digitalocean;
 
+pub mod dnsimple;
 pub mod duckdns;
 
 pub mod engine;
@@ -59,14 +66,23 @@ pub mod engine;
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+pub mod gandi;
+
+pub mod godaddy;
+pub mod google;
+
 mod guarded;
 pub use guarded::{Guarded, Rails};
 
-pub mod inwx;
+pub mod hetzner;
 
+pub mod infoblox;
+pub mod inwx;
 pub mod ionos;
 
 pub mod laws;
+
+pub mod linode;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
@@ -92,11 +108,16 @@ pub use registry::{Factory, OptionDoc, OptionForm, Options, Registry};
 
 pub mod rfc2136;
 
+pub mod route53;
+
+pub mod signature;
 pub mod scaleway;
 
 pub mod txt;
 
 pub mod vendor;
+
+pub mod vultr;
 
 mod zone;
 pub use zone::Zone;

@@ -261,17 +261,10 @@ macro_rules! forward {
 }
 pub(crate) use forward;
 
-/// Defines the builder of a provider over a [`Client`](crate::vendor::Client): a struct with the fields `client`
-/// and `settings`, the setters that all of them have, and `build`.
-macro_rules! builder {
-    ($builder:ident, $provider:ident, |$client:ident, $settings:ident| $engine:expr) => {
-        #[doc = concat!("A provider in the making: see [`", stringify!($provider), "::builder`].")]
-        #[must_use = "a builder does nothing until `build`"]
-        pub struct $builder {
-            client: $crate::vendor::ClientBuilder,
-            settings: $crate::engine::Settings,
-        }
-
+/// The settings that all providers over a [`Client`](crate::vendor::Client) have, for a builder with the fields
+/// `client` and `settings`.
+macro_rules! setters {
+    ($builder:ident) => {
         impl $builder {
             /// Another base URL: an emulator, a proxy, a private cloud.
             pub fn base_url(mut self, url: impl Into<String>) -> Self {
@@ -312,7 +305,25 @@ macro_rules! builder {
                 }
                 Ok(self)
             }
+        }
+    };
+}
+pub(crate) use setters;
 
+/// Defines the builder of a provider over a [`Client`](crate::vendor::Client): a struct with the fields `client`
+/// and `settings`, the setters that all of them have, and `build`.
+macro_rules! builder {
+    ($builder:ident, $provider:ident, |$client:ident, $settings:ident| $engine:expr) => {
+        #[doc = concat!("A provider in the making: see [`", stringify!($provider), "::builder`].")]
+        #[must_use = "a builder does nothing until `build`"]
+        pub struct $builder {
+            client: $crate::vendor::ClientBuilder,
+            settings: $crate::engine::Settings,
+        }
+
+        $crate::engine::setters!($builder);
+
+        impl $builder {
             /// The provider.
             ///
             /// # Errors

@@ -22,7 +22,7 @@ mod find;
 
 mod frame;
 pub use frame::Settings;
-pub(crate) use frame::{builder, forward};
+pub(crate) use frame::{builder, forward, setters};
 
 mod in_sync;
 pub use in_sync::wait_in_sync;
@@ -51,3 +51,6 @@ pub use vendor::{Survey, Vendor};
 
 mod whole_zone;
 pub use whole_zone::{WholeZones, ZoneApi, ZoneContent, ZoneRecord};
+
+#[cfg(test)]
+mod tests;

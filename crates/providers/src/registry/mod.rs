@@ -5,6 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
+    ConfigError, DnsProvider, Error, Guarded, cloudflare, desec, digitalocean, dnsimple, gandi, godaddy,
+    hetzner, infoblox, linode, powerdns, rfc2136, vultr,
+    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
+    route53,
     ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, inwx, ionos,
     namecheap, netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
 };
@@ -48,9 +52,22 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(azure::KIND, azure::factory());
         registry.register(bunny::KIND, bunny::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
+        registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(gandi::KIND, gandi::factory());
+        registry.register(godaddy::KIND, godaddy::factory());
+        registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(infoblox::KIND, infoblox::factory());
+        registry.register(linode::KIND, linode::factory());
+        registry.register(powerdns::KIND, powerdns::factory());
+        registry.register(rfc2136::KIND, rfc2136::factory());
+        registry.register(vultr::KIND, vultr::factory());
+        registry.register(google::KIND, google::factory());
+        registry.register(route53::KIND, route53::factory());
         registry.register(duckdns::KIND, duckdns::factory());
         registry.register(inwx::KIND, inwx::factory());
         registry.register(ionos::KIND, ionos::factory());
@@ -58,8 +75,6 @@ impl Registry {
         registry.register(netcup::KIND, netcup::factory());
         registry.register(ns1::KIND, ns1::factory());
         registry.register(porkbun::KIND, porkbun::factory());
-        registry.register(powerdns::KIND, powerdns::factory());
-        registry.register(rfc2136::KIND, rfc2136::factory());
         registry.register(scaleway::KIND, scaleway::factory());
         registry
     }

@@ -1,23 +1,29 @@
-//! The provider for dynamic updates against servers: our own on loopback, a real BIND, and a wire that loses
-//! and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
+//! The provider for dynamic updates against servers: our own on loopback, a real BIND, a real Knot, and a wire
+//! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod azure;
 mod bind;
 mod broken;
 mod bunny;
 mod cloudflare;
 mod digitalocean;
+mod knot;
+mod google;
+mod law;
+mod pdns;
+mod powerdns;
+mod primary;
+mod route53;
+mod signatures;
 mod duckdns;
 mod inwx;
 mod ionos;
-mod law;
 mod mangled;
 mod namecheap;
 mod netcup;
 mod ns1;
 mod porkbun;
-mod powerdns;
-mod primary;
 mod scaleway;
 mod wire;
 

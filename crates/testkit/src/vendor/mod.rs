@@ -17,15 +17,23 @@
 //! # Ok(()) }
 //! ```
 
+mod asked;
+mod azure;
+pub use azure::AzureDns;
 mod bunny;
 pub use bunny::Bunny;
 
 mod cloudflare;
 pub use cloudflare::Cloudflare;
 
+mod desec;
+pub use desec::Desec;
+
 mod digitalocean;
 pub use digitalocean::DigitalOcean;
 
+mod dnsimple;
+pub use dnsimple::Dnsimple;
 mod duckdns;
 pub use duckdns::DuckDns;
 
@@ -35,21 +43,32 @@ pub use exchange::Exchange;
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
 
+mod gandi;
+pub use gandi::Gandi;
+
+mod godaddy;
+pub use godaddy::GoDaddy;
+
+mod hetzner;
+pub use hetzner::Hetzner;
+
+mod infoblox;
+pub use infoblox::Infoblox;
+
+mod linode;
+pub use linode::Linode;
+mod google;
+pub use google::GoogleCloudDns;
 mod inwx;
 pub use inwx::Inwx;
-
 mod ionos;
 pub use ionos::Ionos;
-
 mod namecheap;
 pub use namecheap::Namecheap;
-
 mod netcup;
 pub use netcup::Netcup;
-
 mod ns1;
 pub use ns1::Ns1;
-
 mod porkbun;
 pub use porkbun::Porkbun;
 
@@ -59,6 +78,8 @@ pub use powerdns::PowerDns;
 mod reply;
 pub use reply::{Reply, query};
 
+mod route53;
+pub use route53::{AwsKey, Route53};
 mod scaleway;
 pub use scaleway::Scaleway;
 
@@ -67,3 +88,6 @@ pub use server::{Service, VendorServer};
 
 mod store;
 pub use store::{Echo, StoredRecord, StoredZone, TxtStore};
+
+mod vultr;
+pub use vultr::Vultr;

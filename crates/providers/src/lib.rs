@@ -28,8 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`gandi`], [`godaddy`], [`hetzner`], [`infoblox`], [`linode`], [`powerdns`], [`vultr`] | vendors and their interfaces |
-//! | [`azure`], [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -43,6 +42,7 @@ mod applied;
 pub use applied::{Applied, Outcome, Pending};
 
 pub mod azure;
+
 pub mod bunny;
 
 mod capabilities;
@@ -53,12 +53,14 @@ pub use change::{Action, Change};
 
 pub mod cloudflare;
 
-pub mod desec;
 pub mod credentials;
+
+pub mod desec;
 
 pub mod digitalocean;
 
 pub mod dnsimple;
+
 pub mod duckdns;
 
 pub mod engine;
@@ -69,6 +71,7 @@ pub use error::{ConfigError, Error, VendorFault};
 pub mod gandi;
 
 pub mod godaddy;
+
 pub mod google;
 
 mod guarded;
@@ -77,7 +80,9 @@ pub use guarded::{Guarded, Rails};
 pub mod hetzner;
 
 pub mod infoblox;
+
 pub mod inwx;
+
 pub mod ionos;
 
 pub mod laws;
@@ -110,8 +115,9 @@ pub mod rfc2136;
 
 pub mod route53;
 
-pub mod signature;
 pub mod scaleway;
+
+pub mod signature;
 
 pub mod txt;
 

@@ -23,6 +23,8 @@ struct Engine {
     failures: u32,
     /// When handles were refreshed last.
     refreshed: Timestamp,
+    /// When the store was asked last what it cannot read.
+    inspected: Option<Timestamp>,
     /// When the last of those were put off who crowd.
     crowded: Option<Moment>,
 }
@@ -31,7 +33,8 @@ struct Engine {
 pub(super) async fn run(inner: Arc<Inner>) {
     let watch = inner.clock.monotonic().map(|runs| ClockWatch::new(inner.clock.now(), runs));
     let refreshed = inner.clock.now();
-    let mut engine = Engine { inner, work: JoinSet::new(), watch, failures: 0, refreshed, crowded: None };
+    let (work, inspected, crowded) = (JoinSet::new(), None, None);
+    let mut engine = Engine { inner, work, watch, failures: 0, refreshed, inspected, crowded };
     engine.look_for_misplaced(None);
     while !engine.inner.leases.is_closing() {
         let next_look = match AssertUnwindSafe(engine.round()).catch_unwind().await {
@@ -81,6 +84,11 @@ impl Engine {
         if now.since(self.refreshed) >= REFRESH || now < self.refreshed {
             self.refreshed = now;
             inner.refresh().await;
+        }
+        if self.inspected.is_none_or(|at| now.since(at) >= INSPECTION || now < at) {
+            self.inspected = Some(now);
+            // What cannot be told now is told at the next look.
+            let _ = inner.look_for_unreadable().await;
         }
         if inner.board.room() == 0 {
             // Who leaves wakes us.
@@ -238,6 +246,8 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 const SHORTEST_NAP: Duration = Duration::from_secs(1);
 /// How far behind handles may be of what other processes do.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How long a record may be unreadable before somebody hears of it. A store looks at each of them once more then.
+const INSPECTION: Duration = Duration::from_secs(300);
 /// Retries that crowd are spread over as long again.
 const CROWDED: Duration = Duration::from_secs(600);
 const SHORTEST_CROWDED: Duration = Duration::from_secs(30);

@@ -73,7 +73,7 @@ impl Desec {
     }
 }
 
-engine::builder!(DesecBuilder, Desec, |client, settings| { Sets::new(Api { client }, settings) });
+engine::builder!(DesecBuilder, Desec, |client, settings| Sets::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -69,7 +69,7 @@ impl Gandi {
     }
 }
 
-engine::builder!(GandiBuilder, Gandi, |client, settings| { Sets::new(Api { client }, settings) });
+engine::builder!(GandiBuilder, Gandi, |client, settings| Sets::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -74,7 +74,7 @@ impl GoDaddy {
     }
 }
 
-engine::builder!(GoDaddyBuilder, GoDaddy, |client, settings| { Sets::new(Api { client }, settings) });
+engine::builder!(GoDaddyBuilder, GoDaddy, |client, settings| Sets::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -70,7 +70,7 @@ impl Hetzner {
     }
 }
 
-engine::builder!(HetznerBuilder, Hetzner, |client, settings| { Values::new(Api { client }, settings) });
+engine::builder!(HetznerBuilder, Hetzner, |client, settings| Values::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -71,7 +71,7 @@ impl Linode {
     }
 }
 
-engine::builder!(LinodeBuilder, Linode, |client, settings| { Records::new(Api { client }, settings) });
+engine::builder!(LinodeBuilder, Linode, |client, settings| Records::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -5,12 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, cloudflare, desec, digitalocean, dnsimple, gandi, godaddy,
-    hetzner, infoblox, linode, powerdns, rfc2136, vultr,
-    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
-    route53,
-    ConfigError, DnsProvider, Error, Guarded, bunny, cloudflare, digitalocean, duckdns, inwx, ionos,
-    namecheap, netcup, ns1, porkbun, powerdns, rfc2136, scaleway,
+    ConfigError, DnsProvider, Error, Guarded, azure, bunny, cloudflare, desec, digitalocean, dnsimple,
+    duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap, netcup, ns1, porkbun,
+    powerdns, rfc2136, route53, scaleway, vultr,
 };
 
 mod common;
@@ -58,24 +55,24 @@ impl Registry {
         registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(duckdns::KIND, duckdns::factory());
         registry.register(gandi::KIND, gandi::factory());
         registry.register(godaddy::KIND, godaddy::factory());
+        registry.register(google::KIND, google::factory());
         registry.register(hetzner::KIND, hetzner::factory());
         registry.register(infoblox::KIND, infoblox::factory());
-        registry.register(linode::KIND, linode::factory());
-        registry.register(powerdns::KIND, powerdns::factory());
-        registry.register(rfc2136::KIND, rfc2136::factory());
-        registry.register(vultr::KIND, vultr::factory());
-        registry.register(google::KIND, google::factory());
-        registry.register(route53::KIND, route53::factory());
-        registry.register(duckdns::KIND, duckdns::factory());
         registry.register(inwx::KIND, inwx::factory());
         registry.register(ionos::KIND, ionos::factory());
+        registry.register(linode::KIND, linode::factory());
         registry.register(namecheap::KIND, namecheap::factory());
         registry.register(netcup::KIND, netcup::factory());
         registry.register(ns1::KIND, ns1::factory());
         registry.register(porkbun::KIND, porkbun::factory());
+        registry.register(powerdns::KIND, powerdns::factory());
+        registry.register(rfc2136::KIND, rfc2136::factory());
+        registry.register(route53::KIND, route53::factory());
         registry.register(scaleway::KIND, scaleway::factory());
+        registry.register(vultr::KIND, vultr::factory());
         registry
     }
 

@@ -68,7 +68,7 @@ impl Vultr {
     }
 }
 
-engine::builder!(VultrBuilder, Vultr, |client, settings| { Records::new(Api { client }, settings) });
+engine::builder!(VultrBuilder, Vultr, |client, settings| Records::new(Api { client }, settings));
 
 struct Api {
     client: Client,

@@ -18,8 +18,10 @@
 //! ```
 
 mod asked;
+
 mod azure;
 pub use azure::AzureDns;
+
 mod bunny;
 pub use bunny::Bunny;
 
@@ -34,6 +36,7 @@ pub use digitalocean::DigitalOcean;
 
 mod dnsimple;
 pub use dnsimple::Dnsimple;
+
 mod duckdns;
 pub use duckdns::DuckDns;
 
@@ -49,26 +52,33 @@ pub use gandi::Gandi;
 mod godaddy;
 pub use godaddy::GoDaddy;
 
+mod google;
+pub use google::GoogleCloudDns;
+
 mod hetzner;
 pub use hetzner::Hetzner;
 
 mod infoblox;
 pub use infoblox::Infoblox;
 
-mod linode;
-pub use linode::Linode;
-mod google;
-pub use google::GoogleCloudDns;
 mod inwx;
 pub use inwx::Inwx;
+
 mod ionos;
 pub use ionos::Ionos;
+
+mod linode;
+pub use linode::Linode;
+
 mod namecheap;
 pub use namecheap::Namecheap;
+
 mod netcup;
 pub use netcup::Netcup;
+
 mod ns1;
 pub use ns1::Ns1;
+
 mod porkbun;
 pub use porkbun::Porkbun;
 
@@ -80,6 +90,7 @@ pub use reply::{Reply, query};
 
 mod route53;
 pub use route53::{AwsKey, Route53};
+
 mod scaleway;
 pub use scaleway::Scaleway;
 

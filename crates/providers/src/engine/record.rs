@@ -215,7 +215,7 @@ fn plan(net: &[Net<'_>], present: &[Record], ttl: impl Fn(Option<Duration>) -> D
                 None => {
                     // A set has one time to live (RFC 2181 §5.2): that of the siblings.
                     let sibling = present.iter().find(|record| record.name == *it.name);
-                    let ttl = sibling.and_then(|record| record.ttl).unwrap_or_else(|| ttl(it.ttl));
+                    let ttl = ttl(sibling.and_then(|record| record.ttl).or(it.ttl));
                     let (name, value) = (it.name.clone(), it.value.to_owned());
                     plan.creates.push((place, NewRecord { name, value, ttl }));
                 }

@@ -17,6 +17,12 @@
 //! # Ok(()) }
 //! ```
 
+mod akamai;
+pub use akamai::Akamai;
+
+mod alidns;
+pub use alidns::AliDns;
+
 mod azure;
 pub use azure::AzureDns;
 
@@ -26,6 +32,9 @@ pub use cloudflare::Cloudflare;
 mod digitalocean;
 pub use digitalocean::DigitalOcean;
 
+mod dnspod;
+pub use dnspod::Dnspod;
+
 mod exchange;
 pub use exchange::Exchange;
 
@@ -34,6 +43,9 @@ pub use fault::{Fault, Refusal, RetryAfter, When};
 
 mod google;
 pub use google::GoogleCloudDns;
+
+mod ovh;
+pub use ovh::Ovh;
 
 mod powerdns;
 pub use powerdns::PowerDns;

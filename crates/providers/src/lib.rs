@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`azure`], [`cloudflare`], [`digitalocean`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -54,6 +54,8 @@ pub mod cloudflare;
 pub mod credentials;
 
 pub mod digitalocean;
+
+pub mod dnspod;
 
 pub mod engine;
 

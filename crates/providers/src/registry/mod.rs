@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, google, powerdns, rfc2136,
-    route53,
+    ConfigError, DnsProvider, Error, Guarded, azure, cloudflare, digitalocean, dnspod, google, powerdns,
+    rfc2136, route53,
 };
 
 mod common;
@@ -51,6 +51,7 @@ impl Registry {
         registry.register(azure::KIND, azure::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(dnspod::KIND, dnspod::factory());
         registry.register(google::KIND, google::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());

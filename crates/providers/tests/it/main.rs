@@ -7,6 +7,7 @@ mod bind;
 mod broken;
 mod cloudflare;
 mod digitalocean;
+mod dnspod;
 mod google;
 mod law;
 mod powerdns;

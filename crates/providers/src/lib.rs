@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`akamai`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -37,6 +37,8 @@
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
+
+pub mod akamai;
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};

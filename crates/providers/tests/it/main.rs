@@ -2,6 +2,7 @@
 //! and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod akamai;
 mod azure;
 mod bind;
 mod broken;

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`akamai`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`akamai`], [`alidns`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -39,6 +39,8 @@
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 pub mod akamai;
+
+pub mod alidns;
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, akamai, azure, cloudflare, digitalocean, dnspod, google,
-    powerdns, rfc2136, route53,
+    ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, cloudflare, digitalocean, dnspod,
+    google, powerdns, rfc2136, route53,
 };
 
 mod common;
@@ -49,6 +49,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         registry.register(akamai::KIND, akamai::factory());
+        registry.register(alidns::KIND, alidns::factory());
         registry.register(azure::KIND, azure::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
 mod akamai;
+mod alidns;
 mod azure;
 mod bind;
 mod broken;

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`akamai`], [`alidns`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`akamai`], [`alidns`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`ovh`], [`powerdns`], [`route53`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -75,6 +75,8 @@ pub mod laws;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
+
+pub mod ovh;
 
 pub mod powerdns;
 

@@ -6,7 +6,7 @@ use perennial_core::{SecretError, SecretString};
 
 use crate::{
     ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, cloudflare, digitalocean, dnspod,
-    google, powerdns, rfc2136, route53,
+    google, ovh, powerdns, rfc2136, route53,
 };
 
 mod common;
@@ -55,6 +55,7 @@ impl Registry {
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(dnspod::KIND, dnspod::factory());
         registry.register(google::KIND, google::factory());
+        registry.register(ovh::KIND, ovh::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry.register(route53::KIND, route53::factory());

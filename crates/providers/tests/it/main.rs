@@ -12,6 +12,7 @@ mod digitalocean;
 mod dnspod;
 mod google;
 mod law;
+mod ovh;
 mod powerdns;
 mod primary;
 mod route53;

@@ -4,6 +4,8 @@
 //!   entry, at most 16; the milliseconds that it takes to set all, at most 500 for ten million; nanoseconds to
 //!   take the next one that is due and to move one, at most 500.
 //! - `lifecycle/decide`: what to do about one certificate, at most 200 ns.
+//! - `lifecycle/postgres_claims_per_second`: due certificates that four clients of one PostgreSQL claim, at least
+//!   30 000, none of them twice.
 //! - `lifecycle/resident_bytes`: what an open file store takes for each certificate, at most 160.
 //! - `lifecycle/cold_start_1m`: the milliseconds from nothing to the first claims of a file store with a million
 //!   certificates, at most 1500.
@@ -17,6 +19,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 mod decide;
 mod metrics;
+mod postgres;
 mod schedule;
 mod store;
 
@@ -28,5 +31,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     decide::figures()?;
     metrics::figures(&decide::facts()?)?;
     schedule::figures()?;
-    store::figures()
+    store::figures()?;
+    postgres::figures()
 }

@@ -2,9 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use perennial_acme::{CertificateFault, ProblemType};
+use perennial_acme::{CertificateFault, Problem, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
-use perennial_lifecycle::{CertificateId, FactsError, IssueError, IssueErrorClass, StoreError};
+use perennial_lifecycle::{
+    CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
+};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -145,6 +147,24 @@ fn is_limit(error: &perennial_acme::Error) -> bool {
     })
 }
 
+/// Which limit it is, in the words of Boulder, Let's Encrypt's CA (`ratelimits`), and of those who run it too. No
+/// standard has words for it; whoever has others only tells the certificate that asked.
+fn counted(problem: &Problem) -> Option<Counted> {
+    let detail = problem.detail.as_deref()?.to_ascii_lowercase();
+    let says = |words: &str| detail.contains(words);
+    if says("exact set of") {
+        Some(Counted::ExactSet)
+    } else if says("too many failed authorizations") {
+        Some(Counted::FailedValidations)
+    } else if says("too many new orders") {
+        Some(Counted::Account)
+    } else if says("too many certificates") {
+        Some(Counted::Domain)
+    } else {
+        None
+    }
+}
+
 fn provider_class(error: &perennial_providers::Error) -> IssueErrorClass {
     use perennial_providers::Error as Provider;
     match error {
@@ -164,7 +184,10 @@ impl From<Error> for IssueError {
     fn from(error: Error) -> Self {
         let issue_error = Self::new(error.class(), error.to_string(), error.retry());
         match error {
-            Error::Acme(error) if is_limit(&error) => issue_error.limit(),
+            Error::Acme(error) if is_limit(&error) => match error.problem().and_then(counted) {
+                Some(counted) => issue_error.limit_of(counted),
+                None => issue_error.limit(),
+            },
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
             _ => issue_error,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateId, CertificateSpec, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
-    SuggestedWindow, Usage,
+    SuggestedWindow, Usage, budget::Counted,
 };
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
@@ -254,13 +254,14 @@ pub struct IssueError {
     retry: Retry,
     elsewhere: bool,
     limit: bool,
+    counted: Option<Counted>,
 }
 
 impl IssueError {
     /// An error of this class.
     #[must_use]
     pub fn new(class: IssueErrorClass, message: impl Into<String>, retry: Retry) -> Self {
-        Self { class, message: message.into(), retry, elsewhere: false, limit: false }
+        Self { class, message: message.into(), retry, elsewhere: false, limit: false, counted: None }
     }
 
     /// Says that it is not the issuer itself that is in trouble, but somebody that it needs, such as a DNS
@@ -281,6 +282,18 @@ impl IssueError {
     #[must_use]
     pub fn limit(self) -> Self {
         Self { limit: true, ..self }
+    }
+
+    /// Says which limit that is: others that would meet it do not ask before there is a token again.
+    #[must_use]
+    pub fn limit_of(self, counted: Counted) -> Self {
+        Self { limit: true, counted: Some(counted), ..self }
+    }
+
+    /// Which limit it is, if the issuer said so.
+    #[must_use]
+    pub const fn counted(&self) -> Option<Counted> {
+        self.counted
     }
 
     /// Whether it is a limit that the issuer counts.

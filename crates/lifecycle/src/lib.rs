@@ -91,7 +91,7 @@ pub mod queue;
 mod record;
 pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, Record};
 
-mod rest;
+pub mod rest;
 
 pub mod schedule;
 pub use schedule::RenewalPolicy;

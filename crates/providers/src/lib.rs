@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`akamai`], [`alidns`], [`azure`], [`cloudflare`], [`digitalocean`], [`dnspod`], [`google`], [`ovh`], [`powerdns`], [`route53`] | vendors and their interfaces |
+//! | [`akamai`], [`alidns`], [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`dnspod`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`ovh`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -47,6 +47,8 @@ pub use applied::{Applied, Outcome, Pending};
 
 pub mod azure;
 
+pub mod bunny;
+
 mod capabilities;
 pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
 
@@ -57,26 +59,54 @@ pub mod cloudflare;
 
 pub mod credentials;
 
+pub mod desec;
+
 pub mod digitalocean;
 
+pub mod dnsimple;
+
 pub mod dnspod;
+
+pub mod duckdns;
 
 pub mod engine;
 
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+pub mod gandi;
+
+pub mod godaddy;
+
 pub mod google;
 
 mod guarded;
 pub use guarded::{Guarded, Rails};
 
+pub mod hetzner;
+
+pub mod infoblox;
+
+pub mod inwx;
+
+pub mod ionos;
+
 pub mod laws;
+
+pub mod linode;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
+pub mod namecheap;
+
+pub mod netcup;
+
+pub mod ns1;
+
 pub mod ovh;
+
+pub mod porkbun;
 
 pub mod powerdns;
 
@@ -93,11 +123,15 @@ pub mod rfc2136;
 
 pub mod route53;
 
+pub mod scaleway;
+
 pub mod signature;
 
 pub mod txt;
 
 pub mod vendor;
+
+pub mod vultr;
 
 mod zone;
 pub use zone::Zone;

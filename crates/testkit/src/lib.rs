@@ -11,6 +11,7 @@
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
 //! | [`real`] | BIND, unbound and Pebble, started for a test |
+//! | `specification` | vendors' own documents as judges of what is sent to them (feature `specifications`) |
 //! | [`vendor`] | DNS vendors' HTTP interfaces, strict and steerable |
 //! | [`World`] | all of it as one scene |
 
@@ -29,6 +30,9 @@ pub mod guard;
 pub use guard::ChildGuard;
 
 pub mod real;
+
+#[cfg(feature = "specifications")]
+pub mod specification;
 
 mod sync;
 

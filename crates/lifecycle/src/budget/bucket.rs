@@ -43,6 +43,11 @@ impl Limit {
         Duration::from_millis(self.interval)
     }
 
+    /// Half of it: half as many at once, and half as many again.
+    pub(crate) fn half(self) -> Self {
+        Self { burst: self.burst.div_ceil(2), interval: self.interval.saturating_mul(2) }
+    }
+
     /// How long an empty bucket takes to be full.
     fn depth(self) -> i64 {
         self.tokens(self.burst)

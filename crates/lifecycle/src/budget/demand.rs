@@ -6,7 +6,7 @@ use perennial_core::DomainName;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use super::Limit;
+use super::{Limit, Line};
 use crate::{CertificateSpec, IssuerName};
 
 /// Whose bucket: what two attempts share has one key.
@@ -30,6 +30,10 @@ pub enum BudgetKey {
     OnDemand,
     /// Requests to one DNS provider.
     Provider(String),
+    /// What one line has taken of a bucket that both lines share.
+    Share(Line, Box<Self>),
+    /// Full at the moment until which somebody of this line waits for a token of that bucket.
+    Waiting(Line, Box<Self>),
 }
 
 impl fmt::Display for BudgetKey {
@@ -43,6 +47,8 @@ impl fmt::Display for BudgetKey {
             Self::Issuer(issuer) => write!(f, "requests to {issuer}"),
             Self::OnDemand => f.write_str("certificates that are wanted at first sight"),
             Self::Provider(provider) => write!(f, "requests to the DNS provider {provider}"),
+            Self::Share(line, of) => write!(f, "{line}' share of the {of}"),
+            Self::Waiting(line, of) => write!(f, "{line} that wait for the {of}"),
         }
     }
 }
@@ -57,13 +63,22 @@ pub struct Demand {
     pub limit: Limit,
     /// When it is spent.
     pub charge: Charge,
+    /// In which line it waits, where first issuances and renewals take from one bucket.
+    pub line: Option<Line>,
 }
 
 impl Demand {
     /// A token that is spent by the attempt itself.
     #[must_use]
     pub const fn always(key: BudgetKey, limit: Limit) -> Self {
-        Self { key, limit, charge: Charge::Always }
+        Self { key, limit, charge: Charge::Always, line: None }
+    }
+
+    /// Waits in the line of those who want the same, while somebody of the other line waits too.
+    #[must_use]
+    pub const fn in_line(mut self, line: Line) -> Self {
+        self.line = Some(line);
+        self
     }
 }
 
@@ -77,6 +92,36 @@ pub enum Charge {
     OnFailure,
 }
 
+/// What an issuer says that it has counted enough of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Counted {
+    /// Orders of the account.
+    Account,
+    /// Certificates for a registered domain, which the message names.
+    Domain,
+    /// Certificates for exactly these names.
+    ExactSet,
+    /// Failed proofs of a name, which the message names.
+    FailedValidations,
+}
+
+impl Counted {
+    /// Whether it is this bucket that a message is about.
+    pub(crate) fn is_of(self, key: &BudgetKey, message: &str) -> bool {
+        match (self, key) {
+            (Self::Account, BudgetKey::Account(_)) | (Self::ExactSet, BudgetKey::ExactSet(..)) => true,
+            (Self::Domain, BudgetKey::Domain(_, name))
+            | (Self::FailedValidations, BudgetKey::FailedValidations(_, name)) => {
+                // `shop.example` is not meant where `b.shop.example` is named.
+                let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.*".contains(c);
+                message.split(|c| !is_part(c)).any(|word| word.trim_end_matches('.') == name)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What an attempt is for: CAs count renewals otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // The three that CAs tell apart.
@@ -87,6 +132,17 @@ pub enum Purpose {
     Renewal,
     /// The same, in the window that the CA suggested, and naming the one that it replaces (RFC 9773 §5).
     SuggestedRenewal,
+}
+
+impl Purpose {
+    /// In which line it waits.
+    #[must_use]
+    pub const fn line(self) -> Line {
+        match self {
+            Self::First => Line::First,
+            Self::Renewal | Self::SuggestedRenewal => Line::Renewal,
+        }
+    }
 }
 
 /// The limits of one issuer. Without any, nothing is counted.
@@ -108,6 +164,9 @@ pub struct Limits {
     pub exempts_renewals: bool,
     /// Whether renewals that it suggested count for nothing at all.
     pub exempts_suggested_renewals: bool,
+    /// Another issuer of ours at the same CA, which counts certificates of both together: the budgets of domains
+    /// and exact sets are that one's. None by default; two issuers differ in their solvers, say.
+    pub same_ca_as: Option<IssuerName>,
 }
 
 impl Limits {
@@ -126,6 +185,7 @@ impl Limits {
             issuer: None,
             exempts_renewals: true,
             exempts_suggested_renewals: true,
+            same_ca_as: None,
         }
     }
 
@@ -136,33 +196,52 @@ impl Limits {
         self
     }
 
+    /// Counts domains and exact sets together with another issuer at the same CA
+    /// ([`same_ca_as`](Self::same_ca_as)).
+    #[must_use]
+    pub fn counted_with(mut self, issuer: IssuerName) -> Self {
+        self.same_ca_as = Some(issuer);
+        self
+    }
+
     /// What an attempt for this certificate takes.
     #[must_use]
     pub fn demands(&self, spec: &CertificateSpec, purpose: Purpose) -> Vec<Demand> {
         let issuer = || spec.issuer_name().clone();
         let mut demands = Vec::new();
-        let mut add = |limit: Option<Limit>, charge, key: &dyn Fn() -> BudgetKey| {
-            demands.extend(limit.map(|limit| Demand { key: key(), limit, charge }));
+        let ca = || self.same_ca_as.clone().unwrap_or_else(issuer);
+        let mut add = |limit: Option<Limit>, key: &dyn Fn() -> BudgetKey| {
+            demands.extend(limit.map(|limit| Demand::always(key(), limit)));
         };
-        add(self.issuer, Charge::Always, &|| BudgetKey::Issuer(issuer()));
+        add(self.issuer, &|| BudgetKey::Issuer(issuer()));
         if purpose == Purpose::SuggestedRenewal && self.exempts_suggested_renewals {
-            return demands;
+            return in_line(demands, purpose);
         }
         if purpose == Purpose::First || !self.exempts_renewals {
-            add(self.account, Charge::Always, &|| BudgetKey::Account(issuer()));
+            add(self.account, &|| BudgetKey::Account(issuer()));
             for domain in registered_domains(spec) {
-                add(self.domain, Charge::Always, &|| BudgetKey::Domain(issuer(), domain.clone()));
+                add(self.domain, &|| BudgetKey::Domain(ca(), domain.clone()));
             }
         }
-        add(self.exact_set, Charge::Always, &|| BudgetKey::ExactSet(issuer(), digest_of(spec)));
+        demands = in_line(demands, purpose);
+        // Nobody else waits for these.
+        demands.extend(
+            self.exact_set.map(|limit| Demand::always(BudgetKey::ExactSet(ca(), digest_of(spec)), limit)),
+        );
         let bases: BTreeSet<DomainName> = spec.names().iter().map(DomainName::base).collect();
-        for name in bases {
-            add(self.failed_validations, Charge::OnFailure, &|| {
-                BudgetKey::FailedValidations(issuer(), name.to_string())
-            });
-        }
+        demands.extend(self.failed_validations.into_iter().flat_map(|limit| {
+            let of = |name: DomainName| BudgetKey::FailedValidations(issuer(), name.to_string());
+            bases.iter().map(move |name| Demand {
+                charge: Charge::OnFailure,
+                ..Demand::always(of(name.clone()), limit)
+            })
+        }));
         demands
     }
+}
+
+fn in_line(demands: Vec<Demand>, purpose: Purpose) -> Vec<Demand> {
+    demands.into_iter().map(|demand| demand.in_line(purpose.line())).collect()
 }
 
 /// The registered domains of its names, by the Public Suffix List with its private part, as CAs count: `a.co.uk`
@@ -235,6 +314,28 @@ mod tests {
         assert_eq!(digest(&["a.example", "b.example"]), digest(&["b.example", "A.example"]));
         assert_ne!(digest(&["a.example", "b.example"]), digest(&["a.example"]));
         assert_ne!(digest(&["a.example"]), digest(&["a.example", "192.0.2.1"]));
+    }
+
+    #[test]
+    fn two_issuers_at_one_ca_count_its_domains_together_and_their_accounts_apart() {
+        let limits = Limits::lets_encrypt().counted_with("le".parse().unwrap());
+        let spec = CertificateSpec::new("a", ["a.shop.example"]).unwrap().issuer("le-dns").unwrap();
+        let keys: Vec<_> =
+            limits.demands(&spec, Purpose::First).into_iter().map(|it| it.key.to_string()).collect();
+        assert_eq!(keys[0], "orders of the account at le-dns");
+        assert_eq!(keys[1], "certificates of le for shop.example");
+        assert_eq!(keys[2], "certificates of le for the same names");
+        assert_eq!(keys[3], "failed proofs of a.shop.example at le-dns");
+    }
+
+    #[test]
+    fn a_limit_is_about_the_domain_that_the_message_names() {
+        let of = |domain: &str| BudgetKey::Domain(IssuerName::default(), domain.to_owned());
+        let message = "too many certificates (50) already issued for \"b.example\" in the last 168h0m0s";
+        assert!(Counted::Domain.is_of(&of("b.example"), message));
+        assert!(!Counted::Domain.is_of(&of("example"), message));
+        assert!(!Counted::Domain.is_of(&of("a.b.example"), message));
+        assert!(!Counted::Account.is_of(&of("b.example"), message));
     }
 
     #[test]

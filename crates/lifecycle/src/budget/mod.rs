@@ -4,7 +4,8 @@
 //! requests. Asking beyond that is refused, and then the certificate that was urgent waits with those that were
 //! not. So we count ourselves: what an attempt takes is known before it is made ([`Limits::demands`]), and is
 //! taken from all buckets or from none ([`take`]). A bucket is one number, which a store can hold and
-//! compare-and-swap, so that many processes share it.
+//! compare-and-swap, so that many processes share it. First issuances and renewals that wait for the same bucket
+//! have every second token each ([`Line`]).
 //!
 //! ```
 //! use perennial_core::Timestamp;
@@ -26,7 +27,11 @@ pub use bucket::{Bucket, Limit, Shortage, take};
 
 mod demand;
 pub(crate) use demand::zone;
-pub use demand::{BudgetKey, Charge, Demand, Limits, Purpose};
+pub use demand::{BudgetKey, Charge, Counted, Demand, Limits, Purpose};
+
+mod line;
+pub use line::Line;
+pub(crate) use line::Lines;
 
 mod ledger;
 pub use ledger::{Budgets, Refusal};

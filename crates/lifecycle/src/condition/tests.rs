@@ -108,6 +108,7 @@ fn a_record_that_cannot_be_read_is_unknown() {
     let conditions = Conditions::unreadable(&error, at(7));
     assert_eq!((conditions.ready.status, conditions.issuing.status), (Status::Unknown, Status::Unknown));
     assert!(conditions.ready.message.contains("schema 9"), "{conditions:?}");
+    assert_eq!(conditions.ready.last_transition_time, at(7));
 }
 
 fn since(record: &Record, now: i64) -> (i64, i64) {
@@ -163,6 +164,75 @@ fn an_old_record_without_transitions_is_read_and_tells_the_same_moments_every_ti
     record.observe(Some(Material::Whole), at(3 * DAY));
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+}
+
+#[test]
+fn moments_that_nobody_wrote_down_are_told_by_the_rest_of_the_record() {
+    let mut record = record();
+    assert_eq!(since(&record, 7), (7, 7), "nothing tells");
+    record.attempt = Some(Attempt::new(Generation::from_number(1), spec(), at(5)));
+    assert_eq!(since(&record, 7), (5, 5), "since the attempt began");
+    assert_eq!(since(&record, 4), (4, 4), "what lies ahead was written by another clock");
+    failed(&mut record, 20);
+    let first_retry = record.failures.as_ref().unwrap().retry_at.unix();
+    failed(&mut record, first_retry);
+    assert_eq!(since(&record, first_retry + 1), (20, first_retry), "since the first failure, and the last");
+    let retry = record.failures.as_ref().unwrap().retry_at.unix();
+    assert_eq!(since(&record, retry + 9), (20, retry), "since it may be tried again");
+    issued(&mut record, 100);
+    assert_eq!(since(&record, DAY), (100, 100), "since it was issued");
+    let current = record.current.as_ref().unwrap();
+    let due = crate::renews_at(&record.spec, &Holding::new(current, Material::Whole), at(DAY)).unix();
+    assert_eq!(since(&record, 85 * DAY), (100, due), "since it is due");
+    record.denied = Some(Denied { by: "policy".to_owned(), reason: "no".to_owned(), at: at(82 * DAY) });
+    assert_eq!(since(&record, 85 * DAY), (100, 82 * DAY), "since somebody has said no");
+}
+
+#[test]
+fn a_moment_that_the_record_tells_counts_between_the_last_change_and_now() {
+    let mut record = record();
+    record.observe(Some(Material::Missing), at(50));
+    for (from, moment) in [(10, 60), (55, 55), (1_000, 60)] {
+        issued(&mut record, from);
+        assert_eq!(since(&record, 60).0, moment, "issued at {from}");
+    }
+}
+
+#[test]
+fn who_is_renewed_in_the_last_second_was_ready_all_the_time() {
+    let mut record = record();
+    issued(&mut record, 0);
+    record.observe(Some(Material::Whole), at(0));
+    issued(&mut record, 90 * DAY);
+    assert_eq!(since(&record, 90 * DAY).0, 0);
+    issued(&mut record, 90 * DAY + 1);
+    assert_eq!(since(&record, 91 * DAY).0, 90 * DAY + 1);
+}
+
+#[test]
+fn conditions_say_in_words_what_operators_look_for_and_of_which_spec() {
+    let mut record = record();
+    record.spec_generation = 3;
+    let said = |record: &Record, now: i64| {
+        let Conditions { ready, issuing } = conditions(record, Material::Whole, at(now));
+        assert_eq!((ready.observed_generation, issuing.observed_generation), (3, 3));
+        (ready.message, issuing.message)
+    };
+    let pair = |ready: &str, issuing: &str| (ready.to_owned(), issuing.to_owned());
+    assert_eq!(
+        said(&record, 0),
+        pair("there is no certificate yet", "Issuing certificate, because there is no certificate yet")
+    );
+    issued(&mut record, 0);
+    let held = Holding::new(record.current.as_ref().unwrap(), Material::Whole);
+    let due = crate::renews_at(&record.spec, &held, at(DAY));
+    let good = "Certificate is up to date and has not expired";
+    assert_eq!(said(&record, DAY), pair(good, &format!("nothing is to be done before {due}")));
+    let renewing = format!("Renewing certificate as renewal was scheduled at {due}");
+    assert_eq!(said(&record, 80 * DAY), pair(good, &renewing));
+    record.denied = Some(Denied { by: "policy".to_owned(), reason: "no".to_owned(), at: at(0) });
+    assert_eq!(said(&record, 80 * DAY), pair(good, "The certificate request was denied by policy: no"));
+    assert_eq!(said(&record, 91 * DAY).0, "Certificate expired on 1970-04-01T00:00:00Z");
 }
 
 /// What can happen to a record.

@@ -58,6 +58,24 @@ impl EventKind {
         }
     }
 
+    /// The words of all that is a reason to worry, for those who count them.
+    pub const WARNINGS: &[&str] = &[
+        "ChallengeFailed",
+        "CleanUpError",
+        "ClockJumped",
+        "DeliveryFailed",
+        "Denied",
+        "Failed",
+        "GivenUp",
+        "IssuerChanged",
+        "LeaseLost",
+        "OrderFailed",
+        "Quarantined",
+        "RateLimited",
+        "Revoked",
+        "StoreUnavailable",
+    ];
+
     /// Whether it is a reason to worry.
     #[must_use]
     pub const fn severity(&self) -> Severity {
@@ -210,7 +228,165 @@ impl fmt::Display for Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        ClockJump, Generation, GivenUp, IssueErrorClass, KeyAlgorithm, Reason, Redelivery,
+        event::EventKind as Kind,
+    };
     use perennial_core::Timestamp;
+    use std::{collections::BTreeSet, time::Duration};
+
+    /// Everything that can be told, with its line.
+    fn all() -> Vec<(Kind, &'static str)> {
+        let (at, generation) = (Timestamp::from_unix(1_800_000_000), Generation::from_number(7));
+        let seconds = Duration::from_secs(90);
+        let text = |text: &str| text.to_owned();
+        let issuer = || "ca".parse().unwrap();
+        let (by, message, reason) = (|| text("policy"), || text("it is so"), || text("no"));
+        let (why, resumed) = (Reason::Renewing, true);
+        let (class, retry_at, renews_at, not_after) = (IssueErrorClass::Policy, at, at, at);
+        let (from, to, was_due_at) = ("ca".parse().unwrap(), "other".parse().unwrap(), None);
+        let algorithm = KeyAlgorithm::EcdsaP256;
+        vec![
+            (
+                Kind::Adopted { generation, not_after },
+                "Normal Adopted: took over a certificate that was there, as generation 00000007, until 2027-01-15T08:00:00Z",
+            ),
+            (Kind::Approved { by: by() }, "Normal Approved: the request was approved by policy"),
+            (
+                Kind::ClockJumped { jump: ClockJump::Ahead(seconds) },
+                "Warning ClockJumped: the clock went ahead by 90 s",
+            ),
+            (
+                Kind::ClockJumped { jump: ClockJump::Back(seconds) },
+                "Warning ClockJumped: the clock went back by 90 s",
+            ),
+            (
+                Kind::Denied { by: by(), reason: reason() },
+                "Warning Denied: the request was denied by policy: no",
+            ),
+            (
+                Kind::DeliveryFailed { message: message(), retry_at },
+                "Warning DeliveryFailed: not delivered: it is so; that is tried again at 2027-01-15T08:00:00Z",
+            ),
+            (
+                Kind::Failed { issuer: issuer(), class, message: message(), retry_at },
+                "Warning Failed: it is so; the next attempt is made at 2027-01-15T08:00:00Z",
+            ),
+            (
+                Kind::Generated { generation, algorithm },
+                "Normal Generated: wrote a new ec256 key down, of generation 00000007",
+            ),
+            (
+                Kind::GivenUp { why: GivenUp::OutOfPatience },
+                "Warning GivenUp: given up: attempts failed for longer than its patience lasts",
+            ),
+            (
+                Kind::Issued { issuer: issuer(), generation, was_due_at, not_after, renews_at },
+                "Normal CertIssued: Certificate issued successfully; it is renewed at 2027-01-15T08:00:00Z",
+            ),
+            (Kind::IssuerChanged { from, to }, "Warning IssuerChanged: other is asked instead of ca"),
+            (
+                Kind::Issuing { why, resumed: false },
+                "Normal Issuing: a new certificate is wanted: it is due for renewal",
+            ),
+            (
+                Kind::Issuing { why, resumed },
+                "Normal Issuing: an earlier attempt goes on where it stopped: it is due for renewal",
+            ),
+            (Kind::LeaseLost, "Warning LeaseLost: somebody else has taken the certificate over"),
+            (
+                Kind::OverBudget { budget: text("ca"), until: at },
+                "Normal OverBudget: the budget for ca is used up until 2027-01-15T08:00:00Z",
+            ),
+            (Kind::Quarantined { message: message() }, "Warning Quarantined: it is so"),
+            (
+                Kind::Redelivered { why: Redelivery::Gone },
+                "Normal Redelivered: delivered once more: what was delivered is gone",
+            ),
+            (
+                Kind::Requested { issuer: issuer(), generation },
+                "Normal Requested: the request of generation 00000007 is on record; ca is asked",
+            ),
+            (
+                Kind::Reused { generation },
+                "Normal Reused: took the key that serves for generation 00000007, too",
+            ),
+            (
+                Kind::Revoked { serial: text("0a") },
+                "Warning Revoked: revoked the certificate with serial number 0a",
+            ),
+            (Kind::StoreAvailable, "Normal StoreAvailable: the store answers again"),
+            (Kind::StoreUnavailable { message: message() }, "Warning StoreUnavailable: it is so"),
+        ]
+    }
+
+    /// The same of an issuer's stages.
+    fn stages() -> Vec<(Stage, &'static str)> {
+        let text = |text: &str| text.to_owned();
+        let name = || "a.example".parse().unwrap();
+        let (kind, at, reason) = (|| text("dns-01"), || text("there"), || text("no"));
+        let (url, limit) = (|| text("https://ca.example/1"), || text("too many"));
+        let until = Some(Timestamp::from_unix(1_800_000_000));
+        vec![
+            (Stage::AccountReady { url: url() }, "Normal AccountReady: account https://ca.example/1"),
+            (
+                Stage::ChallengeAnswered { name: name(), kind: kind() },
+                "Normal ChallengeAnswered: told the CA that a.example is ready",
+            ),
+            (
+                Stage::ChallengeChosen { name: name(), kind: kind(), url: url() },
+                "Normal ChallengeChosen: a.example will be proven by dns-01",
+            ),
+            (
+                Stage::ChallengeFailed { name: name(), reason: reason() },
+                "Warning ChallengeFailed: the CA refuses the proof of a.example: no",
+            ),
+            (
+                Stage::ChallengePresented { name: name(), kind: kind(), at: at() },
+                "Normal ChallengePresented: presented the dns-01 proof for a.example at there",
+            ),
+            (Stage::CleanedUp { at: at() }, "Normal CleanedUp: removed what was presented at there"),
+            (
+                Stage::CleanUpFailed { at: at(), reason: reason() },
+                "Warning CleanUpError: could not remove what was presented at there: no",
+            ),
+            (
+                Stage::DomainVerified { name: name(), kind: kind() },
+                "Normal DomainVerified: Domain \"a.example\" verified with \"dns-01\" validation",
+            ),
+            (Stage::Finalized, "Normal IssueCert: Issuing certificate..."),
+            (Stage::Downloaded, "Normal CertObtained: Obtained certificate from the CA, and verified it"),
+            (
+                Stage::OrderCreated { url: url() },
+                "Normal CreateOrder: Created new ACME order https://ca.example/1, attempting validation...",
+            ),
+            (Stage::OrderFailed { reason: reason() }, "Warning OrderFailed: the order came to nothing: no"),
+            (Stage::Propagated { at: at() }, "Normal Propagated: every name server that counts has there"),
+            (
+                Stage::RateLimited { limit: limit(), until },
+                "Warning RateLimited: the CA asks for less until 2027-01-15T08:00:00Z: too many",
+            ),
+            (
+                Stage::RateLimited { limit: limit(), until: None },
+                "Warning RateLimited: the CA asks for less: too many",
+            ),
+            (Stage::Validated, "Normal Validated: the CA has validated every name"),
+        ]
+    }
+
+    /// Alerts and filters are written for the words, and people know the texts.
+    #[test]
+    fn everything_that_is_told_has_its_word_its_weight_and_its_text() {
+        let stages = stages().into_iter().map(|(stage, line)| (Kind::Stage { stage }, line));
+        let mut warnings = BTreeSet::new();
+        for (kind, line) in all().into_iter().chain(stages) {
+            assert_eq!(format!("{} {}: {kind}", kind.severity(), kind.reason()), line);
+            if kind.severity() == Severity::Warning {
+                warnings.insert(kind.reason());
+            }
+        }
+        assert_eq!(warnings, EventKind::WARNINGS.iter().copied().collect());
+    }
 
     #[test]
     fn an_event_is_one_line_and_one_flat_json_object() {

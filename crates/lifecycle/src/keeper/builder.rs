@@ -171,7 +171,6 @@ impl KeeperBuilder {
 
     /// Makes the keeper. Nothing is done yet.
     pub fn build(self) -> Keeper {
-        let now = self.clock.now();
         let sizes = Sizes { slots: self.slots, parked: self.parked, window: WINDOW.max(4 * self.slots) };
         let nothing =
             Workload { waiting: 0, running: 0, parked: 0, next_look: Timestamp::MIN, store_answers: true };
@@ -179,10 +178,10 @@ impl KeeperBuilder {
             approver: self.approver,
             audience: self.audience,
             board: Board::new(sizes),
-            clock: self.clock,
+            clock: self.clock.clone(),
             grace: self.grace,
             issuers: self.issuers,
-            leases: Leases::new(self.store.clone(), self.lease, now),
+            leases: Leases::new(self.store.clone(), self.lease, self.clock),
             limits: self.limits,
             on_demand: self.on_demand,
             no_more_until: std::sync::atomic::AtomicI64::new(i64::MIN),
@@ -191,7 +190,7 @@ impl KeeperBuilder {
             provider_limits: self.provider_limits,
             refreshed: Mutex::default(),
             rehearsals: self.rehearsals,
-            rests: Mutex::new(Rests::default()),
+            rests: Arc::new(Mutex::new(Rests::default())),
             sinks: self.sinks,
             spending: tokio::sync::Mutex::default(),
             store: self.store,

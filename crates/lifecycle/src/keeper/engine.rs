@@ -4,12 +4,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use perennial_core::Timestamp;
-use tokio::{
-    task::JoinSet,
-    time::{self, Instant},
-};
+use tokio::{task::JoinSet, time};
 
-use super::{Inner, Workload, due, lease::Ticket, misplaced, walk::last_words};
+use super::{Inner, Workload, due, lease::Ticket, misplaced, moment::Moment, walk::last_words};
 use crate::{
     ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
@@ -27,7 +24,7 @@ struct Engine {
     /// When handles were refreshed last.
     refreshed: Timestamp,
     /// When the last of those were put off who crowd.
-    crowded: Option<Instant>,
+    crowded: Option<Moment>,
 }
 
 /// Works until it is told to end; its future can be dropped at any moment.
@@ -53,7 +50,7 @@ impl Engine {
         let inner = self.inner.clone();
         self.look_at_clock().await?;
         inner.leases.release_orphans().await?;
-        inner.leases.beat(inner.clock.now()).await;
+        inner.leases.beat().await;
         self.start();
         let mut put_off = Vec::new();
         while !self.is_crowded() {
@@ -77,7 +74,7 @@ impl Engine {
             }
         }
         if !put_off.is_empty() {
-            self.crowded = Some(Instant::now());
+            self.crowded = Some(Moment::now(&*inner.clock));
         }
         self.put_off(put_off).await?;
         let now = inner.clock.now();
@@ -96,7 +93,7 @@ impl Engine {
     /// Whether some were put off a moment ago, and others wait: those who are put off cost a commit each, and that
     /// must not happen whenever a slot is free.
     fn is_crowded(&self) -> bool {
-        let recent = self.crowded.is_some_and(|crowded| crowded.elapsed() < CROWDED_PAUSE);
+        let recent = self.crowded.is_some_and(|crowded| crowded.passed(&*self.inner.clock) < CROWDED_PAUSE);
         recent && self.inner.board.counts().waiting > 0
     }
 

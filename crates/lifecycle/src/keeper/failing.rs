@@ -23,6 +23,8 @@ pub(super) struct Failure {
     pub(super) error: Error,
     /// What it took from the budgets and has not spent.
     unspent: Vec<Demand>,
+    /// What the issuer says is used up.
+    used_up: Vec<Demand>,
 }
 
 impl Failure {
@@ -32,11 +34,15 @@ impl Failure {
     pub(super) fn of_issuer(error: IssueError, record: &Record, demands: Vec<Demand>, ordered: bool) -> Self {
         let progress = record.attempt.as_ref().and_then(|attempt| attempt.progress.as_ref());
         let (ordered, refuted) = (ordered || progress.is_some(), error.class == IssueErrorClass::Validation);
+        let used_up = error.counted().map_or_else(Vec::new, |counted| {
+            let meant = |demand: &&Demand| counted.is_of(&demand.key, &error.message);
+            demands.iter().filter(meant).cloned().collect()
+        });
         let unspent = demands.into_iter().filter(|demand| match demand.charge {
             Charge::Always => !ordered,
             Charge::OnFailure => !refuted,
         });
-        Self { unspent: unspent.collect(), error: error.into() }
+        Self { unspent: unspent.collect(), used_up, error: error.into() }
     }
 }
 
@@ -50,13 +56,13 @@ impl Failure {
 impl Failure {
     /// One that came before anything was asked of anybody: nothing is spent.
     pub(super) const fn before_asking(error: Error, demands: Vec<Demand>) -> Self {
-        Self { error, unspent: demands }
+        Self { error, unspent: demands, used_up: Vec::new() }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, unspent: Vec::new() }
+        Self { error, unspent: Vec::new(), used_up: Vec::new() }
     }
 }
 
@@ -80,12 +86,13 @@ pub(super) async fn remember(
     issuer: &IssuerName,
     failure: Failure,
 ) -> Result<Option<(Page, Timestamp)>, Error> {
-    let Failure { error, unspent } = failure;
+    let Failure { error, unspent, used_up } = failure;
     if let Error::Store(StoreError::Fenced { .. }) = error {
         // Whoever has it now writes down what becomes of it.
         return Err(error);
     }
     desk.inner.give_back(&unspent, &desk.hold.batch()).await;
+    desk.inner.used_up(&used_up).await;
     let refunded = unspent.iter().any(|demand| demand.charge == Charge::Always);
     loop {
         let mut page = desk.page(tried.id()).await?;

@@ -10,13 +10,10 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::Timestamp;
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use perennial_core::{Clock, Timestamp};
+use tokio::sync::{Notify, watch};
 
-use super::board::Seat;
+use super::{board::Seat, moment::Moment};
 use crate::{
     CertificateId, Record, Store, StoreError, Version,
     store::{Batch, Claim, Held, Owner},
@@ -25,10 +22,11 @@ use crate::{
 /// The leases of one keeper.
 pub(super) struct Leases {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     term: Duration,
     kept: Mutex<Kept>,
-    /// When they were extended last, by a clock that only goes on and by the wall's; one task does it for all.
-    beaten: tokio::sync::Mutex<(Instant, Timestamp)>,
+    /// When they were extended last; one task does it for all.
+    beaten: tokio::sync::Mutex<Moment>,
     closing: AtomicBool,
     /// By how many seconds the store's clock is ahead of ours.
     skew: AtomicI64,
@@ -69,10 +67,11 @@ pub(super) struct Ticket {
 }
 
 impl Leases {
-    pub(super) fn new(store: Arc<dyn Store>, term: Duration, now: Timestamp) -> Arc<Self> {
-        let beaten = tokio::sync::Mutex::new((Instant::now(), now));
+    pub(super) fn new(store: Arc<dyn Store>, term: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let beaten = tokio::sync::Mutex::new(Moment::now(&*clock));
         Arc::new(Self {
             store,
+            clock,
             term,
             kept: Mutex::default(),
             beaten,
@@ -160,12 +159,10 @@ impl Leases {
 
     /// Extends all leases, unless that was done a short while ago. A store that is gone extends nothing: whether a
     /// lease has run out is told by the next commit.
-    pub(super) async fn beat(&self, now: Timestamp) {
+    pub(super) async fn beat(&self) {
         // Another task is at it.
         let Ok(mut beaten) = self.beaten.try_lock() else { return };
-        // A clock that was set back says nothing.
-        let passed = beaten.0.elapsed().max(now.since(beaten.1));
-        if passed < self.term / 4 {
+        if beaten.passed(&*self.clock) < self.term / 4 {
             return;
         }
         let held: Vec<Held> = self.kept().held.values().map(|(held, _)| held.clone()).collect();
@@ -180,7 +177,7 @@ impl Leases {
                 signals.lost.notify_one();
             }
         }
-        *beaten = (Instant::now(), now);
+        *beaten = Moment::now(&*self.clock);
     }
 
     /// Ends all work at its next commit, and what waits for something at once.
@@ -272,16 +269,12 @@ impl Hold {
     }
 
     /// Works until it is done, the lease is lost, or the keeper is shut down; extends all leases meanwhile.
-    pub(super) async fn under<T>(
-        &self,
-        now: impl Fn() -> Timestamp + Sync,
-        work: impl Future<Output = T>,
-    ) -> Ended<T> {
+    pub(super) async fn under<T>(&self, work: impl Future<Output = T>) -> Ended<T> {
         let _working = Working::new(&self.leases.working);
         let beats = async {
             loop {
                 tokio::time::sleep(self.leases.term / 3).await;
-                self.leases.beat(now()).await;
+                self.leases.beat().await;
             }
         };
         tokio::select! {

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
-    IssuerName, Material, OnDemand, Record, Sink, SinkName, Store, StoreError, Version,
+    IssuerName, Material, OnDemand, Record, Sink, SinkName, Status, Store, StoreError, Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -47,6 +47,7 @@ use lease::{Ended, Leases, Ticket};
 
 mod material;
 mod misplaced;
+mod moment;
 mod outcome;
 pub use outcome::Outcome;
 
@@ -57,6 +58,10 @@ use rehearsal::Rehearsal;
 mod revoking;
 mod settling;
 mod spending;
+
+mod standing;
+pub(crate) use standing::Standing;
+
 mod suggested;
 mod turns;
 use turns::Turns;
@@ -104,7 +109,7 @@ struct Inner {
     board: Arc<Board>,
     leases: Arc<Leases>,
     rehearsals: BTreeMap<IssuerName, Rehearsal>,
-    rests: Mutex<Rests>,
+    rests: Arc<Mutex<Rests>>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,
     watched: Arc<Watched>,
@@ -291,7 +296,7 @@ impl Keeper {
                 }
             }
         };
-        let settled = match hold.under(|| self.inner.clock.now(), Box::pin(work)).await {
+        let settled = match hold.under(Box::pin(work)).await {
             Ended::Done(settled) => settled,
             Ended::Lost => Err(Error::Held { id: id.clone() }),
             Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
@@ -325,6 +330,19 @@ impl Keeper {
     #[cfg(feature = "metrics")]
     pub(crate) fn workloads(&self) -> watch::Receiver<Workload> {
         self.inner.workload.subscribe()
+    }
+
+    /// Its issuers, and whether each is ready: it has answered the last time, and took our credentials. One that fails
+    /// everybody is not, until it answers somebody; one that nobody has asked yet is unknown.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<(IssuerName, Status)> {
+        self.standing().of_all()
+    }
+
+    /// The same, to be asked later; it keeps no keeper alive.
+    pub(crate) fn standing(&self) -> Standing {
+        let issuers = self.inner.issuers.keys().cloned().collect();
+        Standing { issuers, rests: self.inner.rests.clone() }
     }
 
     /// Waits until nothing that is due is left undone: for programs that renew what is due and end, and for tests
@@ -374,7 +392,7 @@ impl Inner {
                 Err(panic) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
             }
         };
-        let worked = match hold.under(|| self.clock.now(), Box::pin(pass)).await {
+        let worked = match hold.under(Box::pin(pass)).await {
             Ended::Done(worked) => worked,
             Ended::Lost => Err(Error::Held { id: id.clone() }),
             Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
@@ -527,10 +545,12 @@ impl Inner {
         let providers: BTreeSet<String> = agent.providers(&spec).into_iter().collect();
         for provider in providers {
             if let Some(limit) = self.provider_limits.get(&provider) {
-                demands.push(Demand::always(BudgetKey::Provider(provider), *limit));
+                let demand = Demand::always(BudgetKey::Provider(provider), *limit);
+                demands.push(demand.in_line(purpose.line()));
             }
         }
-        demands.extend(self.pace.map(|pace| Demand::always(BudgetKey::Fleet, pace)));
+        let fleet = |pace| Demand::always(BudgetKey::Fleet, pace).in_line(purpose.line());
+        demands.extend(self.pace.map(fleet));
         demands
     }
 

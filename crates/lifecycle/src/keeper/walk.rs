@@ -151,7 +151,8 @@ fn put_off(desk: Desk<'_>, page: Box<Page>, refusal: Refusal) -> Issuance {
 }
 
 const SHORTEST_SPREAD: std::time::Duration = std::time::Duration::from_secs(60);
-const LONGEST_SPREAD: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// All who wait for one bucket are back within so long.
+pub(super) const LONGEST_SPREAD: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// The certificate that the new one replaces, if this issuer has issued it: who is told counts it as a renewal.
 async fn replaced(

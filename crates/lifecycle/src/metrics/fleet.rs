@@ -17,7 +17,9 @@ use super::{
 use crate::{
     ConditionReason, Holding, IssueErrorClass, IssuerName, Material, Record, Workload,
     budget::{Bucket, BudgetKey},
-    conditions, renews_at,
+    conditions,
+    keeper::Standing,
+    renews_at,
 };
 
 /// All certificates, as far as a scrape has to know them: written by whoever writes records, read by scrapes.
@@ -40,6 +42,7 @@ pub(super) struct Known {
     pub(super) quarantined: u64,
     pub(super) claimed_at: Option<Timestamp>,
     pub(super) workload: Option<watch::Receiver<Workload>>,
+    pub(super) standing: Option<Standing>,
 }
 
 /// Failed attempts by class, in the order of [`CLASSES`].
@@ -146,8 +149,9 @@ impl Fleet {
         self.known().claimed_at = Some(now);
     }
 
-    pub(super) fn watch(&self, workload: watch::Receiver<Workload>) {
-        self.known().workload = Some(workload);
+    pub(super) fn watch(&self, workload: watch::Receiver<Workload>, standing: Standing) {
+        let mut known = self.known();
+        (known.workload, known.standing) = (Some(workload), Some(standing));
     }
 
     /// Counts a failed attempt, by name as long as there are few.
@@ -194,5 +198,47 @@ fn row(record: &Record, now: Timestamp) -> Row {
         renews_at: Moment::new(renews_at),
         flags,
         group: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perennial_core::SystemClock;
+    use prometheus_client::{encoding::text, registry::Registry};
+
+    use super::*;
+    use crate::metrics::scrape::Scrape;
+
+    fn fleet() -> Fleet {
+        Fleet::new(Arc::new(SystemClock::new()), Settings::default())
+    }
+
+    #[test]
+    fn failures_of_more_certificates_than_have_names_are_counted_without_one() {
+        let fleet = fleet();
+        for number in 0..MOST_NAMED_ERRORS + 5 {
+            fleet.count_error(Some(&format!("c{number}")), IssueErrorClass::Auth);
+        }
+        fleet.count_error(Some("c0"), IssueErrorClass::Auth);
+        let known = fleet.snapshot();
+        assert_eq!((known.errors.len(), known.errors["c0"][0]), (MOST_NAMED_ERRORS, 2));
+        assert_eq!(known.nameless_errors[0], 5);
+    }
+
+    #[test]
+    fn a_workload_is_shown_by_what_its_certificates_do() {
+        let fleet = Arc::new(fleet());
+        let (next_look, store_answers) = (Timestamp::MAX, true);
+        let workload = Workload { waiting: 1, running: 2, parked: 3, next_look, store_answers };
+        let (_keeper, shown) = watch::channel(workload);
+        fleet.known().workload = Some(shown);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(fleet)));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        for line in ["waiting\"} 1", "running\"} 2", "parked\"} 3"] {
+            let line = format!("perennial_queue_length{{state=\"{line}");
+            assert!(text.lines().any(|shown| shown == line), "{line} is missing from\n{text}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use perennial_core::{DomainName, Timestamp};
 
+use super::refusal::{LIMITS, limit};
 use crate::{CertificateId, Event, EventKind, Reason, Stage};
 
 /// The attempts that are under way, as far as their events have told.
@@ -16,8 +17,8 @@ pub(super) struct Flights {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flight {
     pub(super) why: Option<Reason>,
-    /// How often the CA asked for less, and until when at last.
-    pub(super) rate_limited: u64,
+    /// How often the CA asked for less, by which of [`LIMITS`], and until when at last.
+    pub(super) rate_limited: [u64; LIMITS.len()],
     pub(super) rate_limited_until: Option<Timestamp>,
     pub(super) order: Option<Span>,
     pub(super) challenges: Vec<Challenge>,
@@ -86,8 +87,10 @@ impl Flight {
             }
             Stage::DomainVerified { name, .. } => end(self.challenge(name), at, true),
             Stage::ChallengeFailed { name, .. } => end(self.challenge(name), at, false),
-            Stage::RateLimited { until, .. } => {
-                self.rate_limited += 1;
+            Stage::RateLimited { limit: said, until } => {
+                if let Some(count) = self.rate_limited.get_mut(limit(said)) {
+                    *count += 1;
+                }
                 self.rate_limited_until = until.or(self.rate_limited_until);
             }
             _ => {}
@@ -119,8 +122,12 @@ mod tests {
     use super::*;
     use crate::{Generation, IssueErrorClass};
 
-    fn event(at: i64, kind: EventKind) -> Event {
-        Event::new(Timestamp::from_unix(at), Some("a".parse().unwrap()), kind)
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    fn event(seconds: i64, kind: EventKind) -> Event {
+        Event::new(at(seconds), Some("a".parse().unwrap()), kind)
     }
 
     fn stage(at: i64, stage: Stage) -> Event {
@@ -184,13 +191,47 @@ mod tests {
             presented(2, "a.example"),
             presented(3, "b.example"),
             stage(9, Stage::ChallengeFailed { name: "a.example".parse().unwrap(), reason: String::new() }),
+            stage(9, Stage::RateLimited { limit: "too many new orders".to_owned(), until: Some(at(99)) }),
             stage(9, Stage::RateLimited { limit: String::new(), until: None }),
             failed(10),
         ]);
         assert_eq!(flight.order.unwrap().took(), None, "the same order goes on in the next attempt");
         assert_eq!(flight.challenges[0].span.took(), Some((7.0, false)));
         assert_eq!(flight.challenges[1].span.took(), None);
-        assert_eq!(flight.rate_limited, 1);
+        assert_eq!(flight.rate_limited, [1, 0, 0, 0, 1]);
+        assert_eq!(flight.rate_limited_until, Some(at(99)), "one that says nothing takes nothing back");
+    }
+
+    #[test]
+    fn what_is_kept_of_attempts_whose_end_nobody_told_is_bounded() {
+        let mut flights = Flights::default();
+        let mut begin = |number: usize| {
+            let id = Some(format!("c{number}").parse().unwrap());
+            let kind = EventKind::Issuing { why: Reason::Renewing, resumed: false };
+            flights.hear(&Event::new(at(0), id, kind));
+            flights.flights.len()
+        };
+        let most = (0..=MOST_FLIGHTS).map(&mut begin).max();
+        assert_eq!(most, Some(MOST_FLIGHTS));
+        flights.hear(&begun(Reason::Renewing));
+        for number in 0..MOST_CHALLENGES + 9 {
+            flights.hear(&presented(1, &format!("h{number}.example")));
+        }
+        assert_eq!(flights.hear(&issued(9)).unwrap().challenges.len(), MOST_CHALLENGES);
+    }
+
+    #[test]
+    fn of_two_proofs_of_one_name_the_later_ends_and_only_once() {
+        let flight = landed(&[
+            begun(Reason::Renewing),
+            presented(1, "a.example"),
+            presented(5, "a.example"),
+            verified(9, "a.example"),
+            verified(99, "a.example"),
+            issued(100),
+        ]);
+        let took: Vec<_> = flight.challenges.iter().map(|challenge| challenge.span.took()).collect();
+        assert_eq!(took, [None, Some((4.0, true))]);
     }
 
     #[test]

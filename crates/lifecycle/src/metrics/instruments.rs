@@ -16,7 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::fleet::CLASSES;
+use super::{fleet::CLASSES, refusal::LIMITS};
+use crate::EventKind;
 
 /// Everything that is counted while it happens.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +27,12 @@ pub(super) struct Instruments {
     pub(super) order_seconds: Family<Outcome, Minutes>,
     pub(super) requests: Family<Request, Count>,
     pub(super) request_seconds: Family<Request, Moments>,
+    pub(super) provider_requests: Family<ProviderRequest, Counter>,
+    pub(super) provider_request_seconds: Family<Provider, Moments>,
     pub(super) challenges: Family<Challenge, Counter>,
     pub(super) issuance: Family<Issuance, Counter>,
     pub(super) renewal_lag: Family<Issuer, Days>,
-    pub(super) rate_limited: Family<Ca, Counter>,
+    pub(super) rate_limited: Family<Refusal, Counter>,
     pub(super) rate_limited_until: Family<Ca, Gauge>,
     pub(super) leases_acquired: Counter,
     pub(super) leases_lost: Counter,
@@ -52,6 +55,18 @@ pub(super) struct Request {
     pub(super) action: &'static str,
     pub(super) method: String,
     pub(super) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProviderRequest {
+    pub(super) provider: String,
+    pub(super) method: String,
+    pub(super) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Provider {
+    pub(super) provider: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,6 +94,12 @@ pub(super) struct Ca {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Refusal {
+    pub(super) ca: String,
+    pub(super) limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct StoreOp {
     pub(super) op: &'static str,
     pub(super) outcome: &'static str,
@@ -99,12 +120,16 @@ impl Instruments {
         registry.register(ORDER_SECONDS, help, it.order_seconds);
         registry.register(REQUESTS, "Requests to ACME servers; status 999 where no answer came", it.requests);
         registry.register(REQUEST_SECONDS, "Time that requests to ACME servers took", it.request_seconds);
+        let help = "Requests to the APIs of DNS providers; status 999 where no answer came";
+        registry.register(PROVIDER_REQUESTS, help, it.provider_requests);
+        let help = "Time that requests to the APIs of DNS providers took";
+        registry.register(PROVIDER_REQUEST_SECONDS, help, it.provider_request_seconds);
         registry.register(CHALLENGES, "Challenges of all types by how they ended", it.challenges);
         let help = "Attempts that ended, by how, and by what made or failed them";
         registry.register(ISSUANCE, help, it.issuance);
         let help = "Time from when a renewal was due to when the new certificate was in place";
         registry.register(RENEWAL_LAG, help, it.renewal_lag);
-        registry.register(RATE_LIMITED, "Refusals by a rate limit of the CA", it.rate_limited);
+        registry.register(RATE_LIMITED, "Refusals by a rate limit of the CA, by which", it.rate_limited);
         let help = "Until when the CA last asked to be left alone, in Unix seconds";
         registry.register(RATE_LIMITED_UNTIL, help, it.rate_limited_until);
         registry.register(LEASES_ACQUIRED, "Certificates that were claimed", it.leases_acquired);
@@ -123,7 +148,16 @@ impl Instruments {
             drop(self.issuance.get_or_create(&issuance("failed", reason)));
         }
         drop(self.issuance.get_or_create(&issuance("issued", "Renewing")));
-        drop(self.rate_limited.get_or_create(&Ca { ca: issuer.to_owned() }));
+        for limit in LIMITS {
+            drop(self.rate_limited.get_or_create(&Refusal { ca: issuer.to_owned(), limit }));
+        }
+    }
+
+    /// The same of warnings, which are told of rarely and must not go unseen the first time.
+    pub(super) fn begin_warnings(&self) {
+        for &reason in EventKind::WARNINGS {
+            drop(self.events.get_or_create(&Word { reason }));
+        }
     }
 }
 
@@ -218,6 +252,8 @@ pub(super) const DNS01_CHALLENGE_SECONDS: &str = "certmanager_dns01_challenge_du
 pub(super) const ORDER_SECONDS: &str = "certmanager_acme_order_processing_seconds";
 const REQUESTS: &str = "certmanager_http_acme_client_request_count";
 const REQUEST_SECONDS: &str = "certmanager_http_acme_client_request_duration_seconds";
+const PROVIDER_REQUESTS: &str = "perennial_dns_provider_requests";
+const PROVIDER_REQUEST_SECONDS: &str = "perennial_dns_provider_request_duration_seconds";
 const CHALLENGES: &str = "perennial_challenges";
 const ISSUANCE: &str = "perennial_issuance";
 const RENEWAL_LAG: &str = "perennial_renewal_lag_seconds";

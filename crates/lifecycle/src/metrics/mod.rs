@@ -43,7 +43,12 @@ mod groups;
 use groups::Group;
 
 mod instruments;
-use instruments::{Ca, Challenge, Instruments, Issuance, Issuer, Outcome, Request, Word};
+use instruments::{
+    Ca, Challenge, Instruments, Issuance, Issuer, Outcome, Provider, ProviderRequest, Refusal, Request, Word,
+};
+
+mod refusal;
+use refusal::LIMITS;
 
 mod scrape;
 use scrape::Scrape;
@@ -150,12 +155,13 @@ impl Metrics {
                 _ => {}
             }
         }
-        if flight.rate_limited > 0 {
+        for (limit, count) in LIMITS.into_iter().zip(flight.rate_limited).filter(|(_, count)| *count > 0) {
+            let refusal = Refusal { ca: issuer.to_string(), limit };
+            instruments.rate_limited.get_or_create(&refusal).inc_by(count);
+        }
+        if let Some(until) = flight.rate_limited_until {
             let ca = Ca { ca: issuer.to_string() };
-            instruments.rate_limited.get_or_create(&ca).inc_by(flight.rate_limited);
-            if let Some(until) = flight.rate_limited_until {
-                instruments.rate_limited_until.get_or_create(&ca).set(until.unix());
-            }
+            instruments.rate_limited_until.get_or_create(&ca).set(until.unix());
         }
     }
 
@@ -173,14 +179,49 @@ impl Metrics {
         self.inner.instruments.request_seconds.get_or_create(&labels).observe(exchange.took.as_secs_f64());
     }
 
+    /// Takes an exchange with the API of a DNS provider into account, as [`exchange`](Self::exchange) does one with a CA.
+    /// `provider` is the name that the label shows.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use perennial_core::http::WatchedClient;
+    /// use perennial_lifecycle::metrics::Metrics;
+    /// # use perennial_core::{HttpClient, HttpError};
+    /// # struct Reqwest;
+    /// # #[async_trait::async_trait]
+    /// # impl HttpClient for Reqwest {
+    /// #     async fn send(&self, _: http::Request<bytes::Bytes>) -> Result<http::Response<bytes::Bytes>, HttpError> {
+    /// #         unreachable!()
+    /// #     }
+    /// # }
+    ///
+    /// let metrics = Metrics::builder().build();
+    /// let counted = metrics.clone();
+    /// let client = WatchedClient::new(Arc::new(Reqwest), move |it| counted.provider_exchange("cloudflare", it));
+    /// // To be given to the provider's builder.
+    /// # drop(client);
+    /// assert!(!metrics.text().contains("cloudflare"), "nothing was asked yet");
+    /// ```
+    pub fn provider_exchange(&self, provider: &str, exchange: &Exchange<'_>) {
+        let (instruments, provider) = (&self.inner.instruments, provider.to_owned());
+        let request = ProviderRequest {
+            provider: provider.clone(),
+            method: exchange.method.to_owned(),
+            status: exchange.status.unwrap_or(NO_ANSWER),
+        };
+        instruments.provider_requests.get_or_create(&request).inc();
+        let seconds = exchange.took.as_secs_f64();
+        instruments.provider_request_seconds.get_or_create(&Provider { provider }).observe(seconds);
+    }
+
     /// The same store, watched: what goes through it keeps the rows up to date, and how long it takes is measured.
     pub fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Watched::new(store, self.clone()))
     }
 
-    /// Shows how much a keeper has to do; it does not keep the keeper alive.
+    /// Shows how much a keeper has to do, and how its issuers do; it does not keep the keeper alive.
     pub fn watch(&self, keeper: &Keeper) {
-        self.inner.fleet.watch(keeper.workloads());
+        self.inner.fleet.watch(keeper.workloads(), keeper.standing());
     }
 
     /// Takes a record as it is now: for programs that do not write through a [watched store](Self::store).
@@ -349,6 +390,7 @@ impl MetricsBuilder {
     #[must_use]
     pub fn build(self) -> Metrics {
         let instruments = Instruments::default();
+        instruments.begin_warnings();
         let fleet = Arc::new(Fleet::new(self.clock, self.settings));
         let mut registry = Registry::default();
         instruments.register(&mut registry);
@@ -356,5 +398,19 @@ impl MetricsBuilder {
         Metrics {
             inner: Arc::new(Inner { instruments, fleet, flights: std::sync::Mutex::default(), registry }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_is_shown_goes_by_how_many_there_are_unless_somebody_says_so() {
+        let settings = |detail| Settings { detail, ..Settings::default() };
+        assert_eq!(settings(None).detail_for(MOST_IN_DETAIL), Detail::Every);
+        assert_eq!(settings(None).detail_for(MOST_IN_DETAIL + 1), Detail::Unhealthy);
+        assert_eq!(settings(Some(Detail::None)).detail_for(1), Detail::None);
+        assert_eq!(settings(Some(Detail::Every)).detail_for(usize::MAX), Detail::Every);
     }
 }

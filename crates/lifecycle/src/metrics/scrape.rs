@@ -30,6 +30,7 @@ impl Collector for Scrape {
         errors(&mut encoder, &known, detail, now)?;
         aggregates(&mut encoder, &known, now)?;
         workload(&mut encoder, &known)?;
+        issuers(&mut encoder, &known)?;
         budgets(&mut encoder, &self.0, &known, now)
     }
 }
@@ -319,6 +320,22 @@ fn workload(encoder: &mut DescriptorEncoder<'_>, known: &Known) -> fmt::Result {
     Ok(())
 }
 
+/// Issuers have no namespace; the label is there for rules that group by it.
+fn issuers(encoder: &mut DescriptorEncoder<'_>, known: &Known) -> fmt::Result {
+    let Some(standing) = &known.standing else { return Ok(()) };
+    let help =
+        "Whether the issuer answers and takes our account: 1 for the condition that holds, 0 for the others";
+    let mut family = encoder.encode_descriptor(ISSUER_READY, help, None, MetricType::Gauge)?;
+    for (issuer, ready) in standing.of_all() {
+        for condition in Status::ALL {
+            let labels: Pairs<'_, 3> =
+                [("condition", condition.as_str()), ("name", issuer.as_str()), ("namespace", "")];
+            family.encode_family(&labels)?.encode_gauge(&i64::from(condition == ready))?;
+        }
+    }
+    Ok(())
+}
+
 fn budgets(encoder: &mut DescriptorEncoder<'_>, fleet: &Fleet, known: &Known, now: Timestamp) -> fmt::Result {
     type Value = fn(crate::budget::Limit, crate::budget::Bucket, Timestamp) -> u32;
     let families: [(&str, &str, Value); 2] = [
@@ -351,6 +368,8 @@ fn budget_labels(key: &BudgetKey) -> (&'static str, &str) {
         BudgetKey::Issuer(issuer) => ("issuer", issuer.as_str()),
         BudgetKey::OnDemand => ("on_demand", ""),
         BudgetKey::Provider(provider) => ("provider", provider),
+        // What lines have of it is not shown, or as itself.
+        BudgetKey::Share(_, of) | BudgetKey::Waiting(_, of) => budget_labels(of),
     }
 }
 
@@ -360,6 +379,7 @@ pub(super) const NOT_BEFORE: &str = "certmanager_certificate_not_before_timestam
 pub(super) const RENEWAL: &str = "certmanager_certificate_renewal_timestamp_seconds";
 pub(super) const READY: &str = "certmanager_certificate_ready_status";
 pub(super) const RENEWAL_ERRORS: &str = "certmanager_certificate_renewal_errors";
+const ISSUER_READY: &str = "certmanager_issuer_ready_status";
 const CERTIFICATES: &str = "perennial_certificates";
 const EXPIRING: &str = "perennial_certificates_expiring";
 const LIFE_LEFT: &str = "perennial_certificates_life_left";

@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::{SecretBytes, Timestamp};
 use tokio::time::Instant;
 
 use super::{Metrics, instruments::StoreOp};
 use crate::{
-    CertificateId, Generation, Record, Slot, Store, StoreError, Version,
+    CertificateId, Store, StoreError, Version,
     budget::{Bucket, BudgetKey},
-    store::{Batch, Claim, Due, Held, Owner, Quarantined},
+    store::{Batch, Call, Claim, Held, Overlay, Owner, Quarantined},
 };
 
 /// The store underneath, watched.
@@ -22,24 +21,6 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
         Self { store, metrics }
-    }
-
-    /// Measures a call. Tokio's clock goes on when the wall clock jumps, and stands still in tests that stop it.
-    async fn measured<T>(
-        &self,
-        op: &'static str,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        let began = Instant::now();
-        let result = call.await;
-        let instruments = &self.metrics.inner.instruments;
-        let outcome = result.as_ref().map_or_else(outcome, |_| "ok");
-        let took = began.elapsed().as_secs_f64();
-        instruments.store_op_seconds.get_or_create(&StoreOp { op, outcome }).observe(took);
-        if matches!(result, Err(StoreError::Fenced { .. })) {
-            instruments.leases_fenced.inc();
-        }
-        result
     }
 
     fn note_claims<'a>(&self, claims: impl Iterator<Item = &'a Claim>) {
@@ -61,13 +42,29 @@ const fn outcome(error: &StoreError) -> &'static str {
 }
 
 #[async_trait]
-impl Store for Watched {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.measured("load", self.store.load(id)).await
+impl Overlay for Watched {
+    type Below = dyn Store;
+
+    fn below(&self) -> &Self::Below {
+        &*self.store
+    }
+
+    /// Measures every call. Tokio's clock goes on when the wall clock jumps, and stands still in tests that stop it.
+    async fn around<T: Send>(&self, method: &'static str, call: Call<'_, T>) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let result = call.await;
+        let instruments = &self.metrics.inner.instruments;
+        let outcome = result.as_ref().map_or_else(outcome, |_| "ok");
+        let took = began.elapsed().as_secs_f64();
+        instruments.store_op_seconds.get_or_create(&StoreOp { op: method, outcome }).observe(took);
+        if matches!(result, Err(StoreError::Fenced { .. })) {
+            instruments.leases_fenced.inc();
+        }
+        result
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
-        let versions = self.measured("apply", self.store.apply(batch)).await?;
+        let versions = self.below().apply(batch).await?;
         batch.changes().iter().for_each(|change| self.metrics.note(&change.record));
         for change in batch.buckets() {
             self.metrics.inner.fleet.note_bucket(&change.key, change.bucket);
@@ -75,16 +72,8 @@ impl Store for Watched {
         Ok(versions)
     }
 
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.measured("list", self.store.list(after, most)).await
-    }
-
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        let claims = self.measured("claim", self.store.claim(owner, ttl, most)).await?;
+        let claims = self.below().claim(owner, ttl, most).await?;
         self.metrics.inner.fleet.note_look();
         self.note_claims(claims.iter());
         Ok(claims)
@@ -96,50 +85,13 @@ impl Store for Watched {
         ttl: Duration,
         id: &CertificateId,
     ) -> Result<Option<Claim>, StoreError> {
-        let claim = self.measured("claim_one", self.store.claim_one(owner, ttl, id)).await?;
+        let claim = self.below().claim_one(owner, ttl, id).await?;
         self.note_claims(claim.iter());
         Ok(claim)
     }
 
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.measured("extend", self.store.extend(held, ttl)).await
-    }
-
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.measured("release", self.store.release(held)).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.measured("scan_due", self.store.scan_due(until, after, most)).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.measured("next_due", self.store.next_due()).await
-    }
-
-    async fn woken(&self) {
-        self.store.woken().await;
-    }
-
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.measured("read", self.store.read(slot)).await
-    }
-
-    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        self.measured("write", self.store.write(slot, bytes)).await
-    }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        self.measured("forget", self.store.forget(id, generation)).await
-    }
-
     async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        let buckets = self.measured("buckets", self.store.buckets(keys)).await?;
+        let buckets = self.below().buckets(keys).await?;
         for (key, bucket) in keys.iter().zip(&buckets) {
             let bucket = bucket.map_or(Bucket::FULL, |(_, bucket)| bucket);
             self.metrics.inner.fleet.note_bucket(key, bucket);
@@ -148,7 +100,7 @@ impl Store for Watched {
     }
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        let quarantined = self.measured("quarantined", self.store.quarantined()).await?;
+        let quarantined = self.below().quarantined().await?;
         self.metrics.inner.fleet.note_quarantined(quarantined.len());
         Ok(quarantined)
     }
@@ -159,7 +111,7 @@ impl Store for Watched {
         expected: Version,
         held: Option<&Held>,
     ) -> Result<(), StoreError> {
-        self.measured("remove", self.store.remove(id, expected, held)).await?;
+        self.below().remove(id, expected, held).await?;
         self.metrics.forget(id);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Where records, keys and chains are kept, and who works on which of them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use perennial_core::{SecretBytes, Timestamp};
@@ -25,6 +25,9 @@ pub mod laws;
 
 mod memory;
 pub use memory::MemoryStore;
+
+mod overlay;
+pub use overlay::{Call, Overlay};
 
 mod sealed;
 pub use sealed::{Aes256GcmEnvelope, Envelope, Sealed};
@@ -197,97 +200,6 @@ pub trait Store: Send + Sync {
         expected: Version,
         held: Option<&Held>,
     ) -> Result<(), StoreError>;
-}
-
-/// A store that is shared is a store.
-#[async_trait]
-impl<S: Store + ?Sized> Store for Arc<S> {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        (**self).load(id).await
-    }
-
-    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
-        (**self).apply(batch).await
-    }
-
-    async fn commit(&self, record: &Record, expected: Option<Version>) -> Result<Version, StoreError> {
-        (**self).commit(record, expected).await
-    }
-
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        (**self).list(after, most).await
-    }
-
-    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        (**self).claim(owner, ttl, most).await
-    }
-
-    async fn claim_one(
-        &self,
-        owner: &Owner,
-        ttl: Duration,
-        id: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        (**self).claim_one(owner, ttl, id).await
-    }
-
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        (**self).extend(held, ttl).await
-    }
-
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        (**self).release(held).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        (**self).scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        (**self).next_due().await
-    }
-
-    async fn woken(&self) {
-        (**self).woken().await;
-    }
-
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        (**self).read(slot).await
-    }
-
-    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        (**self).write(slot, bytes).await
-    }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        (**self).forget(id, generation).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        (**self).buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        (**self).quarantined().await
-    }
-
-    async fn remove(
-        &self,
-        id: &CertificateId,
-        expected: Version,
-        held: Option<&Held>,
-    ) -> Result<(), StoreError> {
-        (**self).remove(id, expected, held).await
-    }
 }
 
 /// Whether `expected` is what is there; the one comparison that all stores share.

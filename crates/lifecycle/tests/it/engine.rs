@@ -14,7 +14,7 @@ use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, IssueError, IssueErrorClass, IssuedChain,
     Issuer, IssuerName, Journal, Keeper, KeeperBuilder, Outcome, RenewalPolicy, SigningRequest, Slot, Store,
     SuggestedWindow,
-    budget::{Bucket, BudgetKey, Limit, Limits},
+    budget::{Bucket, BudgetKey, Counted, Limit, Limits},
     store::Owner,
 };
 use perennial_testkit::ManualClock;
@@ -649,6 +649,63 @@ async fn what_was_never_ordered_costs_nothing_and_an_order_that_goes_on_costs_no
         scene.clock.set(until);
     }
     assert_eq!(scene.orders_left(five_a_week()).await, 4);
+}
+
+#[tokio::test]
+async fn a_flood_of_new_certificates_leaves_a_renewal_its_tokens_and_the_other_way_round() {
+    let scene = Scene::new();
+    let keeper = scene.builder(scene.signer()).pace(Limit::pace(HOUR)).build();
+    keeper.wish(spec("old")).await.unwrap();
+    assert!(matches!(keeper.step(&name("old")).await.unwrap(), Outcome::Issued { .. }));
+    let due = keeper.step(&name("old")).await.unwrap().until();
+    scene.clock.set(due + HOUR);
+    let flood: Vec<_> = (0..40).map(|number| format!("new-{number}")).collect();
+    for id in &flood {
+        keeper.wish(spec(id)).await.unwrap();
+    }
+    let (mut firsts, mut renewed_after) = (0, None);
+    for hour in 0..12 {
+        // Those who are many are always there first.
+        for id in flood.iter().map(|id| name(id)) {
+            firsts += usize::from(matches!(keeper.step(&id).await, Ok(Outcome::Issued { .. })));
+        }
+        if matches!(keeper.step(&name("old")).await, Ok(Outcome::Issued { .. })) {
+            renewed_after.get_or_insert(hour);
+        }
+        scene.clock.advance(HOUR);
+    }
+    assert!(renewed_after.is_some_and(|hours| hours <= 2), "{renewed_after:?}");
+    assert!(firsts >= 8, "{firsts} of twelve hours were theirs");
+}
+
+#[tokio::test]
+async fn what_one_hears_of_a_limit_the_others_need_not_hear_too() {
+    let scene = Scene::new();
+    let issuer = Arc::new(Full { asked: AtomicUsize::new(0) });
+    let keeper = scene.builder(issuer.clone()).limits(IssuerName::default(), five_a_week()).build();
+    for number in 0..3 {
+        keeper.wish(spec(&format!("host-{number}"))).await.unwrap();
+    }
+    assert!(matches!(keeper.step(&name("host-0")).await.unwrap(), Outcome::Failed { .. }));
+    for number in 1..3 {
+        let outcome = keeper.step(&name(&format!("host-{number}"))).await.unwrap();
+        assert!(matches!(outcome, Outcome::Waiting { error: Error::OverBudget { .. }, .. }), "{outcome:?}");
+    }
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
+}
+
+/// Has counted more than we have.
+struct Full {
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Issuer for Full {
+    async fn issue(&self, _: &SigningRequest, _: &Journal) -> Result<IssuedChain, IssueError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let error = IssueError::new(IssueErrorClass::Transient, "too many new orders", Retry::Backoff);
+        Err(error.limit_of(Counted::Account))
+    }
 }
 
 /// Fails before anything was ordered, while it is down.

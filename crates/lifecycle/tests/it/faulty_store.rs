@@ -9,11 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use perennial_core::{Clock, SecretBytes, Timestamp};
+use perennial_core::{Clock, SecretBytes};
 use perennial_lifecycle::{
-    CertificateId, Generation, MemoryStore, Record, Slot, Store, StoreError, Version,
-    budget::{Bucket, BudgetKey},
-    store::{Batch, Claim, Due, Held, Owner, Quarantined},
+    CertificateId, MemoryStore, Slot, Store as _, StoreError,
+    store::{Call, Claim, Held, Overlay, Owner},
 };
 
 /// A memory store with switches.
@@ -53,113 +52,38 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.reached()?;
-        self.inner.load(id).await
+impl Overlay for FaultyStore {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.inner
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+    async fn around<T: Send>(&self, _: &'static str, call: Call<'_, T>) -> Result<T, StoreError> {
         self.reached()?;
-        self.inner.apply(batch).await
-    }
-
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.reached()?;
-        self.inner.list(after, most).await
+        call.await
     }
 
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        self.reached()?;
         if self.frozen.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }
         self.inner.claim(owner, ttl, most).await
     }
 
-    async fn claim_one(
-        &self,
-        owner: &Owner,
-        ttl: Duration,
-        id: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        self.reached()?;
-        self.inner.claim_one(owner, ttl, id).await
-    }
-
     async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.reached()?;
         if self.deaf.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }
         self.inner.extend(held, ttl).await
     }
 
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.reached()?;
-        self.inner.release(held).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.reached()?;
-        self.inner.scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.reached()?;
-        self.inner.next_due().await
-    }
-
-    async fn woken(&self) {
-        self.inner.woken().await;
-    }
-
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.reached()?;
         let cursed = self.panics_for.lock().unwrap().clone();
         assert!(cursed.is_none() || slot.certificate() != cursed.as_ref(), "told to panic");
         if self.unreadable.lock().unwrap().as_ref() == Some(slot) {
             return Err(StoreError::Sealed { slot: slot.clone(), reason: "told so".to_owned() });
         }
         self.inner.read(slot).await
-    }
-
-    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        self.reached()?;
-        self.inner.write(slot, bytes).await
-    }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        self.reached()?;
-        self.inner.forget(id, generation).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.reached()?;
-        self.inner.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.reached()?;
-        self.inner.quarantined().await
-    }
-
-    async fn remove(
-        &self,
-        id: &CertificateId,
-        expected: Version,
-        held: Option<&Held>,
-    ) -> Result<(), StoreError> {
-        self.reached()?;
-        self.inner.remove(id, expected, held).await
     }
 }

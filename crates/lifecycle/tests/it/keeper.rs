@@ -6,7 +6,7 @@ use std::{
 use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, Generation, IssueErrorClass, Keeper,
-    KeyAlgorithm, MemoryStore, Outcome, PrivateKey, Slot, Store,
+    KeyAlgorithm, MemoryStore, OrderState, Outcome, PrivateKey, Slot, Store,
 };
 use perennial_testkit::ManualClock;
 
@@ -94,6 +94,32 @@ async fn a_certificate_is_issued_stored_and_kept() {
     let life = until.since(scene.clock.now());
     assert!(life > DAY * 50 && life <= DAY * 60, "{life:?}");
     assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_an_issuer_told_before_it_failed_is_on_record() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::FailTelling);
+    assert!(matches!(scene.step().await, Outcome::Failed { .. }));
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    let order = record.attempt.unwrap().order.unwrap();
+    assert_eq!((order.state, order.reason.as_deref()), (OrderState::Invalid, Some("it is invalid")));
+}
+
+#[tokio::test]
+async fn an_old_record_learns_since_when_its_conditions_are_what_they_are() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    assert!(matches!(scene.step().await, Outcome::Kept { .. }));
+    let (version, mut record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    let (known, next_at) = (record.transitions.take(), record.next_at);
+    assert!(known.is_some());
+    scene.store.commit(&record, Some(version)).await.unwrap();
+    assert!(matches!(scene.step().await, Outcome::Kept { .. }));
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    assert_eq!((record.transitions, record.next_at), (known, next_at), "that alone is worth a commit");
 }
 
 #[tokio::test]

@@ -10,5 +10,7 @@ mod mended;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
+#[cfg(feature = "metrics")]
+mod promtool;
 mod store;
 mod wishes;

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use perennial_core::{
-    Clock as _, HttpClient, HttpError, Retry, Timestamp,
+    Clock as _, HttpClient, HttpError, Retry, SystemClock, Timestamp,
     http::{Action, WatchedClient},
 };
 use perennial_lifecycle::{
-    CertificateSpec, Event, EventKind, Generation, IssueErrorClass, Keeper, MemoryStore, Outcome, Reason,
-    Record, Stage, Store, StoreError,
+    CertificateSpec, ClockJump, Event, EventKind, FileStore, Generation, GivenUp, IssueErrorClass, Keeper,
+    MemoryStore, Outcome, Reason, Record, Stage, Status, Store, StoreError, Version,
     budget::{Bucket, BudgetKey, Limit},
     metrics::{Detail, Metrics, MetricsBuilder},
     store::{Batch, Fence, Held, Owner, laws},
@@ -129,13 +129,139 @@ async fn an_end_that_passes_is_seen_without_anybody_writing_it_down() {
     let scene = scene();
     scene.wish("site").await;
     scene.step("site").await;
-    scene.clock.advance(DAY * 91);
+    let issued = scene.keeper.current(&"site".parse().unwrap()).await.unwrap().unwrap();
+    scene.clock.set(issued.facts().not_after);
+    assert_eq!(scene.scrape().value(READY, &[("condition", "True")]), Some(1.0), "the last moment is one");
+    scene.clock.advance(DAY);
     let scrape = scene.scrape();
     assert_eq!(scrape.value(READY, &[("condition", "True")]), Some(0.0));
     assert_eq!(scrape.value("perennial_certificates_expiring", &[("within", "0s")]), Some(1.0));
     assert_eq!(scrape.value("perennial_renewals_due", &[("issuer", "default")]), Some(1.0));
     let overdue = scrape.value("perennial_renewal_overdue_seconds", &[]).unwrap();
-    assert!(overdue > 30.0 * 86_400.0, "{overdue}");
+    assert!(overdue > 29.0 * 86_400.0, "{overdue}");
+}
+
+#[tokio::test]
+async fn one_that_is_not_what_is_wished_for_is_not_ready() {
+    let scene = scene();
+    scene.wish("site").await;
+    scene.step("site").await;
+    let ready = || scene.scrape().value(READY, &[("condition", "True")]);
+    assert_eq!(ready(), Some(1.0));
+    scene.keeper.wish(CertificateSpec::new("site", ["other.example"]).unwrap()).await.unwrap();
+    assert_eq!(ready(), Some(0.0));
+}
+
+#[tokio::test]
+async fn somebody_may_have_to_look_after_an_hour_or_at_once_when_it_fails() {
+    let scene = scene_with(|settings| settings.detail(Detail::Unhealthy));
+    scene.wish("site").await;
+    let Outcome::Issued { until } = scene.step("site").await else { panic!("not issued") };
+    let named = || scene.scrape().all(READY, &[("condition", "True")]).count();
+    scene.clock.set(until);
+    let due = || scene.scrape().value("perennial_renewals_due", &[]);
+    assert_eq!((named(), due()), (0, Some(1.0)), "it is due from this moment on");
+    scene.clock.advance(Duration::from_secs(3_599));
+    assert_eq!(named(), 0);
+    scene.clock.advance(Duration::from_secs(1));
+    assert_eq!(named(), 1);
+    scene.clock.set(until);
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+    scene.step("site").await;
+    assert_eq!(named(), 1, "its last attempt failed");
+}
+
+#[tokio::test]
+async fn certificates_of_one_issuer_are_counted_together_whatever_their_namespaces() {
+    let scene = scene();
+    for (id, namespace) in [("a", "shop"), ("b", "blog")] {
+        scene.keeper.wish(spec(id).label("namespace", namespace)).await.unwrap();
+        scene.step(id).await;
+        scene.clock.advance(DAY * 5);
+    }
+    scene.clock.advance(DAY * 80);
+    let of_a = [("name", "a"), ("namespace", "shop")];
+    let due = scene.scrape().value("certmanager_certificate_renewal_timestamp_seconds", &of_a).unwrap();
+    let scrape = scene.scrape();
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
+    let since = scene.clock.now().unix() as f64 - due;
+    let of_all = [("issuer", "default")];
+    assert_eq!(scrape.value("perennial_renewals_due", &of_all), Some(2.0));
+    assert_eq!(
+        scrape.value("perennial_renewal_overdue_seconds", &of_all),
+        Some(since),
+        "the longest, no sum"
+    );
+    assert_eq!(scrape.value("perennial_certificates_expiring", &[("within", "7d")]), Some(2.0));
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Validation, Retry::Backoff));
+    scene.step("a").await;
+    let failed = [("name", "a"), ("namespace", "shop"), ("reason", "validation")];
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value(ERRORS, &failed), Some(1.0));
+    assert_eq!(scrape.value("perennial_backoff_certificates", &of_all), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_unknown_and_stops_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let metrics = Metrics::builder().build();
+    let store = metrics.store(Arc::new(FileStore::open(directory.path()).unwrap()));
+    for id in ["a", "b", "c"] {
+        store.commit(&Record::new(spec(id)), None).await.unwrap();
+    }
+    std::fs::write(directory.path().join("certificates/b/record.json"), "{}").unwrap();
+    let other = Metrics::builder().build();
+    for metrics in [&metrics, &other] {
+        metrics.refresh(&*store).await.unwrap();
+        let scrape = scrape(metrics);
+        assert_eq!(scrape.value(READY, &[("name", "b"), ("condition", "Unknown")]), Some(1.0));
+        assert_eq!(scrape.value(READY, &[("name", "c"), ("condition", "False")]), Some(1.0));
+        assert_eq!(scrape.value("perennial_certificates", &[("condition", "Unknown")]), Some(1.0));
+        assert_eq!(scrape.value("perennial_quarantined_certificates", &[]), Some(1.0));
+    }
+    let third = Metrics::builder().build();
+    third.store(store.clone()).quarantined().await.unwrap();
+    assert_eq!(scrape(&third).value("perennial_quarantined_certificates", &[]), Some(1.0));
+    let unread = [("op", "load"), ("outcome", "unreadable")];
+    assert_eq!(scrape(&metrics).value("perennial_store_op_duration_seconds_count", &unread), Some(2.0));
+    assert_eq!(scrape(&other).all("perennial_store_op_duration_seconds_count", &[]).count(), 0);
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_seen_when_it_is_claimed_or_read_and_what_is_removed_is_gone() {
+    let (key, limit) =
+        (BudgetKey::Domain("default".parse().unwrap(), "site.example".to_owned()), Limit::new(9, DAY));
+    let metrics = Metrics::builder().budget(key.clone(), limit).budget(BudgetKey::Fleet, limit).build();
+    let below = Arc::new(MemoryStore::new());
+    let store = metrics.store(below.clone());
+    let bucket = Bucket::emptied(limit, SystemClock::new().now() + DAY);
+    below
+        .apply(&Batch::new().change(Record::new(spec("a")), None).bucket(key.clone(), None, bucket))
+        .await
+        .unwrap();
+    let value = |name: &str, labels: &[(&str, &str)]| scrape(&metrics).value(name, labels);
+    let entries = || value("perennial_schedule_entries", &[]);
+    let of_domain = [("budget", "domain"), ("of", "site.example")];
+    let level = || value("perennial_budget_level", &of_domain);
+    assert_eq!((entries(), level()), (Some(0.0), Some(9.0)));
+    let claim = store.claim(&Owner::unique(), DAY, 9).await.unwrap().remove(0);
+    store.buckets(&[key.clone(), BudgetKey::Fleet]).await.unwrap();
+    assert_eq!((entries(), level()), (Some(1.0), Some(0.0)));
+    let of_fleet = value("perennial_budget_level", &[("budget", "fleet")]);
+    assert_eq!(of_fleet, Some(9.0), "one that nobody has used is full");
+    below.apply(&Batch::new().bucket(key.clone(), Some(Version::FIRST), Bucket::FULL)).await.unwrap();
+    store.buckets(&[key]).await.unwrap();
+    assert_eq!(level(), Some(9.0));
+    let (id, class) = ("a".parse().unwrap(), IssueErrorClass::Local);
+    let (issuer, message, retry_at) = ("default".parse().unwrap(), String::new(), Timestamp::MAX);
+    let failed = EventKind::Failed { issuer, class, message, retry_at };
+    metrics.hear(&Event::new(Timestamp::from_unix(0), Some(id), failed));
+    let local = [("name", "a"), ("reason", "local")];
+    assert_eq!(value(ERRORS, &local), Some(1.0));
+    store.remove(&claim.held.id, claim.version, Some(&claim.held)).await.unwrap();
+    assert_eq!((entries(), value(READY, &[("name", "a"), ("condition", "True")])), (Some(0.0), None));
+    store.commit(&Record::new(spec("a")), None).await.unwrap();
+    assert_eq!(value(ERRORS, &local), None, "its successor has not failed");
 }
 
 #[tokio::test]
@@ -226,14 +352,41 @@ fn a_store_that_is_gone_and_a_ca_that_counts_are_seen() {
     assert_eq!(value("perennial_store_available"), Some(1.0));
     tell(&metrics, 0, EventKind::Issuing { why: Reason::Renewing, resumed: false });
     let until = Some(Timestamp::from_unix(900));
-    tell(&metrics, 1, EventKind::Stage { stage: Stage::RateLimited { limit: "too many".to_owned(), until } });
+    let limit = "too many certificates (50) already issued for \"site.example\"".to_owned();
+    tell(&metrics, 1, EventKind::Stage { stage: Stage::RateLimited { limit, until } });
     let (issuer, class) = ("letsencrypt".parse().unwrap(), IssueErrorClass::Transient);
     let retry_at = Timestamp::from_unix(900);
     tell(&metrics, 2, EventKind::Failed { issuer, class, message: String::new(), retry_at });
-    assert_eq!(value("perennial_acme_rate_limited_total"), Some(1.0));
+    let refusals = scrape(&metrics);
+    let limited = |limit| refusals.value("perennial_acme_rate_limited_total", &[("limit", limit)]);
+    assert_eq!((limited("domain"), limited("account")), (Some(1.0), None));
     assert_eq!(value("perennial_acme_rate_limited_until_timestamp_seconds"), Some(900.0));
     tell(&metrics, 3, EventKind::LeaseLost);
     assert_eq!(value("perennial_lease_lost_total"), Some(1.0));
+}
+
+#[test]
+fn what_is_given_up_is_counted_with_its_issuer() {
+    let metrics = Metrics::builder().build();
+    metrics.note(&Record::new(spec("site").issuer("letsencrypt").unwrap()));
+    tell(&metrics, 1, EventKind::GivenUp { why: GivenUp::OutOfPatience });
+    let given_up = [("issuer", "letsencrypt"), ("outcome", "given_up"), ("reason", "GivenUp")];
+    assert_eq!(scrape(&metrics).value("perennial_issuance_total", &given_up), Some(1.0));
+}
+
+#[test]
+fn a_certificate_that_was_changed_before_it_was_due_is_no_late_renewal() {
+    let metrics = Metrics::builder().build();
+    let count = || scrape(&metrics).all("perennial_renewal_lag_seconds_count", &[]).sum::<f64>();
+    for (why, counted) in [(Reason::RequestChanged, 0.0), (Reason::Renewing, 1.0), (Reason::Expired, 2.0)] {
+        tell(&metrics, 7, EventKind::Issuing { why, resumed: false });
+        let EventKind::Issued { issuer, generation, not_after, renews_at, .. } = issued_event() else {
+            panic!()
+        };
+        let was_due_at = Some(Timestamp::from_unix(3));
+        tell(&metrics, 9, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at });
+        assert_eq!(count(), counted, "{why:?}");
+    }
 }
 
 #[tokio::test]
@@ -328,6 +481,8 @@ async fn how_much_there_is_to_do_is_shown_for_as_long_as_somebody_does_it() {
     let certificate = scene.keeper.keep(spec("site")).await.unwrap();
     scene.issuer.hanging.notified().await;
     assert_eq!(length(), Some(1.0));
+    let issuing = scene.scrape().value("perennial_issuing_certificates", &[("issuer", "default")]);
+    assert_eq!(issuing, Some(1.0));
     scene.issuer.go_on.notify_one();
     certificate.ready().await.unwrap();
 }
@@ -363,6 +518,59 @@ async fn ask(metrics: &Metrics) {
     client.send(request.body(Bytes::new()).unwrap()).await.unwrap_err();
 }
 
+async fn ask_provider(metrics: &Metrics) {
+    let counted = metrics.clone();
+    let client = WatchedClient::new(Arc::new(Unplugged), move |exchange| {
+        counted.provider_exchange("cloudflare", exchange)
+    });
+    let request = Request::delete("https://api.example/zones/7/records/8").body(Bytes::new());
+    client.send(request.unwrap()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn requests_to_a_dns_provider_are_counted_by_its_name_and_not_by_their_paths() {
+    let metrics = Metrics::builder().build();
+    ask_provider(&metrics).await;
+    ask_provider(&metrics).await;
+    let scrape = scrape(&metrics);
+    let labels = [("provider", "cloudflare"), ("method", "DELETE"), ("status", "999")];
+    assert_eq!(scrape.value("perennial_dns_provider_requests_total", &labels), Some(2.0));
+    let took = "perennial_dns_provider_request_duration_seconds_count";
+    assert_eq!(scrape.value(took, &[("provider", "cloudflare")]), Some(2.0));
+    assert!(!metrics.text().contains("zones"));
+    assert_eq!(scrape.all("certmanager_http_acme_client_request_count", &[]).count(), 0, "it is no CA");
+}
+
+#[tokio::test]
+async fn an_issuer_is_ready_that_answers_and_takes_our_account() {
+    let scene = scene();
+    let ready = |scene: &Scene, condition| {
+        let labels = [("name", "default"), ("namespace", ""), ("condition", condition)];
+        scene.scrape().value("certmanager_issuer_ready_status", &labels)
+    };
+    assert_eq!(ready(&scene, "True"), None, "nobody watches the keeper");
+    scene.metrics.watch(&scene.keeper);
+    assert_eq!(ready(&scene, "Unknown"), Some(1.0), "nobody has asked it yet");
+    scene.wish("site").await;
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Auth, Retry::Backoff));
+    scene.step("site").await;
+    assert_eq!((ready(&scene, "True"), ready(&scene, "False")), (Some(0.0), Some(1.0)));
+    scene.clock.advance(DAY);
+    assert!(matches!(scene.step("site").await, Outcome::Issued { .. }));
+    assert_eq!((ready(&scene, "True"), ready(&scene, "False")), (Some(1.0), Some(0.0)));
+    assert_eq!(scene.keeper.issuers(), [("default".parse().unwrap(), Status::True)]);
+}
+
+#[test]
+fn what_is_a_reason_to_worry_is_counted_from_zero() {
+    let metrics = Metrics::builder().build();
+    let counted = |reason| scrape(&metrics).value("perennial_events_total", &[("reason", reason)]);
+    assert_eq!((counted("ClockJumped"), counted("CertIssued")), (Some(0.0), None));
+    let jump = ClockJump::Back(DAY);
+    metrics.hear(&Event::new(Timestamp::from_unix(0), None, EventKind::ClockJumped { jump }));
+    assert_eq!(counted("ClockJumped"), Some(1.0), "an increase, for whoever has looked before");
+}
+
 #[tokio::test]
 async fn requests_to_a_ca_are_counted_under_the_name_that_cert_manager_has_for_them() {
     let metrics = Metrics::builder().build();
@@ -383,8 +591,8 @@ async fn requests_to_a_ca_are_counted_under_the_name_that_cert_manager_has_for_t
     );
 }
 
-/// The names of all series, once everything has happened.
-async fn names_of_everything() -> BTreeSet<String> {
+/// The metrics of an engine to which everything has happened.
+pub(crate) async fn everything() -> Metrics {
     let scene = scene_with(|settings| settings.budget(BudgetKey::Fleet, Limit::new(10, DAY)));
     scene.metrics.watch(&scene.keeper);
     let certificate = scene.keeper.keep(spec("site")).await.unwrap();
@@ -399,7 +607,71 @@ async fn names_of_everything() -> BTreeSet<String> {
     let was_due_at = Some(Timestamp::from_unix(0));
     tell(&scene.metrics, 2, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at });
     ask(&scene.metrics).await;
-    scene.scrape().series.into_keys().map(|(name, _)| name).collect()
+    ask_provider(&scene.metrics).await;
+    scene.metrics
+}
+
+/// The names of all series, once everything has happened.
+async fn names_of_everything() -> BTreeSet<String> {
+    scrape(&everything().await).series.into_keys().map(|(name, _)| name).collect()
+}
+
+/// All families that there are. Whoever adds one adds it here, and to the guide.
+const FAMILIES: &[(&str, &str)] = &[
+    ("certmanager_acme_order_processing_seconds", "histogram"),
+    ("certmanager_certificate_expiration_timestamp_seconds", "gauge"),
+    ("certmanager_certificate_not_after_timestamp_seconds", "gauge"),
+    ("certmanager_certificate_not_before_timestamp_seconds", "gauge"),
+    ("certmanager_certificate_ready_status", "gauge"),
+    ("certmanager_certificate_renewal_errors", "counter"),
+    ("certmanager_certificate_renewal_timestamp_seconds", "gauge"),
+    ("certmanager_dns01_challenge_duration_seconds", "histogram"),
+    ("certmanager_http01_challenges", "counter"),
+    ("certmanager_http_acme_client_request_count", "unknown"),
+    ("certmanager_http_acme_client_request_duration_seconds", "histogram"),
+    ("certmanager_issuer_ready_status", "gauge"),
+    ("perennial_acme_rate_limited", "counter"),
+    ("perennial_acme_rate_limited_until_timestamp_seconds", "gauge"),
+    ("perennial_backoff_certificates", "gauge"),
+    ("perennial_budget_burst", "gauge"),
+    ("perennial_budget_level", "gauge"),
+    ("perennial_certificates", "gauge"),
+    ("perennial_certificates_expiring", "gauge"),
+    ("perennial_certificates_life_left", "gauge"),
+    ("perennial_challenges", "counter"),
+    ("perennial_dns_provider_request_duration_seconds", "histogram"),
+    ("perennial_dns_provider_requests", "counter"),
+    ("perennial_events", "counter"),
+    ("perennial_issuance", "counter"),
+    ("perennial_issuing_certificates", "gauge"),
+    ("perennial_last_claim_timestamp_seconds", "gauge"),
+    ("perennial_lease_acquired", "counter"),
+    ("perennial_lease_fenced", "counter"),
+    ("perennial_lease_lost", "counter"),
+    ("perennial_quarantined_certificates", "gauge"),
+    ("perennial_queue_length", "gauge"),
+    ("perennial_renewal_lag_seconds", "histogram"),
+    ("perennial_renewal_overdue_seconds", "gauge"),
+    ("perennial_renewals_due", "gauge"),
+    ("perennial_schedule_entries", "gauge"),
+    ("perennial_store_available", "gauge"),
+    ("perennial_store_op_duration_seconds", "histogram"),
+];
+
+#[tokio::test]
+async fn an_engine_to_which_everything_has_happened_shows_all_that_is_promised_and_nothing_else() {
+    let scrape = scrape(&everything().await);
+    let shown: Vec<_> = scrape.families.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+    assert_eq!(shown, FAMILIES);
+    // A family is there before its first series is.
+    for (name, kind) in FAMILIES {
+        let suffix = match *kind {
+            "counter" => "_total",
+            "histogram" => "_count",
+            _ => "",
+        };
+        assert!(scrape.all(&format!("{name}{suffix}"), &[]).count() > 0, "{name} has no series");
+    }
 }
 
 /// Everything in a text that looks like the name of a metric.

@@ -1,16 +1,11 @@
 //! A store in which somebody else writes at the worst moment.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use perennial_core::{SecretBytes, Timestamp};
 use perennial_lifecycle::{
-    CertificateId, Generation, MemoryStore, Record, Slot, Store, StoreError, Version,
-    budget::{Bucket, BudgetKey},
-    store::{Batch, Claim, Due, Held, Owner, Quarantined},
+    MemoryStore, Store as _, StoreError, Version,
+    store::{Batch, Overlay},
 };
 
 /// A memory store in which, once, the record is written by somebody else just before our commit.
@@ -21,9 +16,11 @@ pub(crate) struct ContendedStore {
 }
 
 #[async_trait]
-impl Store for ContendedStore {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.inner.load(id).await
+impl Overlay for ContendedStore {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.inner
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
@@ -34,80 +31,5 @@ impl Store for ContendedStore {
             self.inner.commit(&theirs, Some(version)).await?;
         }
         self.inner.apply(batch).await
-    }
-
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.list(after, most).await
-    }
-
-    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        self.inner.claim(owner, ttl, most).await
-    }
-
-    async fn claim_one(
-        &self,
-        owner: &Owner,
-        ttl: Duration,
-        id: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        self.inner.claim_one(owner, ttl, id).await
-    }
-
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.extend(held, ttl).await
-    }
-
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.inner.release(held).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.inner.scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due().await
-    }
-
-    async fn woken(&self) {
-        self.inner.woken().await;
-    }
-
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.inner.read(slot).await
-    }
-
-    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        self.inner.write(slot, bytes).await
-    }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        self.inner.forget(id, generation).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.inner.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.inner.quarantined().await
-    }
-
-    async fn remove(
-        &self,
-        id: &CertificateId,
-        expected: Version,
-        held: Option<&Held>,
-    ) -> Result<(), StoreError> {
-        self.inner.remove(id, expected, held).await
     }
 }

@@ -231,18 +231,24 @@ async fn a_wish_in_another_process_wakes_this_one_and_so_after_a_restart() {
 async fn what_was_written_between_the_look_and_the_wait_wakes_too() {
     let Some(server) = server().await else { return };
     let store = store(&server).await;
+    quiet(&store).await;
     assert_eq!(store.next_due().await.unwrap(), None);
     store.commit(&record("meanwhile"), None).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), store.woken()).await.unwrap();
 }
 
+/// Waits until a store is connected to its bell, which it hears ring then, and has heard all that rang.
+async fn quiet(store: &PostgresStore) {
+    while tokio::time::timeout(QUIET, store.woken()).await.is_ok() {}
+}
+
+const QUIET: Duration = Duration::from_secs(1);
+
 #[tokio::test]
 async fn what_is_not_due_soon_wakes_nobody() {
     let Some(server) = server().await else { return };
     let (here, elsewhere) = (store(&server).await, store(&server).await);
-    // It hears itself come.
-    let quiet = Duration::from_secs(1);
-    while tokio::time::timeout(quiet, here.woken()).await.is_ok() {}
+    quiet(&here).await;
     let mut record = record("later");
     record.next_at = Timestamp::MAX;
     let version = elsewhere.commit(&record, None).await.unwrap();
@@ -251,7 +257,7 @@ async fn what_is_not_due_soon_wakes_nobody() {
     record.next_at = Timestamp::MIN;
     let batch = Batch::new().change(record, Some(version)).held(&claim.held);
     elsewhere.apply(&batch).await.unwrap();
-    assert!(tokio::time::timeout(quiet, here.woken()).await.is_err());
+    assert!(tokio::time::timeout(QUIET, here.woken()).await.is_err());
     elsewhere.release(&[claim.held]).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), here.woken()).await.unwrap();
 }

@@ -51,3 +51,6 @@ pub use vendor::{Survey, Vendor};
 
 mod whole_zone;
 pub use whole_zone::{WholeZones, ZoneApi, ZoneContent, ZoneRecord};
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,11 @@ pub trait RecordApi: Vendor {
         false
     }
 
+    /// Whether records have a time to live of their own. Where they have that of their zone, none is told.
+    fn has_ttls(&self) -> bool {
+        true
+    }
+
     /// All TXT records at these names, to the last page. More than was asked for does no harm, so a vendor with
     /// a cheap list of the whole zone may return that.
     ///
@@ -166,7 +171,7 @@ impl<V: RecordApi> Records<V> {
             match vendor.write(zone, &plan.deletes, &creates).await {
                 Ok(created) => {
                     let pending = vendor.publish(zone).await?;
-                    plan.settle(&created, &mut effects);
+                    plan.settle(&created, vendor.has_ttls(), &mut effects);
                     return Ok((whole(effects), pending));
                 }
                 Err(error @ Error::Conflict { .. }) => {
@@ -215,6 +220,7 @@ fn plan(net: &[Net<'_>], present: &[Record], ttl: impl Fn(Option<Duration>) -> D
                 None => {
                     // A set has one time to live (RFC 2181 §5.2): that of the siblings.
                     let sibling = present.iter().find(|record| record.name == *it.name);
+                    // Which may be shorter than the vendor takes today.
                     let ttl = ttl(sibling.and_then(|record| record.ttl).or(it.ttl));
                     let (name, value) = (it.name.clone(), it.value.to_owned());
                     plan.creates.push((place, NewRecord { name, value, ttl }));
@@ -241,7 +247,7 @@ impl Plan {
     }
 
     /// Writes down what became of what was planned.
-    fn settle(&self, created: &[Created], effects: &mut [Option<Effect>]) {
+    fn settle(&self, created: &[Created], has_ttls: bool, effects: &mut [Option<Effect>]) {
         for place in &self.deleted {
             if let Some(effect) = effects.get_mut(*place) {
                 *effect = Some(Effect::of(Outcome::Made));
@@ -254,7 +260,7 @@ impl Plan {
                 None => (Outcome::Unknown, None),
             };
             if let Some(effect) = effects.get_mut(*place) {
-                let ttl = (outcome != Outcome::AlreadyDone).then_some(record.ttl);
+                let ttl = (has_ttls && outcome != Outcome::AlreadyDone).then_some(record.ttl);
                 *effect = Some(Effect { outcome, record_id, ttl });
             }
         }

@@ -18,6 +18,12 @@ use crate::{
 /// An interface that keeps a fixed number of values.
 #[async_trait]
 pub trait SlotApi: Vendor {
+    /// Whether the interface shows no values. Then [`put`](Self::put) and [`clear`](Self::clear) are called without
+    /// a look: the one must do no harm where the value is there, the other nothing where it is not known to be.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
     /// The TXT values at a name, as far as the interface shows them.
     ///
     /// # Errors
@@ -88,6 +94,14 @@ impl<V: SlotApi> DnsProvider for Slots<V> {
         let mut effects = Vec::with_capacity(net.len());
         for it in &net {
             if it.action == Action::Remove && !deletes {
+                effects.push(Effect::of(Outcome::Unknown));
+                continue;
+            }
+            if vendor.is_blind() {
+                match it.action {
+                    Action::Add => vendor.put(zone, it.name, it.value, self.0.ttl(it.ttl)).await?,
+                    Action::Remove => vendor.clear(zone, it.name, it.value).await?,
+                }
                 effects.push(Effect::of(Outcome::Unknown));
                 continue;
             }

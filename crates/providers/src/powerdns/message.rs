@@ -17,6 +17,21 @@ pub(super) struct ZoneEntry {
     pub(super) name: String,
 }
 
+/// One of the server's own settings.
+#[derive(Deserialize)]
+pub(super) struct Setting {
+    name: String,
+    value: String,
+}
+
+impl Setting {
+    /// Whether it says that zones are kept in LMDB: `lmdb`, or `lmdb:instance` among others.
+    pub(super) fn is_lmdb(&self) -> bool {
+        let mut backends = self.value.split([',', ' ']).map(str::trim);
+        self.name == "launch" && backends.any(|it| it == "lmdb" || it.starts_with("lmdb:"))
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct ZoneAnswer {
     rrsets: Vec<RrSet>,
@@ -39,15 +54,14 @@ pub(super) struct Record {
 
 impl ZoneAnswer {
     /// What is served are the members; what is disabled comes along.
-    pub(super) fn set(self, name: &DomainName) -> RecordSet {
-        let mut sets = self.rrsets.into_iter();
+    pub(super) fn set(&self, name: &DomainName) -> RecordSet {
+        let mut sets = self.rrsets.iter();
         let set = sets.find(|set| {
             set.r#type == "TXT" && set.name.parse::<DomainName>().is_ok_and(|owner| owner == *name)
         });
         let Some(set) = set else { return RecordSet::empty(name.clone()) };
-        let (disabled, served): (Vec<_>, Vec<_>) =
-            set.records.into_iter().partition(|record| record.disabled);
-        let members = served.into_iter().map(|it| Member::echoed(txt::unquote(&it.content), it.content));
+        let (disabled, served): (Vec<_>, Vec<_>) = set.records.iter().partition(|record| record.disabled);
+        let members = served.into_iter().map(|it| Member::echoed(txt::unquote(&it.content), &it.content));
         let read = RecordSet::new(name.clone(), members.collect(), Some(Duration::from_secs(set.ttl)));
         match serde_json::to_string(&disabled) {
             Ok(disabled_records) if !disabled.is_empty() => read.with_extra(disabled_records),

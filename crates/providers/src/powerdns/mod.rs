@@ -25,6 +25,7 @@ use std::{
 
 use async_trait::async_trait;
 use perennial_core::DomainName;
+use tokio::sync::OnceCell;
 
 use crate::{
     Capabilities, Error, WriteClass, Zone,
@@ -33,7 +34,7 @@ use crate::{
 };
 
 mod message;
-use message::{Change, Patch, ZoneAnswer, ZoneEntry};
+use message::{Change, Patch, Setting, ZoneAnswer, ZoneEntry};
 mod options;
 pub use options::factory;
 
@@ -135,10 +136,13 @@ impl PowerDnsBuilder {
     /// # Errors
     /// [`Error::Config`] when the URL is none that requests with credentials may go to.
     pub fn build(self) -> Result<PowerDns, Error> {
+        let server = format!("/api/v1/servers/{}", segment(&self.server_id));
         let api = Api {
             client: self.client.build()?,
-            root: format!("/api/v1/servers/{}/zones", segment(&self.server_id)),
+            root: format!("{server}/zones"),
+            server,
             notify: self.notify,
+            hides: OnceCell::new(),
             extends: AtomicU8::new(UNTRIED),
         };
         Ok(PowerDns(Arc::new(Sets::new(api, self.settings))))
@@ -147,8 +151,13 @@ impl PowerDnsBuilder {
 
 struct Api {
     client: Client,
+    /// The path of the server.
+    server: String,
+    /// The path of its zones.
     root: String,
     notify: bool,
+    /// See [`hides_disabled`](Self::hides_disabled).
+    hides: OnceCell<bool>,
     /// Whether the server knows `EXTEND` and `PRUNE`.
     extends: AtomicU8,
 }
@@ -172,6 +181,27 @@ impl Api {
             tried: vec![zone.apex.clone()],
             reason: "the server has no such zone".to_owned(),
         }
+    }
+
+    /// The record sets of a zone, or those at one name.
+    async fn zone(&self, zone: &Zone, name: Option<&DomainName>) -> Result<ZoneAnswer, Error> {
+        let mut call = self.client.get(self.zone_path(zone));
+        if let Some(name) = name {
+            call = call.query("rrset_name", format!("{name}.")).query("rrset_type", "TXT");
+        }
+        call.send_if_there().await?.ok_or_else(|| Self::no_zone(zone))?.json()
+    }
+
+    /// Whether an answer about one name leaves out what is disabled: the LMDB backend does, and the set would be
+    /// written without it. Then the whole zone has to be read.
+    async fn hides_disabled(&self) -> bool {
+        let hides = self.hides.get_or_init(|| async {
+            let settings = self.client.get(format!("{}/config", self.server)).send().await;
+            let settings = settings.and_then(|answer| answer.json::<Vec<Setting>>());
+            // Who may not ask for it has a server like most.
+            settings.is_ok_and(|settings| settings.iter().any(Setting::is_lmdb))
+        });
+        *hides.await
     }
 
     async fn patch(&self, zone: &Zone, changes: Vec<Change>) -> Result<(), Error> {
@@ -242,11 +272,23 @@ impl SetApi for Api {
     }
 
     async fn read(&self, zone: &Zone, name: &DomainName) -> Result<RecordSet, Error> {
-        let call = self.client.get(self.zone_path(zone)).query("rrset_name", format!("{name}."));
-        let answer = call.query("rrset_type", "TXT").send_if_there().await?;
-        let zone: ZoneAnswer = answer.ok_or_else(|| Self::no_zone(zone))?.json()?;
-        // A server before 4.6 answers with the whole zone.
-        Ok(zone.set(name))
+        if self.hides_disabled().await {
+            return Ok(self.zone(zone, None).await?.set(name));
+        }
+        // A server before 4.6 answers with the whole zone anyway.
+        Ok(self.zone(zone, Some(name)).await?.set(name))
+    }
+
+    async fn read_all(&self, zone: &Zone, names: &[DomainName]) -> Result<Vec<RecordSet>, Error> {
+        if self.hides_disabled().await {
+            let zone = self.zone(zone, None).await?;
+            return Ok(names.iter().map(|name| zone.set(name)).collect());
+        }
+        let mut sets = Vec::with_capacity(names.len());
+        for name in names {
+            sets.push(self.zone(zone, Some(name)).await?.set(name));
+        }
+        Ok(sets)
     }
 
     async fn swap(&self, zone: &Zone, swaps: &[Swap]) -> Result<Option<String>, Error> {

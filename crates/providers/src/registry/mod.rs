@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, cloudflare, digitalocean, dnspod,
-    google, ovh, powerdns, rfc2136, route53,
+    ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, bunny, cloudflare, desec, digitalocean,
+    dnsimple, dnspod, duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap, netcup,
+    ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
 };
 
 mod common;
@@ -51,14 +52,31 @@ impl Registry {
         registry.register(akamai::KIND, akamai::factory());
         registry.register(alidns::KIND, alidns::factory());
         registry.register(azure::KIND, azure::factory());
+        registry.register(bunny::KIND, bunny::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
+        registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(dnsimple::KIND, dnsimple::factory());
         registry.register(dnspod::KIND, dnspod::factory());
+        registry.register(duckdns::KIND, duckdns::factory());
+        registry.register(gandi::KIND, gandi::factory());
+        registry.register(godaddy::KIND, godaddy::factory());
         registry.register(google::KIND, google::factory());
+        registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(infoblox::KIND, infoblox::factory());
+        registry.register(inwx::KIND, inwx::factory());
+        registry.register(ionos::KIND, ionos::factory());
+        registry.register(linode::KIND, linode::factory());
+        registry.register(namecheap::KIND, namecheap::factory());
+        registry.register(netcup::KIND, netcup::factory());
+        registry.register(ns1::KIND, ns1::factory());
         registry.register(ovh::KIND, ovh::factory());
+        registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
         registry.register(route53::KIND, route53::factory());
+        registry.register(scaleway::KIND, scaleway::factory());
+        registry.register(vultr::KIND, vultr::factory());
         registry
     }
 

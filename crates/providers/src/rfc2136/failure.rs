@@ -54,6 +54,17 @@ pub(super) enum Asked<'c> {
     Query { name: &'c DomainName },
 }
 
+impl Asked<'_> {
+    /// Whether a response code is an answer to this, rather than a refusal: names that do not exist can be asked
+    /// for, and an update may find records present (RFC 2136 §2.2).
+    pub(super) const fn may_be(self, code: ResponseCode) -> bool {
+        match self {
+            Self::Query { .. } => matches!(code, ResponseCode::NoError | ResponseCode::NXDomain),
+            Self::Update { .. } => matches!(code, ResponseCode::NoError | ResponseCode::YXRRSet),
+        }
+    }
+}
+
 impl Context<'_> {
     pub(super) fn explain(&self, failure: &Failure) -> Error {
         match failure {
@@ -65,7 +76,10 @@ impl Context<'_> {
             Failure::BadSig => {
                 self.auth("BADSIG", "the secret is not the one it has; copy `secret` again from its key file")
             }
-            Failure::BadTrunc => self.auth("BADTRUNC", "it wants another length of signature than RFC 8945 §6"),
+            Failure::BadTrunc => self.auth(
+                "BADTRUNC",
+                "it wants a shorter signature than RFC 8945 §6 makes; let it accept whole ones",
+            ),
             Failure::BadTime { here, there } => Error::ClockSkew {
                 provider: KIND.to_owned(),
                 server: self.server.to_owned(),

@@ -43,6 +43,9 @@ mod patience;
 
 mod retry_after;
 
+mod scalar;
+pub use scalar::Scalar;
+
 mod secret;
 pub use secret::{Credential, Secrets};
 

@@ -61,7 +61,8 @@ async fn what_a_server_can_do_is_found_out_by_the_first_write() {
 
 #[tokio::test]
 async fn disabled_siblings_stay_and_are_no_values() {
-    for service in [vendor::PowerDns::new(KEY), vendor::PowerDns::new(KEY).without_extend()] {
+    let new = || vendor::PowerDns::new(KEY);
+    for service in [new(), new().without_extend(), new().over_lmdb(), new().over_lmdb().without_extend()] {
         let fake = fake(service).await;
         fake.store().add(ZONE, NAME, "switched off", 300);
         fake.store().records[0].disabled = true;

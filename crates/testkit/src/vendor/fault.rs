@@ -2,11 +2,16 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
+use http::Response;
+
 use super::TxtStore;
 
 /// What goes wrong with a request.
 #[non_exhaustive]
 pub enum Fault {
+    /// Another answer than the vendor's.
+    Answer(Response<Bytes>),
     /// Too many requests (429), with or without a word on when to come back.
     Busy(Option<RetryAfter>),
     /// The credential may not do this (403).
@@ -36,6 +41,7 @@ pub enum Fault {
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Answer(_) => "Answer",
             Self::Busy(_) => "Busy",
             Self::Forbidden => "Forbidden",
             Self::Html => "Html",

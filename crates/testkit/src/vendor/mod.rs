@@ -23,17 +23,31 @@ pub use akamai::Akamai;
 mod alidns;
 pub use alidns::AliDns;
 
+mod asked;
+
 mod azure;
 pub use azure::AzureDns;
+
+mod bunny;
+pub use bunny::Bunny;
 
 mod cloudflare;
 pub use cloudflare::Cloudflare;
 
+mod desec;
+pub use desec::Desec;
+
 mod digitalocean;
 pub use digitalocean::DigitalOcean;
 
+mod dnsimple;
+pub use dnsimple::Dnsimple;
+
 mod dnspod;
 pub use dnspod::Dnspod;
+
+mod duckdns;
+pub use duckdns::DuckDns;
 
 mod exchange;
 pub use exchange::Exchange;
@@ -41,11 +55,44 @@ pub use exchange::Exchange;
 mod fault;
 pub use fault::{Fault, Refusal, RetryAfter, When};
 
+mod gandi;
+pub use gandi::Gandi;
+
+mod godaddy;
+pub use godaddy::GoDaddy;
+
 mod google;
 pub use google::GoogleCloudDns;
 
+mod hetzner;
+pub use hetzner::Hetzner;
+
+mod infoblox;
+pub use infoblox::Infoblox;
+
+mod inwx;
+pub use inwx::Inwx;
+
+mod ionos;
+pub use ionos::Ionos;
+
+mod linode;
+pub use linode::Linode;
+
+mod namecheap;
+pub use namecheap::Namecheap;
+
+mod netcup;
+pub use netcup::Netcup;
+
+mod ns1;
+pub use ns1::Ns1;
+
 mod ovh;
 pub use ovh::Ovh;
+
+mod porkbun;
+pub use porkbun::Porkbun;
 
 mod powerdns;
 pub use powerdns::PowerDns;
@@ -56,8 +103,14 @@ pub use reply::{Reply, query};
 mod route53;
 pub use route53::{AwsKey, Route53};
 
+mod scaleway;
+pub use scaleway::Scaleway;
+
 mod server;
 pub use server::{Service, VendorServer};
 
 mod store;
 pub use store::{Echo, StoredRecord, StoredZone, TxtStore};
+
+mod vultr;
+pub use vultr::Vultr;

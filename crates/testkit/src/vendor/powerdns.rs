@@ -19,19 +19,27 @@ use super::{Echo, Refusal, Reply, Service, StoredZone, TxtStore, query, store::p
 pub struct PowerDns {
     key: String,
     extends: bool,
+    hides_disabled: bool,
 }
 
 impl PowerDns {
     /// A server of today with this key.
     #[must_use]
     pub fn new(key: &str) -> Self {
-        Self { key: key.to_owned(), extends: true }
+        Self { key: key.to_owned(), extends: true, hides_disabled: false }
     }
 
     /// A server that does not know `EXTEND` and `PRUNE` yet.
     #[must_use]
     pub const fn without_extend(mut self) -> Self {
         self.extends = false;
+        self
+    }
+
+    /// A server with the LMDB backend, which leaves out what is disabled when it is asked about one name.
+    #[must_use]
+    pub const fn over_lmdb(mut self) -> Self {
+        self.hides_disabled = true;
         self
     }
 }
@@ -71,6 +79,10 @@ impl Service for PowerDns {
         let Some(path) = path.strip_prefix(ROOT) else { return Reply::text(404, "Not Found") };
         let parts: Vec<_> = path.split('/').skip(1).collect();
         match (request.method(), parts.as_slice()) {
+            (&Method::GET, ["config"]) => {
+                let launch = if self.hides_disabled { "lmdb" } else { "gsqlite3" };
+                Reply::json(200, &[json!({ "type": "ConfigSetting", "name": "launch", "value": launch })])
+            }
             (&Method::GET, ["zones"]) => {
                 let wanted = query(request, "zone");
                 if wanted.as_ref().is_some_and(|name| store.is_forbidden(name.trim_end_matches('.'))) {
@@ -87,7 +99,7 @@ impl Service for PowerDns {
                     return Reply::text(404, "Not Found");
                 };
                 match *method {
-                    Method::GET => zone_with_sets(request, &zone, store),
+                    Method::GET => zone_with_sets(request, &zone, store, self.hides_disabled),
                     Method::PATCH => self.patch(request, &zone, store),
                     _ => Reply::text(405, "Method Not Allowed"),
                 }
@@ -172,7 +184,12 @@ fn zone_json(zone: &StoredZone) -> Value {
     json!({ "id": name, "name": name, "kind": "Native", "url": format!("{ROOT}/zones/{name}"), "serial": 1 })
 }
 
-fn zone_with_sets(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore) -> Response<Bytes> {
+fn zone_with_sets(
+    request: &Request<Bytes>,
+    zone: &StoredZone,
+    store: &TxtStore,
+    hides_disabled: bool,
+) -> Response<Bytes> {
     let wanted = query(request, "rrset_name");
     let names: BTreeSet<_> = store
         .records
@@ -181,7 +198,12 @@ fn zone_with_sets(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore)
         .map(|record| record.name.clone())
         .filter(|name| wanted.as_ref().is_none_or(|wanted| *wanted == format!("{name}.")))
         .collect();
-    let sets: Vec<_> = names.iter().map(|name| set_json(store, zone, name)).collect();
+    let hides = hides_disabled && wanted.is_some();
+    let sets: Vec<_> = names
+        .iter()
+        .filter(|name| !hides || store.txt(&zone.id, name).any(|record| !record.disabled))
+        .map(|name| set_json(store, zone, name, hides))
+        .collect();
     let mut body = zone_json(zone);
     if let Some(body) = body.as_object_mut() {
         body.insert("rrsets".to_owned(), sets.into());
@@ -189,11 +211,12 @@ fn zone_with_sets(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore)
     Reply::json(200, &body)
 }
 
-fn set_json(store: &TxtStore, zone: &StoredZone, name: &str) -> Value {
+fn set_json(store: &TxtStore, zone: &StoredZone, name: &str, hides: bool) -> Value {
     // Whatever it was sent, it writes zone file format.
     let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     let records: Vec<_> = store
         .txt(&zone.id, name)
+        .filter(|record| !(hides && record.disabled))
         .map(|record| json!({ "content": store.echoed_as(echo, record), "disabled": record.disabled }))
         .collect();
     let comment = store.txt(&zone.id, name).find_map(|record| record.comment.clone());

@@ -215,6 +215,7 @@ impl Shared {
     fn refuse(&self, fault: Fault) -> Response<Bytes> {
         let refusal = |refusal| self.service.refusal(refusal);
         match fault {
+            Fault::Answer(response) => response,
             Fault::Busy(after) => come_back(refusal(Refusal::Busy), after),
             Fault::Trouble(after) => come_back(refusal(Refusal::Trouble), after),
             Fault::Forbidden => refusal(Refusal::Forbidden),

@@ -215,7 +215,7 @@ impl TxtStore {
 }
 
 /// In quotes, with `"` and `\` escaped (RFC 1035 §5.1); what is longer than 255 bytes in several.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let escaped = |part: &[u8]| {
         let mut text = String::from("\"");
         for byte in part {

@@ -93,7 +93,7 @@ fn bring_pebbles(components: &mut Components, home: &Path) {
 fn bring_from_distribution(components: &mut Components, home: &Path) {
     let directory = home.join("distribution");
     let wanted = to_be_unpacked(components, &directory);
-    if wanted.iter().all(|tool| components.has(*tool)) {
+    if wanted.iter().all(|tool| components.find_whole(*tool).is_ok()) {
         return;
     }
     let Some(apt) = Apt::of_this_machine(home) else { return };
@@ -111,11 +111,13 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
     }
 }
 
-/// What is missing, and what an earlier run has unpacked into the directory: it is replaced as a whole.
+/// What is missing in whole or in part, and what an earlier run has unpacked into the directory: it is replaced as a whole.
 fn to_be_unpacked(components: &Components, directory: &Path) -> Vec<Tool> {
     // The distribution's own Pebble may be of any version.
     let tools = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld);
-    tools.filter(|tool| components.find(*tool).map_or(true, |it| it.path.starts_with(directory))).collect()
+    tools
+        .filter(|tool| components.find_whole(*tool).map_or(true, |it| it.path.starts_with(directory)))
+        .collect()
 }
 
 /// Takes a program over if it runs here.
@@ -149,7 +151,7 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         | Tool::Strace
         | Tool::Unbound => &["-V"],
         Tool::Dnsperf => &["-h"],
-        Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres => &["--version"],
+        Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres | Tool::Promtool => &["--version"],
         Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
         // These do not tell their version, but how they are to be called.
@@ -224,6 +226,7 @@ mod tests {
             ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
             ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some("15.18")),
+            ("promtool, version 2.42.0+ds (branch: debian/sid, revision: 2.42.0+ds-5+b5)", Some("2.42.0+ds")),
             ("Pebble version: dev", None),
         ];
         for (text, version) in said {

@@ -16,7 +16,7 @@ async fn tickets(count: usize) -> Vec<Ticket> {
     let term = Duration::from_secs(60);
     let claims = store.claim(&Owner::unique(), term, count).await.unwrap();
     assert_eq!(claims.len(), count);
-    let leases = Leases::new(store, term, perennial_core::Clock::now(&SystemClock::new()));
+    let leases = Leases::new(store, term, Arc::new(SystemClock::new()));
     claims.into_iter().map(|claim| leases.take(claim)).collect()
 }
 

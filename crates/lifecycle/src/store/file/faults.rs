@@ -347,6 +347,47 @@ async fn a_batch_whose_sync_failed_is_not_half_there_after_a_later_commit() {
     panic!("no sync of the log belongs to a batch");
 }
 
+/// A store whose disk works until it is told to fail in this way.
+fn fails_later(root: &Path, fails: fn(Call, &Path) -> bool) -> (FileStore, Arc<Failing>) {
+    let faults = Failing::new(0, true, fails, EIO);
+    faults.is_mended.store(true, Ordering::SeqCst);
+    (open(root, Some(faults.clone())).unwrap(), faults)
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_in_no_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let syncs = |call, path: &Path| call == Call::Sync && path.ends_with("index.log");
+    let (one, two) = (record("one"), record("two"));
+    for batch in
+        [Batch::new().change(one.clone(), None), Batch::new().change(one.clone(), None).change(two, None)]
+    {
+        let (store, faults) = fails_later(directory.path(), syncs);
+        faults.is_mended.store(false, Ordering::SeqCst);
+        let refused = store.apply(&batch).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+        assert_eq!(rows(&store).await, [], "nobody is told to come for what is not there");
+        assert_eq!(store.next_due().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_gone_with_the_next_power_cut_is_due_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_directory = |call, path: &Path| call == Call::SyncDirectory && path.ends_with("certificates/one");
+    let (store, faults) = fails_later(directory.path(), of_directory);
+    let mut one = record("one");
+    one.next_at = Timestamp::from_unix(1_000);
+    store.commit(&one, None).await.unwrap();
+    faults.is_mended.store(false, Ordering::SeqCst);
+    one.next_at = Timestamp::from_unix(4_000_000_000);
+    assert!(store.commit(&one, Some(Version::FIRST)).await.is_err());
+    let rows = rows(&store).await;
+    assert_eq!(rows.iter().map(|row| row.at.unix()).collect::<Vec<_>>(), [1_000]);
+    let found = store.load(one.id()).await.unwrap().unwrap().1;
+    assert_eq!(found.next_at, one.next_at, "which is what this is about: it can be read, and may be gone");
+}
+
 /// A disk on which somebody else claims just while a batch is made durable, and which then takes no record.
 #[derive(Default)]
 struct Meddling {

@@ -25,6 +25,8 @@ use crate::{
 
 mod claims;
 
+mod commit;
+
 mod inner;
 use inner::Inner;
 

@@ -7,9 +7,8 @@ use futures_util::future::join_all;
 use perennial_core::{SecretBytes, Timestamp};
 
 use crate::{
-    CertificateId, Generation, MemoryStore, Record, StoreError,
-    budget::{Bucket, BudgetKey},
-    store::{Batch, Claim, Due, Fence, Held, Owner, Quarantined, Slot, Store, Version},
+    CertificateId, Generation, MemoryStore, StoreError,
+    store::{Batch, Claim, Due, Fence, Held, Overlay, Owner, Slot, Store, Version},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +105,11 @@ impl Broken {
 }
 
 #[async_trait]
-impl Store for Broken {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.inner.load(id).await
+impl Overlay for Broken {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.inner
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
@@ -256,10 +257,6 @@ impl Store for Broken {
         Ok(self.inner.next_due().await?.filter(|_| !self.is(Breach::NeverDue)))
     }
 
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.inner.read(slot).await
-    }
-
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         if self.is(Breach::KeepsTheFirstInASlot) && self.inner.read(slot).await?.is_some() {
             return Ok(());
@@ -272,14 +269,6 @@ impl Store for Broken {
             self.inner.forget(id, generation.next()).await?;
         }
         if self.is(Breach::ForgetsNothing) { Ok(()) } else { self.inner.forget(id, generation).await }
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.inner.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.inner.quarantined().await
     }
 
     async fn remove(

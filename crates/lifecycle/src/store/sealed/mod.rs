@@ -1,15 +1,12 @@
 //! Secrets that a store sees sealed only.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use perennial_core::{SecretBytes, Timestamp};
+use perennial_core::SecretBytes;
 
-use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version};
-use crate::{
-    CertificateId, Generation, Record, StoreError,
-    budget::{Bucket, BudgetKey},
-};
+use super::{Batch, Slot, Store, Version};
+use crate::StoreError;
 
 mod aes_gcm;
 pub use aes_gcm::Aes256GcmEnvelope;
@@ -85,9 +82,11 @@ impl<S: Store> Sealed<S> {
 }
 
 #[async_trait]
-impl<S: Store> Store for Sealed<S> {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.inner.load(id).await
+impl<S: Store> super::Overlay for Sealed<S> {
+    type Below = S;
+
+    fn below(&self) -> &S {
+        &self.inner
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
@@ -101,52 +100,6 @@ impl<S: Store> Store for Sealed<S> {
         self.inner.apply(&batch.clone().with_writes(sealed)).await
     }
 
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.list(after, most).await
-    }
-
-    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        self.inner.claim(owner, ttl, most).await
-    }
-
-    async fn claim_one(
-        &self,
-        owner: &Owner,
-        ttl: Duration,
-        id: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        self.inner.claim_one(owner, ttl, id).await
-    }
-
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.extend(held, ttl).await
-    }
-
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.inner.release(held).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.inner.scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due().await
-    }
-
-    async fn woken(&self) {
-        self.inner.woken().await;
-    }
-
     async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
         match self.inner.read(slot).await? {
             Some(sealed) if slot.is_secret() => self.envelope.open(slot, &sealed).await.map(Some),
@@ -157,33 +110,12 @@ impl<S: Store> Store for Sealed<S> {
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.inner.write(slot, &self.seal(slot, bytes).await?).await
     }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        self.inner.forget(id, generation).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.inner.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.inner.quarantined().await
-    }
-
-    async fn remove(
-        &self,
-        id: &CertificateId,
-        expected: Version,
-        held: Option<&Held>,
-    ) -> Result<(), StoreError> {
-        self.inner.remove(id, expected, held).await
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CertificateSpec, MemoryStore};
+    use crate::{CertificateSpec, Generation, MemoryStore, Record};
 
     fn key() -> Slot {
         Slot::PrivateKey { certificate: "a".parse().unwrap(), generation: Generation::from_number(1) }

@@ -104,7 +104,7 @@ impl ClientBuilder {
             clock: self.clock,
             complaints: self.complaints,
             needs: self.needs,
-            pace: Mutex::new(Pace { bucket: self.rate.map(Bucket::new), hold: None }),
+            pace: Arc::new(Mutex::new(Pace { bucket: self.rate.map(Bucket::new), hold: None })),
         })))
     }
 

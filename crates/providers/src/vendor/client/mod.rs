@@ -39,7 +39,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     complaints: Complaints,
     needs: &'static str,
-    pace: Mutex<Pace>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 type Complaints = fn(&Answer) -> Option<Complaint>;
@@ -115,6 +115,23 @@ impl Client {
             Some((path, query)) => Ok(self.get(path).raw_query(query)),
             None => Ok(self.get(path)),
         }
+    }
+
+    /// A client for the same place with another credential, for a vendor whose sessions are opened with one and
+    /// used with another. The two share the [`Rate`](crate::Rate), and a vendor's wish to be left alone.
+    #[must_use]
+    pub fn authorized_by(&self, authorize: impl Authorize + 'static) -> Self {
+        let Inner { kind, base, http, clock, complaints, needs, pace, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            kind,
+            base: base.clone(),
+            authorize: Arc::new(authorize),
+            http: Arc::clone(http),
+            clock: Arc::clone(clock),
+            complaints: *complaints,
+            needs,
+            pace: Arc::clone(pace),
+        }))
     }
 
     /// Where requests go, without a final slash.

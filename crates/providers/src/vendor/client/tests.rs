@@ -175,6 +175,26 @@ async fn a_rate_is_kept_by_all_clones_together() {
 }
 
 #[tokio::test]
+async fn another_credential_for_the_same_place_shares_the_limit() {
+    let rate = Rate::new(4, Duration::from_secs(40));
+    let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2; path=/")];
+    let with_cookies =
+        Response::builder().header(cookies[0].0, cookies[0].1).header(cookies[1].0, cookies[1].1);
+    let with_cookies = with_cookies.body(Bytes::from_static(b"{}")).unwrap();
+    let scene = Scene::built([status(200), status(200), Ok(with_cookies)], |builder| builder.rate(rate));
+    let desk = scene.client.authorized_by(Bearer::new("p4ssword".into()));
+    for _ in 0..2 {
+        scene.client.get("/x").send().await.unwrap();
+    }
+    let answer = desk.get("/login").send().await.unwrap();
+    assert_eq!(scene.clock.naps(), [Duration::from_secs(10)]);
+    assert_eq!(answer.all("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2; path=/"]);
+    let asked = scene.script.asked.lock().unwrap().pop().unwrap();
+    assert_eq!(asked.uri(), "https://api.example.com/v1/login");
+    assert_eq!(asked.headers()["authorization"], "Bearer p4ssword");
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_error_that_says_where_it_pointed() {
     for code in [301, 302, 303, 307, 308] {
         let answer = with(status(code), header::LOCATION, "https://evil.example/steal?token=t0k3n");

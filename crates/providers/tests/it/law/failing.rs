@@ -65,9 +65,8 @@ pub(super) async fn does_not_wait_for_long(case: &Case<'_>) -> Outcome {
     let zone = zone(&*provider).await?;
     let before = clock.now();
     case.fake.fault(When::Any, Fault::Busy(Some(RetryAfter::Seconds(600))));
-    let error = match provider.apply(&zone, &[add("v")]).await {
-        Ok(_) => return Err("it waited for ten minutes, or did not listen".to_owned()),
-        Err(error) => error,
+    let Err(error) = provider.apply(&zone, &[add("v")]).await else {
+        return Err("it waited for ten minutes, or did not listen".to_owned());
     };
     if clock.now().since(before) > Duration::from_secs(30) {
         return Err("it waited for long before it said so".to_owned());

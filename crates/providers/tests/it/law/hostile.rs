@@ -15,7 +15,7 @@ use tracing::{
     span::{Attributes, Record},
 };
 
-use super::{Case, NAME, Outcome, add, zone};
+use super::{Case, NAME, Outcome, add, apply, name, remove, zone};
 
 /// The error of a write that goes wrong, however often it is tried.
 async fn error_of(case: &Case<'_>, fault: impl Fn() -> Fault) -> Result<Error, String> {
@@ -96,6 +96,94 @@ pub(super) async fn explains_a_refusal_and_keeps_the_secret(case: &Case<'_>) -> 
 pub(super) async fn says_that_the_clocks_differ(case: &Case<'_>) -> Outcome {
     let error = error_of(case, || Fault::WrongTime(3600)).await?;
     says(&error, "the clocks differ")
+}
+
+/// What the vendor answers, cut, damaged or with something missing: no panic, and nothing of somebody else's is
+/// lost by it.
+pub(super) async fn survives_whatever_is_left_of_an_answer(case: &Case<'_>) -> Outcome {
+    case.plant();
+    apply(&*case.client(), "adding", &[add("v")]).await?;
+    apply(&*case.client(), "removing", &[remove("v")]).await?;
+    let mut left: Vec<(u16, Vec<u8>)> = Vec::new();
+    for exchange in case.fake.exchanges().iter().filter(|it| !it.answer.is_empty()) {
+        let status = exchange.status.map_or(200, |status| status.as_u16());
+        left.extend(damaged(&exchange.answer).into_iter().map(|body| (status, body)));
+    }
+    left.extend(
+        [b"".as_slice(), b"null", b"[]", b"{}", b"\"", b"\xff\xfe", b"1e999"].map(|it| (200, it.to_vec())),
+    );
+    left.push((200, b"[".repeat(100_000)));
+    left.sort();
+    left.dedup();
+    for (status, body) in left {
+        // The first request is one for zones, the next ones read and write.
+        for nth in 0..3 {
+            case.fake.clear_faults();
+            for _ in 0..nth {
+                case.fake.fault(When::Any, Fault::Slow(std::time::Duration::ZERO));
+            }
+            case.fake.fault(When::Any, Fault::Answer(Reply::of(status, "application/json", body.clone())));
+            let provider = case.client();
+            if let Ok(zone) = provider.zone(&name(NAME)).await {
+                let _ = provider.apply(&zone, &[add("v")]).await;
+                let _ = provider.apply(&zone, &[remove("v")]).await;
+                let _ = provider.values(&zone, &name(NAME)).await;
+            }
+            let shown: String = String::from_utf8_lossy(&body).chars().take(300).collect();
+            case.is_untouched().map_err(|what| format!("{what} after {status} {shown}"))?;
+        }
+    }
+    case.fake.clear_faults();
+    apply(&*case.client(), "cleaning up", &[remove("v")]).await?;
+    case.expect("cleaning up", NAME, &[])
+}
+
+/// The beginning, the beginning with one octet damaged, and each value of a JSON document as null, or missing.
+fn damaged(body: &[u8]) -> Vec<Vec<u8>> {
+    let mut left = Vec::new();
+    for part in 1..4 {
+        let mut cut = body.get(..body.len() * part / 4).unwrap_or_default().to_vec();
+        left.push(cut.clone());
+        if let Some(last) = cut.last_mut() {
+            *last ^= 0x15;
+        }
+        left.push([&cut, body.get(cut.len()..).unwrap_or_default()].concat());
+    }
+    let Ok(whole) = serde_json::from_slice::<serde_json::Value>(body) else { return left };
+    let mut paths = Vec::new();
+    paths_of(&whole, String::new(), &mut paths);
+    for path in paths {
+        let mut other = whole.clone();
+        // A list that is empty is no damage: it says that there is nothing.
+        if let Some(value) = other.pointer_mut(&path) {
+            *value = serde_json::Value::Null;
+            left.push(other.to_string().into_bytes());
+        }
+        let mut other = whole.clone();
+        if let Some(value) = other.pointer_mut(&path) {
+            *value = serde_json::json!({ "unexpected": [1] });
+            left.push(other.to_string().into_bytes());
+        }
+    }
+    left
+}
+
+/// The JSON pointers (RFC 6901) of all values in a document.
+fn paths_of(value: &serde_json::Value, here: String, paths: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                paths_of(item, format!("{here}/{index}"), paths);
+            }
+        }
+        serde_json::Value::Object(members) => {
+            for (key, member) in members {
+                paths_of(member, format!("{here}/{key}"), paths);
+            }
+        }
+        _ => {}
+    }
+    paths.push(here);
 }
 
 /// Answers nothing, and remembers who asked.

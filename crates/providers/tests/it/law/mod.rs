@@ -175,6 +175,7 @@ impl<'c> Case<'c> {
             hostile::reads_no_endless_body,
             hostile::explains_a_refusal_and_keeps_the_secret,
             hostile::says_that_the_clocks_differ,
+            hostile::survives_whatever_is_left_of_an_answer,
             sharing::survives_others_who_write_in_between,
             sharing::converges_with_twenty_writers_of_two_clients,
         ];

@@ -62,6 +62,15 @@ pub(super) enum Word {
     Over,
 }
 
+impl Word {
+    fn deed(&self) -> Option<&str> {
+        match self {
+            Self::Did { what, .. } => Some(what),
+            Self::Failed { .. } | Self::Over => None,
+        }
+    }
+}
+
 /// How a life ended.
 pub(super) struct Ended {
     /// By SIGKILL, and not by coming to its end.
@@ -73,11 +82,7 @@ pub(super) struct Ended {
 impl Ended {
     /// The last that it is known to have done.
     pub(super) fn last_deed(&self) -> &str {
-        let deeds = self.words.iter().rev().find_map(|word| match word {
-            Word::Did { what, .. } => Some(what.as_str()),
-            Word::Failed { .. } | Word::Over => None,
-        });
-        deeds.unwrap_or("nothing")
+        self.words.iter().rev().find_map(Word::deed).unwrap_or("nothing")
     }
 
     /// Whether it died where ACME has a gap (RFC 8555 §7.4): the order was about to be placed, and its URL is
@@ -145,26 +150,29 @@ impl Life {
             said
         };
         let ending = async {
-            if let Some(after) = killed_after
-                && tokio::time::timeout(after, child.wait()).await.is_err()
-            {
+            let (after, hangs) = killed_after.map_or((LONGEST_LIFE, true), |after| (after, false));
+            let late = tokio::time::timeout(after, child.wait()).await.is_err();
+            if late {
                 // It may have ended in this very moment.
                 let _ = child.start_kill();
             }
-            child.wait().await
+            child.wait().await.map(|status| (status, late && hangs))
         };
-        let all = async { tokio::join!(telling, listening, ending) };
-        let all = tokio::time::timeout(LONGEST_LIFE, all).await;
-        let ((), (stdout, stderr), status) =
-            all.map_err(|_| format!("still running after {LONGEST_LIFE:?}"))?;
-        let status = text(status)?;
+        let ((), (stdout, stderr), ended) = tokio::join!(telling, listening, ending);
+        let (status, hung) = text(ended)?;
         let killed = status.signal() == Some(SIGKILL);
+        let said = String::from_utf8_lossy(&stderr);
         if !killed && !status.success() {
-            return Err(format!("it ended with {status}: {}", String::from_utf8_lossy(&stderr).trim()));
+            return Err(format!("it ended with {status}: {}", said.trim()));
         }
         // A kill may have cut the last line.
         let words = stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        Ok(Ended { killed, words: words.collect(), elapsed: watch.read() })
+        let ended = Ended { killed, words: words.collect(), elapsed: watch.read() };
+        if hung {
+            let deeds = ended.words.iter().filter_map(Word::deed).collect::<Vec<_>>().join(", ");
+            return Err(format!("still running after {LONGEST_LIFE:?}; it did {deeds}; {}", said.trim()));
+        }
+        Ok(ended)
     }
 }
 

@@ -91,7 +91,9 @@ async fn run(
 ) -> Tally {
     let tally = RefCell::new(Tally::default());
     join_all(lanes.iter_mut().map(async |lane| {
-        while let Some(doom) = next() {
+        while tally.borrow().faults() < MOST_FAULTS
+            && let Some(doom) = next()
+        {
             match die_and_recover(lane, start, doom).await.transpose() {
                 None => survived(),
                 Some(found) => tally.borrow_mut().add(&doom.to_string(), found),
@@ -101,6 +103,9 @@ async fn run(
     .await;
     tally.into_inner()
 }
+
+/// Where no life can even begin, no life ever comes to its end.
+const MOST_FAULTS: usize = 20;
 
 /// Two processors and a certificate authority that shares them: more lanes wait for one another. With a
 /// database most of a recovery is the wait until the claim of the dead is over.

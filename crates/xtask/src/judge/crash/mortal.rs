@@ -11,11 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use perennial::{
-    core::{SecretBytes, Timestamp},
+    core::SecretBytes,
     lifecycle::{
-        CertificateId, Generation, Record, Slot, Store, StoreError, Version,
-        budget::{Bucket, BudgetKey},
-        store::{Batch, Change, Claim, Due, Held, Owner, Quarantined},
+        CertificateId, Generation, Slot, Store, StoreError, Version,
+        store::{Batch, Change, Claim, Held, Overlay, Owner},
     },
 };
 use rustix::process::{Signal, getpid, kill_process};
@@ -105,26 +104,21 @@ fn applied(batch: &Batch) -> Word {
     Word::Did { what: parts.join(" and "), progress }
 }
 
+/// What only reads is no step, and neither is extending: how often that comes depends on how long the others take.
 #[async_trait]
-impl Store for Mortal {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.inner.load(id).await
+impl Overlay for Mortal {
+    type Below = dyn Store;
+
+    fn below(&self) -> &Self::Below {
+        &*self.inner
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
-        self.step(applied(batch), self.inner.apply(batch)).await
-    }
-
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.list(after, most).await
+        self.step(applied(batch), self.below().apply(batch)).await
     }
 
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        let claims = self.inner.claim(owner, ttl, most).await?;
+        let claims = self.below().claim(owner, ttl, most).await?;
         self.claimed(claims.iter());
         Ok(claims)
     }
@@ -135,56 +129,22 @@ impl Store for Mortal {
         ttl: Duration,
         id: &CertificateId,
     ) -> Result<Option<Claim>, StoreError> {
-        let claim = self.inner.claim_one(owner, ttl, id).await?;
+        let claim = self.below().claim_one(owner, ttl, id).await?;
         self.claimed(claim.iter());
         Ok(claim)
     }
 
-    /// No step: how often it comes depends on how long the others take.
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.inner.extend(held, ttl).await
-    }
-
     async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.step(did("letting go".to_owned()), self.inner.release(held)).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.inner.scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due().await
-    }
-
-    async fn woken(&self) {
-        self.inner.woken().await;
-    }
-
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.inner.read(slot).await
+        self.step(did("letting go".to_owned()), self.below().release(held)).await
     }
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        self.step(did(format!("the write of {slot}")), self.inner.write(slot, bytes)).await
+        self.step(did(format!("the write of {slot}")), self.below().write(slot, bytes)).await
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let what = format!("the end of generation {}", generation.number());
-        self.step(did(what), self.inner.forget(id, generation)).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.inner.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.inner.quarantined().await
+        self.step(did(what), self.below().forget(id, generation)).await
     }
 
     async fn remove(
@@ -193,6 +153,6 @@ impl Store for Mortal {
         expected: Version,
         held: Option<&Held>,
     ) -> Result<(), StoreError> {
-        self.step(did(format!("the end of {id}")), self.inner.remove(id, expected, held)).await
+        self.step(did(format!("the end of {id}")), self.below().remove(id, expected, held)).await
     }
 }

@@ -76,6 +76,11 @@ impl Tally {
         wrong(finding.debts > 0, format!("{} debts are left on record", finding.debts));
     }
 
+    /// How much was wrong so far.
+    pub(super) const fn faults(&self) -> usize {
+        self.faults.len()
+    }
+
     /// How long a life takes that comes to its end: half of them took longer.
     fn usual_life(&self) -> Duration {
         let mut lives = self.lives.clone();

@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::{Retry, SecretBytes, Timestamp};
+use perennial_core::Retry;
 use perennial_lifecycle::{
-    CertificateId, Generation, IssueError, IssueErrorClass, IssuedChain, Issuer, IssuerName, Journal, Keeper,
-    Progress, Record, SigningRequest, Slot, Store, StoreError, Version,
-    budget::{Bucket, BudgetKey},
-    store::{Batch, Claim, Due, Held, Owner, Quarantined},
+    IssueError, IssueErrorClass, IssuedChain, Issuer, IssuerName, Journal, Keeper, Progress, SigningRequest,
+    StoreError,
+    store::{Call, Overlay},
 };
 use perennial_postgres::PostgresStore;
 use tokio::{io::BufReader, net::TcpStream};
@@ -102,97 +101,19 @@ fn failed(reason: String) -> IssueError {
 /// The store, with every refusal by a fence told.
 struct Told(PostgresStore);
 
-impl Told {
-    fn tell<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+#[async_trait]
+impl Overlay for Told {
+    type Below = PostgresStore;
+
+    fn below(&self) -> &PostgresStore {
+        &self.0
+    }
+
+    async fn around<T: Send>(&self, _: &'static str, call: Call<'_, T>) -> Result<T, StoreError> {
+        let result = call.await;
         if let Err(StoreError::Fenced { id, held, newest }) = &result {
             println!("{FENCED} {id} {held} {newest:?}");
         }
         result
-    }
-}
-
-#[async_trait]
-impl Store for Told {
-    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
-        self.0.load(id).await
-    }
-
-    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
-        Self::tell(self.0.apply(batch).await)
-    }
-
-    async fn list(
-        &self,
-        after: Option<&CertificateId>,
-        most: usize,
-    ) -> Result<Vec<CertificateId>, StoreError> {
-        self.0.list(after, most).await
-    }
-
-    async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        self.0.claim(owner, ttl, most).await
-    }
-
-    async fn claim_one(
-        &self,
-        owner: &Owner,
-        ttl: Duration,
-        id: &CertificateId,
-    ) -> Result<Option<Claim>, StoreError> {
-        self.0.claim_one(owner, ttl, id).await
-    }
-
-    async fn extend(&self, held: &[Held], ttl: Duration) -> Result<Vec<CertificateId>, StoreError> {
-        self.0.extend(held, ttl).await
-    }
-
-    async fn release(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.0.release(held).await
-    }
-
-    async fn scan_due(
-        &self,
-        until: Timestamp,
-        after: Option<&Due>,
-        most: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.0.scan_due(until, after, most).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.0.next_due().await
-    }
-
-    async fn woken(&self) {
-        self.0.woken().await;
-    }
-
-    async fn read(&self, slot: &Slot) -> Result<Option<SecretBytes>, StoreError> {
-        self.0.read(slot).await
-    }
-
-    async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
-        self.0.write(slot, bytes).await
-    }
-
-    async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
-        self.0.forget(id, generation).await
-    }
-
-    async fn buckets(&self, keys: &[BudgetKey]) -> Result<Vec<Option<(Version, Bucket)>>, StoreError> {
-        self.0.buckets(keys).await
-    }
-
-    async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
-        self.0.quarantined().await
-    }
-
-    async fn remove(
-        &self,
-        id: &CertificateId,
-        expected: Version,
-        held: Option<&Held>,
-    ) -> Result<(), StoreError> {
-        Self::tell(self.0.remove(id, expected, held).await)
     }
 }

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
-//! | [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
+//! | [`akamai`], [`alidns`], [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`dnspod`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`ovh`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
 //! | [`acme_dns`] | a server for challenges alone |
 //! | [`exec`], [`httpreq`], [`webhook`] | a program or a web service of one's own |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
@@ -41,6 +41,10 @@
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
 pub mod acme_dns;
+
+pub mod akamai;
+
+pub mod alidns;
 
 mod applied;
 pub use applied::{Applied, Outcome, Pending};
@@ -64,6 +68,8 @@ pub mod desec;
 pub mod digitalocean;
 
 pub mod dnsimple;
+
+pub mod dnspod;
 
 pub mod duckdns;
 
@@ -107,6 +113,8 @@ pub mod namecheap;
 pub mod netcup;
 
 pub mod ns1;
+
+pub mod ovh;
 
 pub mod porkbun;
 

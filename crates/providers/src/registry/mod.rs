@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, acme_dns, azure, bunny, cloudflare, desec, digitalocean,
-    dnsimple, duckdns, exec, gandi, godaddy, google, hetzner, httpreq, infoblox, inwx, ionos, linode,
-    namecheap, netcup, ns1, porkbun, powerdns, rfc2136, route53, scaleway, vultr, webhook,
+    ConfigError, DnsProvider, Error, Guarded, acme_dns, akamai, alidns, azure, bunny, cloudflare, desec,
+    digitalocean, dnsimple, dnspod, duckdns, exec, gandi, godaddy, google, hetzner, httpreq, infoblox, inwx,
+    ionos, linode, namecheap, netcup, ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
+    webhook,
 };
 
 mod common;
@@ -50,12 +51,15 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         registry.register(acme_dns::KIND, acme_dns::factory());
+        registry.register(akamai::KIND, akamai::factory());
+        registry.register(alidns::KIND, alidns::factory());
         registry.register(azure::KIND, azure::factory());
         registry.register(bunny::KIND, bunny::factory());
         registry.register(cloudflare::KIND, cloudflare::factory());
         registry.register(desec::KIND, desec::factory());
         registry.register(digitalocean::KIND, digitalocean::factory());
         registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(dnspod::KIND, dnspod::factory());
         registry.register(duckdns::KIND, duckdns::factory());
         registry.register(exec::KIND, exec::factory());
         registry.register(gandi::KIND, gandi::factory());
@@ -70,6 +74,7 @@ impl Registry {
         registry.register(namecheap::KIND, namecheap::factory());
         registry.register(netcup::KIND, netcup::factory());
         registry.register(ns1::KIND, ns1::factory());
+        registry.register(ovh::KIND, ovh::factory());
         registry.register(porkbun::KIND, porkbun::factory());
         registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
 mod acme_dns;
+mod akamai;
+mod alidns;
 mod azure;
 mod bind;
 mod broken;
@@ -11,6 +13,7 @@ mod cloudflare;
 mod desec;
 mod digitalocean;
 mod dnsimple;
+mod dnspod;
 mod documented;
 mod duckdns;
 mod exec;
@@ -29,6 +32,7 @@ mod mangled;
 mod namecheap;
 mod netcup;
 mod ns1;
+mod ovh;
 mod pdns;
 mod porkbun;
 mod powerdns;

@@ -20,6 +20,12 @@
 mod acme_dns;
 pub use acme_dns::AcmeDns;
 
+mod akamai;
+pub use akamai::Akamai;
+
+mod alidns;
+pub use alidns::AliDns;
+
 mod asked;
 
 mod azure;
@@ -39,6 +45,9 @@ pub use digitalocean::DigitalOcean;
 
 mod dnsimple;
 pub use dnsimple::Dnsimple;
+
+mod dnspod;
+pub use dnspod::Dnspod;
 
 mod duckdns;
 pub use duckdns::DuckDns;
@@ -84,6 +93,9 @@ pub use netcup::Netcup;
 
 mod ns1;
 pub use ns1::Ns1;
+
+mod ovh;
+pub use ovh::Ovh;
 
 mod porkbun;
 pub use porkbun::Porkbun;

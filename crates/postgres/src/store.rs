@@ -1,6 +1,14 @@
 //! A store that many processes share.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use perennial_core::{SecretBytes, SecretString, Timestamp};
@@ -64,6 +72,8 @@ use crate::{
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) sessions: Sessions,
+    /// Whether the odd one of a claim is the renewals'.
+    renewals_turn: Arc<AtomicBool>,
 }
 
 impl PostgresStore {
@@ -74,8 +84,15 @@ impl PostgresStore {
         PostgresStoreBuilder::new(connection.into())
     }
 
-    pub(crate) const fn new(sessions: Sessions) -> Self {
-        Self { sessions }
+    pub(crate) fn new(sessions: Sessions) -> Self {
+        Self { sessions, renewals_turn: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// How many of so many certificates are claimed among the renewals, when others wait as well: half, and each
+    /// line has the odd one in turn.
+    pub(crate) fn renewals_of(&self, most: i64) -> i64 {
+        let odd = most % 2;
+        most / 2 + odd * i64::from(odd == 1 && self.renewals_turn.fetch_xor(true, Ordering::Relaxed))
     }
 
     /// Where a record lies, for who has to mend it.

@@ -28,6 +28,9 @@ pub use approver::{Approval, ApprovalRequest, Approver, Rules};
 
 pub mod budget;
 
+mod chain;
+pub use chain::ChainFault;
+
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
 
@@ -96,13 +99,13 @@ pub mod queue;
 mod record;
 pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, Record};
 
-mod rest;
+pub mod rest;
 
 pub mod schedule;
 pub use schedule::RenewalPolicy;
 
 mod sink;
-pub use sink::{FileSink, Shipment, Sink, SinkError};
+pub use sink::{Deposit, FileSink, Shipment, Sink, SinkError};
 
 mod spec;
 pub use spec::{

@@ -13,8 +13,21 @@ use crate::{
 /// A CA that is down would be asked by each of a million certificates, and each would climb its own ladder. After
 /// three failures in a row, of whichever certificates, it rests: nobody asks until the ladder of what costs little
 /// to ask says so, in an hour at the latest. Then those who want something ask, and the first answer ends it.
+///
+/// ```
+/// use perennial_core::{Retry, Timestamp};
+/// use perennial_lifecycle::{IssueError, IssueErrorClass, IssuerName, rest::{Rests, holds_back}};
+///
+/// let (issuer, now) = (IssuerName::default(), Timestamp::from_unix(1_800_000_000));
+/// let down = IssueError::new(IssueErrorClass::Transient, "no connection", Retry::Backoff);
+/// let mut rests = Rests::default();
+/// (0..3).for_each(|_| rests.failed(&issuer, &down, now));
+/// assert!(rests.of(&issuer, now).and_then(|rest| holds_back(rest, None, now)).is_some());
+/// rests.answered(&issuer);
+/// assert!(rests.of(&issuer, now).is_none());
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rests {
+pub struct Rests {
     failures: BTreeMap<IssuerName, Failures>,
     /// Those that do not say when they would like certificates to be renewed.
     silent: BTreeMap<IssuerName, Failures>,
@@ -24,7 +37,7 @@ pub(crate) struct Rests {
 
 impl Rests {
     /// An issuer has failed somebody. What is not its own fault says nothing, and whoever refuses is there.
-    pub(crate) fn failed(&mut self, issuer: &IssuerName, error: &IssueError, now: Timestamp) {
+    pub fn failed(&mut self, issuer: &IssuerName, error: &IssueError, now: Timestamp) {
         match verdict(error) {
             Verdict::Answer => {
                 self.answered(issuer);
@@ -36,18 +49,20 @@ impl Rests {
     }
 
     /// An issuer has answered.
-    pub(crate) fn answered(&mut self, issuer: &IssuerName) {
+    pub fn answered(&mut self, issuer: &IssuerName) {
         self.failures.remove(issuer);
         self.known.insert(issuer.clone(), true);
     }
 
     /// Its failures, while it rests.
-    pub(crate) fn of(&self, issuer: &IssuerName, now: Timestamp) -> Option<&Failures> {
+    #[must_use]
+    pub fn of(&self, issuer: &IssuerName, now: Timestamp) -> Option<&Failures> {
         resting(&self.failures, issuer, now)
     }
 
     /// Whether it answers and takes our credentials, as far as anybody here has heard of it.
-    pub(crate) fn readiness(&self, issuer: &IssuerName) -> Status {
+    #[must_use]
+    pub fn readiness(&self, issuer: &IssuerName) -> Status {
         let fails = self.failures.get(issuer).is_some_and(|failures| failures.count >= ENOUGH);
         match self.known.get(issuer) {
             _ if fails => Status::False,
@@ -58,7 +73,7 @@ impl Rests {
     }
 
     /// What became of the question when it would like a certificate to be renewed.
-    pub(crate) fn asked(&mut self, issuer: &IssuerName, error: Option<&IssueError>, now: Timestamp) {
+    pub fn asked(&mut self, issuer: &IssuerName, error: Option<&IssueError>, now: Timestamp) {
         match error.map_or(Verdict::Answer, verdict) {
             Verdict::Answer => drop(self.silent.remove(issuer)),
             Verdict::Failure => error.into_iter().for_each(|it| climb(&mut self.silent, issuer, it, now)),
@@ -67,14 +82,16 @@ impl Rests {
     }
 
     /// Until when it is not asked that, because it does not answer.
-    pub(crate) fn silent_until(&self, issuer: &IssuerName, now: Timestamp) -> Option<Timestamp> {
+    #[must_use]
+    pub fn silent_until(&self, issuer: &IssuerName, now: Timestamp) -> Option<Timestamp> {
         resting(&self.silent, issuer, now).map(|failures| failures.retry_at)
     }
 }
 
 /// Until when a rest holds back a certificate that ends then: an eighth of what is left of it at most, as a failure
 /// of its own would; `None` when it does not.
-pub(crate) fn holds_back(rest: &Failures, expires: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+#[must_use]
+pub fn holds_back(rest: &Failures, expires: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     let left = expires.map(|expires| rest.last_at.until(expires)).filter(|left| !left.is_zero());
     let most = left.map_or(Timestamp::MAX, |left| rest.last_at + (left / 8).max(SHORTEST));
     let until = rest.retry_at.min(most);

@@ -1,11 +1,13 @@
 //! Where finished certificates are delivered to, beside the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use perennial_core::Retry;
+use perennial_core::{Retry, SecretString};
 
-use crate::{CertificateId, Found, Issued, OutputFormat, SecretTemplate, durable, output::PemSet};
+use crate::{
+    CertificateId, Found, Issued, IssuerName, OutputFormat, SecretTemplate, durable, output::PemSet,
+};
 
 /// A place that finished certificates are delivered to: files, secrets of a cluster, a load balancer.
 ///
@@ -21,6 +23,16 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// [`SinkError`]; it is delivered again later.
     async fn deliver(&self, shipment: &Shipment) -> Result<(), SinkError>;
+
+    /// What lies there of this certificate, whoever has put it there: then it can be taken over, and none need be
+    /// ordered. Unless a sink can read there is nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`] when it cannot be looked at now; one is ordered then.
+    async fn stored(&self, id: &CertificateId, format: OutputFormat) -> Result<Option<Deposit>, SinkError> {
+        let _ = (id, format);
+        Ok(None)
+    }
 
     /// What is there now of something that was delivered. Unless a sink can tell, it is as it was delivered.
     ///
@@ -52,6 +64,32 @@ pub struct Shipment {
     pub issued: Issued,
 }
 
+/// A certificate with its key, as a place holds it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Deposit {
+    /// The PEM chain, leaf first.
+    pub chain_pem: String,
+    /// The private key, PKCS#8 in PEM.
+    pub private_key_pem: SecretString,
+    /// Who issued it, where the place knows, as a label of a cluster's secret does.
+    pub issued_by: Option<IssuerName>,
+}
+
+impl Deposit {
+    /// A certificate of which the place does not know who issued it.
+    #[must_use]
+    pub fn new(chain_pem: impl Into<String>, private_key_pem: SecretString) -> Self {
+        Self { chain_pem: chain_pem.into(), private_key_pem, issued_by: None }
+    }
+
+    /// With the name of its issuer.
+    #[must_use]
+    pub fn issued_by(self, issuer: IssuerName) -> Self {
+        Self { issued_by: Some(issuer), ..self }
+    }
+}
+
 /// Why something was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -78,6 +116,7 @@ impl SinkError {
 
 /// Delivers to a directory for each certificate, `ROOT/ID/`, as the four PEM files that servers read.
 ///
+/// What lies there already, such as certbot's `live/ID/`, is [taken over](Sink::stored) if it is what a spec wishes for.
 /// Each file is replaced atomically, the key first. A server that must never see a new key beside an old
 /// certificate reads the `current` link of a [`FileStore`](crate::FileStore) instead.
 #[derive(Clone, Debug)]
@@ -123,6 +162,15 @@ impl Sink for FileSink {
         .await
     }
 
+    async fn stored(&self, id: &CertificateId, format: OutputFormat) -> Result<Option<Deposit>, SinkError> {
+        if format != OutputFormat::Pem {
+            return Ok(None);
+        }
+        let directory = self.directory(id);
+        let read = tokio::task::spawn_blocking(move || read_pair(&directory)).await;
+        read.unwrap_or_else(|error| Err(SinkError::new(error.to_string(), Retry::Backoff)))
+    }
+
     async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
         self.blocking(shipment, |directory, files| {
             let mut found = Found::AsDelivered;
@@ -145,3 +193,17 @@ impl Sink for FileSink {
         format == OutputFormat::Pem
     }
 }
+
+/// The chain and the key in a directory, if both are there and are text.
+fn read_pair(directory: &Path) -> Result<Option<Deposit>, SinkError> {
+    let read = |name: &str| {
+        let bytes = durable::read_at_most(&directory.join(name), LARGEST)
+            .map_err(|error| SinkError::new(error.to_string(), error.retry()))?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let (key, chain) = (read("privkey.pem")?.map(SecretString::new), read("fullchain.pem")?);
+    Ok(chain.zip(key).map(|(chain, key)| Deposit::new(chain, key)))
+}
+
+/// A chain has some ten kilobytes; whoever may write there must not fill our memory.
+const LARGEST: u64 = 256 * 1024;

@@ -198,6 +198,10 @@ impl Store for PostgresStore {
         claim::next(self).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn woken(&self) {
         self.sessions.heard().await;
     }
@@ -229,6 +233,38 @@ impl Store for PostgresStore {
             (&content as _, Type::BYTEA),
         ];
         self.sessions.rows(doing, statement, &parameters).await.map(drop)
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let doing = "write a slot of";
+        let SlotKey { kind, owner, generation } = self.key(doing, slot)?;
+        let (content, expected) = (bytes.expose(), expected.map(SecretBytes::expose));
+        // Whoever waits for another one's write sees what that one has written, and compares with it.
+        let statement = match expected {
+            None => {
+                "INSERT INTO perennial_slots (kind, owner, generation, content) \
+                 SELECT $1, $2, $3, $4 WHERE $5::bytea IS NULL \
+                 ON CONFLICT (owner, kind, generation) DO NOTHING RETURNING 1"
+            }
+            Some(_) => {
+                "UPDATE perennial_slots SET content = $4 \
+                 WHERE kind = $1 AND owner = $2 AND generation = $3 AND content = $5 RETURNING 1"
+            }
+        };
+        let parameters = [
+            (&kind as _, Type::TEXT),
+            (&owner as _, Type::TEXT),
+            (&generation as _, Type::INT8),
+            (&content as _, Type::BYTEA),
+            (&expected as _, Type::BYTEA),
+        ];
+        let rows = self.sessions.rows(doing, statement, &parameters).await?;
+        if rows.is_empty() { Err(StoreError::SlotConflict { slot: slot.clone() }) } else { Ok(()) }
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {

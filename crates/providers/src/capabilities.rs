@@ -1,6 +1,9 @@
 //! What a provider's interface can do, as far as its callers have to know.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 /// What a provider's interface can do, as far as its callers have to know.
 ///
@@ -30,6 +33,13 @@ pub struct Capabilities {
     /// How long a change may take to reach them before something is wrong. Two minutes by default, which
     /// covers the slower half of the public providers.
     pub max_wait: Duration,
+    /// Whether [`in_sync`](crate::DnsProvider::in_sync) says when a change has reached the provider's own
+    /// servers. No by default: only a look at the servers themselves tells then.
+    pub reports_in_sync: bool,
+    /// Which writes of one process are made one after the other. None by default.
+    pub serial: SerialScope,
+    /// The most requests that the vendor takes, where that is known; the provider keeps to it by itself.
+    pub rate: Option<Rate>,
 }
 
 impl Capabilities {
@@ -43,6 +53,9 @@ impl Capabilities {
             deletes: true,
             poll: Duration::from_secs(2),
             max_wait: Duration::from_secs(120),
+            reports_in_sync: false,
+            serial: SerialScope::None,
+            rate: None,
         }
     }
 
@@ -77,6 +90,64 @@ impl Capabilities {
         self.max_wait = max_wait;
         self
     }
+
+    /// Says that [`in_sync`](crate::DnsProvider::in_sync) knows.
+    #[must_use]
+    pub const fn reports_in_sync(mut self) -> Self {
+        self.reports_in_sync = true;
+        self
+    }
+
+    /// Sets [`serial`](Self::serial).
+    #[must_use]
+    pub const fn serial(mut self, scope: SerialScope) -> Self {
+        self.serial = scope;
+        self
+    }
+
+    /// Sets [`rate`](Self::rate).
+    #[must_use]
+    pub const fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+}
+
+/// So many requests in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rate {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In how much time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// So many requests in so much time; zero requests count as one.
+    #[must_use]
+    pub const fn new(requests: u32, per: Duration) -> Self {
+        let requests = match NonZeroU32::new(requests) {
+            Some(requests) => requests,
+            None => NonZeroU32::MIN,
+        };
+        Self { requests, per }
+    }
+}
+
+/// Which writes of one process are made one after the other, since the vendor's interface cannot keep them
+/// apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SerialScope {
+    /// All writes of the account.
+    Account,
+    /// None of them.
+    None,
+    /// Those to one record set.
+    Set,
+    /// Those to one zone.
+    Zone,
 }
 
 /// How a provider's write changes a record set: what decides whether two writers can hurt each other.

@@ -58,7 +58,8 @@ impl Change {
     /// [`Error::InvalidRequest`] when the name lies outside the zone, or the value is empty or longer than
     /// [`txt::MAX_VALUE`].
     pub fn check(&self, provider: &str, zone: &Zone) -> Result<(), Error> {
-        let fault = |reason| Err(Error::InvalidRequest { provider: provider.to_owned(), reason });
+        let fault =
+            |reason| Err(Error::InvalidRequest { provider: provider.to_owned(), reason, fault: None });
         let Self { name, value, .. } = self;
         if !name.is_at_or_below(&zone.apex) {
             return fault(format!("{name} is not in the zone {zone}; ask for the zone of that name first"));

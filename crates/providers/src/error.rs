@@ -1,5 +1,7 @@
 //! Why a change was not made, sorted by whose move it is.
 
+use std::fmt;
+
 use perennial_core::{DomainName, Retry, SecretError, Timestamp};
 
 /// Why a change was not made, sorted by whose move it is. Every variant names the provider; every text ends
@@ -8,12 +10,14 @@ use perennial_core::{DomainName, Retry, SecretError, Timestamp};
 #[non_exhaustive]
 pub enum Error {
     /// The credential is not accepted: unknown, wrong or expired. The operator's move.
-    #[error("{provider}: {reason}")]
+    #[error("{provider}: {reason}{}", said(.fault))]
     Auth {
         /// The kind of provider.
         provider: String,
         /// What was not accepted, by whom, and what to check.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// The two clocks differ by more than signatures allow. The operator's move, or a time daemon's.
     #[error(
@@ -34,23 +38,27 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Another writer was faster, again and again. Nobody's fault: try again.
-    #[error("{provider}: another writer changed {name} each time we tried to; it passes, try again")]
+    #[error("{provider}: {what} was changed by another writer each time we tried to; try again{}", said(.fault))]
     Conflict {
         /// The kind of provider.
         provider: String,
-        /// The record set that was fought for.
-        name: DomainName,
+        /// The record set or zone that was fought for.
+        what: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// The request cannot be made like this. The caller's move.
-    #[error("{provider}: {reason}")]
+    #[error("{provider}: {reason}{}", said(.fault))]
     InvalidRequest {
         /// The kind of provider.
         provider: String,
         /// What is wrong with it, and what would be right.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// The other side answers, but not as its protocol says.
-    #[error("{provider}: {server} does not answer as it should: {reason}")]
+    #[error("{provider}: {server} does not answer as it should: {reason}{}", said(.fault))]
     Misbehaved {
         /// The kind of provider.
         provider: String,
@@ -58,6 +66,8 @@ pub enum Error {
         server: String,
         /// What it did, and what to check.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// No answer: refused, unreachable, lost, or too late.
     #[error("{provider}: {server} cannot be reached: {reason}")]
@@ -69,27 +79,58 @@ pub enum Error {
         /// What happened, and what to check.
         reason: String,
     },
+    /// The vendor's own servers do not have the change yet.
+    #[error(
+        "{provider}: {what} is not on all of the vendor's servers at {at}; wait longer, or look at its status page"
+    )]
+    NotInSync {
+        /// The kind of provider.
+        provider: String,
+        /// The change that was waited for.
+        what: String,
+        /// When the waiting ended.
+        at: Timestamp,
+    },
     /// The credential is good but may not do this. The operator's move.
-    #[error("{provider}: {reason}")]
+    #[error("{provider}: {reason}{}", said(.fault))]
     Permission {
         /// The kind of provider.
         provider: String,
         /// Who may not do what where, and what to grant.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
+    },
+    /// What the account may do in a day or a month is used up.
+    #[error("{provider}: {reason}; {}{}", match .until {
+        Some(until) => format!("there is more at {until}"),
+        None => "wait, or ask the vendor for more".to_owned(),
+    }, said(.fault))]
+    Quota {
+        /// The kind of provider.
+        provider: String,
+        /// What is used up.
+        reason: String,
+        /// When there is more, if it said so.
+        until: Option<Timestamp>,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// Too many requests.
-    #[error("{provider}: too many requests; {}", match .until {
+    #[error("{provider}: too many requests; {}{}", match .until {
         Some(until) => format!("it asks to wait until {until}"),
         None => "wait, and ask less often".to_owned(),
-    })]
+    }, said(.fault))]
     RateLimited {
         /// The kind of provider.
         provider: String,
         /// When to come back, if it said so.
         until: Option<Timestamp>,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// The other side is in trouble and says so: SERVFAIL, HTTP 5xx.
-    #[error("{provider}: {server} is in trouble: {reason}")]
+    #[error("{provider}: {server} is in trouble: {reason}{}", said(.fault))]
     Unavailable {
         /// The kind of provider.
         provider: String,
@@ -97,14 +138,18 @@ pub enum Error {
         server: String,
         /// What it said.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// The provider cannot do this at all.
-    #[error("{provider}: {reason}")]
+    #[error("{provider}: {reason}{}", said(.fault))]
     Unsupported {
         /// The kind of provider.
         provider: String,
         /// What it cannot do, and what could.
         reason: String,
+        /// What the vendor said besides, where one answered.
+        fault: Option<Box<VendorFault>>,
     },
     /// No zone for the name.
     #[error("{provider}: no zone for {name}: {reason} (tried {})", list(.tried))]
@@ -131,15 +176,97 @@ impl Error {
             | Self::Permission { .. }
             | Self::Unsupported { .. }
             | Self::ZoneNotFound { .. } => Retry::Never,
-            Self::RateLimited { until: Some(until), .. } => Retry::At(*until),
+            Self::Quota { until: Some(until), .. } | Self::RateLimited { until: Some(until), .. } => {
+                Retry::At(*until)
+            }
             // A clock that a time daemon pulls right again needs nobody.
             Self::ClockSkew { .. }
             | Self::Conflict { .. }
             | Self::Misbehaved { .. }
             | Self::Network { .. }
+            | Self::NotInSync { .. }
+            | Self::Quota { until: None, .. }
             | Self::RateLimited { until: None, .. }
             | Self::Unavailable { .. } => Retry::Backoff,
         }
+    }
+
+    /// What the vendor's answer said besides its text, where one answered.
+    #[must_use]
+    pub fn fault(&self) -> Option<&VendorFault> {
+        match self {
+            Self::Auth { fault, .. }
+            | Self::Conflict { fault, .. }
+            | Self::InvalidRequest { fault, .. }
+            | Self::Misbehaved { fault, .. }
+            | Self::Permission { fault, .. }
+            | Self::Quota { fault, .. }
+            | Self::RateLimited { fault, .. }
+            | Self::Unavailable { fault, .. }
+            | Self::Unsupported { fault, .. } => fault.as_deref(),
+            Self::ClockSkew { .. }
+            | Self::Config(_)
+            | Self::Network { .. }
+            | Self::NotInSync { .. }
+            | Self::ZoneNotFound { .. } => None,
+        }
+    }
+
+    /// The vendor's own code for what went wrong.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.fault()?.code.as_deref()
+    }
+
+    /// The HTTP status of the vendor's answer.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.fault()?.status
+    }
+
+    /// Whether the change may have been made all the same: the answer got lost, or was none.
+    #[must_use]
+    pub const fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Misbehaved { .. } | Self::Network { .. } | Self::Unavailable { .. })
+    }
+}
+
+/// What a vendor's answer said besides its text: for a program, and for the vendor's support.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VendorFault {
+    /// The HTTP status (RFC 9110 §15).
+    pub status: Option<u16>,
+    /// The vendor's own code, such as `81058` or `InvalidChangeBatch`.
+    pub code: Option<String>,
+    /// The vendor's name of the exchange, which its support asks for.
+    pub request_id: Option<String>,
+}
+
+impl VendorFault {
+    /// With this HTTP status.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        Self { status: Some(status), code: None, request_id: None }
+    }
+}
+
+/// `HTTP 400, code 81058, request 8a2f`.
+impl fmt::Display for VendorFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map(|status| format!("HTTP {status}"));
+        let code = self.code.as_ref().map(|code| format!("code {code}"));
+        let request = self.request_id.as_ref().map(|id| format!("request {id}"));
+        let parts: Vec<_> = [status, code, request].into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// In brackets behind a message, when there is anything to say.
+fn said(fault: &Option<Box<VendorFault>>) -> String {
+    match fault {
+        Some(fault) if **fault != VendorFault::default() => format!(" ({fault})"),
+        _ => String::new(),
     }
 }
 
@@ -212,7 +339,7 @@ pub(crate) fn variable(provider: &str, option: &str) -> String {
     format!("PERENNIAL_{provider}_{option}").replace('-', "_").to_ascii_uppercase()
 }
 
-fn list<T: std::fmt::Display>(items: &[T]) -> String {
+fn list<T: fmt::Display>(items: &[T]) -> String {
     if items.is_empty() {
         return "none".to_owned();
     }
@@ -227,13 +354,36 @@ mod tests {
     fn a_named_moment_is_kept_and_passing_troubles_are_worth_another_try() {
         let provider = || "memory".to_owned();
         let until = Timestamp::from_unix(1_800_000_000);
-        let limited = Error::RateLimited { provider: provider(), until: Some(until) };
+        let limited = Error::RateLimited { provider: provider(), until: Some(until), fault: None };
         assert_eq!(limited.retry(), Retry::At(until));
         assert!(limited.to_string().ends_with("wait until 2027-01-15T08:00:00Z"), "{limited}");
         let lost = Error::Network { provider: provider(), server: "s".into(), reason: "r".into() };
         assert_eq!(lost.retry(), Retry::Backoff);
-        let refused = Error::Permission { provider: provider(), reason: "r".into() };
+        let refused = Error::Permission { provider: provider(), reason: "r".into(), fault: None };
         assert_eq!(refused.retry(), Retry::Never);
+        let spent = |until| Error::Quota { provider: provider(), reason: "r".into(), until, fault: None };
+        assert_eq!(spent(Some(until)).retry(), Retry::At(until));
+        assert_eq!(spent(None).retry(), Retry::Backoff);
+    }
+
+    #[test]
+    fn what_the_vendor_said_is_in_the_text_and_can_be_asked_for() {
+        let fault =
+            VendorFault { status: Some(400), code: Some("81058".into()), request_id: Some("8a2f".into()) };
+        let reason = "an identical record exists".to_owned();
+        let error =
+            Error::InvalidRequest { provider: "paper".into(), reason, fault: Some(Box::new(fault.clone())) };
+        assert_eq!(
+            error.to_string(),
+            "paper: an identical record exists (HTTP 400, code 81058, request 8a2f)"
+        );
+        assert_eq!((error.code(), error.status()), (Some("81058"), Some(400)));
+        let nothing = Error::InvalidRequest {
+            provider: "paper".into(),
+            reason: "r".into(),
+            fault: Some(Box::default()),
+        };
+        assert_eq!(nothing.to_string(), "paper: r");
     }
 
     #[test]

@@ -26,42 +26,104 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`DnsProvider`], [`Change`], [`Zone`], [`Receipt`], [`Capabilities`] | the contract and its words |
+//! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
+//! | [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
+//! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
-//! | [`engine`] | many changes in few writes |
+//! | [`engine`] | many changes in few writes, and what stands between the contract and a vendor's interface |
+//! | [`vendor`] | a client for vendors' HTTP interfaces |
 //! | [`laws`] | the contract as checks that run against any provider |
+//! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
 
+mod applied;
+pub use applied::{Applied, Outcome, Pending};
+
+pub mod azure;
+
+pub mod bunny;
+
 mod capabilities;
-pub use capabilities::{Capabilities, WriteClass};
+pub use capabilities::{Capabilities, Rate, SerialScope, WriteClass};
 
 mod change;
 pub use change::{Action, Change};
 
+pub mod cloudflare;
+
+pub mod credentials;
+
+pub mod desec;
+
+pub mod digitalocean;
+
+pub mod dnsimple;
+
+pub mod duckdns;
+
 pub mod engine;
 
 mod error;
-pub use error::{ConfigError, Error};
+pub use error::{ConfigError, Error, VendorFault};
+
+pub mod gandi;
+
+pub mod godaddy;
+
+pub mod google;
+
+mod guarded;
+pub use guarded::{Guarded, Rails};
+
+pub mod hetzner;
+
+pub mod infoblox;
+
+pub mod inwx;
+
+pub mod ionos;
 
 pub mod laws;
+
+pub mod linode;
 
 mod memory;
 pub use memory::{MemoryProvider, MemoryRecord};
 
+pub mod namecheap;
+
+pub mod netcup;
+
+pub mod ns1;
+
+pub mod porkbun;
+
+pub mod powerdns;
+
 mod provider;
-pub use provider::{Applied, DnsProvider};
+pub use provider::DnsProvider;
 
 mod receipt;
 pub use receipt::Receipt;
 
 mod registry;
-pub use registry::{Factory, OptionDoc, Options, Registry};
+pub use registry::{Factory, OptionDoc, OptionForm, Options, Registry};
 
 pub mod rfc2136;
 
+pub mod route53;
+
+pub mod scaleway;
+
+pub mod signature;
+
 pub mod txt;
+
+pub mod vendor;
+
+pub mod vultr;
 
 mod zone;
 pub use zone::Zone;

@@ -1,7 +1,7 @@
 //! The contract kept in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use perennial_core::DomainName;
 
 use crate::{
-    Action, Applied, Capabilities, Change, DnsProvider, Error, Receipt, WriteClass, Zone, zone_match,
+    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Receipt, WriteClass, Zone, zone_match,
 };
 
 /// A provider whose zones are in memory: for tests, for rehearsals, and as the shortest true implementation
@@ -114,26 +114,33 @@ impl DnsProvider for MemoryProvider {
         changes.iter().try_for_each(|change| change.check(KIND, zone))?;
         let mut records = self.lock();
         let mut receipts = Vec::new();
+        let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
             match change.action {
                 Action::Add => {
                     let set = records.entry(change.name.clone()).or_default();
                     let of_siblings = set.values().next().map(|sibling| sibling.ttl);
                     let ttl = of_siblings.or(change.ttl).unwrap_or(DEFAULT_TTL);
-                    set.entry(change.value.clone()).or_insert(MemoryRecord { ttl });
-                    receipts.push(Receipt::new(KIND, zone, change));
+                    outcomes.push(match set.entry(change.value.clone()) {
+                        Entry::Occupied(_) => Outcome::AlreadyDone,
+                        Entry::Vacant(place) => {
+                            place.insert(MemoryRecord { ttl });
+                            Outcome::Made
+                        }
+                    });
+                    receipts.push(Receipt::new(KIND, zone, change).with_ttl(ttl));
                 }
                 Action::Remove => {
-                    if let Some(set) = records.get_mut(&change.name) {
-                        set.remove(&change.value);
-                        if set.is_empty() {
-                            records.remove(&change.name);
-                        }
+                    let set = records.get_mut(&change.name);
+                    let removed = set.and_then(|set| set.remove(&change.value));
+                    outcomes.push(if removed.is_some() { Outcome::Made } else { Outcome::AlreadyDone });
+                    if records.get(&change.name).is_some_and(BTreeMap::is_empty) {
+                        records.remove(&change.name);
                     }
                 }
             }
         }
-        Ok(Applied::new(receipts))
+        Ok(Applied::new(receipts).with_outcomes(outcomes))
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use perennial_core::DomainName;
 
-use crate::{Capabilities, Change, Error, Receipt, Zone};
+use crate::{Applied, Capabilities, Change, Error, Pending, Zone};
 
 /// Who can change the TXT records of a zone.
 ///
@@ -63,21 +63,18 @@ pub trait DnsProvider: Send + Sync {
     /// # Errors
     /// [`Error`] when the question could not be answered.
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error>;
-}
 
-/// What [`DnsProvider::apply`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Applied {
-    /// One for each added value, in the order of the changes.
-    pub receipts: Vec<Receipt>,
-}
-
-impl Applied {
-    /// With these receipts.
-    #[must_use]
-    pub const fn new(receipts: Vec<Receipt>) -> Self {
-        Self { receipts }
+    /// Whether the vendor's own servers have what was applied: one look, never a wait
+    /// ([`engine::wait_in_sync`](crate::engine::wait_in_sync) waits).
+    ///
+    /// Says yes by default, since most vendors cannot tell; [`Capabilities::reports_in_sync`] is then false,
+    /// and only a look at the servers themselves shows it.
+    ///
+    /// # Errors
+    /// [`Error`] when the question could not be answered, or the vendor says that the change failed.
+    async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
+        let _ = pending;
+        Ok(true)
     }
 }
 

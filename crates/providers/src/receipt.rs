@@ -1,5 +1,7 @@
 //! What was added, written down so that it can be removed after a crash too.
 
+use std::time::Duration;
+
 use perennial_core::DomainName;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,10 @@ pub struct Receipt {
     /// The vendor's identifier of the record, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
+    /// The time to live that was given to the record, in whole seconds, where the provider knows it: more than
+    /// was asked for where the vendor has a least one, or siblings have another.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "seconds")]
+    pub ttl: Option<Duration>,
 }
 
 impl Receipt {
@@ -31,7 +37,7 @@ impl Receipt {
     #[must_use]
     pub fn new(provider: impl Into<String>, zone: &Zone, change: &Change) -> Self {
         let Change { name, value, .. } = change.clone();
-        Self { provider: provider.into(), zone: zone.clone(), name, value, record_id: None }
+        Self { provider: provider.into(), zone: zone.clone(), name, value, record_id: None, ttl: None }
     }
 
     /// Adds the vendor's identifier of the record.
@@ -41,10 +47,33 @@ impl Receipt {
         self
     }
 
+    /// Adds the time to live that was given to the record.
+    #[must_use]
+    pub const fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
     /// The change that undoes what the receipt is for.
     #[must_use]
     pub fn removal(&self) -> Change {
         Change::remove(self.name.clone(), self.value.clone())
+    }
+}
+
+/// A duration as a number of seconds.
+mod seconds {
+    use super::Duration;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(ttl: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        ttl.map(|ttl| ttl.as_secs()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
     }
 }
 
@@ -56,11 +85,12 @@ mod tests {
     fn a_receipt_survives_a_restart() {
         let zone = Zone::new("example.com".parse().unwrap()).with_id("z1");
         let change = Change::add("_acme-challenge.example.com".parse().unwrap(), "v");
-        let receipt = Receipt::new("memory", &zone, &change).with_record_id("r7");
+        let receipt =
+            Receipt::new("memory", &zone, &change).with_record_id("r7").with_ttl(Duration::from_secs(60));
         let stored = serde_json::to_string(&receipt).unwrap();
         assert_eq!(
             stored,
-            r#"{"provider":"memory","zone":{"apex":"example.com","id":"z1"},"name":"_acme-challenge.example.com","value":"v","record_id":"r7"}"#
+            r#"{"provider":"memory","zone":{"apex":"example.com","id":"z1"},"name":"_acme-challenge.example.com","value":"v","record_id":"r7","ttl":60}"#
         );
         assert_eq!(serde_json::from_str::<Receipt>(&stored).unwrap(), receipt);
         let early = r#"{"provider":"memory","zone":{"apex":"a.example"},"name":"a.example","value":"v"}"#;

@@ -30,6 +30,54 @@ impl Zone {
         self.id = Some(id.into());
         self
     }
+
+    /// The name without the apex, as many vendors want it: `www` of `www.example.com`, the empty text at the apex
+    /// itself. A name outside the zone stays whole.
+    ///
+    /// ```
+    /// use perennial_providers::Zone;
+    ///
+    /// let zone = Zone::new("example.com".parse()?);
+    /// assert_eq!(zone.relative(&"_acme-challenge.www.example.com".parse()?), "_acme-challenge.www");
+    /// assert_eq!(zone.relative(&"example.com".parse()?), "");
+    /// # Ok::<(), perennial_core::DomainNameError>(())
+    /// ```
+    #[must_use]
+    pub fn relative<'n>(&self, name: &'n DomainName) -> &'n str {
+        match name.as_str().strip_suffix(self.apex.as_str()) {
+            Some("") => "",
+            Some(rest) => rest.strip_suffix('.').unwrap_or_else(|| name.as_str()),
+            None => name.as_str(),
+        }
+    }
+
+    /// The absolute name that a vendor's text stands for: relative to the apex, which is written as the empty
+    /// text or as `@`; or absolute already, with or without the final dot. `None` if it is no name.
+    ///
+    /// ```
+    /// use perennial_providers::Zone;
+    ///
+    /// let zone = Zone::new("example.com".parse()?);
+    /// for text in ["www", "WWW.example.com", "www.example.com."] {
+    ///     assert_eq!(zone.absolute(text).unwrap().as_str(), "www.example.com");
+    /// }
+    /// for apex in ["", "@", "example.com", "example.com."] {
+    ///     assert_eq!(zone.absolute(apex).unwrap(), zone.apex);
+    /// }
+    /// assert_eq!(zone.absolute("a..b"), None);
+    /// # Ok::<(), perennial_core::DomainNameError>(())
+    /// ```
+    #[must_use]
+    pub fn absolute(&self, text: &str) -> Option<DomainName> {
+        if matches!(text, "" | "@") {
+            return Some(self.apex.clone());
+        }
+        let whole = text.parse::<DomainName>().ok();
+        if text.ends_with('.') || whole.as_ref().is_some_and(|name| name.is_at_or_below(&self.apex)) {
+            return whole;
+        }
+        format!("{text}.{}", self.apex).parse().ok()
+    }
 }
 
 impl fmt::Display for Zone {

@@ -1,10 +1,16 @@
 //! A clock that moves when the test says so.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use perennial_core::{Clock, Timestamp};
 use tokio::sync::watch;
+
+use crate::sync::lock;
 
 /// A clock that stands still until the test moves it.
 ///
@@ -112,6 +118,62 @@ impl Clock for ManualClock {
 impl State {
     fn waiting(&self) -> impl Iterator<Item = i128> {
         self.sleepers.values().copied().filter(|deadline| *deadline > self.now)
+    }
+}
+
+/// A clock on which nobody waits: whoever sleeps is awake at once, and the time is what it would be then.
+///
+/// For code whose waits are not what a test is about; [`naps`](Self::naps) says which there were. Clones show
+/// the same time.
+///
+/// ```
+/// use perennial_core::{Clock, Timestamp};
+/// use perennial_testkit::SkippingClock;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let clock = SkippingClock::new(Timestamp::from_unix(1_800_000_000));
+/// clock.sleep(Duration::from_secs(3600)).await;
+/// assert_eq!(clock.now(), Timestamp::from_unix(1_800_003_600));
+/// assert_eq!(clock.naps(), [Duration::from_secs(3600)]);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SkippingClock {
+    time: ManualClock,
+    naps: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl SkippingClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { time: ManualClock::new(now), naps: Arc::default() }
+    }
+
+    /// How long was slept, each time.
+    #[must_use]
+    pub fn naps(&self) -> Vec<Duration> {
+        lock(&self.naps).clone()
+    }
+}
+
+#[async_trait]
+impl Clock for SkippingClock {
+    fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
+    fn monotonic(&self) -> Option<Duration> {
+        self.time.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        lock(&self.naps).push(duration);
+        self.time.advance(duration);
+        // Others get their turn, as they would.
+        tokio::task::yield_now().await;
     }
 }
 

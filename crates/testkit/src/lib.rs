@@ -11,13 +11,15 @@
 //! | [`dns`] | name servers that lag, lie and drop, and a resolver |
 //! | [`guard`] | a child process that dies with the test |
 //! | [`real`] | BIND, unbound and Pebble, started for a test |
+//! | `specification` | vendors' own documents as judges of what is sent to them (feature `specifications`) |
+//! | [`vendor`] | DNS vendors' HTTP interfaces, strict and steerable |
 //! | [`World`] | all of it as one scene |
 
 pub mod ca;
 pub use ca::CertificateAuthority;
 
 pub mod clock;
-pub use clock::ManualClock;
+pub use clock::{ManualClock, SkippingClock};
 
 pub mod dns;
 
@@ -29,7 +31,12 @@ pub use guard::ChildGuard;
 
 pub mod real;
 
+#[cfg(feature = "specifications")]
+pub mod specification;
+
 mod sync;
+
+pub mod vendor;
 
 mod world;
 pub use world::{World, WorldBuilder};

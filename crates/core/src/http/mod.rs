@@ -25,6 +25,8 @@ pub use watched::{Action, Exchange, WatchedClient};
 ///   it waits, and MUST refuse a URL that is not `https` unless it was built for tests.
 /// - It MUST NOT follow a redirect of a POST: a signed ACME request names its URL (RFC 8555 §6.4) and must go
 ///   nowhere else.
+/// - It MUST NOT follow any redirect of a request that bears [`NoRedirects`]: its credentials, and the trust in
+///   its answer, are for the host that was asked.
 /// - It SHOULD NOT retry by itself: an ACME nonce is good for one request only.
 /// - It may be called from any number of tasks at once. Dropping the future abandons the request.
 #[async_trait]
@@ -35,6 +37,11 @@ pub trait HttpClient: Send + Sync {
     /// [`HttpError`] when no response arrived.
     async fn send(&self, request: ::http::Request<Bytes>) -> Result<::http::Response<Bytes>, HttpError>;
 }
+
+/// An extension of a [`Request`](::http::Request) that is not sent: a redirect is returned as any other response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A word.
+pub struct NoRedirects;
 
 /// Why no response arrived, sorted by whose fault it is. Every variant names the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

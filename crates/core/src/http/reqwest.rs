@@ -1,6 +1,6 @@
 //! [`HttpClient`] over reqwest, rustls and ring.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{HttpClient, HttpError};
+use super::{HttpClient, HttpError, NoRedirects};
 use crate::SecretString;
 
 /// The default [`HttpClient`]: reqwest over rustls with ring.
@@ -30,6 +30,8 @@ pub struct ReqwestClient {
 enum SchemePolicy {
     HttpsOnly,
     AllowHttp,
+    /// Plain http to what is beside the machine alone.
+    MetadataServices,
 }
 
 impl ReqwestClient {
@@ -50,6 +52,7 @@ impl ReqwestClient {
         match url.scheme_str() {
             Some("https") => Ok(()),
             Some("http") if self.scheme == SchemePolicy::AllowHttp => Ok(()),
+            Some("http") if self.scheme == SchemePolicy::MetadataServices && is_beside(url) => Ok(()),
             _ => Err(HttpError::InsecureUrl { url: url.to_string() }),
         }
     }
@@ -96,7 +99,8 @@ impl fmt::Debug for ReqwestClient {
 impl HttpClient for ReqwestClient {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let first = request.uri().to_string();
-        let follow = matches!(*request.method(), Method::GET | Method::HEAD);
+        let follow = matches!(*request.method(), Method::GET | Method::HEAD)
+            && request.extensions().get::<NoRedirects>().is_none();
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let mut request = request;
         for _ in 0..=MAX_REDIRECTS {
@@ -115,6 +119,20 @@ impl HttpClient for ReqwestClient {
             *request.uri_mut() = target;
         }
         Err(HttpError::TooManyRedirects { url: first, limit: MAX_REDIRECTS })
+    }
+}
+
+/// Whether the host is the machine itself or a service that its platform keeps beside it: no router forwards a
+/// packet to a link-local address (RFC 3927 §7, RFC 4291 §2.5.6). AWS has its own unique local prefix for those.
+fn is_beside(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            let [first, second, ..] = address.segments();
+            address.is_loopback() || address.is_unicast_link_local() || [first, second] == [0xfd00, 0x0ec2]
+        }
+        Err(_) => ["localhost", "metadata.google.internal"].contains(&host),
     }
 }
 
@@ -281,6 +299,14 @@ impl ReqwestClientBuilder {
         self
     }
 
+    /// For the metadata service of a cloud machine, and the like beside it, which speak plain `http` alone: lets it
+    /// pass to the machine itself, to link-local addresses and to `metadata.google.internal`, and uses no proxy,
+    /// which could not reach them and must not see what they say.
+    pub const fn metadata_services(mut self) -> Self {
+        self.scheme = SchemePolicy::MetadataServices;
+        self
+    }
+
     /// Lets plain `http` URLs pass. **For tests on loopback only**: it gives up every guarantee that TLS
     /// gives.
     pub const fn dangerous_allow_http(mut self) -> Self {
@@ -305,7 +331,9 @@ impl ReqwestClientBuilder {
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
             .user_agent(self.user_agent);
-        if let Some(url) = &self.proxy {
+        if self.scheme == SchemePolicy::MetadataServices {
+            builder = builder.no_proxy();
+        } else if let Some(url) = &self.proxy {
             let proxy = ::reqwest::Proxy::all(url.expose()).map_err(|error| bad("the proxy", &error))?;
             builder = builder.proxy(proxy);
         }
@@ -341,6 +369,35 @@ fn tls(roots_pem: &[u8]) -> Result<rustls::ClientConfig, HttpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_for_metadata_services_speaks_plainly_to_what_is_beside_the_machine_alone() {
+        let client = ReqwestClient::builder().metadata_services().build().unwrap();
+        let passes = |url: &'static str| client.check_scheme(&Uri::from_static(url)).is_ok();
+        for beside in [
+            "http://169.254.169.254/latest/api/token",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::254]/latest/api/token",
+            "http://[fe80::1]/",
+            "http://127.0.0.1:8080/",
+            "http://[::1]/",
+            "http://localhost:40342/",
+            "http://metadata.google.internal/computeMetadata/v1/",
+            "https://sts.amazonaws.com/",
+        ] {
+            assert!(passes(beside), "{beside}");
+        }
+        for elsewhere in [
+            "http://192.0.2.1/",
+            "http://10.0.0.1/",
+            "http://[fd00:ec3::254]/",
+            "http://metadata.google.internal.example/",
+            "http://169.254.169.254.example/",
+            "ftp://169.254.169.254/",
+        ] {
+            assert!(!passes(elsewhere), "{elsewhere}");
+        }
+    }
 
     #[test]
     fn credentials_stay_with_their_scheme_host_and_port() {

@@ -5,7 +5,7 @@ use std::{
 
 use ::http::{Method, Request};
 use bytes::Bytes;
-use perennial_core::{HttpClient as _, HttpError, ReqwestClient, Retry};
+use perennial_core::{HttpClient as _, HttpError, ReqwestClient, Retry, http::NoRedirects};
 
 use crate::server::{Server, ok, redirect};
 
@@ -76,6 +76,18 @@ async fn get_follows_redirects_and_post_never_does() {
         let request = Request::post(server.url("/old")).body(Bytes::from_static(b"signed")).unwrap();
         assert_eq!(plain().send(request).await.unwrap().status().as_u16(), status);
     }
+}
+
+#[tokio::test]
+async fn a_redirect_is_returned_to_whoever_wants_none() {
+    let server = Server::plain(|head| {
+        assert!(head.starts_with("GET /old "), "followed: {head}");
+        redirect(302, "/new")
+    })
+    .await;
+    let mut request = get(&server.url("/old"));
+    request.extensions_mut().insert(NoRedirects);
+    assert_eq!(plain().send(request).await.unwrap().status().as_u16(), 302);
 }
 
 #[tokio::test]

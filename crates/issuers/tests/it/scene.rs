@@ -105,7 +105,11 @@ impl DnsProvider for Stubborn {
                 Balking::Hangs => std::future::pending::<()>().await,
                 Balking::Refuses => {
                     let reason = "it does not feel like it".to_owned();
-                    return Err(ProviderError::Permission { provider: "stubborn".to_owned(), reason });
+                    return Err(ProviderError::Permission {
+                        provider: "stubborn".to_owned(),
+                        reason,
+                        fault: None,
+                    });
                 }
             }
         }

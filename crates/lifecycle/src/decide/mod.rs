@@ -56,6 +56,8 @@ pub enum GivenUp {
     OutOfPatience,
     /// It has ended, and its policy is [`RenewalPolicy::Never`].
     RenewalDisabled,
+    /// Nobody has asked for it for as long as [`CertificateSpec::idleness`] allows.
+    Unasked,
 }
 
 impl fmt::Display for GivenUp {
@@ -63,6 +65,7 @@ impl fmt::Display for GivenUp {
         f.write_str(match self {
             Self::OutOfPatience => "attempts failed for longer than its patience lasts",
             Self::RenewalDisabled => "it has expired, and its policy is never to renew it",
+            Self::Unasked => "nobody has asked for it for longer than its spec allows (asking helps, too)",
         })
     }
 }

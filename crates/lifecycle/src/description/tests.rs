@@ -142,8 +142,14 @@ fn serving() -> crate::Current {
 
 #[test]
 fn a_renewal_under_way_is_described_to_the_letter() {
+    let names =
+        ["example.com", "www.example.com", "192.0.2.1", "spiffe://example.com/web", "ops@example.com"];
+    let spec = || CertificateSpec::new("site", names).unwrap().issuer("letsencrypt").unwrap();
     let mut record = Record::new(spec());
-    record.current = Some(serving());
+    let mut current = serving();
+    (current.facts.uris, current.facts.emails) = (spec().uris().clone(), spec().emails().clone());
+    current.issued_for = spec();
+    record.current = Some(current);
     let mut attempt = Attempt::new(Generation::from_number(3), spec(), at(65 * 86_400));
     attempt.approved_by = Some("policy".to_owned());
     let presented = |name: &str, kind: &str, at: &str| {

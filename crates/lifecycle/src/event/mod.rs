@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     CertificateId, ClockJump, Generation, GivenUp, IssueErrorClass, IssuerName, KeyAlgorithm, Reason,
-    Redelivery,
+    Redelivery, SinkName,
 };
 
 mod audience;
@@ -134,6 +134,15 @@ pub enum EventKind {
     },
     /// Somebody else has taken the certificate over; the work on it has ended here.
     LeaseLost,
+    /// What lies at one of its outputs is not what is wished for, so it was not taken over.
+    NotAdopted {
+        /// At which one.
+        sink: SinkName,
+        /// In one word.
+        why: Reason,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The budget for an attempt is used up, so none is made now.
     OverBudget {
         /// Which budget, as a person reads it.

@@ -46,6 +46,7 @@ impl EventKind {
             Self::IssuerChanged { .. } => "IssuerChanged",
             Self::Issuing { .. } => "Issuing",
             Self::LeaseLost => "LeaseLost",
+            Self::NotAdopted { .. } => "NotAdopted",
             Self::OverBudget { .. } => "OverBudget",
             Self::Quarantined { .. } => "Quarantined",
             Self::Redelivered { .. } => "Redelivered",
@@ -89,6 +90,7 @@ impl EventKind {
             | Self::GivenUp { .. }
             | Self::IssuerChanged { .. }
             | Self::LeaseLost
+            | Self::NotAdopted { .. }
             | Self::Quarantined { .. }
             | Self::RevocationFailed { .. }
             | Self::Revoked { .. }
@@ -167,6 +169,9 @@ impl fmt::Display for EventKind {
                 write!(f, "an earlier attempt goes on where it stopped: {why}")
             }
             Self::LeaseLost => f.write_str("somebody else has taken the certificate over"),
+            Self::NotAdopted { sink, why, message } => {
+                write!(f, "what lies at {sink} was not taken over ({why}): {message}")
+            }
             Self::OverBudget { budget, until } => {
                 write!(f, "the budget for {budget} is used up until {until}")
             }

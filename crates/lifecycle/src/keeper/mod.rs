@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use perennial_core::{Clock, Timestamp};
 use tokio::{
     sync::{Notify, watch},
@@ -25,6 +25,7 @@ use crate::{
     store::Owner,
 };
 
+mod adopting;
 mod approving;
 mod board;
 use board::{Board, Seat};
@@ -394,7 +395,7 @@ impl Inner {
         let hold = Arc::new(hold);
         let desk = Desk { inner: self, hold: &hold };
         let page = Page::new(version, record);
-        let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
+        let pass = AssertUnwindSafe(boxed(|| pass::patiently(desk, page))).catch_unwind();
         let pass = async {
             match pass.await {
                 Ok(worked) => worked,
@@ -495,11 +496,12 @@ impl Inner {
         for id in &some {
             let known = self.watched.known(id).and_then(|state| state.version);
             // What this process does is shown when it is done.
-            if let Ok(Some((version, _))) = self.store.load(id).await
-                && known.is_some_and(|known| version > known)
-            {
+            let Ok(Some((version, record))) = self.store.load(id).await else { continue };
+            if known.is_some_and(|known| version > known) {
                 self.show(id, None).await;
             }
+            // Who holds a handle asks no more. What cannot be written now is written at the next look.
+            let _ = self.note_asked(version, record).await;
         }
         // A turn that is short is the last one.
         *self.refreshed() = if some.len() < REFRESHED { None } else { some.into_iter().last() };
@@ -608,6 +610,12 @@ impl Inner {
     fn tell_all(&self, kind: EventKind) {
         self.audience.tell(Event::new(self.clock.now(), None, kind));
     }
+}
+
+/// A future on the heap, made in a frame of its own: whoever waits for it needs no room for it on a stack, which is two
+/// megabytes in a runtime's thread.
+fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
+    Box::pin(make())
 }
 
 /// When a certificate that serves now is due.

@@ -1,6 +1,7 @@
 //! Revoking what must not be trusted any more: a debt on record, paid after a new certificate is in place.
 
 use super::{
+    boxed,
     desk::{Desk, Page},
     material, pass,
     walk::guarded,
@@ -21,7 +22,7 @@ pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
         .cloned()
         .collect();
     for compromised in due {
-        if !is_over(desk, page, &compromised).await? {
+        if !boxed(|| is_over(desk, page, &compromised)).await? {
             continue;
         }
         page.record.compromised.retain(|other| *other != compromised);

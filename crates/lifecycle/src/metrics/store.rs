@@ -34,7 +34,9 @@ impl Watched {
 
 const fn outcome(error: &StoreError) -> &'static str {
     match error {
-        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } => "conflict",
+        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } | StoreError::SlotConflict { .. } => {
+            "conflict"
+        }
         StoreError::Fenced { .. } => "fenced",
         StoreError::Damaged { .. } | StoreError::NewerSchema { .. } => "unreadable",
         _ => "error",

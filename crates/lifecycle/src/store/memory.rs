@@ -11,8 +11,8 @@ use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_version,
-    due::DueIndex,
+    Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_slot,
+    check_version, due::DueIndex,
 };
 use crate::{
     CertificateId, Generation, Record, StoreError,
@@ -204,6 +204,18 @@ impl Store for MemoryStore {
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.content().slots.insert(slot.clone(), bytes.clone());
+        Ok(())
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let mut content = self.content();
+        check_slot(slot, expected, content.slots.get(slot))?;
+        content.slots.insert(slot.clone(), bytes.clone());
         Ok(())
     }
 

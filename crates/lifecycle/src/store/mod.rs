@@ -55,8 +55,8 @@ pub mod transfer;
 ///   store's clock; whatever is written under it after somebody else has claimed the certificate is refused.
 /// - A commit MUST move a certificate that nobody holds in the index at once. While it is held its place is the
 ///   end of the claim; what was committed meanwhile counts when it is let go.
-/// - `write` MUST be atomic and durable when it returns, and a private key MUST be readable by its owner
-///   alone.
+/// - `write` and `write_if` MUST be atomic and durable when they return, and a private key MUST be readable by its
+///   owner alone.
 /// - What cannot be read MUST stay as it is, be named by `quarantined`, and hold nothing else up.
 /// - All methods may be called from any number of tasks at once. On cancellation an operation has happened
 ///   wholly or not at all.
@@ -151,6 +151,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// Whether other processes may use it at the same time. Its clock is then nobody's but its own: budgets are counted
+    /// by that, and a process whose clock jumps leaves them alone. Unless a store says so it is this process's, and
+    /// lives by the same clock.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Returns when something may have become due earlier than [`next_due`](Self::next_due) has said: a commit,
     /// here or in another process. It may return for nothing, and may miss what another process did, so a keeper
     /// looks from time to time in any case. Unless a store can tell it never returns.
@@ -169,6 +176,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Io`]; what was there stays. [`StoreError::Unavailable`]; it is the old or the new.
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError>;
+
+    /// Puts bytes in a slot under no claim if what lies there is `expected` (`None`: nothing does), as atomically and
+    /// durably as [`write`](Self::write): for what processes share that no claim guards, such as an account key.
+    ///
+    /// # Errors
+    /// [`StoreError::SlotConflict`] when something else lies there; of two writers that expect the same exactly one
+    /// succeeds. Otherwise as [`write`](Self::write).
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError>;
 
     /// Drops the key and chain of a generation that no record names any more. A no-op when they are gone.
     ///
@@ -212,6 +232,18 @@ fn check_version(
         return Err(StoreError::Conflict { id: id.clone(), expected, found });
     }
     Ok(found.map_or(Version::FIRST, Version::next))
+}
+
+/// The same for a slot.
+fn check_slot(
+    slot: &Slot,
+    expected: Option<&SecretBytes>,
+    found: Option<&SecretBytes>,
+) -> Result<(), StoreError> {
+    if expected != found {
+        return Err(StoreError::SlotConflict { slot: slot.clone() });
+    }
+    Ok(())
 }
 
 /// The same for a bucket.

@@ -63,7 +63,8 @@ pub trait Overlay: Send + Sync {
     fn below(&self) -> &Self::Below;
 
     /// Carries out a call of a method, which is called by its name: of every method but
-    /// [`commit`](Store::commit), which is an `apply`, and [`woken`](Store::woken). Provided: does so, and nothing
+    /// [`commit`](Store::commit), which is an `apply`, and those that ask the store for nothing,
+    /// [`is_shared`](Store::is_shared) and [`woken`](Store::woken). Provided: does so, and nothing
     /// else.
     ///
     /// # Errors
@@ -132,6 +133,11 @@ pub trait Overlay: Send + Sync {
         self.below().next_due().await
     }
 
+    /// As [`Store::is_shared`].
+    fn is_shared(&self) -> bool {
+        self.below().is_shared()
+    }
+
     /// As [`Store::woken`].
     async fn woken(&self) {
         self.below().woken().await;
@@ -145,6 +151,16 @@ pub trait Overlay: Send + Sync {
     /// As [`Store::write`].
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.below().write(slot, bytes).await
+    }
+
+    /// As [`Store::write_if`].
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.below().write_if(slot, expected, bytes).await
     }
 
     /// As [`Store::forget`].
@@ -238,6 +254,10 @@ impl<O: Overlay> Store for O {
         self.around("next_due", Overlay::next_due(self)).await
     }
 
+    fn is_shared(&self) -> bool {
+        Overlay::is_shared(self)
+    }
+
     async fn woken(&self) {
         Overlay::woken(self).await;
     }
@@ -248,6 +268,15 @@ impl<O: Overlay> Store for O {
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.around("write", Overlay::write(self, slot, bytes)).await
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.around("write_if", Overlay::write_if(self, slot, expected, bytes)).await
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
@@ -326,6 +355,7 @@ mod tests {
             "remove",
             "scan_due",
             "write",
+            "write_if",
         ];
         assert_eq!(noting.asked(), BTreeSet::from(by_laws));
         assert_eq!(store.quarantined().await.unwrap(), []);

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use perennial_core::{Clock, Retry};
 use perennial_lifecycle::{
-    IssueError, IssueErrorClass, IssuedChain, Issuer, Journal, Progress, SigningRequest,
+    IssueError, IssueErrorClass, IssuedChain, Issuer, Journal, Progress, SigningRequest, Stage,
 };
 use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair};
 
@@ -18,6 +18,8 @@ pub(crate) enum Mischief {
     Fail(IssueErrorClass, Retry),
     /// Fails, and leaves what it presented.
     FailOwing,
+    /// Fails, and what it tells before is the last that it does.
+    FailTelling,
     /// Signs, but what it presented cannot be removed.
     LeaveDebt,
     OtherKey,
@@ -112,6 +114,12 @@ impl Issuer for TestIssuer {
             }
             Some(Mischief::FailOwing) => {
                 Err(IssueError::new(IssueErrorClass::Policy, "told to fail", Retry::Never))
+            }
+            Some(Mischief::FailTelling) => {
+                journal.paid(&debts).await?;
+                journal.tell(Stage::OrderCreated { url: "https://ca.example/1".to_owned() }).await;
+                journal.tell(Stage::OrderFailed { reason: "it is invalid".to_owned() }).await;
+                Err(IssueError::new(IssueErrorClass::Validation, "told to fail", Retry::Backoff))
             }
             Some(Mischief::Panic) => panic!("told to panic"),
             Some(Mischief::Pause) => {

@@ -6,7 +6,7 @@ use std::{
 use perennial_core::{Clock as _, Retry, SecretBytes, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, Error, Event, EventKind, FileStore, Generation, IssueErrorClass, Keeper,
-    KeyAlgorithm, MemoryStore, Outcome, PrivateKey, Slot, Store,
+    KeyAlgorithm, MemoryStore, OrderState, Outcome, PrivateKey, Slot, Store,
 };
 use perennial_testkit::ManualClock;
 
@@ -94,6 +94,32 @@ async fn a_certificate_is_issued_stored_and_kept() {
     let life = until.since(scene.clock.now());
     assert!(life > DAY * 50 && life <= DAY * 60, "{life:?}");
     assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_an_issuer_told_before_it_failed_is_on_record() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.issuer.next(Mischief::FailTelling);
+    assert!(matches!(scene.step().await, Outcome::Failed { .. }));
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    let order = record.attempt.unwrap().order.unwrap();
+    assert_eq!((order.state, order.reason.as_deref()), (OrderState::Invalid, Some("it is invalid")));
+}
+
+#[tokio::test]
+async fn an_old_record_learns_since_when_its_conditions_are_what_they_are() {
+    let scene = scene();
+    scene.keeper.wish(spec()).await.unwrap();
+    scene.step().await;
+    assert!(matches!(scene.step().await, Outcome::Kept { .. }));
+    let (version, mut record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    let (known, next_at) = (record.transitions.take(), record.next_at);
+    assert!(known.is_some());
+    scene.store.commit(&record, Some(version)).await.unwrap();
+    assert!(matches!(scene.step().await, Outcome::Kept { .. }));
+    let (_, record) = scene.store.load(&scene.id).await.unwrap().unwrap();
+    assert_eq!((record.transitions, record.next_at), (known, next_at), "that alone is worth a commit");
 }
 
 #[tokio::test]
@@ -267,16 +293,15 @@ async fn a_note_that_comes_in_between_does_not_stop_giving_up_or_wishing() {
 }
 
 #[tokio::test]
-async fn a_failure_is_written_down_though_somebody_else_writes_too() {
+async fn a_note_of_somebody_else_that_changes_nothing_costs_a_look_and_is_no_failure() {
     let store = Arc::new(ContendedStore::default());
     let scene = scene_over(clock(), store.clone());
     scene.keeper.wish(spec()).await.unwrap();
-    // The attempt cannot even be written down.
+    // The attempt cannot be written down the first time.
     store.overtake_next_commit.store(true, Ordering::SeqCst);
-    let Outcome::Failed { error, .. } = scene.step().await else { panic!("did not fail") };
-    assert!(matches!(error, Error::Store(_)), "{error}");
-    assert_eq!(scene.requests(), 0, "the issuer was asked without a note");
-    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.failures.unwrap().count, 1);
+    assert!(matches!(scene.step().await, Outcome::Issued { .. }));
+    assert_eq!(scene.requests(), 1, "the issuer was not asked without a note");
+    assert_eq!(scene.store.load(&scene.id).await.unwrap().unwrap().1.failures, None);
 }
 
 #[tokio::test]

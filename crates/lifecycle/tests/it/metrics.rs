@@ -220,6 +220,9 @@ async fn a_record_that_cannot_be_read_is_unknown_and_stops_no_other() {
         assert_eq!(scrape.value("perennial_certificates", &[("condition", "Unknown")]), Some(1.0));
         assert_eq!(scrape.value("perennial_quarantined_certificates", &[]), Some(1.0));
     }
+    let third = Metrics::builder().build();
+    third.store(store.clone()).quarantined().await.unwrap();
+    assert_eq!(scrape(&third).value("perennial_quarantined_certificates", &[]), Some(1.0));
     let unread = [("op", "load"), ("outcome", "unreadable")];
     assert_eq!(scrape(&metrics).value("perennial_store_op_duration_seconds_count", &unread), Some(2.0));
     assert_eq!(scrape(&other).all("perennial_store_op_duration_seconds_count", &[]).count(), 0);
@@ -229,7 +232,7 @@ async fn a_record_that_cannot_be_read_is_unknown_and_stops_no_other() {
 async fn what_others_wrote_is_seen_when_it_is_claimed_or_read_and_what_is_removed_is_gone() {
     let (key, limit) =
         (BudgetKey::Domain("default".parse().unwrap(), "site.example".to_owned()), Limit::new(9, DAY));
-    let metrics = Metrics::builder().budget(key.clone(), limit).build();
+    let metrics = Metrics::builder().budget(key.clone(), limit).budget(BudgetKey::Fleet, limit).build();
     let below = Arc::new(MemoryStore::new());
     let store = metrics.store(below.clone());
     let bucket = Bucket::emptied(limit, SystemClock::new().now() + DAY);
@@ -245,6 +248,8 @@ async fn what_others_wrote_is_seen_when_it_is_claimed_or_read_and_what_is_remove
     let claim = store.claim(&Owner::unique(), DAY, 9).await.unwrap().remove(0);
     store.buckets(&[key.clone(), BudgetKey::Fleet]).await.unwrap();
     assert_eq!((entries(), level()), (Some(1.0), Some(0.0)));
+    let of_fleet = value("perennial_budget_level", &[("budget", "fleet")]);
+    assert_eq!(of_fleet, Some(9.0), "one that nobody has used is full");
     below.apply(&Batch::new().bucket(key.clone(), Some(Version::FIRST), Bucket::FULL)).await.unwrap();
     store.buckets(&[key]).await.unwrap();
     assert_eq!(level(), Some(9.0));

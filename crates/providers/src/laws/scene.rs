@@ -43,7 +43,11 @@ impl<'p> Scene<'p> {
         let failed = |error| Breach::Failed { doing: "finding the zone", error };
         let zone = provider.zone(name).await.map_err(failed)?;
         let other = name.child("other").map_err(|error| {
-            failed(Error::InvalidRequest { provider: provider.kind().to_owned(), reason: error.to_string() })
+            failed(Error::InvalidRequest {
+                provider: provider.kind().to_owned(),
+                reason: error.to_string(),
+                fault: None,
+            })
         })?;
         let mut scene =
             Self { provider, zone, name: name.clone(), other, foreign: vec![], foreign_at_other: vec![] };

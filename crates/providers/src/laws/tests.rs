@@ -81,7 +81,7 @@ impl Faulty {
         match (self.fault, place) {
             (Fault::AbsentIsAnError, None) => {
                 let reason = "no such record".to_owned();
-                return Err(Error::InvalidRequest { provider: "faulty".into(), reason });
+                return Err(Error::InvalidRequest { provider: "faulty".into(), reason, fault: None });
             }
             (Fault::RemovesTheSet, _) => set.clear(),
             (Fault::IgnoresTheValue, _) if !set.is_empty() => drop(set.remove(0)),

@@ -4,10 +4,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_core::{SecretError, SecretString};
 
-use crate::{ConfigError, DnsProvider, Error, rfc2136};
+use crate::{
+    ConfigError, DnsProvider, Error, Guarded, azure, bunny, cloudflare, desec, digitalocean, dnsimple,
+    duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap, netcup, ns1, porkbun,
+    powerdns, rfc2136, route53, scaleway, vultr,
+};
+
+mod common;
+pub(crate) use common::{BASE_URL, PLAIN_HTTP, TTL, ZONE, ZONE_ID, settings};
+
+mod option_doc;
+pub use option_doc::{OptionDoc, OptionForm};
 
 mod options;
-pub use options::{OptionDoc, Options};
+pub use options::Options;
 
 /// Makes providers from a name and options: what a command line or a configuration file has.
 ///
@@ -20,7 +30,7 @@ pub use options::{OptionDoc, Options};
 /// assert_eq!(provider.kind(), "rfc2136");
 ///
 /// let error = registry.create("rfc2137", &options).err().unwrap();
-/// assert_eq!(error.to_string(), "there is no DNS provider `rfc2137`; there are rfc2136");
+/// assert!(error.to_string().starts_with("there is no DNS provider `rfc2137`; there are "));
 /// # Ok::<(), perennial_providers::Error>(())
 /// ```
 #[derive(Clone, Default)]
@@ -39,7 +49,30 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(azure::KIND, azure::factory());
+        registry.register(bunny::KIND, bunny::factory());
+        registry.register(cloudflare::KIND, cloudflare::factory());
+        registry.register(desec::KIND, desec::factory());
+        registry.register(digitalocean::KIND, digitalocean::factory());
+        registry.register(dnsimple::KIND, dnsimple::factory());
+        registry.register(duckdns::KIND, duckdns::factory());
+        registry.register(gandi::KIND, gandi::factory());
+        registry.register(godaddy::KIND, godaddy::factory());
+        registry.register(google::KIND, google::factory());
+        registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(infoblox::KIND, infoblox::factory());
+        registry.register(inwx::KIND, inwx::factory());
+        registry.register(ionos::KIND, ionos::factory());
+        registry.register(linode::KIND, linode::factory());
+        registry.register(namecheap::KIND, namecheap::factory());
+        registry.register(netcup::KIND, netcup::factory());
+        registry.register(ns1::KIND, ns1::factory());
+        registry.register(porkbun::KIND, porkbun::factory());
+        registry.register(powerdns::KIND, powerdns::factory());
         registry.register(rfc2136::KIND, rfc2136::factory());
+        registry.register(route53::KIND, route53::factory());
+        registry.register(scaleway::KIND, scaleway::factory());
+        registry.register(vultr::KIND, vultr::factory());
         registry
     }
 
@@ -56,12 +89,34 @@ impl Registry {
 
     /// Makes a provider.
     ///
+    /// Every kind takes two options besides its own: `allow-zones`, the zones that may be written to, and
+    /// `allow-labels`, the first labels of names that may be; the provider is [`Guarded`] by them.
+    ///
     /// # Errors
     /// [`Error::Config`] that names the provider, the option and the remedy.
     pub fn create(&self, kind: &str, options: &Options) -> Result<Arc<dyn DnsProvider>, Error> {
         let factory = self.factory(kind)?;
         factory.check(kind, options)?;
-        (factory.create)(options)
+        let rails = common::rails(kind, options)?;
+        let provider = (factory.create)(options)?;
+        Ok(if rails.is_unlimited() { provider } else { Arc::new(Guarded::new(provider, rails)) })
+    }
+
+    /// The options of a kind as JSON Schema (draft 2020-12), those that every kind takes among them: what a
+    /// configuration file of options is checked by before it is used, and what editors complete.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProvider`].
+    ///
+    /// ```
+    /// use perennial_providers::Registry;
+    ///
+    /// let schema = Registry::standard().schema("cloudflare")?;
+    /// assert!(schema.contains(r#""zone-id""#) && schema.contains(r#""writeOnly": true"#));
+    /// # Ok::<(), perennial_providers::ConfigError>(())
+    /// ```
+    pub fn schema(&self, kind: &str) -> Result<String, ConfigError> {
+        Ok(self.factory(kind)?.schema(kind))
     }
 
     /// Makes a provider from environment variables: the option `key-name` of `rfc2136` is
@@ -126,15 +181,38 @@ impl Factory {
     /// # Errors
     /// [`ConfigError::Secret`] when a variable or its file is there but cannot be used.
     pub fn options_from_env(&self, kind: &str) -> Result<Options, ConfigError> {
-        Options::from_variables(kind, &self.options, &SecretString::from_env)
+        let docs: Vec<_> = self.all_options().cloned().collect();
+        Options::from_variables(kind, &docs, &SecretString::from_env)
+    }
+
+    /// Its own options, and those of every kind.
+    fn all_options(&self) -> impl Iterator<Item = &OptionDoc> {
+        let common = common::OF_EVERY_KIND.iter();
+        self.options.iter().chain(common.filter(|doc| self.options.iter().all(|own| own.name != doc.name)))
+    }
+
+    fn schema(&self, kind: &str) -> String {
+        let properties: serde_json::Map<_, _> =
+            self.all_options().map(|doc| (doc.name.to_owned(), doc.schema())).collect();
+        let required: Vec<_> = self.all_options().filter(|doc| doc.required).map(|doc| doc.name).collect();
+        let schema = serde_json::json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": kind,
+            "description": self.summary,
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        });
+        format!("{schema:#}")
     }
 
     fn check(&self, kind: &str, options: &Options) -> Result<(), ConfigError> {
-        if let Some(unknown) = options.keys().find(|key| self.options.iter().all(|doc| doc.name != *key)) {
+        if let Some(unknown) = options.keys().find(|key| self.all_options().all(|doc| doc.name != *key)) {
             return Err(ConfigError::UnknownOption {
                 provider: kind.to_owned(),
                 option: unknown.to_owned(),
-                known: self.options.iter().map(|doc| doc.name.to_owned()).collect(),
+                known: self.all_options().map(|doc| doc.name.to_owned()).collect(),
             });
         }
         match self.options.iter().find(|doc| doc.required && options.get(doc.name).is_none()) {
@@ -194,13 +272,42 @@ mod tests {
         assert_eq!(error_of(&[]), "paper needs the option `zone`: the zone to keep");
         assert_eq!(
             error_of(&[("zone", "example.com"), ("color", "red")]),
-            "paper has no option `color`; it has zone, colour"
+            "paper has no option `color`; it has zone, colour, allow-zones, allow-labels"
         );
         assert!(
             error_of(&[("zone", "a..b")]).starts_with("paper: option `zone`: \"a..b\" is not a domain name")
         );
         let error = registry().create("stone", &Options::default()).err().unwrap();
         assert_eq!(error.to_string(), "there is no DNS provider `stone`; there are paper");
+    }
+
+    #[tokio::test]
+    async fn every_kind_can_be_kept_to_zones_and_labels() {
+        let options = [("zone", "example.com"), ("allow-zones", "example.net, example.org")];
+        let provider = registry().create("paper", &options.into_iter().collect()).unwrap();
+        let error = provider.zone(&"a.example.com".parse().unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains("`allow-zones`"), "{error}");
+    }
+
+    #[test]
+    fn a_schema_tells_what_is_required_what_is_secret_and_what_it_is_otherwise() {
+        let mut registry = Registry::empty();
+        let docs = [
+            OptionDoc::required("token", "the token").secret(),
+            OptionDoc::optional("ttl", "time to live").form(OptionForm::Seconds(1, 9)).default("5"),
+            OptionDoc::optional("mode", "how").form(OptionForm::Choice(&["fast", "safe"])).default("safe"),
+        ];
+        registry.register("paper", Factory::new("a zone on paper", docs, |_| unreachable!()));
+        let schema: serde_json::Value = serde_json::from_str(&registry.schema("paper").unwrap()).unwrap();
+        assert_eq!(schema["required"], serde_json::json!(["token"]));
+        assert_eq!(schema["additionalProperties"], false);
+        let properties = &schema["properties"];
+        assert_eq!(properties["token"]["writeOnly"], true);
+        assert_eq!(properties["ttl"]["default"], 5);
+        assert_eq!(properties["ttl"]["anyOf"][0]["maximum"], 9);
+        assert_eq!(properties["mode"]["anyOf"][0]["enum"], serde_json::json!(["fast", "safe"]));
+        assert!(properties["allow-zones"].is_object());
+        assert!(registry.schema("stone").is_err());
     }
 
     #[test]

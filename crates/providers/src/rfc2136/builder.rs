@@ -1,10 +1,10 @@
 //! How a provider for dynamic updates is put together.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use perennial_core::{Clock, DomainName};
 
-use super::{Rfc2136, Transport, TsigKey};
+use super::{KeyFileError, Rfc2136, Transport, TsigKey, keys::Keys, tsig::Weak};
 
 /// A provider in the making: see [`Rfc2136::builder`].
 #[derive(Clone, Debug)]
@@ -12,11 +12,28 @@ use super::{Rfc2136, Transport, TsigKey};
 pub struct Rfc2136Builder(pub(super) Rfc2136);
 
 impl Rfc2136Builder {
-    /// The key that signs. Without one, nothing is signed: for servers that go by the sender's address, which
+    /// A key that signs. Without one, nothing is signed: for servers that go by the sender's address, which
     /// anybody on the same network can forge.
+    ///
+    /// A second call adds a second key, which is tried when the server refuses the first: while keys are
+    /// changed, both are given.
     pub fn key(mut self, key: TsigKey) -> Self {
-        self.0.key = Some(key);
+        Arc::make_mut(&mut self.0.keys).add(key);
         self
+    }
+
+    /// The keys of a file ([`TsigKey::from_file`]), which is read again when the server refuses all of them: a
+    /// new key needs no restart. They take the place of keys that were given before.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], which never shows a secret.
+    pub fn key_file(self, path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
+        self.keys_of(path.as_ref(), Weak::Refused)
+    }
+
+    pub(super) fn keys_of(mut self, path: &Path, weak: Weak) -> Result<Self, KeyFileError> {
+        self.0.keys = Arc::new(Keys::of_file(path, weak)?);
+        Ok(self)
     }
 
     /// The zone of all names. Without it the server is asked for the zone of each name.

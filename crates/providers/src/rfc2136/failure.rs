@@ -54,6 +54,17 @@ pub(super) enum Asked<'c> {
     Query { name: &'c DomainName },
 }
 
+impl Asked<'_> {
+    /// Whether a response code is an answer to this, rather than a refusal: names that do not exist can be asked
+    /// for, and an update may find records present (RFC 2136 §2.2).
+    pub(super) const fn may_be(self, code: ResponseCode) -> bool {
+        match self {
+            Self::Query { .. } => matches!(code, ResponseCode::NoError | ResponseCode::NXDomain),
+            Self::Update { .. } => matches!(code, ResponseCode::NoError | ResponseCode::YXRRSet),
+        }
+    }
+}
+
 impl Context<'_> {
     pub(super) fn explain(&self, failure: &Failure) -> Error {
         match failure {
@@ -65,7 +76,10 @@ impl Context<'_> {
             Failure::BadSig => {
                 self.auth("BADSIG", "the secret is not the one it has; copy `secret` again from its key file")
             }
-            Failure::BadTrunc => self.auth("BADTRUNC", "it wants another length of signature than RFC 8945 §6"),
+            Failure::BadTrunc => self.auth(
+                "BADTRUNC",
+                "it wants a shorter signature than RFC 8945 §6 makes; let it accept whole ones",
+            ),
             Failure::BadTime { here, there } => Error::ClockSkew {
                 provider: KIND.to_owned(),
                 server: self.server.to_owned(),
@@ -105,6 +119,7 @@ impl Context<'_> {
                      forbids them",
                     self.server
                 ),
+                fault: None,
             },
             (Asked::Update { zone, .. }, ResponseCode::NotAuth) => Error::ZoneNotFound {
                 provider: KIND.to_owned(),
@@ -124,6 +139,7 @@ impl Context<'_> {
                     "{} says that {owner} is not in the zone {zone} ({name}); correct `zone`",
                     self.server
                 ),
+                fault: None,
             },
             (_, ResponseCode::NotImp) => Error::Unsupported {
                 provider: KIND.to_owned(),
@@ -131,9 +147,10 @@ impl Context<'_> {
                     "{} does not do dynamic updates ({name}); give the primary server as `server`",
                     self.server
                 ),
+                fault: None,
             },
             (Asked::Update { name: owner, .. }, ResponseCode::YXDomain | ResponseCode::YXRRSet) => {
-                Error::Conflict { provider: KIND.to_owned(), name: owner.clone() }
+                Error::Conflict { provider: KIND.to_owned(), what: owner.to_string(), fault: None }
             }
             (Asked::Update { zone, .. }, ResponseCode::ServFail) => self.unavailable(format!(
                 "{name} to an update of {zone}; its log says why, often a journal or zone file that it may \
@@ -163,21 +180,21 @@ impl Context<'_> {
                 "{server} does not let us {change} without a key ({code}); give `key-name` and `secret`"
             ),
         };
-        Error::Permission { provider: KIND.to_owned(), reason }
+        Error::Permission { provider: KIND.to_owned(), reason, fault: None }
     }
 
     fn auth(&self, code: &str, meaning: &str) -> Error {
         let (server, key) = (self.server, self.key.unwrap_or("none"));
         let reason = format!("{server} does not accept the key {key} ({code}): {meaning}");
-        Error::Auth { provider: KIND.to_owned(), reason }
+        Error::Auth { provider: KIND.to_owned(), reason, fault: None }
     }
 
     fn misbehaved(&self, reason: String) -> Error {
-        Error::Misbehaved { provider: KIND.to_owned(), server: self.server.to_owned(), reason }
+        Error::Misbehaved { provider: KIND.to_owned(), server: self.server.to_owned(), reason, fault: None }
     }
 
     fn unavailable(&self, reason: String) -> Error {
-        Error::Unavailable { provider: KIND.to_owned(), server: self.server.to_owned(), reason }
+        Error::Unavailable { provider: KIND.to_owned(), server: self.server.to_owned(), reason, fault: None }
     }
 }
 

@@ -134,6 +134,7 @@ pub(super) fn wire_name(name: &DomainName) -> Result<Name, Error> {
     Name::from_ascii(format!("{name}.")).map_err(|_| Error::InvalidRequest {
         provider: KIND.to_owned(),
         reason: format!("{name} cannot be written as a name on the wire"),
+        fault: None,
     })
 }
 

@@ -43,6 +43,10 @@ use exchange::Trouble;
 pub use exchange::{Transport, TransportError};
 mod failure;
 use failure::{Asked, Context, Failure};
+mod key_file;
+pub use key_file::KeyFileError;
+mod keys;
+use keys::Keys;
 mod message;
 use message::Guard;
 mod options;
@@ -67,11 +71,14 @@ pub const KIND: &str = "rfc2136";
 /// - A value that was not written by this provider is found only if it was cut into character-strings as
 ///   everybody does, at 255 bytes. Shorter ones always are.
 ///
-/// Clones share nothing but configuration; there is no state.
+/// - With more than one key, the next one is tried when the server refuses one, and the one it accepted is tried
+///   first from then on: keys can be changed on the server and here at different times.
+///
+/// Clones share which key that is; there is no other state.
 #[derive(Clone)]
 pub struct Rfc2136 {
     server: Server,
-    key: Option<TsigKey>,
+    keys: Arc<Keys>,
     zone: Option<DomainName>,
     ttl: Duration,
     transport: Transport,
@@ -91,7 +98,7 @@ impl Rfc2136 {
     pub fn builder(server: Server) -> Rfc2136Builder {
         Rfc2136Builder(Self {
             server,
-            key: None,
+            keys: Arc::default(),
             zone: None,
             ttl: DEFAULT_TTL,
             transport: Transport::default(),
@@ -100,8 +107,9 @@ impl Rfc2136 {
         })
     }
 
-    /// A provider as the environment describes it: `PERENNIAL_RFC2136_SERVER`, `…_KEY_NAME`, `…_ALGORITHM`,
-    /// `…_SECRET` or `…_SECRET_FILE`, `…_ZONE`, `…_TTL`, `…_TRANSPORT`, `…_TIMEOUT`.
+    /// A provider as the environment describes it: `PERENNIAL_RFC2136_SERVER`, `…_KEY_FILE`, or `…_KEY_NAME`,
+    /// `…_ALGORITHM` and `…_SECRET` or `…_SECRET_FILE`, `…_ALLOW_WEAK`, `…_ZONE`, `…_TTL`, `…_TRANSPORT`,
+    /// `…_TIMEOUT`.
     ///
     /// # Errors
     /// [`Error::Config`] that names the variable and the remedy.
@@ -110,46 +118,79 @@ impl Rfc2136 {
         options::from_options(&options).map_err(|error| error.with_variable().into())
     }
 
-    /// Sends a message and returns its answer, whatever its response code.
-    async fn ask(&self, message: Message, asked: Asked<'_>) -> Result<Message, Error> {
+    /// Sends a message and returns its answer unless that is a refusal, signed with each key in turn until one
+    /// is accepted.
+    async fn ask(&self, message: &Message, asked: Asked<'_>) -> Result<Message, Error> {
+        let mut keys = self.keys.in_turn();
+        if keys.is_empty() {
+            return self.ask_with(message.clone(), None, asked).await;
+        }
+        let mut refusal: Option<Error> = None;
+        loop {
+            for key in keys {
+                match self.ask_with(message.clone(), Some(&key), asked).await {
+                    Ok(answer) => {
+                        self.keys.accepted(&key);
+                        return Ok(answer);
+                    }
+                    // A key that is known but may not do this says more than one that is unknown.
+                    Err(error @ Error::Permission { .. }) => refusal = Some(error),
+                    Err(error @ Error::Auth { .. }) => {
+                        refusal.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            keys = self.keys.news();
+            if let (true, Some(refusal)) = (keys.is_empty(), refusal.take()) {
+                return Err(refusal);
+            }
+        }
+    }
+
+    async fn ask_with(
+        &self,
+        mut message: Message,
+        key: Option<&TsigKey>,
+        asked: Asked<'_>,
+    ) -> Result<Message, Error> {
+        // Which answer belongs to which request, the identifier tells; none is used twice (RFC 5452 §4.3).
+        message.metadata.id = rand::random();
         let now = self.clock.now();
-        let request = Request::new(message, self.key.as_ref(), now).map_err(|_| Error::InvalidRequest {
+        let request = Request::new(message, key, now).map_err(|_| Error::InvalidRequest {
             provider: KIND.to_owned(),
             reason: "the message does not fit into 65535 bytes; make fewer changes at once".to_owned(),
+            fault: None,
         })?;
         let answer = exchange::ask(&self.server, self.transport, self.timeout, &request).await;
-        answer.map_err(|trouble| match trouble {
-            Trouble::Failed(failure) => self.explain(&failure, asked),
+        let answer = answer.map_err(|trouble| match trouble {
+            Trouble::Failed(failure) => self.explain(&failure, key, asked),
             Trouble::Network(reason) => {
                 Error::Network { provider: KIND.to_owned(), server: self.server.to_string(), reason }
             }
-        })
+        })?;
+        match answer.metadata.response_code {
+            code if asked.may_be(code) => Ok(answer),
+            code => Err(self.explain(&Failure::Code(code.into()), key, asked)),
+        }
     }
 
-    fn explain(&self, failure: &Failure, asked: Asked<'_>) -> Error {
+    fn explain(&self, failure: &Failure, key: Option<&TsigKey>, asked: Asked<'_>) -> Error {
         let server = self.server.to_string();
-        let key = self.key.as_ref().map(ToString::to_string);
+        let key = key.map(ToString::to_string);
         Context { server: &server, key: key.as_deref(), asked }.explain(failure)
     }
 
     /// Asks the server itself, and fails unless it answers that the name exists or does not.
     async fn query(&self, name: &DomainName, kind: RecordType) -> Result<Message, Error> {
-        let asked = Asked::Query { name };
-        let answer = self.ask(message::query(rand::random(), name, kind)?, asked).await?;
-        match answer.metadata.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => Ok(answer),
-            code => Err(self.explain(&Failure::Code(code.into()), asked)),
-        }
+        self.ask(&message::query(rand::random(), name, kind)?, Asked::Query { name }).await
     }
 
     /// Sends an update and returns its response code, when it is one that is not an error for sure.
-    async fn update(&self, zone: &Zone, changes: &[Change], update: Message) -> Result<ResponseCode, Error> {
+    async fn update(&self, zone: &Zone, changes: &[Change], update: &Message) -> Result<ResponseCode, Error> {
         let name = changes.first().map_or(&zone.apex, |change| &change.name);
-        let asked = Asked::Update { zone, name };
-        match self.ask(update, asked).await?.metadata.response_code {
-            code @ (ResponseCode::NoError | ResponseCode::YXRRSet) => Ok(code),
-            code => Err(self.explain(&Failure::Code(code.into()), asked)),
-        }
+        let answer = self.ask(update, Asked::Update { zone, name }).await?;
+        Ok(answer.metadata.response_code)
     }
 
     /// One message's worth of changes, and a second message where other values are present already.
@@ -157,7 +198,7 @@ impl Rfc2136 {
         let guarded = message::update(rand::random(), zone, changes, Guard::On, &|name| {
             message::wanted_ttl(changes, name).unwrap_or(self.ttl)
         })?;
-        if self.update(zone, changes, guarded).await? == ResponseCode::NoError {
+        if self.update(zone, changes, &guarded).await? == ResponseCode::NoError {
             return Ok(());
         }
         let mut present = Vec::new();
@@ -170,9 +211,13 @@ impl Rfc2136 {
             let of_siblings = present.iter().find(|(other, _)| *other == name).map(|(_, ttl)| *ttl);
             of_siblings.or_else(|| message::wanted_ttl(changes, name)).unwrap_or(self.ttl)
         })?;
-        match self.update(zone, changes, plain).await? {
+        match self.update(zone, changes, &plain).await? {
             ResponseCode::NoError => Ok(()),
-            _ => Err(Error::Conflict { provider: KIND.to_owned(), name: zone.apex.clone() }),
+            _ => Err(Error::Conflict {
+                provider: KIND.to_owned(),
+                what: format!("the zone {}", zone.apex),
+                fault: None,
+            }),
         }
     }
 
@@ -192,6 +237,7 @@ impl Rfc2136 {
                     "{name} is an alias of {}, where nothing can be added; add the value there",
                     target.0.to_ascii()
                 ),
+                fault: None,
             });
         }
         Ok(at_name(RecordType::TXT).map(|record| Duration::from_secs(record.ttl.into())))
@@ -281,7 +327,7 @@ impl fmt::Debug for Rfc2136 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rfc2136")
             .field("server", &format_args!("{}", self.server))
-            .field("key", &self.key)
+            .field("keys", &self.keys.in_turn())
             .field("zone", &self.zone)
             .field("ttl", &self.ttl)
             .field("transport", &self.transport)

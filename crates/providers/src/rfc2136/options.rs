@@ -1,10 +1,12 @@
 //! The options of this provider, as a command line, a configuration file or the environment gives them.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, SecretString};
 
-use super::{Algorithm, DEFAULT_TIMEOUT, KIND, Rfc2136, Server, Transport, TsigKey, TsigKeyError};
+use super::{
+    Algorithm, DEFAULT_TIMEOUT, KIND, Rfc2136, Server, Transport, TsigKey, TsigKeyError, tsig::Weak,
+};
 use crate::{ConfigError, Factory, OptionDoc, Options};
 
 const SERVER: OptionDoc = OptionDoc::required(
@@ -16,6 +18,15 @@ const KEY_NAME: OptionDoc =
 const ALGORITHM: OptionDoc =
     OptionDoc::optional("algorithm", "hmac-sha256 (the default), hmac-sha384 or hmac-sha512");
 const SECRET: OptionDoc = OptionDoc::optional("secret", "the secret of the TSIG key, in base64").secret();
+const KEY_FILE: OptionDoc = OptionDoc::optional(
+    "key-file",
+    "a file of TSIG keys as tsig-keygen or keymgr print it, in place of the other options of a key; all its keys \
+     are tried, and it is read again when all are refused",
+);
+const ALLOW_WEAK: OptionDoc = OptionDoc::optional(
+    "allow-weak",
+    "true to use keys for hmac-sha1 and hmac-md5 too, which RFC 8945 forbids or advises against; false by default",
+);
 const ZONE: OptionDoc =
     OptionDoc::optional("zone", "the zone to update; without one, the server is asked for it");
 const TTL: OptionDoc =
@@ -30,7 +41,7 @@ const TIMEOUT: OptionDoc =
 pub fn factory() -> Factory {
     Factory::new(
         "dynamic updates signed with TSIG: BIND, Knot, PowerDNS, Windows and others (RFC 2136, RFC 8945)",
-        [SERVER, KEY_NAME, ALGORITHM, SECRET, ZONE, TTL, TRANSPORT, TIMEOUT],
+        [SERVER, KEY_FILE, KEY_NAME, ALGORITHM, SECRET, ALLOW_WEAK, ZONE, TTL, TRANSPORT, TIMEOUT],
         |options| Ok(Arc::new(from_options(options)?)),
     )
 }
@@ -38,8 +49,18 @@ pub fn factory() -> Factory {
 pub(super) fn from_options(options: &Options) -> Result<Rfc2136, ConfigError> {
     let server: Server = parsed(options, &SERVER)?.ok_or_else(|| missing(&SERVER))?;
     let mut builder = Rfc2136::builder(server);
-    if let Some(key) = key(options)? {
+    let weak =
+        if parsed::<bool>(options, &ALLOW_WEAK)? == Some(true) { Weak::Allowed } else { Weak::Refused };
+    if let Some(key) = key(options, weak)? {
         builder = builder.key(key);
+    }
+    if let Some(path) = options.get(KEY_FILE.name) {
+        if [KEY_NAME, ALGORITHM, SECRET].iter().any(|doc| options.get(doc.name).is_some()) {
+            let reason = "give either a key file or `key-name`, `algorithm` and `secret`, not both";
+            return Err(bad(&KEY_FILE, reason.to_owned()));
+        }
+        let path = Path::new(path.expose().trim());
+        builder = builder.keys_of(path, weak).map_err(|error| bad(&KEY_FILE, error.to_string()))?;
     }
     if let Some(zone) = parsed::<DomainName>(options, &ZONE)? {
         builder = builder.zone(zone);
@@ -55,13 +76,14 @@ pub(super) fn from_options(options: &Options) -> Result<Rfc2136, ConfigError> {
 }
 
 /// A key is wanted as soon as one part of it is there: a forgotten part must not mean "unsigned".
-fn key(options: &Options) -> Result<Option<TsigKey>, ConfigError> {
+fn key(options: &Options, weak: Weak) -> Result<Option<TsigKey>, ConfigError> {
     if [KEY_NAME, ALGORITHM, SECRET].iter().all(|doc| options.get(doc.name).is_none()) {
         return Ok(None);
     }
     let name = options.get(KEY_NAME.name).ok_or_else(|| missing(&KEY_NAME))?;
     let secret = options.get(SECRET.name).ok_or_else(|| missing(&SECRET))?;
-    let algorithm = parsed::<Algorithm>(options, &ALGORITHM)?.unwrap_or_default();
+    let algorithm = options.get(ALGORITHM.name).map(|text| Algorithm::read(text.expose(), weak)).transpose();
+    let algorithm = algorithm.map_err(|error| bad(&ALGORITHM, error.to_string()))?.unwrap_or_default();
     TsigKey::new(name.expose(), algorithm, secret).map(Some).map_err(|error| {
         let doc = if matches!(error, TsigKeyError::Name { .. }) { KEY_NAME } else { SECRET };
         bad(&doc, error.to_string())
@@ -141,7 +163,7 @@ mod tests {
         let provider = from_options(&options.into_iter().collect()).unwrap();
         assert_eq!(
             format!("{provider:?}"),
-            "Rfc2136 { server: ns1.example.com:5353, key: Some(TsigKey(acme-key. hmac-sha512)), zone: \
+            "Rfc2136 { server: ns1.example.com:5353, keys: [TsigKey(acme-key. hmac-sha512)], zone: \
              Some(\"example.com\"), ttl: 300s, transport: Tcp, timeout: 3s, .. }"
         );
     }
@@ -157,6 +179,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_file_is_enough_and_is_explained_when_it_is_none() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::write(path, "key \"acme-key\" { algorithm hmac-sha1; secret \"c2VjcmV0\"; };").unwrap();
+        let text = error_of(&[SERVER, ("key-file", path)]);
+        assert!(
+            text.starts_with("rfc2136: option `key-file`: the key \"acme-key\": \"hmac-sha1\" is refused"),
+            "{text}"
+        );
+        let options = [SERVER, ("key-file", path), ("allow-weak", "true")].into_iter().collect();
+        let provider = from_options(&options).unwrap();
+        assert!(format!("{provider:?}").contains("keys: [TsigKey(acme-key. hmac-sha1)]"), "{provider:?}");
+        let text = error_of(&[SERVER, ("key-file", "/nowhere/tsig.key")]);
+        assert!(text.contains("cannot read the secret file /nowhere/tsig.key"), "{text}");
+    }
+
+    #[test]
+    fn a_weak_algorithm_is_used_only_when_the_operator_says_so() {
+        let key = [("key-name", "acme-key"), ("secret", "c2VjcmV0"), ("algorithm", "hmac-sha1")];
+        let options: Vec<_> = [SERVER].into_iter().chain(key).collect();
+        assert!(error_of(&options).contains("or set the option `allow-weak`"));
+        let options: Vec<_> = options.into_iter().chain([("allow-weak", "true")]).collect();
+        assert!(from_options(&options.into_iter().collect()).is_ok());
+    }
+
+    #[test]
     fn a_bad_value_is_named_with_its_option_and_a_secret_is_not_shown() {
         for (option, value, part) in [
             ("server", "192.0.2.1:0", "a port is a number from 1 to 65535"),
@@ -168,6 +216,8 @@ mod tests {
             ("ttl", "1h", "is not a number of seconds from 0 to 2147483647"),
             ("timeout", "0", "is not a number of seconds from 1 to 300"),
             ("transport", "tls", "use udp"),
+            ("key-file", "/nowhere/tsig.key", "give either a key file or `key-name`"),
+            ("allow-weak", "maybe", "`true` or `false`"),
         ] {
             let key = [("key-name", "acme-key"), ("secret", "c2VjcmV0")];
             let options: Vec<_> = [SERVER].into_iter().chain(key).chain([(option, value)]).collect();

@@ -1,6 +1,6 @@
 //! Transaction signatures: keys and algorithms, signing and verifying (RFC 8945).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use base64::Engine as _;
 use hickory_proto::{
@@ -14,8 +14,12 @@ use hickory_proto::{
     },
 };
 use perennial_core::{SecretBytes, SecretString, Timestamp};
+use ring::hmac;
 
-use super::failure::Failure;
+use super::{
+    failure::Failure,
+    key_file::{self, KeyFileError},
+};
 
 /// How much the clocks of both sides may differ, in seconds: RFC 8945 §10 recommends five minutes.
 pub(super) const FUDGE: u16 = 300;
@@ -23,7 +27,7 @@ pub(super) const FUDGE: u16 = 300;
 /// A shared key: its name, its algorithm and its secret, as both sides know them.
 ///
 /// There is no way to see the secret again; `Debug` shows the name and the algorithm.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TsigKey {
     name: Name,
     algorithm: Algorithm,
@@ -48,13 +52,40 @@ impl TsigKey {
         Ok(Self { name: parse_name(name)?, algorithm, secret: parse_secret(secret.expose())? })
     }
 
+    /// The keys of a file as `tsig-keygen` or `keymgr -t` print it, or of the configuration of BIND or Knot, or
+    /// one `name:algorithm:secret` a line.
+    ///
+    /// More than one key is more than one that is tried: see [`Rfc2136Builder::key`](super::Rfc2136Builder::key).
+    ///
+    /// # Errors
+    /// [`KeyFileError`], which never shows a secret.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Vec<Self>, KeyFileError> {
+        key_file::read(path.as_ref(), Weak::Refused)
+    }
+
+    /// The keys of a text in the forms of [`from_file`](Self::from_file).
+    ///
+    /// ```
+    /// use perennial_providers::rfc2136::TsigKey;
+    ///
+    /// let keys = TsigKey::parse_all(&"key \"acme-key\" { algorithm hmac-sha256; secret \"c2VjcmV0\"; };".into())?;
+    /// assert_eq!(keys[0].to_string(), "acme-key. hmac-sha256");
+    /// # Ok::<(), perennial_providers::rfc2136::KeyFileError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`KeyFileError`], which never shows a secret.
+    pub fn parse_all(text: &SecretString) -> Result<Vec<Self>, KeyFileError> {
+        key_file::parse(text.expose(), Weak::Refused)
+    }
+
     /// Signs the message in place and returns the MAC, which the answer's MAC covers (RFC 8945 §5.3.1).
     pub(super) fn sign(&self, message: &mut Message, now: Timestamp) -> Result<Vec<u8>, TooLong> {
         let algorithm = self.algorithm.wire();
         let id = message.metadata.id;
         let unsigned = TSIG::new(algorithm.clone(), seconds(now), FUDGE, Vec::new(), id, None, Vec::new());
         let signed_bytes = message_tbs(message, &unsigned, &self.name).map_err(|_| TooLong)?;
-        let mac = algorithm.mac_data(self.secret.expose(), &signed_bytes).map_err(|_| TooLong)?;
+        let mac = self.algorithm.mac(self.secret.expose(), &signed_bytes);
         message.set_signature(Box::new(make_tsig_record(self.name.clone(), unsigned.set_mac(mac.clone()))));
         Ok(mac)
     }
@@ -83,8 +114,8 @@ impl TsigKey {
         if record.dns_class != DNSClass::ANY || record.ttl != 0 {
             return Err(Failure::Forged);
         }
-        let expected = self.algorithm.wire();
-        if record.name != self.name || tsig.algorithm != expected {
+        // The library knows an algorithm's name in one case only; names have none (RFC 4343).
+        if record.name != self.name || tsig.algorithm.to_name() != self.algorithm.wire().to_name() {
             return Err(Failure::Forged);
         }
         // Truncated MACs (RFC 8945 §5.2.2.1) are not accepted: nobody asked for them, they only weaken.
@@ -92,7 +123,9 @@ impl TsigKey {
             return Err(Failure::Forged);
         }
         let covered = covered(bytes, request_mac).ok_or(Failure::Forged)?;
-        expected.verify_mac(self.secret.expose(), &covered, &tsig.mac).map_err(|_| Failure::Forged)?;
+        if !self.algorithm.verifies(self.secret.expose(), &covered, &tsig.mac) {
+            return Err(Failure::Forged);
+        }
         check_time(tsig, now)
     }
 }
@@ -172,10 +205,18 @@ impl fmt::Display for TsigKey {
     }
 }
 
-/// The algorithm of a key (RFC 8945 §6): those that are neither broken nor unusual.
+/// The algorithm of a key (RFC 8945 §6).
+///
+/// Nobody gets a weak one by accident: a text or a key file that names one is refused, unless the option
+/// `allow-weak` says otherwise. Whoever writes the variant has chosen it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
+    /// `hmac-md5`, which RFC 8945 §6 forbids: for a server that has nothing else (feature `hmac-md5`).
+    #[cfg(feature = "hmac-md5")]
+    HmacMd5,
+    /// `hmac-sha1`, which RFC 8945 §6 advises against: for a server that has nothing else.
+    HmacSha1,
     /// `hmac-sha256`. The default, as it is `tsig-keygen`'s; every server has it.
     #[default]
     HmacSha256,
@@ -185,43 +226,16 @@ pub enum Algorithm {
     HmacSha512,
 }
 
+/// Whether a text may name an algorithm that RFC 8945 §6 forbids or advises against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weak {
+    Allowed,
+    Refused,
+}
+
 impl Algorithm {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::HmacSha256 => "hmac-sha256",
-            Self::HmacSha384 => "hmac-sha384",
-            Self::HmacSha512 => "hmac-sha512",
-        }
-    }
-
-    const fn mac_length(self) -> usize {
-        match self {
-            Self::HmacSha256 => 32,
-            Self::HmacSha384 => 48,
-            Self::HmacSha512 => 64,
-        }
-    }
-
-    const fn wire(self) -> TsigAlgorithm {
-        match self {
-            Self::HmacSha256 => TsigAlgorithm::HmacSha256,
-            Self::HmacSha384 => TsigAlgorithm::HmacSha384,
-            Self::HmacSha512 => TsigAlgorithm::HmacSha512,
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Reads the RFC's spelling (`hmac-sha256.`) and that of other tools (`HMACSHA256`), in any case.
-impl FromStr for Algorithm {
-    type Err = AlgorithmError;
-
-    fn from_str(text: &str) -> Result<Self, AlgorithmError> {
+    /// Reads the RFC's spelling (`hmac-sha256.`) and that of other tools (`HMACSHA256`), in any case.
+    pub(super) fn read(text: &str, weak: Weak) -> Result<Self, AlgorithmError> {
         let trimmed = text.trim();
         let plain: String = trimmed
             .strip_suffix('.')
@@ -231,13 +245,123 @@ impl FromStr for Algorithm {
             .map(|c| c.to_ascii_lowercase())
             .collect();
         let text = || text.chars().take(64).collect();
-        match plain.as_str() {
-            "hmacsha256" => Ok(Self::HmacSha256),
-            "hmacsha384" => Ok(Self::HmacSha384),
-            "hmacsha512" => Ok(Self::HmacSha512),
-            "hmacmd5" | "hmacmd5.sigalg.reg.int" | "hmacsha1" => Err(AlgorithmError::Weak { text: text() }),
+        match (plain.as_str(), weak) {
+            ("hmacsha256", _) => Ok(Self::HmacSha256),
+            ("hmacsha384", _) => Ok(Self::HmacSha384),
+            ("hmacsha512", _) => Ok(Self::HmacSha512),
+            ("hmacsha1", Weak::Allowed) => Ok(Self::HmacSha1),
+            #[cfg(feature = "hmac-md5")]
+            ("hmacmd5" | "hmacmd5.sigalg.reg.int", Weak::Allowed) => Ok(Self::HmacMd5),
+            #[cfg(not(feature = "hmac-md5"))]
+            ("hmacmd5" | "hmacmd5.sigalg.reg.int", Weak::Allowed) => {
+                Err(AlgorithmError::NotBuilt { text: text() })
+            }
+            ("hmacmd5" | "hmacmd5.sigalg.reg.int" | "hmacsha1", Weak::Refused) => {
+                Err(AlgorithmError::Weak { text: text() })
+            }
             _ => Err(AlgorithmError::Unknown { text: text() }),
         }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "hmac-md5")]
+            Self::HmacMd5 => "hmac-md5",
+            Self::HmacSha1 => "hmac-sha1",
+            Self::HmacSha256 => "hmac-sha256",
+            Self::HmacSha384 => "hmac-sha384",
+            Self::HmacSha512 => "hmac-sha512",
+        }
+    }
+
+    const fn mac_length(self) -> usize {
+        match self {
+            #[cfg(feature = "hmac-md5")]
+            Self::HmacMd5 => 16,
+            Self::HmacSha1 => 20,
+            Self::HmacSha256 => 32,
+            Self::HmacSha384 => 48,
+            Self::HmacSha512 => 64,
+        }
+    }
+
+    const fn wire(self) -> TsigAlgorithm {
+        match self {
+            #[cfg(feature = "hmac-md5")]
+            Self::HmacMd5 => TsigAlgorithm::HmacMd5,
+            Self::HmacSha1 => TsigAlgorithm::HmacSha1,
+            Self::HmacSha256 => TsigAlgorithm::HmacSha256,
+            Self::HmacSha384 => TsigAlgorithm::HmacSha384,
+            Self::HmacSha512 => TsigAlgorithm::HmacSha512,
+        }
+    }
+
+    /// With *ring*, as everything; MD5 it does not have.
+    fn mac(self, secret: &[u8], message: &[u8]) -> Vec<u8> {
+        match self.digest() {
+            Some(digest) => hmac::sign(&hmac::Key::new(digest, secret), message).as_ref().to_vec(),
+            #[cfg(feature = "hmac-md5")]
+            None => md5::sign(secret, message),
+            #[cfg(not(feature = "hmac-md5"))]
+            None => Vec::new(),
+        }
+    }
+
+    fn verifies(self, secret: &[u8], message: &[u8], mac: &[u8]) -> bool {
+        match self.digest() {
+            Some(digest) => hmac::verify(&hmac::Key::new(digest, secret), message, mac).is_ok(),
+            #[cfg(feature = "hmac-md5")]
+            None => md5::verify(secret, message, mac),
+            #[cfg(not(feature = "hmac-md5"))]
+            None => false,
+        }
+    }
+
+    const fn digest(self) -> Option<hmac::Algorithm> {
+        match self {
+            #[cfg(feature = "hmac-md5")]
+            Self::HmacMd5 => None,
+            Self::HmacSha1 => Some(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+            Self::HmacSha256 => Some(hmac::HMAC_SHA256),
+            Self::HmacSha384 => Some(hmac::HMAC_SHA384),
+            Self::HmacSha512 => Some(hmac::HMAC_SHA512),
+        }
+    }
+}
+
+#[cfg(feature = "hmac-md5")]
+mod md5 {
+    use hmac::{Hmac, KeyInit, Mac};
+
+    fn keyed(secret: &[u8], message: &[u8]) -> Hmac<md5::Md5> {
+        // A key of any length is one (RFC 2104 §2).
+        let mut mac = Hmac::<md5::Md5>::new_from_slice(secret).unwrap_or_else(|_| unreachable!());
+        mac.update(message);
+        mac
+    }
+
+    pub(super) fn sign(secret: &[u8], message: &[u8]) -> Vec<u8> {
+        keyed(secret, message).finalize().into_bytes().to_vec()
+    }
+
+    pub(super) fn verify(secret: &[u8], message: &[u8], mac: &[u8]) -> bool {
+        keyed(secret, message).verify_slice(mac).is_ok()
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads the RFC's spelling (`hmac-sha256.`) and that of other tools (`HMACSHA256`), in any case. Weak ones are
+/// refused.
+impl FromStr for Algorithm {
+    type Err = AlgorithmError;
+
+    fn from_str(text: &str) -> Result<Self, AlgorithmError> {
+        Self::read(text, Weak::Refused)
     }
 }
 
@@ -245,6 +369,14 @@ impl FromStr for Algorithm {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AlgorithmError {
+    /// Known and allowed, and not part of this build.
+    #[error(
+        "{text:?} needs the feature `hmac-md5` of perennial-providers; better, make a new key with hmac-sha256"
+    )]
+    NotBuilt {
+        /// The text, cut at 64 characters.
+        text: String,
+    },
     /// None of those known.
     #[error("{text:?} is no TSIG algorithm known here; use hmac-sha256, hmac-sha384 or hmac-sha512")]
     Unknown {
@@ -254,7 +386,7 @@ pub enum AlgorithmError {
     /// Known, and not used: RFC 8945 §6 forbids MD5 and advises against SHA-1.
     #[error(
         "{text:?} is refused: RFC 8945 §6 forbids HMAC-MD5 and advises against HMAC-SHA1; make a new key with \
-         hmac-sha256, for instance by `tsig-keygen -a hmac-sha256 NAME`"
+         hmac-sha256, for instance by `tsig-keygen -a hmac-sha256 NAME`, or set the option `allow-weak`"
     )]
     Weak {
         /// The text, cut at 64 characters.
@@ -279,7 +411,9 @@ pub enum TsigKeyError {
     #[error("the secret is empty")]
     SecretEmpty,
     /// A whole `key { … }` block.
-    #[error("the secret is a whole key file; give only the base64 text in quotes after the word `secret`")]
+    #[error(
+        "the secret is a whole key file; give it as `key-file`, or only the base64 text after the word `secret`"
+    )]
     SecretIsKeyFile,
     /// Not base64.
     #[error("the secret is not base64 (RFC 4648 §4, with its final `=`); copy it whole from the key file")]
@@ -317,6 +451,25 @@ mod tests {
         for text in ["hmac-sha224", "gss-tsig", "sha256", ""] {
             assert_eq!(text.parse::<Algorithm>(), Err(AlgorithmError::Unknown { text: text.into() }));
         }
+    }
+
+    /// RFC 2202 §2 and §3, case 2.
+    #[test]
+    fn weak_algorithms_are_read_only_where_they_are_allowed_and_are_what_their_rfc_says() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mac = |text: &str| {
+            let algorithm = Algorithm::read(text, Weak::Allowed).unwrap();
+            let mac = algorithm.mac(b"Jefe", b"what do ya want for nothing?");
+            assert!(algorithm.verifies(b"Jefe", b"what do ya want for nothing?", &mac));
+            assert!(!algorithm.verifies(b"jefe", b"what do ya want for nothing?", &mac));
+            assert_eq!(mac.len(), algorithm.mac_length());
+            hex(&mac)
+        };
+        assert_eq!(mac("HMAC-SHA1"), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        #[cfg(feature = "hmac-md5")]
+        assert_eq!(mac("hmac-md5.sig-alg.reg.int."), "750c783e6ab0b503eaa86e310a5db738");
+        #[cfg(not(feature = "hmac-md5"))]
+        assert!(matches!(Algorithm::read("hmac-md5", Weak::Allowed), Err(AlgorithmError::NotBuilt { .. })));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use perennial_core::{DomainName, SecretString};
 use perennial_providers::{
-    Change, DnsProvider, Error, Zone, engine, laws,
+    Change, DnsProvider, Error, Registry, Zone, engine, laws,
     rfc2136::{Algorithm, Rfc2136, Rfc2136Builder, Transport, TsigKey},
 };
 use perennial_testkit::{
@@ -151,6 +151,98 @@ async fn a_stopped_server_is_out_of_reach_and_a_restarted_client_cleans_up() {
         patient.apply(&receipt.zone, &[receipt.removal()]).await.unwrap();
     }
     assert_eq!(texts(bind.socket_addr(), NAME).await, [("foreign".into(), 300)]);
+}
+
+#[tokio::test]
+async fn fifty_names_with_two_values_each_are_one_message() {
+    let Some(bind) = bind().await else { return };
+    let provider = builder(&bind).zone("example.test".parse().unwrap()).build();
+    let serial = bind.serial("example.test").await.unwrap();
+    let challenges: Vec<String> = (0..50).map(|n| format!("_acme-challenge.n{n}.example.test")).collect();
+    // As long as real ones are: RFC 8555 §8.4.
+    let changes: Vec<Change> = challenges
+        .iter()
+        .flat_map(|name| ["base", "wildcard"].map(|value| (name, format!("{value:-<43}"))))
+        .map(|(name, value)| Change::add(name.parse().unwrap(), value))
+        .collect();
+    let applied = engine::apply(&provider, &changes).await.unwrap();
+    assert_eq!(applied.receipts.len(), 100);
+    for name in &challenges {
+        assert_eq!(texts(bind.socket_addr(), name).await.len(), 2, "{name}");
+    }
+    // A server counts the serial number up once for each message (RFC 2136 §3.7).
+    let requests = bind.serial("example.test").await.unwrap() - serial;
+    println!("providers/requests_rfc2136_50 = {requests}");
+    assert_eq!(requests, 1);
+    let removals: Vec<Change> = applied.receipts.iter().map(perennial_providers::Receipt::removal).collect();
+    engine::apply(&provider, &removals).await.unwrap();
+    assert_eq!(
+        bind.challenge_records("example.test").await.unwrap().len(),
+        1,
+        "only the foreign one is left"
+    );
+}
+
+#[tokio::test]
+async fn a_server_on_ipv6_is_updated() {
+    if real::require(&[Tool::Named]).is_none() {
+        return;
+    }
+    let started = Bind::builder().zone("example.test").address(std::net::Ipv6Addr::LOCALHOST).start().await;
+    let bind = started.unwrap_or_else(|error| panic!("{error}"));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let provider = builder(&bind).transport(transport).build();
+        let report = laws::check(&provider, &name()).await;
+        assert!(report.is_kept(), "{transport}\n{report}\n{}", bind.log());
+    }
+}
+
+#[tokio::test]
+async fn the_servers_own_key_file_is_enough() {
+    let Some(bind) = bind().await else { return };
+    let options = [
+        ("server".to_owned(), bind.socket_addr().to_string()),
+        ("key-file".to_owned(), bind.key_file().to_str().unwrap().to_owned()),
+    ];
+    let provider = Registry::standard().create("rfc2136", &options.into_iter().collect()).unwrap();
+    engine::apply(&*provider, &[Change::add(name(), "v")]).await.unwrap();
+    assert_eq!(texts(bind.socket_addr(), NAME).await.len(), 2);
+}
+
+#[tokio::test]
+async fn weak_algorithms_work_where_they_were_chosen() {
+    if real::require(&[Tool::Named]).is_none() {
+        return;
+    }
+    let algorithms = [
+        ("hmac-sha1", Algorithm::HmacSha1),
+        #[cfg(feature = "hmac-md5")]
+        ("hmac-md5", Algorithm::HmacMd5),
+    ];
+    for (text, algorithm) in algorithms {
+        let started = Bind::builder().zone("example.test").key_algorithm(text).start().await;
+        let bind = started.unwrap_or_else(|error| panic!("{error}"));
+        let provider = signed(bind.socket_addr(), "acme-key", algorithm, &bind.tsig().secret_base64).build();
+        engine::apply(&provider, &[Change::add(name(), "v")]).await.unwrap();
+        assert_eq!(texts(bind.socket_addr(), NAME).await, [("v".into(), 60)], "{text}");
+        let wrong = signed(bind.socket_addr(), "acme-key", algorithm, "c2VjcmV0").build();
+        let text = failure(wrong, "example.test", NAME).await;
+        assert!(text.contains("(BADSIG)"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_and_a_new_key_work_while_they_are_changed() {
+    let Some(bind) = bind().await else { return };
+    let coming = TsigKey::new("coming-key", Algorithm::HmacSha256, &"c2VjcmV0".into()).unwrap();
+    let tsig = bind.tsig();
+    let known = TsigKey::new(&tsig.name, Algorithm::HmacSha256, &tsig.secret_base64.as_str().into()).unwrap();
+    let both = Rfc2136::builder(bind.socket_addr().into()).key(coming.clone()).key(known).build();
+    engine::apply(&both, &[Change::add(name(), "v")]).await.unwrap();
+    assert_eq!(texts(bind.socket_addr(), NAME).await.len(), 2);
+    let too_early = Rfc2136::builder(bind.socket_addr().into()).key(coming).build();
+    let text = failure(too_early, "example.test", NAME).await;
+    assert!(text.contains("(BADKEY)"), "{text}");
 }
 
 /// Keeps the types that a secret passes through from growing a way to print it.

@@ -1,9 +1,30 @@
-//! The provider for dynamic updates against servers: our own on loopback, a real BIND, and a wire that loses
-//! and forges.
+//! The provider for dynamic updates against servers: our own on loopback, a real BIND, a real Knot, and a wire
+//! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod azure;
 mod bind;
+mod broken;
+mod bunny;
+mod cloudflare;
+mod digitalocean;
+mod duckdns;
+mod google;
+mod inwx;
+mod ionos;
+mod knot;
+mod law;
+mod mangled;
+mod namecheap;
+mod netcup;
+mod ns1;
+mod pdns;
+mod porkbun;
+mod powerdns;
 mod primary;
+mod route53;
+mod scaleway;
+mod signatures;
 mod wire;
 
 use std::net::SocketAddr;

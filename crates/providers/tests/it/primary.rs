@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use perennial_core::{Clock, DomainName, Retry, SystemClock, Timestamp};
 use perennial_providers::{
     Change, DnsProvider, Error, Options, Registry, Zone, engine, laws,
-    rfc2136::{Algorithm, Rfc2136, Rfc2136Builder, Transport},
+    rfc2136::{self, Algorithm, Rfc2136, Rfc2136Builder, Transport},
 };
 use perennial_testkit::{
     ManualClock,
@@ -297,4 +297,35 @@ async fn the_server_may_be_a_host_name() {
     engine::apply(&*provider, &[Change::add(name(), "v")]).await.unwrap();
     assert_eq!(scene.zone.txt_values(NAME), ["v"]);
     assert_eq!(scene.updates(), 1);
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_replaced_is_read_again_without_a_restart() {
+    let scene = scene().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "acme-key:hmac-sha256:b2xk").unwrap();
+    let builder = Rfc2136::builder(scene.server.address().into()).zone("example.com".parse().unwrap());
+    let provider = builder.key_file(file.path()).unwrap().build();
+    let error = scene.failure(provider.clone()).await;
+    assert!(error.to_string().contains("(BADSIG)"), "{error}");
+    std::fs::write(file.path(), format!("acme-key:hmac-sha256:{}", scene.key.secret_base64)).unwrap();
+    engine::apply(&provider, &[Change::add(name(), "v")]).await.unwrap();
+    assert_eq!(scene.zone.txt_values(NAME), ["v"]);
+}
+
+#[tokio::test]
+async fn the_key_that_was_accepted_is_not_looked_for_again() {
+    let scene = scene().await;
+    let unknown = TsigKey::generate("coming-key", TsigAlgorithm::HmacSha256).unwrap();
+    let builder = signed(scene.server.address(), "coming-key", Algorithm::HmacSha256, &unknown.secret_base64);
+    let key =
+        rfc2136::TsigKey::new("acme-key", Algorithm::HmacSha256, &scene.key.secret_base64.as_str().into());
+    let provider = builder.key(key.unwrap()).zone("example.com".parse().unwrap()).build();
+    for value in ["a", "b", "c"] {
+        engine::apply(&provider, &[Change::add(name(), value)]).await.unwrap();
+    }
+    assert_eq!(scene.zone.txt_values(NAME), ["a", "b", "c"]);
+    // One was refused; then one for the first value, and for each other one that is refused since values are
+    // there already, and one that adds beside them.
+    assert_eq!(scene.updates(), 1 + 1 + 2 + 2);
 }

@@ -43,6 +43,17 @@ pub struct Tsig {
     pub secret_base64: String,
 }
 
+impl Tsig {
+    /// `acme-key.` with a new secret.
+    pub(super) fn generate() -> Self {
+        Self {
+            name: "acme-key.".to_owned(),
+            algorithm: "hmac-sha256".to_owned(),
+            secret_base64: BASE64_STANDARD.encode(rand::random::<[u8; 32]>()),
+        }
+    }
+}
+
 impl fmt::Debug for Tsig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tsig").field("name", &self.name).finish_non_exhaustive()
@@ -60,6 +71,7 @@ impl Bind {
             port: None,
             primary: None,
             notified: Vec::new(),
+            algorithm: "hmac-sha256".to_owned(),
         }
     }
 
@@ -73,6 +85,12 @@ impl Bind {
     #[must_use]
     pub const fn tsig(&self) -> &Tsig {
         &self.tsig
+    }
+
+    /// Its file with the key for updates, as `tsig-keygen` would print it.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.file("tsig.key")
     }
 
     /// The end of what it has logged.
@@ -175,6 +193,7 @@ pub struct BindBuilder {
     port: Option<u16>,
     primary: Option<SocketAddr>,
     notified: Vec<SocketAddr>,
+    algorithm: String,
 }
 
 impl BindBuilder {
@@ -226,6 +245,13 @@ impl BindBuilder {
         self
     }
 
+    /// The algorithm of its key, as BIND names it; `hmac-sha256` by default.
+    #[must_use]
+    pub fn key_algorithm(mut self, algorithm: impl Into<String>) -> Self {
+        self.algorithm = algorithm.into();
+        self
+    }
+
     /// Starts the server and waits until it answers for all its zones; for a secondary that means until it
     /// has them.
     ///
@@ -243,13 +269,9 @@ impl BindBuilder {
         let control = Port::free(Ipv4Addr::LOCALHOST.into())?;
         let directory = launch::directory()?;
         let home = directory.path();
-        let tsig = Tsig {
-            name: "acme-key.".to_owned(),
-            algorithm: "hmac-sha256".to_owned(),
-            secret_base64: BASE64_STANDARD.encode(rand::random::<[u8; 32]>()),
-        };
-        let key =
-            format!("key \"acme-key\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n", tsig.secret_base64);
+        let tsig = Tsig { algorithm: self.algorithm.clone(), ..Tsig::generate() };
+        let (algorithm, secret) = (&tsig.algorithm, &tsig.secret_base64);
+        let key = format!("key \"acme-key\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n");
         launch::write(&home.join("tsig.key"), &key)?;
         launch::write(
             &home.join("rndc.conf"),

@@ -144,7 +144,15 @@ impl Tool {
     #[must_use]
     pub const fn plugins(self) -> &'static [&'static str] {
         match self {
-            Self::Pdns => &["pdns-backend-bind"],
+            Self::Pdns => &["pdns-backend-bind", "pdns-backend-lmdb"],
+            _ => &[],
+        }
+    }
+
+    /// The files of these parts, below the directory of the libraries.
+    const fn plugin_files(self) -> &'static [&'static str] {
+        match self {
+            Self::Pdns => &["pdns/libbindbackend.so", "pdns/liblmdbbackend.so"],
             _ => &[],
         }
     }
@@ -260,6 +268,23 @@ impl Components {
             };
             Missing::new(tool.to_string(), how)
         })
+    }
+
+    /// One of them with all parts that it may load when it runs: an earlier version of ours may have unpacked
+    /// fewer. One that was installed is taken for whole.
+    ///
+    /// # Errors
+    /// [`Missing`] when the machine does not have it, or not all of it.
+    pub fn find_whole(&self, tool: Tool) -> Result<&Component, Missing> {
+        let component = self.find(tool)?;
+        let lies_there =
+            |file: &&str| component.libraries.iter().any(|libraries| libraries.join(file).is_file());
+        let lost =
+            tool.plugin_files().iter().find(|file| !component.libraries.is_empty() && !lies_there(file));
+        match lost {
+            None => Ok(component),
+            Some(file) => Err(Missing::new(format!("{file} of {tool}"), "run `cargo xtask components`")),
+        }
     }
 
     /// Whether one of them is known.

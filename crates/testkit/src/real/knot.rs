@@ -10,16 +10,19 @@ use std::{
 use hickory_proto::rr::RecordType;
 use tempfile::TempDir;
 
-use super::{Components, Error, Tool, ZoneFile, ask, launch, port::Port};
+use super::{Components, Error, Tool, Tsig, ZoneFile, ask, launch, port::Port};
 use crate::ChildGuard;
 
 /// A running Knot with its zones; stopped when dropped.
 ///
-/// Updates of its zones are taken from loopback addresses without a key: nobody else reaches it.
+/// Updates of its zones are taken with the key that [`tsig`](Self::tsig) names and, unless it is told to
+/// [take signed ones only](KnotBuilder::signed_updates_only), from loopback addresses without a key: nobody else
+/// reaches it.
 #[derive(Debug)]
 pub struct Knot {
     guard: ChildGuard,
     socket_addr: SocketAddr,
+    tsig: Tsig,
     components: Components,
     directory: TempDir,
     _port: Port,
@@ -35,6 +38,7 @@ impl Knot {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: None,
             workers: 1,
+            signed_updates_only: false,
         }
     }
 
@@ -42,6 +46,12 @@ impl Knot {
     #[must_use]
     pub const fn socket_addr(&self) -> SocketAddr {
         self.socket_addr
+    }
+
+    /// The key for updates.
+    #[must_use]
+    pub const fn tsig(&self) -> &Tsig {
+        &self.tsig
     }
 
     /// The end of what it has logged.
@@ -112,6 +122,7 @@ pub struct KnotBuilder {
     address: IpAddr,
     port: Option<u16>,
     workers: usize,
+    signed_updates_only: bool,
 }
 
 impl KnotBuilder {
@@ -150,6 +161,13 @@ impl KnotBuilder {
         self
     }
 
+    /// Takes updates with its [key](Knot::tsig) only, as servers on a network should.
+    #[must_use]
+    pub const fn signed_updates_only(mut self) -> Self {
+        self.signed_updates_only = true;
+        self
+    }
+
     /// Starts the server and waits until it answers for all its zones.
     ///
     /// # Errors
@@ -170,16 +188,20 @@ impl KnotBuilder {
             let text = zone.clone().served_at(self.address).render();
             launch::write(&home.join(format!("{number}.zone")), &text)?;
         }
-        launch::write(&home.join("knot.conf"), &self.configuration(home, identity, port.number()))?;
+        let tsig = Tsig::generate();
+        let configuration = self.configuration(home, identity, port.number(), &tsig);
+        launch::write(&home.join("knot.conf"), &configuration)?;
         let mut command = knotd.command();
         command.arg("-c").arg(home.join("knot.conf"));
         let guard = ChildGuard::spawn(command, home.join("log"))?;
         let socket_addr = SocketAddr::new(self.address, port.number());
-        Ok(Knot { guard, socket_addr, components: components.clone(), directory, _port: port })
+        Ok(Knot { guard, socket_addr, tsig, components: components.clone(), directory, _port: port })
     }
 
-    fn configuration(&self, home: &Path, identity: &str, port: u16) -> String {
+    fn configuration(&self, home: &Path, identity: &str, port: u16, tsig: &Tsig) -> String {
         let (home, address, workers) = (home.display(), self.address, self.workers);
+        let (algorithm, secret) = (&tsig.algorithm, &tsig.secret_base64);
+        let unsigned = if self.signed_updates_only { "transfer" } else { "update, transfer" };
         // Keys are told from the first moment: nobody looks whether the zone above has them already.
         let mut text = format!(
             "server:
@@ -200,14 +222,21 @@ policy:
     algorithm: ecdsap256sha256
     single-type-signing: on
     cds-cdnskey-publish: always
+key:
+  - id: acme-key
+    algorithm: {algorithm}
+    secret: {secret}
 acl:
   - id: loopback
     address: [127.0.0.0/8, ::1]
-    action: [update, transfer]
+    action: [{unsigned}]
+  - id: signed
+    key: acme-key
+    action: [update]
 template:
   - id: default
     storage: \"{home}\"
-    acl: loopback
+    acl: [loopback, signed]
     zonefile-sync: -1
     zonefile-load: difference-no-serial
     journal-content: all

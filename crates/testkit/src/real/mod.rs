@@ -1,8 +1,9 @@
 //! Real servers on loopback, each with its own directory, its own keys and its own ports.
 //!
 //! The rest of this crate is a world of our own making; these are the judges from outside it: BIND and Knot
-//! as authoritative servers that take updates (RFC 2136), NSD and PowerDNS as some that take none, dnsdist
-//! before them where packets are to be late or lost, unbound as the resolver, Pebble as the certificate
+//! as authoritative servers that take updates (RFC 2136), PowerDNS as one that is written to by its HTTP API,
+//! NSD and a PowerDNS with zone files as some that take none, dnsdist before them where packets are to be late
+//! or lost, unbound as the resolver, Pebble as the certificate
 //! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration,
 //! starts the program, asks it something real until it answers, and ends it when dropped.
 //!
@@ -53,6 +54,9 @@ pub use nsd::{Nsd, NsdBuilder};
 mod pdns;
 pub use pdns::{Pdns, PdnsBuilder};
 
+mod pdns_api;
+pub use pdns_api::PdnsApi;
+
 mod pebble;
 pub use pebble::{CertificateStatus, Pebble, PebbleBuilder};
 
@@ -64,7 +68,7 @@ mod postgres;
 pub use postgres::{Postgres, PostgresBuilder};
 
 mod require;
-pub use require::require;
+pub use require::{require, require_whole};
 
 mod unbound;
 pub use unbound::{Unbound, UnboundBuilder};

@@ -142,7 +142,7 @@ security-poll-suffix=
 }
 
 /// Where its backends lie, when it was unpacked somewhere instead of installed.
-fn plugins(server: &Component) -> Option<PathBuf> {
+pub(super) fn plugins(server: &Component) -> Option<PathBuf> {
     server.libraries.iter().map(|libraries| libraries.join("pdns")).find(|path| path.is_dir())
 }
 

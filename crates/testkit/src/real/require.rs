@@ -14,8 +14,22 @@ use super::{Components, Missing, Tool};
 /// When a program is missing where it must not be.
 #[must_use]
 pub fn require(tools: &[Tool]) -> Option<Components> {
+    required(tools, |components, tool| components.find(tool).err())
+}
+
+/// The same, with all parts that the programs may load when they run
+/// ([`find_whole`](Components::find_whole)).
+///
+/// # Panics
+/// As [`require`].
+#[must_use]
+pub fn require_whole(tools: &[Tool]) -> Option<Components> {
+    required(tools, |components, tool| components.find_whole(tool).err())
+}
+
+fn required(tools: &[Tool], lacks: impl Fn(&Components, Tool) -> Option<Missing>) -> Option<Components> {
     let components = Components::locate();
-    let missing: Vec<Missing> = tools.iter().filter_map(|tool| components.find(*tool).err()).collect();
+    let missing: Vec<Missing> = tools.iter().filter_map(|tool| lacks(&components, *tool)).collect();
     if missing.is_empty() {
         return Some(components);
     }

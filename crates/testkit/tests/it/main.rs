@@ -7,4 +7,6 @@ mod challenge;
 mod dns;
 mod dns_client;
 mod misbehaviour;
+#[cfg(feature = "specifications")]
+mod specification;
 mod world;

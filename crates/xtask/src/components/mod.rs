@@ -93,7 +93,7 @@ fn bring_pebbles(components: &mut Components, home: &Path) {
 fn bring_from_distribution(components: &mut Components, home: &Path) {
     let directory = home.join("distribution");
     let wanted = to_be_unpacked(components, &directory);
-    if wanted.iter().all(|tool| components.has(*tool)) {
+    if wanted.iter().all(|tool| components.find_whole(*tool).is_ok()) {
         return;
     }
     let Some(apt) = Apt::of_this_machine(home) else { return };
@@ -111,11 +111,13 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
     }
 }
 
-/// What is missing, and what an earlier run has unpacked into the directory: it is replaced as a whole.
+/// What is missing in whole or in part, and what an earlier run has unpacked into the directory: it is replaced as a whole.
 fn to_be_unpacked(components: &Components, directory: &Path) -> Vec<Tool> {
     // The distribution's own Pebble may be of any version.
     let tools = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld);
-    tools.filter(|tool| components.find(*tool).map_or(true, |it| it.path.starts_with(directory))).collect()
+    tools
+        .filter(|tool| components.find_whole(*tool).map_or(true, |it| it.path.starts_with(directory)))
+        .collect()
 }
 
 /// Takes a program over if it runs here.

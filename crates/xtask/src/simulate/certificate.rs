@@ -16,7 +16,8 @@ pub(super) struct Certificate {
     pub(super) window: (i64, i64),
     /// When to look at it next: the column that a store has an index on.
     pub(super) next_at: i64,
-    pub(super) failures: Option<Box<Failures>>,
+    /// Its failures with the CA that is wished for, and with the one that steps in.
+    pub(super) failures: [Option<Box<Failures>>; 2],
     /// With whom an order is open.
     pub(super) order: Option<Ca>,
     pub(super) issued_by: Option<Ca>,
@@ -36,7 +37,7 @@ impl Certificate {
             issued_at: 0,
             window: (0, 0),
             next_at: at,
-            failures: None,
+            failures: [None, None],
             order: None,
             issued_by: None,
             known_to: 0,

@@ -8,18 +8,21 @@ use std::{
 
 use perennial_core::{Retry, Timestamp};
 use perennial_lifecycle::{
-    CertificateSpec, ClockWatch, Decision, Facts, Failures, Holding, IssueError, IssueErrorClass, Material,
-    budget::{BudgetKey, Budgets, Charge, Demand, Purpose},
-    decide, ladder,
+    CertificateSpec, ClockWatch, Decision, Facts, Holding, IssueError, IssueErrorClass, Material,
+    budget::{BudgetKey, Budgets, Demand, Purpose},
+    decide,
+    failover::{self, Candidate, Choice},
+    ladder,
     queue::{Lane, Queue, Work},
     renews_at,
+    rest::{self, Rests},
     schedule::{Life, Schedule, Spread},
 };
 
 use super::{
     authority::Authorities,
     certificate::Certificate,
-    fleet::{Ca, Class, Fleet},
+    fleet::{Ca, Fleet},
     random::Random,
     tally::Tally,
     trouble::{BEGIN, DAY, HOUR, Troubles},
@@ -47,8 +50,8 @@ struct Memory {
     queue: Queue<u32>,
     running: HashMap<u32, Attempt>,
     ends: BinaryHeap<Reverse<(i64, u32)>>,
-    /// The last failures in a row of each CA, whoever asked: one that is down is not asked by everybody.
-    rests: [Option<Failures>; 4],
+    /// Which CAs fail everybody: those are not asked by everybody.
+    rests: Rests,
     watch: ClockWatch,
     started: i64,
     offset: i64,
@@ -66,6 +69,16 @@ struct Fault {
     class: IssueErrorClass,
     retry: Retry,
     ends_order: bool,
+    /// The CA has counted, and is well.
+    is_limit: bool,
+}
+
+/// Which CA is asked next, until when that stands, and until when it rests.
+struct Plan {
+    which: usize,
+    ca: Ca,
+    until: Timestamp,
+    held: Option<Timestamp>,
 }
 
 impl Engine {
@@ -138,24 +151,31 @@ impl Engine {
     /// Keep, wait, or get in line.
     fn decide(&mut self, index: u32, at: i64, now: Timestamp) {
         let spec = self.fleet.spec(index, self.fleet.class(index).cas[0]);
-        let decision = self.ask(index, &spec, now);
+        let plan = self.plan(index, now);
+        let decision = self.ask(index, &spec, plan.which, now);
         let certificate = &mut self.fleet.certificates[index as usize];
         match decision {
             // An order that is open is walked to its end.
-            _ if certificate.order.is_some() => {}
+            Decision::Keep { .. } if certificate.order.is_some() => {}
             Decision::Keep { until } => {
                 certificate.due_since = 0;
                 return self.look_again(index, until);
             }
-            Decision::Wait { until, .. } => return self.look_again(index, until),
+            Decision::Wait { until, .. } => return self.look_again(index, until.min(plan.until)),
             Decision::Renew { .. } => {}
             _ => return,
         }
         if certificate.due_since == 0 {
             certificate.due_since = at;
         }
+        if let Some(held) = plan.held {
+            return self.rest(index, held, plan.until, now);
+        }
+        let certificate = &self.fleet.certificates[index as usize];
         let (lane, deadline) = match certificate {
-            Certificate { failures: Some(_), .. } => (Lane::Retry, latest(certificate, now)),
+            certificate if certificate.failures.iter().any(Option::is_some) => {
+                (Lane::Retry, latest(certificate, now))
+            }
             certificate if certificate.exists() => (Lane::Renewal, latest(certificate, now)),
             _ => (Lane::First, now),
         };
@@ -163,10 +183,10 @@ impl Engine {
         self.memory.queue.push(Work { index, lane, zone, deadline });
     }
 
-    fn ask(&mut self, index: u32, spec: &CertificateSpec, now: Timestamp) -> Decision {
+    fn ask(&mut self, index: u32, spec: &CertificateSpec, which: usize, now: Timestamp) -> Decision {
         let certificate = &self.fleet.certificates[index as usize];
         let window = certificate.window();
-        let failures = certificate.failures.as_deref();
+        let failures = certificate.failures[which].as_deref();
         let holding = certificate.exists().then(|| {
             certificate.describe(&mut self.facts);
             self.facts.names = spec.name_set();
@@ -177,13 +197,16 @@ impl Engine {
 
     /// Gives an attempt to a CA, if one can be asked and the budgets allow it.
     fn start(&mut self, index: u32, at: i64, now: Timestamp) {
-        let class = self.fleet.class(index);
-        let Some(ca) = self.choose(index, now) else {
-            // Not all at the moment at which it is tried again.
-            let apart = Duration::from_secs(self.fate.next() % 600);
-            let until = self.memory.first_awake(class, now) + apart;
-            return self.put_off(index, until);
-        };
+        let Plan { ca, until, held, .. } = self.plan(index, now);
+        if let Some(held) = held {
+            self.memory.queue.finish(index);
+            return self.rest(index, held, until, now);
+        }
+        let certificate = &mut self.fleet.certificates[index as usize];
+        if certificate.order.take_if(|open| *open != ca).is_some() {
+            self.authorities.close(index);
+            self.tally.given_up += 1;
+        }
         let certificate = &self.fleet.certificates[index as usize];
         let spec = self.fleet.spec(index, ca);
         let purpose = match certificate {
@@ -212,29 +235,38 @@ impl Engine {
         self.memory.ends.push(Reverse((at + lasts, index)));
     }
 
-    /// With whom its order is open, or the first CA that is not resting. An order with one that rests is given up
-    /// when the other can be asked: outages outlast certificates of six days.
-    fn choose(&mut self, index: u32, now: Timestamp) -> Option<Ca> {
-        let class = self.fleet.class(index);
-        let certificate = &mut self.fleet.certificates[index as usize];
-        let open = certificate.order.filter(|ca| self.memory.rest(*ca, now).is_none());
-        let chosen = open.or_else(|| self.memory.awake(class, now));
-        if chosen.is_some() && open.is_none() && certificate.order.take().is_some() {
-            self.authorities.close(index);
-            self.tally.given_up += 1;
-        }
-        chosen
+    /// Whom to ask, as a keeper plans it.
+    fn plan(&self, index: u32, now: Timestamp) -> Plan {
+        let certificate = &self.fleet.certificates[index as usize];
+        let cas = self.fleet.class(index).cas;
+        let rests = cas.map(|ca| self.memory.rests.of(self.fleet.issuer(ca), now));
+        let candidates = [0, 1].map(|which| Candidate {
+            failures: certificate.failures[which].as_deref(),
+            rest: rests[which],
+            open: certificate.order == Some(cas[which]),
+        });
+        let expires = certificate.exists().then(|| Timestamp::from_unix(certificate.not_after));
+        let Choice { which, until } = failover::choose(&candidates, expires, now);
+        let held = rests[which].and_then(|rest| rest::holds_back(rest, expires, now));
+        Plan { which, ca: cas[which], until, held }
+    }
+
+    /// Not all at the moment at which it is asked again.
+    fn rest(&mut self, index: u32, held: Timestamp, stands: Timestamp, now: Timestamp) {
+        let apart = Duration::from_secs(self.fate.next() % 600).min(now.until(held));
+        self.look_again(index, (held + apart).min(stands));
     }
 
     /// What will become of an attempt that is made now, and how long that takes.
     fn fate_of(&mut self, index: u32, ca: Ca, at: i64, now: Timestamp) -> (Result<(), Fault>, i64) {
-        let fault = |class, retry, ends_order| Err(Fault { class, retry, ends_order });
+        let fault = |class, retry, ends_order| Err(Fault { class, retry, ends_order, is_limit: false });
         let (busy, unproven) = (IssueErrorClass::Transient, IssueErrorClass::Validation);
         if self.troubles.is_down(ca, at) {
             return (fault(busy, Retry::Backoff, false), 60);
         }
         if self.troubles.is_crowded(ca, at) {
-            return (fault(busy, Retry::At(now + Duration::from_secs(3_600)), false), 60);
+            let retry = Retry::At(now + Duration::from_secs(3_600));
+            return (Err(Fault { class: busy, retry, ends_order: false, is_limit: true }), 60);
         }
         if at >= self.fleet.leaves_at(index) {
             return (fault(unproven, Retry::Backoff, true), 600);
@@ -253,17 +285,17 @@ impl Engine {
         let Some(attempt) = self.memory.running.remove(&index) else { return };
         let Attempt { ca, demands, mut outcome } = attempt;
         let begins = at - HOUR; // dated back, as public CAs do
-        let (class, retry, ends_order) = (IssueErrorClass::Transient, Retry::Backoff, false);
+        let fault = |class| Fault { class, retry: Retry::Backoff, ends_order: false, is_limit: false };
         if outcome.is_ok() && self.troubles.is_down(ca, at) {
-            outcome = Err(Fault { class, retry, ends_order });
+            outcome = Err(fault(IssueErrorClass::Transient));
         } else if outcome.is_ok() && begins > now.unix() + 300 {
             // By our clock it begins in the future: refused as the keeper refuses it, and downloaded again.
-            outcome = Err(Fault { class: IssueErrorClass::Contract, retry, ends_order });
+            outcome = Err(fault(IssueErrorClass::Contract));
         }
         match outcome {
             Ok(()) => {
                 self.budgets.succeeded(&demands);
-                self.memory.rests[ca as usize] = None;
+                self.memory.rests.answered(self.fleet.issuer(ca));
                 self.issue(index, ca, begins, at, now);
             }
             Err(fault) => self.fail(index, ca, fault, at, now),
@@ -296,28 +328,27 @@ impl Engine {
         &mut self,
         index: u32,
         ca: Ca,
-        Fault { class, retry, ends_order }: Fault,
+        Fault { class, retry, ends_order, is_limit }: Fault,
         at: i64,
         now: Timestamp,
     ) {
         let error = IssueError::new(class, "the world is as it is", retry);
+        let error = if is_limit { error.limit() } else { error };
+        let which = usize::from(self.fleet.class(index).cas[0] != ca);
         let id = self.fleet.spec(index, ca);
         let certificate = &mut self.fleet.certificates[index as usize];
         let expires = certificate.exists().then(|| Timestamp::from_unix(certificate.not_after));
         let failures =
-            ladder::fail(certificate.failures.as_deref(), &error, now, expires, Spread::of(id.id()));
-        let retry_at = failures.retry_at;
-        certificate.failures = Some(Box::new(failures));
+            ladder::fail(certificate.failures[which].as_deref(), &error, now, expires, Spread::of(id.id()));
+        certificate.failures[which] = Some(Box::new(failures));
         if ends_order {
             certificate.order = None;
             self.authorities.close(index);
         }
-        if class == IssueErrorClass::Transient {
-            // Its own ladder is that of what costs little to ask: an hour at most.
-            let error = IssueError::new(IssueErrorClass::Local, "", retry);
-            let rest = &mut self.memory.rests[ca as usize];
-            *rest = Some(ladder::fail(rest.as_ref(), &error, now, None, Spread::NONE));
-        }
+        self.memory.rests.failed(self.fleet.issuer(ca), &error, now);
+        let Plan { which, until, .. } = self.plan(index, now);
+        let failures = self.fleet.certificates[index as usize].failures[which].as_deref();
+        let retry_at = failures.map_or(now, |failures| failures.retry_at).min(until);
         self.tally.fail(index, at, retry_at.unix());
         self.look_again(index, retry_at);
     }
@@ -390,27 +421,11 @@ impl Memory {
             queue: Queue::new(slots),
             running: HashMap::new(),
             ends: BinaryHeap::new(),
-            rests: [const { None }; 4],
+            rests: Rests::default(),
             watch: ClockWatch::new(wall, Duration::ZERO),
             started: at,
             offset: 0,
         }
-    }
-
-    /// The first CA of the class that is not resting.
-    fn awake(&self, class: &Class, now: Timestamp) -> Option<Ca> {
-        class.cas.into_iter().find(|ca| self.rest(*ca, now).is_none())
-    }
-
-    fn first_awake(&self, class: &Class, now: Timestamp) -> Timestamp {
-        class.cas.into_iter().filter_map(|ca| self.rest(ca, now)).min().unwrap_or(now)
-    }
-
-    /// Until when a CA rests that has failed everybody. Failures of a clock that was ahead say nothing.
-    fn rest(&self, ca: Ca, now: Timestamp) -> Option<Timestamp> {
-        let failures = self.rests[ca as usize].as_ref()?;
-        let sane = failures.last_at <= now + Duration::from_secs(3_600);
-        (sane && failures.count >= 3 && failures.retry_at > now).then_some(failures.retry_at)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial_lifecycle::{
-    CertificateSpec, RenewalPolicy,
+    CertificateSpec, IssuerName, RenewalPolicy,
     budget::{Limit, Limits},
 };
 
@@ -134,12 +134,16 @@ pub(super) struct Fleet {
     /// How many may be renewed a minute.
     pub(super) pace: Limit,
     limits: [Limits; 4],
+    issuers: [IssuerName; 4],
 }
 
 impl Fleet {
     pub(super) fn new(count: u32, span: Duration, seed: u64) -> Self {
-        let mut fleet =
-            Self { seed, certificates: Vec::new(), pace: pace(count, span), limits: limits(count) };
+        let cas = [Ca::Public, Ca::OtherPublic, Ca::Private, Ca::OtherPrivate];
+        #[expect(clippy::expect_used, reason = "names of our own making")]
+        let issuers = cas.map(|ca| ca.name().parse().expect("letters and hyphens"));
+        let (pace, limits) = (pace(count, span), limits(count));
+        let mut fleet = Self { seed, certificates: Vec::new(), pace, limits, issuers };
         fleet.certificates = (0..count).map(|index| fleet.newborn(index)).collect();
         fleet
     }
@@ -202,6 +206,16 @@ impl Fleet {
         let spec = CertificateSpec::new(&id, [&name]).and_then(|spec| spec.issuer(ca.name()));
         #[expect(clippy::expect_used, reason = "letters, digits and dots")]
         spec.expect("a spec of our own making").renewal(self.class(index).policy)
+    }
+
+    pub(super) const fn issuer(&self, ca: Ca) -> &IssuerName {
+        let [public, other_public, private, other_private] = &self.issuers;
+        match ca {
+            Ca::Public => public,
+            Ca::OtherPublic => other_public,
+            Ca::Private => private,
+            Ca::OtherPrivate => other_private,
+        }
     }
 
     pub(super) const fn limits(&self, ca: Ca) -> &Limits {

@@ -76,9 +76,13 @@ impl Board {
         Arc::new(Self { sizes, rows: Mutex::new(rows), changed: Notify::new() })
     }
 
-    /// How many more may be claimed.
+    /// How many more may be claimed: while nobody can be parked, what has a slot keeps it for long, and little of what
+    /// waits would have its turn soon.
     pub(super) fn room(&self) -> usize {
-        self.sizes.window.saturating_sub(self.rows().queue.len())
+        let rows = self.rows();
+        let Sizes { slots, parked, window } = self.sizes;
+        let soon = SOON * slots + parked.saturating_sub(rows.parked);
+        window.min(soon).saturating_sub(rows.queue.len())
     }
 
     /// Puts a claimed certificate in line, in the place that `wish` tells; its index does not count. One that
@@ -307,6 +311,9 @@ impl Drop for Seat {
         self.board.leave(self.index);
     }
 }
+
+/// So many for each slot can be worked on soon even though none of them can be parked.
+const SOON: usize = 4;
 
 #[cfg(test)]
 mod tests;

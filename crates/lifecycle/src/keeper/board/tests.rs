@@ -47,6 +47,32 @@ async fn who_failed_before_fills_no_more_than_half_of_the_window() {
 }
 
 #[tokio::test]
+async fn no_more_is_claimed_than_can_be_worked_on_soon() {
+    let board = Board::new(sizes(1, 2, 16));
+    assert_eq!(board.room(), 6, "four for the slot, and two that can be parked");
+    for ticket in tickets(4).await {
+        assert!(board.admit(ticket, wish(Lane::First)).is_ok());
+    }
+    let mut waits = Vec::new();
+    for _ in 0..2 {
+        let (seat, ticket) = board.next().unwrap();
+        waits.push(tokio::spawn(async move {
+            let _ticket = ticket;
+            seat.left_while(std::future::pending::<()>()).await;
+        }));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(board.counts(), Counts { waiting: 2, running: 0, parked: 2 });
+    assert_eq!(board.room(), 2, "nobody else can be parked now");
+    waits.into_iter().for_each(|wait| wait.abort());
+    while board.counts().parked > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(board.room(), 4);
+    assert_eq!(Board::new(sizes(64, 1_000, 1_024)).room(), 1_024, "with what is set by default");
+}
+
+#[tokio::test]
 async fn who_comes_back_goes_before_those_who_have_not_begun() {
     let board = Board::new(sizes(1, 9, 9));
     for ticket in tickets(3).await {

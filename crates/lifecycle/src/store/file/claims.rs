@@ -84,6 +84,7 @@ impl Inner {
             self.gone(&held.id);
             return Ok(None);
         };
+        self.make_sure(&held.id)?;
         // A crash may have come between the record and the link.
         self.place.point_current(&stored.record)?;
         self.state().put(&held.id, stored.record.next_at);

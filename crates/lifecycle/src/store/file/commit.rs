@@ -33,6 +33,7 @@ impl Inner {
         let slots = batch.writes().iter().filter_map(|(slot, _)| slot.certificate());
         let holds = batch.holds().iter().map(|held| &held.id);
         let _stripes = self.stripes(records.chain(slots).chain(holds));
+        let _issuers = batch.writes().iter().find_map(|(slot, _)| self.issuers_of(slot));
         let _budgets = (!batch.buckets().is_empty())
             .then(|| self.budgets.lock().unwrap_or_else(PoisonError::into_inner));
         let Checked { versions, records, buckets } = self.check(batch)?;
@@ -108,9 +109,22 @@ impl Inner {
             // The log says earlier, which does no harm.
             self.state().put(id, at);
         }
-        self.state().quarantine.remove(id);
+        {
+            let mut state = self.state();
+            state.quarantine.remove(id);
+            state.unsure.remove(id);
+        }
         if wakes {
             self.wake();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what is seen of a certificate stays so, before the index follows it. Nobody may be writing it.
+    pub(super) fn make_sure(&self, id: &CertificateId) -> Result<(), StoreError> {
+        if self.state().unsure.contains(id) {
+            self.place.settle(id)?;
+            self.state().unsure.remove(id);
         }
         Ok(())
     }
@@ -121,6 +135,7 @@ impl Inner {
             Ok(Some(stored)) => {
                 // A later moment may be gone with the next power cut.
                 let mut state = self.state();
+                state.unsure.insert(id.clone());
                 let known = state.index.next_at(id).unwrap_or(Timestamp::MAX);
                 state.put(id, known.min(stored.record.next_at));
             }
@@ -196,8 +211,12 @@ impl Inner {
     pub(super) fn put_in_place(&self, id: &CertificateId) -> Result<(), StoreError> {
         let Some((number, stored)) = self.state().unplaced.get(id).cloned() else { return Ok(()) };
         if self.place.read_record(id)?.is_none_or(|found| found.version < stored.version) {
-            self.place.write_record(&stored)?;
+            self.place.write_record(&stored).inspect_err(|_| {
+                self.state().unsure.insert(id.clone());
+            })?;
+            self.state().unsure.remove(id);
         }
+        self.make_sure(id)?;
         self.place.point_current(&stored.record)?;
         {
             let mut state = self.state();

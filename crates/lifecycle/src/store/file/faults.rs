@@ -347,6 +347,47 @@ async fn a_batch_whose_sync_failed_is_not_half_there_after_a_later_commit() {
     panic!("no sync of the log belongs to a batch");
 }
 
+/// A store whose disk works until it is told to fail in this way.
+fn fails_later(root: &Path, fails: fn(Call, &Path) -> bool) -> (FileStore, Arc<Failing>) {
+    let faults = Failing::new(0, true, fails, EIO);
+    faults.is_mended.store(true, Ordering::SeqCst);
+    (open(root, Some(faults.clone())).unwrap(), faults)
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_in_no_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let syncs = |call, path: &Path| call == Call::Sync && path.ends_with("index.log");
+    let (one, two) = (record("one"), record("two"));
+    for batch in
+        [Batch::new().change(one.clone(), None), Batch::new().change(one.clone(), None).change(two, None)]
+    {
+        let (store, faults) = fails_later(directory.path(), syncs);
+        faults.is_mended.store(false, Ordering::SeqCst);
+        let refused = store.apply(&batch).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+        assert_eq!(rows(&store).await, [], "nobody is told to come for what is not there");
+        assert_eq!(store.next_due().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_gone_with_the_next_power_cut_is_due_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_directory = |call, path: &Path| call == Call::SyncDirectory && path.ends_with("certificates/one");
+    let (store, faults) = fails_later(directory.path(), of_directory);
+    let mut one = record("one");
+    one.next_at = Timestamp::from_unix(1_000);
+    store.commit(&one, None).await.unwrap();
+    faults.is_mended.store(false, Ordering::SeqCst);
+    one.next_at = Timestamp::from_unix(4_000_000_000);
+    assert!(store.commit(&one, Some(Version::FIRST)).await.is_err());
+    let rows = rows(&store).await;
+    assert_eq!(rows.iter().map(|row| row.at.unix()).collect::<Vec<_>>(), [1_000]);
+    let found = store.load(one.id()).await.unwrap().unwrap().1;
+    assert_eq!(found.next_at, one.next_at, "which is what this is about: it can be read, and may be gone");
+}
+
 /// A disk on which somebody else claims just while a batch is made durable, and which then takes no record.
 #[derive(Default)]
 struct Meddling {
@@ -407,11 +448,63 @@ async fn a_link_that_could_not_be_moved_is_moved_by_the_next_claim() {
     assert!(store.current(one.id()).join("privkey.pem").exists());
 }
 
+#[tokio::test]
+async fn what_may_not_survive_a_power_cut_is_made_durable_before_the_index_follows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_one = |call, path: &Path| call == Call::SyncDirectory && path.ends_with("one");
+    let faults = Failing::new(0, true, of_one, EIO);
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let store = open(directory.path(), Some(faults.clone())).unwrap();
+    let mut one = record("one");
+    one.next_at = Timestamp::from_unix(7);
+    let version = store.commit(&one, None).await.unwrap();
+    faults.is_mended.store(false, Ordering::SeqCst);
+    one.next_at = Timestamp::from_unix(2_000_000_000);
+    assert!(store.commit(&one, Some(version)).await.is_err());
+    let (owner, term) = (Owner::unique(), Duration::from_secs(60));
+    assert!(store.claim_one(&owner, term, one.id()).await.is_err(), "it is still not durable");
+    let at = async || rows(&store).await.first().map(|due| due.at.unix());
+    assert_eq!(at().await, Some(7), "a power cut may bring the old record back");
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let claim = store.claim_one(&owner, term, one.id()).await.unwrap().unwrap();
+    assert_eq!(claim.record, one);
+    store.release(&[claim.held]).await.unwrap();
+    assert_eq!(at().await, Some(2_000_000_000));
+}
+
 /// A batch of which one record is not in place, in a store that is closed.
 async fn half_placed(root: &Path, two: &Record) {
     let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");
     let store = open(root, Some(Failing::new(0, true, of_two, EIO))).unwrap();
     store.apply(&Batch::new().change(record("one"), None).change(two.clone(), None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_noted_of_a_batch_in_place_is_no_older_than_what_the_log_says_already() {
+    let directory = tempfile::tempdir().unwrap();
+    let of_two = |call, path: &Path| call == Call::Rename && path.ends_with("two/record.json");
+    let faults = Failing::new(0, true, of_two, EIO);
+    let store = open(directory.path(), Some(faults.clone())).unwrap();
+    let (mut one, soon) = (record("one"), Timestamp::from_unix(7));
+    one.next_at = Timestamp::from_unix(2_000_000_000);
+    store.apply(&Batch::new().change(one.clone(), None).change(record("two"), None)).await.unwrap();
+    faults.is_mended.store(true, Ordering::SeqCst);
+    let inner = store.open.inner.clone();
+    {
+        let mut writer = inner.log.writer();
+        let other = inner.clone();
+        let other = std::thread::spawn(move || other.put_all_in_place());
+        // It comes as far as the log, which is ours: somebody wishes for something sooner.
+        (0..10_000).for_each(|_| std::thread::yield_now());
+        inner.log.append(&mut writer, &[inner::due(one.id(), soon)]).unwrap();
+        inner.state().put(one.id(), soon);
+        drop(writer);
+        other.join().unwrap();
+    }
+    drop((inner, store));
+    let store = open(directory.path(), None).unwrap();
+    let row = rows(&store).await.into_iter().find(|due| due.id == *one.id());
+    assert_eq!(row.map(|due| due.at), Some(soon));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::{Clock, Timestamp};
+use perennial_core::{Clock, SecretBytes, Timestamp};
 use tokio::sync::Notify;
 
 use super::{
@@ -18,13 +18,14 @@ use super::{
 use crate::{
     CertificateId, Record, StoreError,
     budget::{Bucket, BudgetKey},
-    store::{Fence, Slot, Version, due::DueIndex},
+    store::{Fence, Slot, Version, check_slot, due::DueIndex},
 };
 
 /// A store that is open.
 ///
 /// Locks are taken in this order, and none for longer than its word says: `stripes` while certificates are
-/// written, `budgets` while buckets are, `fences` while some are taken, `log` while an entry is added, `state` while memory is looked at.
+/// written, `issuers` while their state is, `budgets` while buckets are, `fences` while some are taken, `log` while
+/// an entry is added, `state` while memory is looked at.
 pub(super) struct Inner {
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
@@ -32,6 +33,7 @@ pub(super) struct Inner {
     pub(super) lock: Lock,
     pub(super) state: Mutex<State>,
     pub(super) stripes: Vec<Mutex<()>>,
+    pub(super) issuers: Mutex<()>,
     pub(super) budgets: Mutex<()>,
     /// Held while fences are taken from disk.
     pub(super) fences: Mutex<()>,
@@ -50,6 +52,8 @@ pub(super) struct State {
     /// Those of them that nobody is busy with any more.
     pub(super) left: BTreeSet<u64>,
     pub(super) last_intent: u64,
+    /// Those whose last write failed: what is seen of them may not survive a power cut.
+    pub(super) unsure: BTreeSet<CertificateId>,
     /// Records that count and could not be put in place yet, and the batch that they belong to.
     pub(super) unplaced: BTreeMap<CertificateId, (u64, Stored)>,
     /// What was wrong with the log.
@@ -248,7 +252,27 @@ impl Inner {
     /// See [`Store::write`](crate::Store::write).
     pub(super) fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
         let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
         self.place.write(slot, bytes)
+    }
+
+    /// See [`Store::write_if`](crate::Store::write_if).
+    pub(super) fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
+        check_slot(slot, expected, self.place.read(slot)?.as_ref())?;
+        self.place.write(slot, bytes)
+    }
+
+    /// Keeps everybody else from writing a slot that belongs to no certificate.
+    pub(super) fn issuers_of(&self, slot: &Slot) -> Option<MutexGuard<'_, ()>> {
+        let is_theirs = slot.certificate().is_none();
+        is_theirs.then(|| self.issuers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

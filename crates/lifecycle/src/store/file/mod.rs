@@ -232,6 +232,16 @@ impl Store for FileStore {
         self.blocking(move |inner| inner.write(&slot, bytes.expose())).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let (slot, expected, bytes) = (slot.clone(), expected.cloned(), bytes.clone());
+        self.blocking(move |inner| inner.write_if(&slot, expected.as_ref(), bytes.expose())).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let id = id.clone();
         self.blocking(move |inner| inner.place.forget(&id, generation)).await
@@ -256,6 +266,9 @@ impl Store for FileStore {
         self.blocking(move |inner| inner.remove(&id, expected, held.as_ref())).await
     }
 }
+
+#[cfg(test)]
+mod crowd;
 
 #[cfg(test)]
 mod faults;

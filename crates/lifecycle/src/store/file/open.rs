@@ -54,6 +54,7 @@ impl Inner {
             lock,
             state: Mutex::new(state),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            issuers: Mutex::default(),
             budgets: Mutex::default(),
             fences: Mutex::default(),
             woken: Notify::new(),
@@ -140,7 +141,9 @@ impl Inner {
                 let is_in_place = match self.place.read_record(&id) {
                     Ok(Some(found)) => {
                         found.version > stored.version
-                            || found.version == stored.version && self.place.is_pointed_at(&found.record)
+                            || found.version == stored.version
+                                && self.place.is_pointed_at(&found.record)
+                                && self.place.settle(&id).is_ok()
                     }
                     // One that is not new was removed since.
                     Ok(None) => stored.version > crate::Version::FIRST,

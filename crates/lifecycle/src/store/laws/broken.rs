@@ -22,6 +22,7 @@ enum Breach {
     ClaimsOneAnyway,
     ClaimsWhatIsNotDue,
     ComparesNoBucket,
+    ComparesNoSlot,
     ComparesNoVersion,
     ExtendsInWordsOnly,
     FencesNoRemoval,
@@ -47,6 +48,7 @@ enum Breach {
     ScansBackwards,
     ScansFromTheBeginning,
     ScansTooFar,
+    SwapsOnlyWhatIsThere,
     VersionsStandStill,
     WritesAfterLettingGo,
     WritesForNothing,
@@ -264,6 +266,20 @@ impl Overlay for Broken {
         self.inner.write(slot, bytes).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        match self.breach {
+            Breach::ComparesNoSlot => return self.inner.write(slot, bytes).await,
+            Breach::SwapsOnlyWhatIsThere if expected.is_none() => return self.inner.write(slot, bytes).await,
+            _ => {}
+        }
+        self.inner.write_if(slot, expected, bytes).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         if self.is(Breach::ForgetsTheNext) {
             self.inner.forget(id, generation.next()).await?;
@@ -301,6 +317,7 @@ const BREACHES: &[(Breach, &str)] = &[
     (Breach::ClaimsOneAnyway, "one claim at a time"),
     (Breach::ClaimsWhatIsNotDue, "got [\"due-first\", \"due-second\", \"due-never\"]"),
     (Breach::ComparesNoBucket, "who does not know the bucket as it is"),
+    (Breach::ComparesNoSlot, "who does not know the slot as it is"),
     (Breach::ComparesNoVersion, "is refused with a conflict"),
     (Breach::ExtendsInWordsOnly, "held for longer"),
     (Breach::FencesNoRemoval, "a removal of who is late is fenced"),
@@ -326,6 +343,7 @@ const BREACHES: &[(Breach, &str)] = &[
     (Breach::ScansBackwards, "the order of time"),
     (Breach::ScansFromTheBeginning, "goes on after its cursor"),
     (Breach::ScansTooFar, "ends where it is told"),
+    (Breach::SwapsOnlyWhatIsThere, "who does not know the slot as it is"),
     (Breach::VersionsStandStill, "versions grow"),
     (Breach::WritesAfterLettingGo, "who has let go writes no more"),
     (Breach::WritesForNothing, "an empty batch changes nothing"),

@@ -183,15 +183,19 @@ fn no_damaged_bit_and_no_cut_of_a_signed_answer_gets_through() {
     let request = signed_update(&key);
     let whole = signed(&request, answer(ResponseCode::NoError), "secret", 0);
     assert!(matches!(request.read(&whole), Reading::Answer(_)));
-    // RFC 8945 §4.3.3: the key's name is signed in lower case, however it is written.
-    let key_name = whole.windows(8).position(|window| window == b"acme-key").unwrap();
+    // RFC 8945 §4.3.3: the names of the key and of the algorithm are signed in lower case, however they are
+    // written.
+    let place = |name: &[u8]| whole.windows(name.len()).position(|window| window == name).unwrap();
+    let (key_name, algorithm) = (place(b"acme-key"), place(b"hmac-sha256"));
     for octet in 0..whole.len() {
         assert!(!matches!(request.read(&whole[..octet]), Reading::Answer(_)), "cut at {octet}");
         for bit in 0..8 {
             let mut damaged = whole.clone();
             damaged[octet] ^= 1 << bit;
             let believed = matches!(request.read(&damaged), Reading::Answer(_));
-            let of_case = (key_name..key_name + 8).contains(&octet) && damaged[octet].is_ascii_uppercase();
+            let in_name =
+                (key_name..key_name + 8).contains(&octet) || (algorithm..algorithm + 11).contains(&octet);
+            let of_case = in_name && damaged[octet].is_ascii_uppercase();
             assert_eq!(believed, of_case && bit == 5, "octet {octet}, bit {bit}");
         }
     }

@@ -3,11 +3,11 @@
 //! [`plan`] decides which changes go together; [`apply`] finds the zones and makes the writes. What one
 //! vendor's interface needs beyond that (locks, comparing and swapping, reading back) is its provider's part.
 
-use std::num::NonZeroUsize;
+use std::{collections::HashMap, num::NonZeroUsize};
 
 use perennial_core::DomainName;
 
-use crate::{Applied, Change, DnsProvider, Error, Zone};
+use crate::{Applied, Change, DnsProvider, Error, Outcome, Zone};
 
 /// The changes that one call of [`DnsProvider::apply`] makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Batch {
 ///
 /// ```
 /// use perennial_providers::{Change, Zone, engine};
-/// use std::num::NonZeroUsize;
+/// use std::{collections::HashMap, num::NonZeroUsize};
 ///
 /// let zone = |apex: &str| Zone::new(apex.parse().unwrap());
 /// let add = |name: &str| Change::add(name.parse().unwrap(), "v");
@@ -71,7 +71,8 @@ fn is_repeated(earlier: &[Change], change: &Change) -> bool {
 /// writes as the provider's [`batch_max`](crate::Capabilities::batch_max) allows.
 ///
 /// All zones are known before the first write. When one write fails, those before it are done: repeat the
-/// whole call, it finishes what is left and returns the receipts of all.
+/// whole call, it finishes what is left and returns the receipts of all. The receipts come zone by zone, the
+/// outcomes in the order of the changes.
 ///
 /// # Errors
 /// The first [`Error`] that the provider returned.
@@ -90,11 +91,21 @@ pub async fn apply(provider: &dyn DnsProvider, changes: &[Change]) -> Result<App
         };
         placed.push((zone, change.clone()));
     }
-    let mut receipts = Vec::new();
+    let mut all = Applied::default();
+    let mut known = HashMap::new();
     for batch in plan(placed, provider.capabilities().batch_max) {
-        receipts.extend(provider.apply(&batch.zone, &batch.changes).await?.receipts);
+        let applied = provider.apply(&batch.zone, &batch.changes).await?;
+        all.receipts.extend(applied.receipts);
+        all.pending.extend(applied.pending);
+        for (change, outcome) in batch.changes.into_iter().zip(applied.outcomes) {
+            known.insert((change.name, change.value, change.action), outcome);
+        }
     }
-    Ok(Applied::new(receipts))
+    let outcome_of = |change: &Change| {
+        let key = (change.name.clone(), change.value.clone(), change.action);
+        known.get(&key).copied().unwrap_or(Outcome::Unknown)
+    };
+    Ok(all.with_outcomes(changes.iter().map(outcome_of)))
 }
 
 #[cfg(test)]

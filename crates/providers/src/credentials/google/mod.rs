@@ -1,0 +1,350 @@
+//! Who one is to Google Cloud: a service account by its key, or the one of the machine.
+//!
+//! Sources: Google, "Using OAuth 2.0 for Server to Server Applications" (RFC 7523), "Access tokens on Compute
+//! Engine"; checked against google-auth.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Request;
+use perennial_core::{Clock, HttpClient, SecretString, SystemClock, Timestamp};
+use serde::Deserialize;
+
+use super::{
+    Variables, bearer, environment, form, metadata_client, oauth,
+    quiet::Quiet,
+    renewed::{Lease, Renewed},
+    variable,
+};
+use crate::{
+    ConfigError, Error,
+    signature::jwt::{Claims, SigningKey},
+    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Secrets, segment},
+};
+
+/// Where access tokens come from, and the one that is good now.
+///
+/// It is renewed five minutes before its end, one renewal at a time. Share it: clones of the [`Arc`] share the
+/// token.
+pub struct Access {
+    provider: &'static str,
+    scope: String,
+    origin: Origin,
+    renewed: Renewed<SecretString>,
+    clock: Arc<dyn Clock>,
+}
+
+enum Origin {
+    /// The metadata server of a machine, a pod or a function, and the account there.
+    Metadata { client: Client, account: String },
+    /// A key that somebody made for a service account.
+    ServiceAccount { client: Client, key: Box<ServiceAccount> },
+}
+
+struct ServiceAccount {
+    email: String,
+    key_id: Option<String>,
+    key: SigningKey,
+    project: Option<String>,
+    token_url: String,
+}
+
+/// May read and write the records of Cloud DNS, and nothing else.
+pub const DNS_SCOPE: &str = "https://www.googleapis.com/auth/ndev.clouddns.readwrite";
+
+impl Access {
+    /// Starts with the kind of provider that errors name.
+    pub fn builder(provider: &'static str) -> AccessBuilder {
+        AccessBuilder {
+            provider,
+            scope: DNS_SCOPE.to_owned(),
+            clock: Arc::new(SystemClock::new()),
+            http: None,
+            metadata_http: None,
+            metadata_url: "http://metadata.google.internal".to_owned(),
+            token_url: None,
+            account: "default".to_owned(),
+        }
+    }
+
+    /// The access token that is good now.
+    ///
+    /// # Errors
+    /// [`Error`] that says who did not hand it out, and what to check.
+    pub async fn token(&self) -> Result<SecretString, Error> {
+        self.renewed.get(&*self.clock, self.fetch()).await
+    }
+
+    /// The project that the account belongs to, if it can be known: from its key, or from the machine.
+    ///
+    /// # Errors
+    /// [`Error`] when the metadata server does not answer.
+    pub async fn project(&self) -> Result<Option<String>, Error> {
+        match &self.origin {
+            Origin::ServiceAccount { key, .. } => Ok(key.project.clone()),
+            Origin::Metadata { client, .. } => {
+                let answer =
+                    ask_metadata(client, "/computeMetadata/v1/project/project-id".to_owned()).await?;
+                Ok(answer.map(|answer| answer.text().trim().to_owned()).filter(|id| !id.is_empty()))
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Lease<SecretString>, Error> {
+        match &self.origin {
+            Origin::ServiceAccount { client, key } => self.by_key(client, key).await,
+            Origin::Metadata { client, account } => self.by_metadata(client, account).await,
+        }
+    }
+
+    /// RFC 7523 §2.1: a token signed by the account is the grant.
+    async fn by_key(&self, client: &Client, account: &ServiceAccount) -> Result<Lease<SecretString>, Error> {
+        let now = self.clock.now();
+        let claims = Claims::new(&account.email, &self.scope, &account.token_url, now);
+        let assertion =
+            claims.sign(&account.key, account.key_id.as_deref()).map_err(|error| Error::Auth {
+                provider: self.provider.to_owned(),
+                reason: format!("{error}; make another key for {}", account.email),
+                fault: None,
+            })?;
+        let parameters = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion.expose()),
+        ];
+        let body = form::encode(&parameters);
+        let answer = client.post("").body(form::MEDIA_TYPE, body).repeatable().send().await?;
+        oauth::read_token(&answer, now)
+    }
+
+    async fn by_metadata(&self, client: &Client, account: &str) -> Result<Lease<SecretString>, Error> {
+        let now = self.clock.now();
+        let path = format!("/computeMetadata/v1/instance/service-accounts/{}/token", segment(account));
+        match ask_metadata(client, path).await? {
+            Some(answer) => oauth::read_token(&answer, now),
+            None => Err(Error::Auth {
+                provider: self.provider.to_owned(),
+                reason: format!(
+                    "this machine has no service account {account:?}: attach one to it, or give an account's key"
+                ),
+                fault: None,
+            }),
+        }
+    }
+}
+
+/// What the metadata server has at a path; `None` when there is nothing.
+async fn ask_metadata(client: &Client, path: String) -> Result<Option<Answer>, Error> {
+    let Some(answer) = client.get(path).header(FLAVOR, GOOGLE).send_if_there().await? else {
+        return Ok(None);
+    };
+    if answer.header(FLAVOR) != Some(GOOGLE) {
+        return Err(
+            answer.misbehaved("it is not Google's metadata server; is this a machine of Google Cloud?")
+        );
+    }
+    Ok(Some(answer))
+}
+
+const FLAVOR: &str = "metadata-flavor";
+const GOOGLE: &str = "Google";
+
+#[async_trait]
+impl Authorize for Access {
+    async fn authorize(&self, request: &mut Request<Bytes>, _: Timestamp) -> Result<Secrets, Error> {
+        bearer(self.provider, request, self.token().await?)
+    }
+
+    fn refused(&self) -> bool {
+        self.renewed.refused(self.clock.now())
+    }
+}
+
+/// Without the token and the key.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let account = match &self.origin {
+            Origin::Metadata { account, .. } => account,
+            Origin::ServiceAccount { key, .. } => &key.email,
+        };
+        f.debug_struct("Access")
+            .field("provider", &self.provider)
+            .field("account", account)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`Access`]. Its last word says where the tokens come from.
+#[must_use = "a builder does nothing until its last word"]
+pub struct AccessBuilder {
+    provider: &'static str,
+    scope: String,
+    clock: Arc<dyn Clock>,
+    http: Option<Arc<dyn HttpClient>>,
+    metadata_http: Option<Arc<dyn HttpClient>>,
+    metadata_url: String,
+    token_url: Option<String>,
+    account: String,
+}
+
+impl AccessBuilder {
+    /// Whose time it is; the operating system's by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Who carries the requests to the token endpoint. Default: reqwest, https only.
+    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
+        self.http = Some(client);
+        self
+    }
+
+    /// Who carries the requests to the metadata server. Default: reqwest without a proxy, plain http to it alone.
+    pub fn metadata_http(mut self, client: Arc<dyn HttpClient>) -> Self {
+        self.metadata_http = Some(client);
+        self
+    }
+
+    /// What the token is to be good for, separated by spaces. Default: [`DNS_SCOPE`].
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
+    /// Where the metadata server answers. Default: `http://metadata.google.internal`.
+    pub fn metadata_url(mut self, url: impl Into<String>) -> Self {
+        self.metadata_url = url.into();
+        self
+    }
+
+    /// Where tokens are handed out, instead of the `token_uri` in the account's key.
+    pub fn token_url(mut self, url: impl Into<String>) -> Self {
+        self.token_url = Some(url.into());
+        self
+    }
+
+    /// Which of the machine's service accounts. Default: `default`.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = account.into();
+        self
+    }
+
+    /// The account whose key is this JSON text, as Google's console hands it out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no key of a service account; it is not shown.
+    pub fn service_account(self, json: &SecretString) -> Result<Access, Error> {
+        let account = self.read(json).map_err(|reason| self.bad("service-account", reason))?;
+        let secrets = Quiet::new([]).signing_time();
+        let mut builder = Client::builder(self.provider, account.token_url.clone(), secrets)
+            .clock(self.clock.clone())
+            .complaints(read_complaint);
+        if let Some(http) = &self.http {
+            builder = builder.http(http.clone());
+        }
+        let client = builder.build()?;
+        Ok(self.access(Origin::ServiceAccount { client, key: Box::new(account) }))
+    }
+
+    /// The account of this machine.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the metadata server's URL is none.
+    pub fn metadata(self) -> Result<Access, Error> {
+        let http = match &self.metadata_http {
+            Some(http) => http.clone(),
+            None => metadata_client(self.provider)?,
+        };
+        // It speaks nothing else; its client sees to it that it is Google's or near.
+        let client = Client::builder(self.provider, self.metadata_url.clone(), Anonymous)
+            .plain_http(true)
+            .clock(self.clock.clone())
+            .http(http)
+            .build()?;
+        let account = self.account.clone();
+        Ok(self.access(Origin::Metadata { client, account }))
+    }
+
+    /// The key in the file that `GOOGLE_APPLICATION_CREDENTIALS` names; without it, the machine's account, at the
+    /// host that `GCE_METADATA_HOST` names if it does.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the file cannot be used.
+    pub fn environment(self) -> Result<Access, Error> {
+        self.in_environment(&environment)
+    }
+
+    fn in_environment(mut self, variables: Variables<'_>) -> Result<Access, Error> {
+        const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+        if let Some(path) = variable(variables, self.provider, FILE)? {
+            let json = read_file(path.expose()).map_err(|reason| self.bad(FILE, reason))?;
+            return self.service_account(&json);
+        }
+        if let Some(host) = variable(variables, self.provider, "GCE_METADATA_HOST")? {
+            self.metadata_url = format!("http://{}", host.expose());
+        }
+        self.metadata()
+    }
+
+    fn read(&self, json: &SecretString) -> Result<ServiceAccount, String> {
+        let not_one = || "it is not the JSON of a service account's key".to_owned();
+        // The error of the reader would show a part of the text.
+        let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
+        if file.kind != "service_account" {
+            return Err(format!(
+                "it is of the type {:?}; only `service_account` is known here",
+                file.kind.chars().take(40).collect::<String>()
+            ));
+        }
+        let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
+        let key = SigningKey::from_pem(&SecretString::new(pem)).map_err(|error| error.to_string())?;
+        let given = self.token_url.clone().or(file.token_uri);
+        let token_url = given.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
+        Ok(ServiceAccount { email, key_id: file.private_key_id, key, project: file.project_id, token_url })
+    }
+
+    fn bad(&self, option: &str, reason: String) -> ConfigError {
+        ConfigError::BadOption { provider: self.provider.to_owned(), option: option.to_owned(), reason }
+    }
+
+    fn access(self, origin: Origin) -> Access {
+        let Self { provider, scope, clock, .. } = self;
+        Access { provider, scope, origin, renewed: Renewed::new(), clock }
+    }
+}
+
+fn read_file(path: &str) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    Ok(SecretString::new(text))
+}
+
+/// The key of a service account, as Google's console writes it.
+#[derive(Deserialize)]
+struct KeyFile {
+    #[serde(rename = "type")]
+    kind: String,
+    client_email: Option<String>,
+    private_key: Option<String>,
+    private_key_id: Option<String>,
+    project_id: Option<String>,
+    token_uri: Option<String>,
+}
+
+fn read_complaint(answer: &Answer) -> Option<Complaint> {
+    oauth::read_complaint(answer, |error, description| match error {
+        "invalid_grant" if description.contains("reasonable timeframe") => {
+            Some("set the clock of this machine right (NTP)")
+        }
+        "invalid_grant" if description.contains("Invalid JWT Signature") => {
+            Some("the key was deleted or disabled; make another one")
+        }
+        "invalid_grant" if description.contains("account not found") => {
+            Some("the service account was deleted")
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

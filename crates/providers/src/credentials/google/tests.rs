@@ -1,0 +1,173 @@
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use perennial_core::Retry;
+use serde_json::Value;
+
+use super::{
+    super::desk::{Desk, START, header, says, with},
+    *,
+};
+
+const KEY: &str = include_str!("../../../tests/vectors/service-account.json");
+
+fn builder(desk: &Desk) -> AccessBuilder {
+    Access::builder("google").clock(desk.clock()).http(desk.http()).metadata_http(desk.http())
+}
+
+/// Hands out a token for an hour, and says `Metadata-Flavor` to who says it.
+fn tokens() -> Desk {
+    Desk::new(|request| {
+        let mut answer =
+            says(200, r#"{"access_token": "ya29.t0k3n", "expires_in": 3599, "token_type": "Bearer"}"#);
+        if header(request, "metadata-flavor") == "Google" {
+            answer.headers_mut().insert("metadata-flavor", http::HeaderValue::from_static("Google"));
+        }
+        answer
+    })
+}
+
+fn refuses(body: &'static str) -> Desk {
+    Desk::new(move |_| says(400, body))
+}
+
+async fn error_of(access: Result<Access, Error>) -> Error {
+    access.unwrap().token().await.map(drop).unwrap_err()
+}
+
+#[tokio::test]
+async fn a_service_account_shows_a_token_that_it_signed_itself() {
+    let desk = tokens();
+    let access = builder(&desk).service_account(&KEY.into()).unwrap();
+    assert_eq!(access.token().await.unwrap().expose(), "ya29.t0k3n");
+    assert_eq!(desk.seen(), ["POST https://oauth2.googleapis.com/token"]);
+    let form = desk.last_form();
+    assert_eq!(form[0], ("grant_type".into(), "urn:ietf:params:oauth:grant-type:jwt-bearer".into()));
+    let claims = form[1].1.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(
+        claims,
+        serde_json::json!({
+            "iss": "fake@fake-project.iam.gserviceaccount.com",
+            "scope": "https://www.googleapis.com/auth/ndev.clouddns.readwrite",
+            "aud": "https://oauth2.googleapis.com/token",
+            "iat": 1_800_000_000,
+            "exp": 1_800_003_600,
+        })
+    );
+    assert_eq!(access.project().await.unwrap().as_deref(), Some("fake-project"));
+    desk.clock.advance(Duration::from_secs(3298));
+    access.token().await.unwrap();
+    assert_eq!(desk.seen().len(), 1);
+    desk.clock.advance(Duration::from_secs(1));
+    access.token().await.unwrap();
+    assert_eq!(desk.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_gets_the_token_and_it_is_hidden() {
+    let desk = tokens();
+    let access = builder(&desk).service_account(&KEY.into()).unwrap();
+    let mut request = Request::new(Bytes::new());
+    let secrets = access.authorize(&mut request, START).await.unwrap();
+    assert_eq!(header(&request, "authorization"), "Bearer ya29.t0k3n");
+    assert_eq!(secrets.hide("ya29.t0k3n!"), "[secret]!");
+    assert!(!format!("{request:?} {access:?}").contains("t0k3n"));
+}
+
+#[tokio::test]
+async fn the_metadata_server_is_asked_for_the_account_of_the_machine() {
+    let desk = tokens();
+    let access = with(&[], |variables| builder(&desk).in_environment(variables)).unwrap();
+    assert_eq!(access.token().await.unwrap().expose(), "ya29.t0k3n");
+    let url = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token";
+    assert_eq!(desk.seen(), [format!("GET {url}")]);
+
+    let elsewhere = [("GCE_METADATA_HOST", "169.254.169.254:8080")];
+    let access = with(&elsewhere, |variables| builder(&desk).in_environment(variables)).unwrap();
+    access.token().await.unwrap();
+    assert!(
+        desk.seen()[1].starts_with("GET http://169.254.169.254:8080/computeMetadata/v1/"),
+        "{:?}",
+        desk.seen()
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_not_the_metadata_server_of_google_is_not_believed() {
+    let desk = Desk::new(|_| says(200, r#"{"access_token": "t0k3n", "expires_in": 3599}"#));
+    let error = error_of(builder(&desk).metadata()).await;
+    assert!(matches!(error, Error::Misbehaved { .. }), "{error:?}");
+    assert!(error.to_string().contains("not Google's metadata server"), "{error}");
+}
+
+#[tokio::test]
+async fn a_machine_without_an_account_is_told_what_to_do() {
+    let error = error_of(builder(&Desk::new(|_| says(404, "not found"))).metadata()).await;
+    assert_eq!(
+        error.to_string(),
+        "google: this machine has no service account \"default\": attach one to it, or give an account's key"
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_explained() {
+    for (body, part) in [
+        (
+            r#"{"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."}"#,
+            "set the clock of this machine right",
+        ),
+        (r#"{"error": "invalid_grant", "error_description": "Invalid JWT Signature."}"#, "make another one"),
+        (
+            r#"{"error": "invalid_grant", "error_description": "Invalid grant: account not found"}"#,
+            "the service account was deleted",
+        ),
+    ] {
+        let error = error_of(builder(&refuses(body)).service_account(&KEY.into())).await;
+        assert!(matches!(error, Error::Auth { .. }), "{error:?}");
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(error.retry(), Retry::Never);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_shown_beside_the_other_one() {
+    let desk = Desk::new(|_| {
+        let mut answer =
+            says(400, r#"{"error": "invalid_grant", "error_description": "reasonable timeframe"}"#);
+        let date = http::HeaderValue::from_static("Fri, 15 Jan 2027 10:00:00 GMT");
+        answer.headers_mut().insert("date", date);
+        answer
+    });
+    let error = error_of(builder(&desk).service_account(&KEY.into())).await;
+    assert!(matches!(error, Error::ClockSkew { .. }), "{error:?}");
+    assert!(error.to_string().contains("2027-01-15T08:00:00Z here and 2027-01-15T10:00:00Z"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_in_an_answer_that_cannot_be_used_is_not_shown() {
+    let desk = Desk::new(|_| says(200, r#"{"access_token": "t0k3n", "expires_in": "soon"}"#));
+    let text = error_of(builder(&desk).service_account(&KEY.into())).await.to_string();
+    assert!(text.contains("holds no token as documented") && !text.contains("t0k3n"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_key_of_a_service_account_is_refused_without_showing_it() {
+    let error = |json: &str| {
+        let desk = tokens();
+        builder(&desk).service_account(&json.into()).map(drop).unwrap_err().to_string()
+    };
+    assert!(error("s3cret").contains("it is not the JSON of a service account's key"));
+    assert!(
+        error(r#"{"type": "authorized_user", "refresh_token": "s3cret"}"#).contains("\"authorized_user\"")
+    );
+    assert!(error(r#"{"type": "service_account", "private_key": "s3cret"}"#).contains("it is not the JSON"));
+    let bad = r#"{"type": "service_account", "client_email": "a@b", "private_key": "s3cret"}"#;
+    assert!(error(bad).contains("it is not a private key in PEM"));
+    for json in ["s3cret", bad] {
+        assert!(!error(json).contains("s3cret"));
+    }
+    let nowhere = [("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")];
+    let access = with(&nowhere, |variables| builder(&tokens()).in_environment(variables));
+    assert!(access.unwrap_err().to_string().contains("cannot read /nowhere/key.json"));
+}

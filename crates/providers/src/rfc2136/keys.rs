@@ -1,0 +1,112 @@
+//! The keys that a server may know: one, or the old and the new one while keys are changed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{KeyFileError, TsigKey, key_file, tsig::Weak};
+
+/// The keys of one provider, the one that was accepted last first.
+///
+/// When keys are changed, the server and its clients do not change at one moment. A client that has both keys
+/// works before, while and after the server is told of the new one and forgets the old one.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    held: Mutex<Vec<TsigKey>>,
+    file: Option<(PathBuf, Weak)>,
+}
+
+impl Keys {
+    /// Those of a file, which is read again when none of them is accepted.
+    pub(super) fn of_file(path: &Path, weak: Weak) -> Result<Self, KeyFileError> {
+        let keys = key_file::read(path, weak)?;
+        Ok(Self { held: Mutex::new(keys), file: Some((path.to_owned(), weak)) })
+    }
+
+    pub(super) fn add(&mut self, key: TsigKey) {
+        self.held.get_mut().unwrap_or_else(PoisonError::into_inner).push(key);
+    }
+
+    /// The keys in the order in which they are to be tried.
+    pub(super) fn in_turn(&self) -> Vec<TsigKey> {
+        self.lock().clone()
+    }
+
+    /// That the server accepted this key: it is tried first from now on.
+    pub(super) fn accepted(&self, key: &TsigKey) {
+        let mut held = self.lock();
+        if let Some(at) = held.iter().position(|other| other == key) {
+            held[..=at].rotate_right(1);
+        }
+    }
+
+    /// Those that the file has now and had not before, after the server refused all others. A file that cannot
+    /// be read changes nothing: the refusal tells what is wrong.
+    pub(super) fn news(&self) -> Vec<TsigKey> {
+        let Some((path, weak)) = &self.file else { return Vec::new() };
+        let keys = match key_file::read(path, *weak) {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the key file cannot be read again");
+                return Vec::new();
+            }
+        };
+        let mut held = self.lock();
+        let news = keys.iter().filter(|key| !held.contains(key)).cloned().collect();
+        *held = keys;
+        news
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<TsigKey>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for Keys {
+    fn clone(&self) -> Self {
+        Self { held: Mutex::new(self.in_turn()), file: self.file.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rfc2136::Algorithm;
+
+    fn key(name: &str) -> TsigKey {
+        TsigKey::new(name, Algorithm::HmacSha256, &"c2VjcmV0".into()).unwrap()
+    }
+
+    fn names(keys: &[TsigKey]) -> Vec<String> {
+        keys.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_key_that_was_accepted_last_is_tried_first() {
+        let mut keys = Keys::default();
+        ["a", "b", "c"].into_iter().for_each(|name| keys.add(key(name)));
+        keys.accepted(&key("c"));
+        assert_eq!(names(&keys.in_turn()), ["c. hmac-sha256", "a. hmac-sha256", "b. hmac-sha256"]);
+        keys.accepted(&key("c"));
+        keys.accepted(&key("unknown"));
+        assert_eq!(names(&keys.in_turn())[0], "c. hmac-sha256");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_has_news_once_and_a_broken_one_changes_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old:hmac-sha256:c2VjcmV0").unwrap();
+        let keys = Keys::of_file(file.path(), Weak::Refused).unwrap();
+        assert!(keys.news().is_empty());
+        std::fs::write(file.path(), "new:hmac-sha256:c2VjcmV0\nold:hmac-sha256:c2VjcmV0").unwrap();
+        assert_eq!(names(&keys.news()), ["new. hmac-sha256"]);
+        assert!(keys.news().is_empty());
+        std::fs::write(file.path(), "key {").unwrap();
+        assert!(keys.news().is_empty());
+        assert_eq!(keys.in_turn().len(), 2);
+        // The same name with another secret is another key.
+        std::fs::write(file.path(), "new:hmac-sha256:b3RoZXI=").unwrap();
+        assert_eq!(keys.news().len(), 1);
+    }
+}

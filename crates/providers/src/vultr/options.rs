@@ -1,0 +1,22 @@
+//! The options of this provider.
+
+use std::sync::Arc;
+
+use super::{BASE_URL, KIND, Vultr};
+use crate::{Error, Factory, OptionDoc, Options, registry};
+
+const TOKEN: OptionDoc = OptionDoc::required("token", "the API key of a user who may manage DNS").secret();
+
+/// How a [`Registry`](crate::Registry) makes this provider.
+#[must_use]
+pub fn factory() -> Factory {
+    let base_url = registry::BASE_URL.default(BASE_URL);
+    Factory::new("Vultr, API v2", [TOKEN, registry::ZONE, registry::TTL, base_url], |options| {
+        Ok(Arc::new(from_options(options)?))
+    })
+}
+
+pub(super) fn from_options(options: &Options) -> Result<Vultr, Error> {
+    let builder = Vultr::builder(options.token(KIND, &TOKEN)?);
+    builder.options(KIND, options)?.build()
+}

@@ -53,8 +53,8 @@ impl Keeper {
     }
 
     /// Tries again now what failed, was denied or given up, because somebody has mended what was in the way: a DNS zone,
-    /// the rules of an approver, the place that it is delivered to. A certificate that lacks nothing is looked at, and
-    /// no more.
+    /// the rules of an approver, the place that it is delivered to. One that lapsed because nobody asked for it is asked
+    /// for herewith. A certificate that lacks nothing is looked at, and no more.
     ///
     /// An issuer that fails everybody goes on resting, and budgets hold as ever.
     ///
@@ -65,6 +65,7 @@ impl Keeper {
             let (version, mut record) = self.inner.record(id).await?;
             record.forget_failures();
             record.undelivered = None;
+            record.asked_at = record.asked_at.map(|_| self.inner.clock.now());
             record.next_at = self.inner.at_once();
             record.observe(None, self.inner.clock.now());
             match self.inner.store.commit(&record, Some(version)).await {

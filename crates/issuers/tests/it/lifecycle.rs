@@ -156,7 +156,7 @@ async fn an_operator_sees_order_challenges_and_the_classic_sequence_after_all_is
     let expected = crate::scene::NAMES
         .map(|name| (name.to_owned(), "dns-01", ChallengeState::Valid, false, Some(OWNER)));
     assert_eq!(challenges, expected);
-    for (url, path) in [(&order.finalize_url, "/finalize/"), (&order.certificate_url, "/cert")] {
+    for (url, path) in [(&order.finalize_url, "/finalize"), (&order.certificate_url, "/certificate/")] {
         assert!(url.as_ref().is_some_and(|url| url.contains(path)), "{path}: {url:?}");
     }
     let mut authorizations: Vec<_> = order

@@ -69,8 +69,13 @@ fn web() -> SinkName {
     "web".parse().unwrap()
 }
 
+/// Without a place that a keeper would have to know.
+fn plain() -> CertificateSpec {
+    CertificateSpec::new("site", ["site.example"]).unwrap()
+}
+
 fn spec() -> CertificateSpec {
-    CertificateSpec::new("site", ["site.example"]).unwrap().output(web(), OutputFormat::Pem)
+    plain().output(web(), OutputFormat::Pem)
 }
 
 fn params(names: &[&str], ends: i64) -> CertificateParams {
@@ -216,7 +221,7 @@ async fn a_chain_that_does_not_hold_and_a_key_of_another_kind_are_refused_by_nam
     let faults = wrong().map(|(_, pair)| parsed(&pair));
     let [_, _, Some(other_kind), _, _, Some(broken), _] = faults else { panic!("they can be read") };
     let refused =
-        async |(chain, key): (IssuedChain, PrivateKey)| match keeper.adopt(spec(), &chain, &key).await {
+        async |(chain, key): (IssuedChain, PrivateKey)| match keeper.adopt(plain(), &chain, &key).await {
             Err(Error::Contract { fault, .. }) => fault,
             other => panic!("{other:?}"),
         };
@@ -254,7 +259,7 @@ proptest! {
                     None => good(),
                 };
                 let Some((chain, key)) = parsed(&pair) else { continue };
-                let adopted = keeper.adopt(spec(), &chain, &key).await;
+                let adopted = keeper.adopt(plain(), &chain, &key).await;
                 assert_eq!(adopted.is_ok(), offer >= 7, "{adopted:?}");
                 let Some((_, record)) = scene.store.load(&name()).await.unwrap() else {
                     assert!(serving.is_none());

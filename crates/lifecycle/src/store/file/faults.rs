@@ -192,7 +192,7 @@ async fn check_whole(store: &FileStore, seen: &Seen, rows: &[Due], when: &str) {
     for record in [&seen.one, &seen.two].into_iter().flatten() {
         let row = rows.iter().find(|row| row.id == *record.id());
         let says = row.unwrap_or_else(|| panic!("{when}: {} is not in the index", record.id())).at;
-        assert!(says <= Row::of(&record).at, "{when}: {says} is later than {}", record.next_at);
+        assert!(says <= Row::of(record).at, "{when}: {says} is later than {}", record.next_at);
     }
 }
 

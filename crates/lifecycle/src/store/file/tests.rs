@@ -95,7 +95,7 @@ async fn a_link_that_a_crash_left_behind_is_mended_when_the_record_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).unwrap();
     let mut record = record("a");
-    record.current = Some(crate::record::tests::current(2));
+    record.current = Some(current(2));
     store.commit(&record, None).await.unwrap();
     let link = store.current(record.id());
     for crash in [

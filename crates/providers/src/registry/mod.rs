@@ -6,8 +6,8 @@ use perennial_core::{SecretError, SecretString};
 
 use crate::{
     ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, bunny, cloudflare, desec, digitalocean,
-    dnsimple, dnspod, duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap, netcup,
-    ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
+    dnsimple, dnspod, duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap,
+    netcup, ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
 };
 
 mod common;

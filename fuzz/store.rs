@@ -7,7 +7,9 @@ use std::{
 };
 
 use perennial_core::Timestamp;
-use perennial_lifecycle::{CertificateId, CertificateSpec, FileStore, Record, Store as _, StoreError};
+use perennial_lifecycle::{
+    CertificateId, CertificateSpec, Current, FileStore, Record, Store as _, StoreError,
+};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -121,6 +123,8 @@ impl Model<'_> {
         let spec = CertificateSpec::new(id.as_str(), ["a.example"]).expect("a spec");
         let (expected, mut record) = found.map_or_else(|| (None, Record::new(spec)), |(v, r)| (Some(v), r));
         record.next_at = at;
+        // Every other one has a certificate, so that each is noted in either line.
+        record.current = moment.is_multiple_of(2).then(|| current(&record.spec));
         self.runtime.block_on(store.commit(&record, expected)).expect("a commit");
         self.records.retain(|(known, _)| *known != id);
         self.records.push((id, at));
@@ -145,6 +149,16 @@ impl Model<'_> {
         }
         assert_eq!(rows.len(), self.records.len(), "in {place}: {rows:?}");
     }
+}
+
+/// A certificate of which nothing lies in the store.
+fn current(spec: &CertificateSpec) -> Current {
+    let facts = serde_json::json!({
+        "not_before": Timestamp::from_unix(0), "not_after": Timestamp::from_unix(1), "names": [], "other_names": [], "issuer": "CN=ca", "serial": "01",
+        "fingerprint": "00", "public_key_fingerprint": "00", "is_ca": false,
+    });
+    let current = serde_json::json!({ "generation": 1, "issued_for": spec, "facts": facts, "issued_at": Timestamp::from_unix(0) });
+    serde_json::from_value(current).expect("its own form")
 }
 
 fn name(text: &str) -> CertificateId {

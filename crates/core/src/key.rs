@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use rcgen::PublicKeyData as _;
-use rsa::pkcs8::EncodePrivateKey as _;
+use rsa::{pkcs1::DecodeRsaPublicKey as _, pkcs8::EncodePrivateKey as _, traits::PublicKeyParts as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{DomainName, SecretString};
@@ -136,6 +136,15 @@ impl PrivateKey {
     #[must_use]
     pub fn to_pem(&self) -> SecretString {
         self.pem.clone()
+    }
+
+    /// Its kind; `None` for one that [`generate`](Self::generate) does not make, such as RSA with 1024 bits.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<KeyAlgorithm> {
+        let found = self.pair.algorithm();
+        let kinds = KeyAlgorithm::ALL.into_iter().filter(|kind| kind.signature() == found);
+        let bits = rsa::RsaPublicKey::from_pkcs1_der(self.pair.der_bytes()).ok().map(|key| key.n().bits());
+        kinds.into_iter().find(|kind| kind.rsa_bits() == bits)
     }
 
     /// The public half as a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7): what certificates are compared by.

@@ -121,6 +121,8 @@ fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
             }
             _ => IssueErrorClass::Validation,
         },
+        // Whoever says that it does not know a certificate, or nonsense, has answered.
+        Acme::RenewalInfo(failure) => acme_class(&failure.cause),
         Acme::Server(_) => match error.problem().map(|problem| &problem.kind) {
             Some(
                 ProblemType::AccountDoesNotExist
@@ -182,6 +184,9 @@ impl From<CertificateFault> for Error {
 
 impl From<Error> for IssueError {
     fn from(error: Error) -> Self {
+        if let Error::Store(error) = error {
+            return error.into();
+        }
         let issue_error = Self::new(error.class(), error.to_string(), error.retry());
         match error {
             Error::Acme(error) if is_limit(&error) => match error.problem().and_then(counted) {

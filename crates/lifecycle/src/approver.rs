@@ -9,7 +9,8 @@ use crate::{CertificateSpec, IssuerName};
 /// # Contract
 /// - It is asked before each new attempt, renewals too, and before anything is asked of an issuer.
 /// - It decides by what it is shown, and within a bounded time. What it cannot tell now is an
-///   [`Err`], and asked again later; a denial is final until the spec is changed.
+///   [`Err`], and asked again later. After a denial it is not asked again until the wish is made once more, changed or
+///   not, or [`Keeper::retry`](crate::Keeper::retry) is called.
 #[async_trait]
 pub trait Approver: Send + Sync {
     /// Decides about one request.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use perennial_core::{Retry, Timestamp};
 
 use crate::{
-    CertificateId, FactsError, GivenUp, IssueError, IssuerName, KeyError, SpecError,
+    CertificateId, ChainFault, FactsError, GivenUp, IssueError, IssuerName, KeyAlgorithm, KeyError,
+    OutputFormat, SinkName, SpecError,
     budget::{BudgetKey, Refusal},
     store::{Fence, Slot, Version},
 };
@@ -106,9 +107,38 @@ pub enum Error {
         /// Those that the keeper has, separated by commas.
         known: String,
     },
+    /// The spec names a place to deliver to that the keeper has not.
+    #[error("certificate {id} wants sink {sink}, known are: {known}")]
+    UnknownSink {
+        /// Which certificate.
+        id: CertificateId,
+        /// The sink's name.
+        sink: SinkName,
+        /// Those that the keeper has, separated by commas.
+        known: String,
+    },
+    /// The spec wants a form of output that the place does not take.
+    #[error("certificate {id}: sink {sink} takes no {format}: ask for another form, or for another sink")]
+    UnsupportedFormat {
+        /// Which certificate.
+        id: CertificateId,
+        /// The sink's name.
+        sink: SinkName,
+        /// The form.
+        format: OutputFormat,
+    },
 }
 
 impl Error {
+    /// Whether the store is busy or gone, for now and for everybody.
+    pub(crate) const fn is_the_stores(&self) -> bool {
+        match self {
+            Self::Issue(error) => error.is_the_stores(),
+            Self::Store(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
     /// Whether and when to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {
@@ -125,7 +155,9 @@ impl Error {
             | Self::ShutDown { .. }
             | Self::Spec(_)
             | Self::UnknownCertificate { .. }
-            | Self::UnknownIssuer { .. } => Retry::Never,
+            | Self::UnknownIssuer { .. }
+            | Self::UnknownSink { .. }
+            | Self::UnsupportedFormat { .. } => Retry::Never,
         }
     }
 }
@@ -134,6 +166,9 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Contract {
+    /// Its chain does not hold together.
+    #[error("its chain does not hold together: {0}")]
+    Chain(#[from] ChainFault),
     /// It has ended already.
     #[error("it ended at {not_after}, it is {now} now")]
     Expired {
@@ -151,6 +186,14 @@ pub enum Contract {
     /// Its key is not ours.
     #[error("it has another key than the one asked for")]
     Key,
+    /// Its key is of another kind than the one asked for.
+    #[error("its key is of kind {}, and {wanted} was asked for", kind(*found))]
+    KeyAlgorithm {
+        /// Its kind; `None` for one that no spec can ask for.
+        found: Option<KeyAlgorithm>,
+        /// What was asked for.
+        wanted: KeyAlgorithm,
+    },
     /// Bytes that are no certificate.
     #[error(transparent)]
     Malformed(FactsError),
@@ -262,6 +305,12 @@ pub enum StoreError {
         /// Why, in words that hold no secret.
         reason: String,
     },
+    /// Somebody else wrote a slot in between: read it again and decide again.
+    #[error("{slot} was written by somebody else in between")]
+    SlotConflict {
+        /// Which slot.
+        slot: Slot,
+    },
     /// A record that names material which is not there.
     #[error("{slot} is missing from the store")]
     SlotMissing {
@@ -281,6 +330,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store is busy or gone, for now and for everybody: that says nothing about any one certificate.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// Whether and when to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {
@@ -290,6 +344,7 @@ impl StoreError {
             | Self::Fenced { .. }
             | Self::Io { .. }
             | Self::Locked { .. }
+            | Self::SlotConflict { .. }
             | Self::Unavailable { .. } => Retry::Backoff,
             Self::Damaged { .. }
             | Self::NewerSchema { .. }
@@ -298,6 +353,10 @@ impl StoreError {
             | Self::SlotMissing { .. } => Retry::Never,
         }
     }
+}
+
+fn kind(found: Option<KeyAlgorithm>) -> String {
+    found.map_or_else(|| "that nobody can ask for".to_owned(), |found| found.to_string())
 }
 
 fn whose(newest: Option<Fence>) -> String {

@@ -92,6 +92,14 @@ pub struct Revocation {
     pub key: Option<PrivateKey>,
 }
 
+impl Revocation {
+    /// What an issuer is told when a key is in other hands.
+    #[must_use]
+    pub const fn new(chain: IssuedChain, key: Option<PrivateKey>) -> Self {
+        Self { chain, key }
+    }
+}
+
 /// What an issuer is asked to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -254,6 +262,7 @@ pub struct IssueError {
     retry: Retry,
     elsewhere: bool,
     limit: bool,
+    store: bool,
     counted: Option<Counted>,
 }
 
@@ -261,7 +270,15 @@ impl IssueError {
     /// An error of this class.
     #[must_use]
     pub fn new(class: IssueErrorClass, message: impl Into<String>, retry: Retry) -> Self {
-        Self { class, message: message.into(), retry, elsewhere: false, limit: false, counted: None }
+        Self {
+            class,
+            message: message.into(),
+            retry,
+            elsewhere: false,
+            limit: false,
+            counted: None,
+            store: false,
+        }
     }
 
     /// Says that it is not the issuer itself that is in trouble, but somebody that it needs, such as a DNS
@@ -302,6 +319,13 @@ impl IssueError {
         self.limit
     }
 
+    /// Whether it is the store that could not be reached while something was written down: it says nothing about the
+    /// certificate, nor about the issuer.
+    #[must_use]
+    pub const fn is_the_stores(&self) -> bool {
+        self.store
+    }
+
     /// Whether and when to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {
@@ -311,7 +335,8 @@ impl IssueError {
 
 impl From<StoreError> for IssueError {
     fn from(error: StoreError) -> Self {
-        Self::new(IssueErrorClass::Local, error.to_string(), error.retry())
+        let store = error.is_unavailable();
+        Self { store, ..Self::new(IssueErrorClass::Local, error.to_string(), error.retry()) }
     }
 }
 

@@ -276,12 +276,18 @@ impl Journal {
         self.store.read(&Slot::IssuerState { issuer: self.issuer.clone() }).await
     }
 
-    /// Keeps the issuer's own state, replacing what was there.
+    /// Keeps the issuer's own state, if what is there is still what [`issuer_state`](Self::issuer_state) has said:
+    /// processes that share a store begin at the same moment, and all of them keep one account.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written.
-    pub async fn keep_issuer_state(&self, state: &SecretBytes) -> Result<(), StoreError> {
-        self.store.write(&Slot::IssuerState { issuer: self.issuer.clone() }, state).await
+    /// [`StoreError::SlotConflict`] when somebody else has written it in between; otherwise when it cannot be written.
+    pub async fn keep_issuer_state(
+        &self,
+        known: Option<&SecretBytes>,
+        state: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let slot = Slot::IssuerState { issuer: self.issuer.clone() };
+        self.store.write_if(&slot, known, state).await
     }
 
     /// Tells those who watch that a stage is done, and notes it in the [order on record](OrderRecord), which is
@@ -322,6 +328,25 @@ mod tests {
 
     fn what(text: &str) -> Progress {
         Progress::encode(&text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_two_who_keep_a_state_at_the_same_moment_one_is_told_to_look_again() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let journal = async |id: &str| {
+            let spec = CertificateSpec::new(id, ["a.example"]).unwrap();
+            Journal::begin(store.clone(), spec, clock()).await.unwrap()
+        };
+        let (one, two) = (journal("one").await, journal("two").await);
+        let (ours, theirs) = (SecretBytes::new(*b"ours"), SecretBytes::new(*b"theirs"));
+        assert!(one.issuer_state().await.unwrap().is_none() && two.issuer_state().await.unwrap().is_none());
+        one.keep_issuer_state(None, &ours).await.unwrap();
+        let refused = two.keep_issuer_state(None, &theirs).await.unwrap_err();
+        assert!(matches!(refused, StoreError::SlotConflict { .. }), "{refused}");
+        let kept = two.issuer_state().await.unwrap();
+        assert!(kept.as_ref() == Some(&ours));
+        two.keep_issuer_state(kept.as_ref(), &theirs).await.unwrap();
+        assert!(one.issuer_state().await.unwrap().as_ref() == Some(&theirs));
     }
 
     fn clock() -> Arc<dyn Clock> {

@@ -28,6 +28,9 @@ pub use approver::{Approval, ApprovalRequest, Approver, Rules};
 
 pub mod budget;
 
+mod chain;
+pub use chain::ChainFault;
+
 mod clock_jump;
 pub use clock_jump::{ClockJump, ClockWatch};
 
@@ -59,6 +62,9 @@ pub mod failover;
 mod facts;
 pub use facts::{Facts, FactsError};
 
+mod identifier;
+pub use identifier::Identifier;
+
 mod issuer;
 pub use issuer::{IssueError, IssueErrorClass, IssuedChain, Issuer, Revocation, SigningRequest};
 
@@ -82,7 +88,9 @@ mod on_demand;
 pub use on_demand::OnDemand;
 
 mod order_record;
-pub use order_record::{ChallengeRecord, ChallengeState, OrderRecord, OrderState};
+pub use order_record::{
+    AuthorizationRecord, ChallengeRecord, ChallengeState, OfferedChallenge, OrderRecord, OrderState,
+};
 
 pub mod output;
 
@@ -97,7 +105,7 @@ pub mod schedule;
 pub use schedule::RenewalPolicy;
 
 mod sink;
-pub use sink::{FileSink, Shipment, Sink, SinkError};
+pub use sink::{Deposit, FileSink, Shipment, Sink, SinkError};
 
 mod spec;
 pub use spec::{

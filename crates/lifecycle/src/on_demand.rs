@@ -10,8 +10,9 @@ use crate::CertificateSpec;
 ///
 /// # Contract
 /// - It MUST be strict: whoever connects can ask for any name, and each yes is an order.
-/// - What it allows once is kept and renewed like any other, used or not. One who does not want that for names that
-///   leave gives the spec [patience](CertificateSpec::give_up_after), or removes what nobody asks for.
+/// - What it allows once is kept and renewed like any other, for ninety days after somebody has asked for it last, or as
+///   long as the spec [says](CertificateSpec::lapse_after). Attempts that fail go on for as long, unless the spec has
+///   less [patience](CertificateSpec::give_up_after).
 /// - It returns within a bounded time: somebody waits.
 #[async_trait]
 pub trait OnDemand: Send + Sync {

@@ -1,9 +1,9 @@
 //! How far an attempt came, for those who ask afterwards: folded from the stages that the issuer told.
 
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Stage, facts::printable};
+use crate::{Identifier, Stage, facts::printable};
 
 /// The order that an attempt made, as far as the issuer has told of it.
 ///
@@ -30,6 +30,15 @@ pub struct OrderRecord {
     /// Why it came to nothing, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where the signing request goes, if the issuer has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finalize_url: Option<String>,
+    /// Where the certificate is, once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_url: Option<String>,
+    /// What the CA wanted to know to be proven, at most a hundred of them, and no more than fit into 64 KiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorizations: Vec<AuthorizationRecord>,
     /// The names that the CA wanted proven, at most a hundred of them; those that it trusts from an earlier proof
     /// are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -54,12 +63,40 @@ pub enum OrderState {
     Invalid,
 }
 
+/// What the CA wanted to know to be proven (RFC 8555 §7.1.4), and the ways that it offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuthorizationRecord {
+    /// The name or address; of a wildcard, the part after the `*.`.
+    pub identifier: String,
+    /// Whether it is for the wildcard of the name.
+    #[serde(default)]
+    pub wildcard: bool,
+    /// Its URL.
+    pub url: String,
+    /// Its state at first sight, as on the wire: `pending`, or `valid` where the CA trusts an earlier proof.
+    pub initial_state: String,
+    /// The ways to prove it that the CA offered, at most eight of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<OfferedChallenge>,
+}
+
+/// A way to prove a name that a CA offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::exhaustive_structs)] // Which, and where.
+pub struct OfferedChallenge {
+    /// The type of challenge, as on the wire: `dns-01`.
+    pub kind: String,
+    /// The challenge's URL.
+    pub url: String,
+}
+
 /// A name that the CA wanted proven, and the way that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChallengeRecord {
     /// The name; of a wildcard, with its `*.`.
-    pub name: DomainName,
+    pub name: Identifier,
     /// The type of challenge, as on the wire: `dns-01`.
     pub kind: String,
     /// Its URL.
@@ -125,12 +162,24 @@ impl OrderRecord {
             finalized_at: None,
             obtained_at: None,
             reason: None,
+            finalize_url: None,
+            certificate_url: None,
+            authorizations: Vec::new(),
             challenges: Vec::new(),
         }
     }
 
     fn note(&mut self, stage: &Stage, now: Timestamp) {
         match stage {
+            Stage::AuthorizationFound { identifier, wildcard, url, state, offered } => {
+                self.find(AuthorizationRecord {
+                    identifier: shown(identifier),
+                    wildcard: *wildcard,
+                    url: shown(url),
+                    initial_state: shown(state),
+                    offered: offered.iter().take(MOST_OFFERED).map(OfferedChallenge::shown).collect(),
+                });
+            }
             Stage::ChallengeChosen { name, kind, url } => self.choose(name, kind, url),
             Stage::ChallengePresented { name, at, .. } => {
                 self.of_name(name, |challenge| {
@@ -166,6 +215,10 @@ impl OrderRecord {
                 self.state = OrderState::Valid;
                 self.obtained_at = Some(now);
             }
+            Stage::OrderDescribed { finalize, certificate } => {
+                self.finalize_url = Some(shown(finalize));
+                self.certificate_url = certificate.as_deref().map(shown);
+            }
             Stage::OrderFailed { reason } => {
                 self.state = OrderState::Invalid;
                 self.reason = Some(shown(reason));
@@ -177,7 +230,16 @@ impl OrderRecord {
         }
     }
 
-    fn choose(&mut self, name: &DomainName, kind: &str, url: &str) {
+    /// An authorization keeps the state of its first sight.
+    fn find(&mut self, found: AuthorizationRecord) {
+        let held: usize = self.authorizations.iter().map(AuthorizationRecord::size).sum();
+        let has_room = self.authorizations.len() < MOST_CHALLENGES && held + found.size() <= MOST_BYTES;
+        if has_room && self.authorizations.iter().all(|known| known.url != found.url) {
+            self.authorizations.push(found);
+        }
+    }
+
+    fn choose(&mut self, name: &Identifier, kind: &str, url: &str) {
         let chosen = ChallengeRecord {
             name: name.clone(),
             kind: shown(kind),
@@ -198,7 +260,7 @@ impl OrderRecord {
         }
     }
 
-    fn of_name(&mut self, name: &DomainName, change: impl FnOnce(&mut ChallengeRecord)) {
+    fn of_name(&mut self, name: &Identifier, change: impl FnOnce(&mut ChallengeRecord)) {
         if let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.name == *name) {
             change(challenge);
         }
@@ -210,6 +272,20 @@ impl OrderRecord {
     }
 }
 
+impl AuthorizationRecord {
+    /// The bytes of its texts.
+    fn size(&self) -> usize {
+        let offered = self.offered.iter().map(|offer| offer.kind.len() + offer.url.len());
+        offered.sum::<usize>() + self.identifier.len() + self.url.len() + self.initial_state.len()
+    }
+}
+
+impl OfferedChallenge {
+    fn shown(&self) -> Self {
+        Self { kind: shown(&self.kind), url: shown(&self.url) }
+    }
+}
+
 /// What an issuer says is the CA's text in part: it ends up on terminals, and a record is small.
 fn shown(text: &str) -> String {
     printable(text)
@@ -217,6 +293,10 @@ fn shown(text: &str) -> String {
 
 /// As many names as Let's Encrypt takes; a record with more challenges would outgrow all else in it.
 const MOST_CHALLENGES: usize = 100;
+/// Three types are in use; a few more will come.
+const MOST_OFFERED: usize = 8;
+/// A hundred names at Let's Encrypt take forty thousand.
+const MOST_BYTES: usize = 64 * 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -227,7 +307,7 @@ mod tests {
         Timestamp::from_unix(seconds)
     }
 
-    fn name(text: &str) -> DomainName {
+    fn name(text: &str) -> Identifier {
         text.parse().unwrap()
     }
 
@@ -249,6 +329,61 @@ mod tests {
 
     fn presented(of: &str, at: &str) -> Stage {
         Stage::ChallengePresented { name: name(of), kind: "dns-01".to_owned(), at: at.to_owned() }
+    }
+
+    fn found(of: &str, offers: usize) -> Stage {
+        let offered = |number| OfferedChallenge {
+            kind: format!("dns-{number:02}"),
+            url: format!("https://ca/{of}/{number}"),
+        };
+        Stage::AuthorizationFound {
+            identifier: of.to_owned(),
+            wildcard: true,
+            url: format!("https://ca/authz/{of}"),
+            state: "pending".to_owned(),
+            offered: (1..=offers).map(offered).collect(),
+        }
+    }
+
+    #[test]
+    fn an_order_has_its_addresses_and_its_authorizations_with_all_that_was_offered() {
+        let described = |certificate: Option<&str>| Stage::OrderDescribed {
+            finalize: "https://ca/finalize/1".to_owned(),
+            certificate: certificate.map(str::to_owned),
+        };
+        let valid = match found("a.example", 2) {
+            Stage::AuthorizationFound { identifier, wildcard, url, offered, .. } => {
+                Stage::AuthorizationFound { identifier, wildcard, url, offered, state: "valid".to_owned() }
+            }
+            other => other,
+        };
+        let order = told(&[
+            created("https://ca/order/1"),
+            described(None),
+            found("a.example", 2),
+            found("192.0.2.1", 1),
+            valid, // Told again after a crash.
+            described(Some("https://ca/cert/1")),
+        ]);
+        let order = order.unwrap();
+        assert_eq!(order.finalize_url.as_deref(), Some("https://ca/finalize/1"));
+        assert_eq!(order.certificate_url.as_deref(), Some("https://ca/cert/1"));
+        let [name, address] = order.authorizations.as_slice() else { panic!("{order:?}") };
+        assert_eq!((name.initial_state.as_str(), name.wildcard, name.offered.len()), ("pending", true, 2));
+        assert_eq!(name.offered[1].url, "https://ca/a.example/2");
+        assert_eq!(address.identifier, "192.0.2.1");
+        let text = serde_json::to_string(&order).unwrap();
+        assert_eq!(serde_json::from_str::<OrderRecord>(&text).unwrap(), order);
+        let old = r#"{"url":"https://ca/1","state":"pending","created_at":"2027-01-15T08:00:00Z"}"#;
+        assert_eq!(serde_json::from_str::<OrderRecord>(old).unwrap().authorizations, []);
+    }
+
+    #[test]
+    fn an_address_that_is_proven_has_a_challenge_like_a_name() {
+        let order = told(&[created("https://ca/order/1"), chosen("2001:db8::1"), chosen("a.example")]);
+        let names: Vec<_> =
+            order.unwrap().challenges.iter().map(|challenge| challenge.name.to_string()).collect();
+        assert_eq!(names, ["2001:db8::1", "a.example"]);
     }
 
     #[test]
@@ -308,6 +443,10 @@ mod tests {
         let mut stages = vec![created(&"u".repeat(10_000))];
         stages.extend((0..300).map(|number| chosen(&format!("h{number}.example"))));
         stages.push(Stage::OrderFailed { reason: "r".repeat(10_000) });
+        let mut described = stages.clone();
+        described.extend((0..300).map(|number| found(&format!("h{number}.{}", "x".repeat(10_000)), 50)));
+        let text = serde_json::to_string(&told(&described).unwrap()).unwrap();
+        assert!(text.len() < 110_000, "{} bytes", text.len());
         let order = told(&stages).unwrap();
         assert_eq!((order.challenges.len(), order.url.len()), (100, 300));
         let text = serde_json::to_string(&order).unwrap();
@@ -316,8 +455,8 @@ mod tests {
     }
 
     fn stages() -> impl Strategy<Value = Stage> {
-        let names = prop_oneof![Just("a.example"), Just("*.a.example"), Just("b.example")];
-        (names, "[ -~\u{80}-\u{ff}]{0,8}", 0..10_u8).prop_map(|(of, text, which)| match which {
+        let names = prop_oneof![Just("a.example"), Just("*.a.example"), Just("192.0.2.1")];
+        (names, "[ -~\u{80}-\u{ff}]{0,8}", 0..12_u8).prop_map(|(of, text, which)| match which {
             0 => created(&text),
             1 => chosen(of),
             2 => presented(of, &text),
@@ -327,6 +466,8 @@ mod tests {
             6 => Stage::CleanedUp { at: text },
             7 => Stage::Validated,
             8 => Stage::Downloaded,
+            9 => found(&text, text.len()),
+            10 => Stage::OrderDescribed { finalize: text.clone(), certificate: Some(text) },
             _ => Stage::OrderFailed { reason: text },
         })
     }

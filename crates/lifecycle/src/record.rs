@@ -6,8 +6,8 @@ use perennial_core::{Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, OrderRecord, Progress,
-    SuggestedWindow, Transitions, spec::CertificateId,
+    CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Material, OrderRecord,
+    Progress, SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -57,6 +57,10 @@ pub struct Record {
     /// Who wished for it, if somebody has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
+    /// When somebody asked for it at first sight last, by the day; `None` for one that was wished for in another way,
+    /// and in an old record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
     /// The highest generation ever used; numbers are never used twice.
     pub last_generation: Generation,
     /// Since when its [conditions](crate::conditions) are what they are; an old record does not know.
@@ -99,6 +103,7 @@ impl Record {
             rehearsed_at: None,
             denied: None,
             requester: None,
+            asked_at: None,
             last_generation: Generation(0),
             transitions: None,
             next_at: at_once(),
@@ -110,6 +115,12 @@ impl Record {
         self.failures = None;
         self.elsewhere.clear();
         self.denied = None;
+    }
+
+    /// Whether nobody has asked for it for longer than its spec allows. A clock that was set back says nothing.
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        let asked = self.spec.idleness().zip(self.asked_at);
+        asked.is_some_and(|(idleness, asked_at)| now.since(asked_at) > idleness)
     }
 
     /// Whether the key of a generation is in other hands.
@@ -189,6 +200,10 @@ pub struct Current {
     /// Whether it was there already and was taken over: then no issuer knows of it by an order of ours.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adopted: bool,
+    /// How its key and chain were found when somebody looked last; an old record does not know that they were anything
+    /// but whole.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub found: Material,
 }
 
 impl Current {
@@ -210,6 +225,7 @@ impl Current {
             issued_by: None,
             poll_at: None,
             adopted: false,
+            found: Material::Whole,
         }
     }
 
@@ -299,6 +315,11 @@ impl Attempt {
     pub fn issuer(&self) -> &IssuerName {
         self.issuer.as_ref().unwrap_or_else(|| self.asked_for.issuer_name())
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.
+const fn is_whole(found: &Material) -> bool {
+    matches!(found, Material::Whole)
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls.

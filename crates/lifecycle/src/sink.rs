@@ -1,17 +1,20 @@
 //! Where finished certificates are delivered to, beside the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use perennial_core::Retry;
+use perennial_core::{Retry, SecretString};
 
-use crate::{CertificateId, Found, Issued, OutputFormat, SecretTemplate, durable, output::PemSet};
+use crate::{
+    CertificateId, Found, Issued, IssuerName, OutputFormat, SecretTemplate, durable, output::PemSet,
+};
 
 /// A place that finished certificates are delivered to: files, secrets of a cluster, a load balancer.
 ///
 /// # Contract
 /// - `deliver` MUST be safe to call again with the same shipment: after a crash it is.
-/// - What is there MUST be the old or the new certificate at every moment, with its own key.
+/// - What is there SHOULD be the old or the new certificate at every moment, with its own key. A place of several parts
+///   that cannot change at once, as a directory of files, says so in its documentation, and puts the key first.
 /// - Both return within a bounded time, and may be called at once for different certificates.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -21,6 +24,16 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`]; it is delivered again later.
     async fn deliver(&self, shipment: &Shipment) -> Result<(), SinkError>;
 
+    /// What lies there of this certificate, whoever has put it there: then it can be taken over, and none need be
+    /// ordered. Unless a sink can read there is nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`] when it cannot be looked at now; one is ordered then.
+    async fn stored(&self, id: &CertificateId, format: OutputFormat) -> Result<Option<Deposit>, SinkError> {
+        let _ = (id, format);
+        Ok(None)
+    }
+
     /// What is there now of something that was delivered. Unless a sink can tell, it is as it was delivered.
     ///
     /// # Errors
@@ -28,6 +41,12 @@ pub trait Sink: Send + Sync {
     async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
         let _ = shipment;
         Ok(Found::AsDelivered)
+    }
+
+    /// Whether it takes this form. A wish for one that it does not take is refused at once. Default: it takes all.
+    fn takes(&self, format: OutputFormat) -> bool {
+        let _ = format;
+        true
     }
 }
 
@@ -43,6 +62,32 @@ pub struct Shipment {
     pub template: SecretTemplate,
     /// The certificate with its key.
     pub issued: Issued,
+}
+
+/// A certificate with its key, as a place holds it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Deposit {
+    /// The PEM chain, leaf first.
+    pub chain_pem: String,
+    /// The private key, PKCS#8 in PEM.
+    pub private_key_pem: SecretString,
+    /// Who issued it, where the place knows, as a label of a cluster's secret does.
+    pub issued_by: Option<IssuerName>,
+}
+
+impl Deposit {
+    /// A certificate of which the place does not know who issued it.
+    #[must_use]
+    pub fn new(chain_pem: impl Into<String>, private_key_pem: SecretString) -> Self {
+        Self { chain_pem: chain_pem.into(), private_key_pem, issued_by: None }
+    }
+
+    /// With the name of its issuer.
+    #[must_use]
+    pub fn issued_by(self, issuer: IssuerName) -> Self {
+        Self { issued_by: Some(issuer), ..self }
+    }
 }
 
 /// Why something was not delivered.
@@ -71,6 +116,7 @@ impl SinkError {
 
 /// Delivers to a directory for each certificate, `ROOT/ID/`, as the four PEM files that servers read.
 ///
+/// What lies there already, such as certbot's `live/ID/`, is [taken over](Sink::stored) if it is what a spec wishes for.
 /// Each file is replaced atomically, the key first. A server that must never see a new key beside an old
 /// certificate reads the `current` link of a [`FileStore`](crate::FileStore) instead.
 #[derive(Clone, Debug)]
@@ -96,7 +142,7 @@ impl FileSink {
         shipment: &Shipment,
         work: impl FnOnce(PathBuf, PemSet) -> Result<T, SinkError> + Send + 'static,
     ) -> Result<T, SinkError> {
-        if shipment.format != OutputFormat::Pem {
+        if !self.takes(shipment.format) {
             let message =
                 format!("a directory holds no {}: ask for PEM, or for another sink", shipment.format);
             return Err(SinkError::new(message, Retry::Never));
@@ -116,6 +162,15 @@ impl Sink for FileSink {
         .await
     }
 
+    async fn stored(&self, id: &CertificateId, format: OutputFormat) -> Result<Option<Deposit>, SinkError> {
+        if format != OutputFormat::Pem {
+            return Ok(None);
+        }
+        let directory = self.directory(id);
+        let read = tokio::task::spawn_blocking(move || read_pair(&directory)).await;
+        read.unwrap_or_else(|error| Err(SinkError::new(error.to_string(), Retry::Backoff)))
+    }
+
     async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
         self.blocking(shipment, |directory, files| {
             let mut found = Found::AsDelivered;
@@ -133,4 +188,22 @@ impl Sink for FileSink {
         })
         .await
     }
+
+    fn takes(&self, format: OutputFormat) -> bool {
+        format == OutputFormat::Pem
+    }
 }
+
+/// The chain and the key in a directory, if both are there and are text.
+fn read_pair(directory: &Path) -> Result<Option<Deposit>, SinkError> {
+    let read = |name: &str| {
+        let bytes = durable::read_at_most(&directory.join(name), LARGEST)
+            .map_err(|error| SinkError::new(error.to_string(), error.retry()))?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let (key, chain) = (read("privkey.pem")?.map(SecretString::new), read("fullchain.pem")?);
+    Ok(chain.zip(key).map(|(chain, key)| Deposit::new(chain, key)))
+}
+
+/// A chain has some ten kilobytes; whoever may write there must not fill our memory.
+const LARGEST: u64 = 256 * 1024;

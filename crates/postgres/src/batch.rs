@@ -61,11 +61,18 @@ impl From<StoreError> for Fault {
 
 /// The rows of a batch, made before anything is locked. Of two changes of one row the later is written.
 struct Draft<'a> {
-    /// The JSON of each record, and when it is due.
-    records: BTreeMap<&'a str, (String, i64)>,
+    records: BTreeMap<&'a str, RecordRow>,
     slots: BTreeMap<SlotKey<'a>, &'a [u8]>,
     /// The changes of buckets, each with its key and its content as they are kept.
     buckets: Vec<(String, i64, &'a BucketChange)>,
+}
+
+/// A record as its row has it.
+struct RecordRow {
+    json: String,
+    due_at: i64,
+    /// In which line it stands.
+    has_certificate: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -74,7 +81,8 @@ impl<'a> Draft<'a> {
         for Change { record, .. } in batch.changes() {
             let id = record.id().as_str();
             let json = json(&store.place(id), record)?;
-            draft.records.insert(id, (json, record.next_at.unix()));
+            let (due_at, has_certificate) = (record.next_at.unix(), record.current.is_some());
+            draft.records.insert(id, RecordRow { json, due_at, has_certificate });
         }
         for (slot, bytes) in batch.writes() {
             draft.slots.insert(store.key(DOING, slot)?, bytes.expose());
@@ -105,10 +113,12 @@ async fn one_change(
         _ => return Ok(None),
     };
     let (fence, owner) = (held.map(|held| row::number(held.fence)), held.map(|held| held.owner.as_str()));
-    let Some((json, due_at)) = draft.records.get(id.as_str()) else { return Ok(None) };
+    let Some(RecordRow { json, due_at, has_certificate }) = draft.records.get(id.as_str()) else {
+        return Ok(None);
+    };
     let statement = format!(
         "UPDATE perennial_records AS kept
-         SET version = $2, record = $3::text::json, due_at = to_timestamp($4), {MOVED}
+         SET version = $2, record = $3::text::json, due_at = to_timestamp($4), has_certificate = $8, {MOVED}
          WHERE id = $1 AND version = $5 AND ($6 IS NULL OR fence = $6 AND (owner IS NULL OR owner = $7))
          RETURNING {IS_SOON}",
         MOVED = moved("to_timestamp($4)"),
@@ -122,6 +132,7 @@ async fn one_change(
         (&row::bigint(*expected) as _, Type::INT8),
         (&fence as _, Type::INT8),
         (&owner as _, Type::TEXT),
+        (has_certificate as _, Type::BOOL),
     ];
     let rows = store.sessions.rows(DOING, &statement, &parameters).await?;
     claim::ring_if_soon(store, DOING, &rows)?;
@@ -272,32 +283,39 @@ struct Records<'a> {
     versions: Vec<i64>,
     jsons: Vec<&'a str>,
     due: Vec<i64>,
+    have_certificates: Vec<bool>,
 }
 
 impl<'a> Records<'a> {
     fn of(draft: &'a Draft<'_>, next: &Next<'a>, are_new: bool) -> Self {
         let mut records = Self::default();
         for (id, written) in &next.records {
-            let Some((json, due_at)) = draft.records.get(id).filter(|_| written.is_new == are_new) else {
+            let Some(row) = draft.records.get(id).filter(|_| written.is_new == are_new) else {
                 continue;
             };
             records.ids.push(id);
             records.versions.push(row::bigint(written.version));
-            records.jsons.push(json);
-            records.due.push(*due_at);
+            records.jsons.push(&row.json);
+            records.due.push(row.due_at);
+            records.have_certificates.push(row.has_certificate);
         }
         records
     }
 
-    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 5] {
         [
             (&self.ids, Type::TEXT_ARRAY),
             (&self.versions, Type::INT8_ARRAY),
             (&self.jsons, Type::TEXT_ARRAY),
             (&self.due, Type::INT8_ARRAY),
+            (&self.have_certificates, Type::BOOL_ARRAY),
         ]
     }
 }
+
+/// [`Records`] as a table.
+const NEW_RECORDS: &str = "unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::boolean[]) \
+                           AS new (id, version, record, due, has_certificate)";
 
 /// Writes the records that are there. Whether one of them is due soon.
 async fn update_records(
@@ -311,8 +329,9 @@ async fn update_records(
     }
     let statement = format!(
         "UPDATE perennial_records AS kept
-         SET version = new.version, record = new.record::json, due_at = to_timestamp(new.due), {MOVED}
-         FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS new (id, version, record, due)
+         SET version = new.version, record = new.record::json, due_at = to_timestamp(new.due),
+             has_certificate = new.has_certificate, {MOVED}
+         FROM {NEW_RECORDS}
          WHERE kept.id = new.id
          RETURNING {IS_SOON}",
         MOVED = moved("to_timestamp(new.due)"),
@@ -332,9 +351,9 @@ async fn insert_records(
         return Ok(false);
     }
     let statement = format!(
-        "INSERT INTO perennial_records AS kept (id, version, record, due_at, next_at)
-         SELECT id, version, record::json, to_timestamp(due), to_timestamp(due)
-         FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS new (id, version, record, due)
+        "INSERT INTO perennial_records AS kept (id, version, record, due_at, next_at, has_certificate)
+         SELECT id, version, record::json, to_timestamp(due), to_timestamp(due), has_certificate
+         FROM {NEW_RECORDS}
          ON CONFLICT (id) DO NOTHING
          RETURNING {IS_SOON}, kept.id",
     );

@@ -14,31 +14,46 @@ use tokio_postgres::{Row, types::Type};
 
 use crate::{PostgresStore, fault, row};
 
-/// Claims what is due, the longest due first.
+/// Claims what is due: of both lines, in each the longest due first.
 ///
-/// Rows that others are about to claim are passed over instead of waited for. The row is locked before its
-/// fence is drawn, so fences grow in the order of claims.
+/// Rows that others are about to claim are passed over instead of waited for, and no more are locked than are
+/// claimed. The row is locked before its fence is drawn, so fences grow in the order of claims.
 pub(crate) async fn due(
     store: &PostgresStore,
     owner: &Owner,
     ttl: Duration,
     most: usize,
 ) -> Result<Vec<Claim>, StoreError> {
+    let (renewals, firsts) = ("has_certificate", "NOT has_certificate");
     let statement = format!(
-        "WITH due AS (
-             SELECT id, next_at FROM perennial_records WHERE next_at <= now() AND {}
-             ORDER BY next_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
+        "WITH renewals AS ({half}),
+         firsts AS ({rest}),
+         more AS ({more}),
+         due AS (
+             SELECT id, next_at FROM (
+                 SELECT * FROM renewals UNION ALL SELECT * FROM firsts UNION ALL SELECT * FROM more
+             ) AS lines LIMIT $3
          )
          UPDATE perennial_records AS kept
          SET owner = $1, damage = NULL, newer = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
          FROM due WHERE kept.id = due.id
-         RETURNING {CLAIMED}, {}",
-        is_readable(),
-        seconds("due.next_at"),
+         RETURNING {CLAIMED}, {was}",
+        half = head(renewals, "$4"),
+        rest = head(firsts, "$3 - (SELECT count(*) FROM renewals)"),
+        more = head(
+            &format!("{renewals} AND id <> ALL (ARRAY(SELECT id FROM renewals))"),
+            "$3 - (SELECT count(*) FROM renewals) - (SELECT count(*) FROM firsts)",
+        ),
+        was = seconds("due.next_at"),
     );
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let parameters =
-        [(&owner.as_str() as _, Type::TEXT), (&length(ttl) as _, Type::FLOAT8), (&most as _, Type::INT8)];
+    let half = store.renewals_of(most);
+    let parameters = [
+        (&owner.as_str() as _, Type::TEXT),
+        (&length(ttl) as _, Type::FLOAT8),
+        (&most as _, Type::INT8),
+        (&half as _, Type::INT8),
+    ];
     let rows = store.sessions.rows(CLAIM, &statement, &parameters).await?;
     let mut claims = Vec::with_capacity(rows.len());
     let mut bad = Vec::new();
@@ -55,6 +70,15 @@ pub(crate) async fn due(
     }
     claims.sort_by(|(one, a), (two, b)| (one, &a.held.id).cmp(&(two, &b.held.id)));
     Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+}
+
+/// Locks those of a line that are due for the longest time and that nobody else has locked.
+fn head(line: &str, most: &str) -> String {
+    format!(
+        "SELECT id, next_at FROM perennial_records WHERE {line} AND next_at <= now() AND {}
+         ORDER BY next_at, id LIMIT {most} FOR UPDATE SKIP LOCKED",
+        is_readable(),
+    )
 }
 
 /// Claims one, due or not, unless somebody holds it.
@@ -142,11 +166,18 @@ pub(crate) async fn scan(
     most: usize,
 ) -> Result<Vec<Due>, StoreError> {
     let doing = "read what is due in";
+    let page = |line| {
+        format!(
+            "(SELECT id, next_at FROM perennial_records
+              WHERE {line} AND next_at <= to_timestamp($1) AND (next_at, id) > (to_timestamp($2), $3)
+              ORDER BY next_at, id LIMIT $4)"
+        )
+    };
     let statement = format!(
-        "SELECT id, {} FROM perennial_records
-         WHERE next_at <= to_timestamp($1) AND (next_at, id) > (to_timestamp($2), $3)
-         ORDER BY next_at, id LIMIT $4",
+        "SELECT id, {} FROM ({} UNION ALL {}) AS lines ORDER BY next_at, id LIMIT $4",
         seconds("next_at"),
+        page("has_certificate"),
+        page("NOT has_certificate"),
     );
     // No id is empty, so all of them come after the empty text.
     let (at, id) = after.map_or((Timestamp::MIN, ""), |due| (due.at, due.id.as_str()));
@@ -178,10 +209,17 @@ pub(crate) async fn scan(
 /// The first moment in the index.
 pub(crate) async fn next(store: &PostgresStore) -> Result<Option<Timestamp>, StoreError> {
     let doing = "read what is due in";
+    let first = |line| {
+        let readable = is_readable();
+        format!(
+            "(SELECT next_at FROM perennial_records WHERE {line} AND {readable} ORDER BY next_at LIMIT 1)"
+        )
+    };
     let statement = format!(
-        "SELECT {} FROM perennial_records WHERE {} ORDER BY next_at LIMIT 1",
+        "SELECT {} FROM ({} UNION ALL {}) AS lines ORDER BY next_at LIMIT 1",
         seconds("next_at"),
-        is_readable(),
+        first("has_certificate"),
+        first("NOT has_certificate"),
     );
     let rows = store.sessions.rows(doing, &statement, &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };

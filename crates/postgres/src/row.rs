@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use perennial_lifecycle::{CertificateId, Record, Slot, StoreError, Version, budget::Bucket, store::Fence};
 use serde::Deserialize;
 
+use crate::fault::presentable;
+
 /// The one field of a record that is read before the others.
 #[derive(Deserialize)]
 struct SchemaOnly {
@@ -19,11 +21,13 @@ pub(crate) fn record(
     json: &str,
 ) -> Result<(Version, Record), StoreError> {
     let damaged = |reason: String| StoreError::Damaged { path: PathBuf::from(place), reason };
-    let found: SchemaOnly = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+    // What a parser quotes is whatever lies there.
+    let parsed = |error: serde_json::Error| damaged(presentable(&error.to_string()));
+    let found: SchemaOnly = serde_json::from_str(json).map_err(parsed)?;
     if found.schema > Record::SCHEMA {
         return Err(StoreError::NewerSchema { id: id.clone(), found: found.schema, known: Record::SCHEMA });
     }
-    let record: Record = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+    let record: Record = serde_json::from_str(json).map_err(parsed)?;
     if record.id() != id {
         return Err(damaged(format!("it is the record of certificate {}", record.id())));
     }
@@ -137,6 +141,14 @@ mod tests {
                 "{json}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_quoted_from_a_damaged_row_holds_no_escape_sequence() {
+        let loud = json().replace("\"key_algorithm\":\"ec256\"", r#""key_algorithm":"\u001b[2J""#);
+        assert_ne!(loud, json());
+        let error = read(1, &loud).unwrap_err().to_string();
+        assert!(error.contains("[2J") && !error.contains(char::is_control), "{error:?}");
     }
 
     #[test]

@@ -1,6 +1,14 @@
 //! A store that many processes share.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use perennial_core::{SecretBytes, SecretString, Timestamp};
@@ -64,6 +72,8 @@ use crate::{
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) sessions: Sessions,
+    /// Whether the odd one of a claim is the renewals'.
+    renewals_turn: Arc<AtomicBool>,
 }
 
 impl PostgresStore {
@@ -74,8 +84,15 @@ impl PostgresStore {
         PostgresStoreBuilder::new(connection.into())
     }
 
-    pub(crate) const fn new(sessions: Sessions) -> Self {
-        Self { sessions }
+    pub(crate) fn new(sessions: Sessions) -> Self {
+        Self { sessions, renewals_turn: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// How many of so many certificates are claimed among the renewals, when others wait as well: half, and each
+    /// line has the odd one in turn.
+    pub(crate) fn renewals_of(&self, most: i64) -> i64 {
+        let odd = most % 2;
+        most / 2 + odd * i64::from(odd == 1 && self.renewals_turn.fetch_xor(true, Ordering::Relaxed))
     }
 
     /// Where a record lies, for who has to mend it.
@@ -97,7 +114,7 @@ impl PostgresStore {
     /// An id that we may not have written ourselves.
     pub(crate) fn id(&self, text: &str) -> Result<CertificateId, StoreError> {
         text.parse().map_err(|error| StoreError::Damaged {
-            path: self.place(text).into(),
+            path: self.place(&crate::fault::presentable(text)).into(),
             reason: format!("{error}"),
         })
     }
@@ -198,6 +215,10 @@ impl Store for PostgresStore {
         claim::next(self).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn woken(&self) {
         self.sessions.heard().await;
     }
@@ -229,6 +250,38 @@ impl Store for PostgresStore {
             (&content as _, Type::BYTEA),
         ];
         self.sessions.rows(doing, statement, &parameters).await.map(drop)
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let doing = "write a slot of";
+        let SlotKey { kind, owner, generation } = self.key(doing, slot)?;
+        let (content, expected) = (bytes.expose(), expected.map(SecretBytes::expose));
+        // Whoever waits for another one's write sees what that one has written, and compares with it.
+        let statement = match expected {
+            None => {
+                "INSERT INTO perennial_slots (kind, owner, generation, content) \
+                 SELECT $1, $2, $3, $4 WHERE $5::bytea IS NULL \
+                 ON CONFLICT (owner, kind, generation) DO NOTHING RETURNING 1"
+            }
+            Some(_) => {
+                "UPDATE perennial_slots SET content = $4 \
+                 WHERE kind = $1 AND owner = $2 AND generation = $3 AND content = $5 RETURNING 1"
+            }
+        };
+        let parameters = [
+            (&kind as _, Type::TEXT),
+            (&owner as _, Type::TEXT),
+            (&generation as _, Type::INT8),
+            (&content as _, Type::BYTEA),
+            (&expected as _, Type::BYTEA),
+        ];
+        let rows = self.sessions.rows(doing, statement, &parameters).await?;
+        if rows.is_empty() { Err(StoreError::SlotConflict { slot: slot.clone() }) } else { Ok(()) }
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {

@@ -47,6 +47,19 @@ pub enum Error {
         /// What the vendor said besides, where one answered.
         fault: Option<Box<VendorFault>>,
     },
+    /// The name has its record elsewhere, and nothing leads there yet. The operator's move, once.
+    #[error(
+        "{provider}: {name} has its record at {target}, and nothing leads there yet; create `{name}. CNAME {target}.` \
+         and try again"
+    )]
+    DelegationRequired {
+        /// The kind of provider.
+        provider: String,
+        /// The name that the record was wanted at.
+        name: DomainName,
+        /// Where the record will be.
+        target: DomainName,
+    },
     /// The request cannot be made like this. The caller's move.
     #[error("{provider}: {reason}{}", said(.fault))]
     InvalidRequest {
@@ -172,6 +185,7 @@ impl Error {
         match self {
             Self::Auth { .. }
             | Self::Config(_)
+            | Self::DelegationRequired { .. }
             | Self::InvalidRequest { .. }
             | Self::Permission { .. }
             | Self::Unsupported { .. }
@@ -206,6 +220,7 @@ impl Error {
             | Self::Unsupported { fault, .. } => fault.as_deref(),
             Self::ClockSkew { .. }
             | Self::Config(_)
+            | Self::DelegationRequired { .. }
             | Self::Network { .. }
             | Self::NotInSync { .. }
             | Self::ZoneNotFound { .. } => None,

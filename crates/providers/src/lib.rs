@@ -29,6 +29,8 @@
 //! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`akamai`], [`alidns`], [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`dnspod`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`ovh`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
+//! | [`acme_dns`] | a server for challenges alone |
+//! | [`exec`], [`httpreq`], [`webhook`] | a program or a web service of one's own |
 //! | [`rfc2136`] | dynamic updates signed with TSIG (RFC 2136, RFC 8945) |
 //! | [`Guarded`] | any provider, kept to some zones and names |
 //! | [`Registry`], [`Options`] | providers by name |
@@ -37,6 +39,8 @@
 //! | [`laws`] | the contract as checks that run against any provider |
 //! | [`credentials`], [`signature`] | access that is handed out for a while, and how vendors want requests signed |
 //! | [`txt`], [`zone_match`] | what authors of providers need again and again |
+
+pub mod acme_dns;
 
 pub mod akamai;
 
@@ -74,6 +78,8 @@ pub mod engine;
 mod error;
 pub use error::{ConfigError, Error, VendorFault};
 
+pub mod exec;
+
 pub mod gandi;
 
 pub mod godaddy;
@@ -84,6 +90,10 @@ mod guarded;
 pub use guarded::{Guarded, Rails};
 
 pub mod hetzner;
+
+mod hook;
+
+pub mod httpreq;
 
 pub mod infoblox;
 
@@ -132,6 +142,8 @@ pub mod txt;
 pub mod vendor;
 
 pub mod vultr;
+
+pub mod webhook;
 
 mod zone;
 pub use zone::Zone;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use perennial_acme::{Account, AccountKey, Client, NewAccount, Signer as _};
 use perennial_core::{SecretBytes, SecretString};
-use perennial_lifecycle::{Journal, output};
+use perennial_lifecycle::{Journal, StoreError, output};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use zeroize::{Zeroize, Zeroizing};
@@ -33,6 +33,13 @@ struct Accounts {
 struct Credentials {
     url: Option<String>,
     private_key_pem: String,
+}
+
+/// What was found, and the text in which it stood.
+#[derive(Default)]
+struct Kept {
+    text: Option<SecretBytes>,
+    accounts: Accounts,
 }
 
 impl Drop for Credentials {
@@ -77,8 +84,9 @@ impl AccountKeeper {
         Ok(account)
     }
 
-    /// Processes that share what is kept may begin at the same moment, and a store has no lock for this: what was kept
-    /// last counts, so each looks again after it has written and goes on with what it finds.
+    /// Processes that share what is kept may begin at the same moment. A store lets the first of them write, and the
+    /// others go on with what that one has written; a file knows no such thing, so whoever has written one looks again
+    /// and goes on with what is there.
     async fn find_or_register(
         &self,
         client: &Client,
@@ -86,11 +94,11 @@ impl AccountKeeper {
         gone: Option<&str>,
     ) -> Result<Account, Error> {
         for _ in 0..ROUNDS {
-            let mut kept = self.load(journal).await?;
-            let Some(own) = kept.accounts.get(&self.directory) else {
+            let kept = self.load(journal).await?;
+            let Some(own) = kept.accounts.accounts.get(&self.directory) else {
                 let key = AccountKey::generate()
                     .map_err(|error| Error::Configuration { reason: error.to_string() })?;
-                self.keep(&mut kept, None, &key, journal).await?;
+                self.keep(kept, None, &key, journal).await?;
                 continue;
             };
             let key = Arc::new(self.key(own)?);
@@ -98,12 +106,11 @@ impl AccountKeeper {
                 return Ok(client.account(url, key)?);
             }
             let account = client.register(self.wanted(), key.clone()).await?;
-            let mut kept = self.load(journal).await?;
-            if !self.is_kept(&kept, &key)? {
-                continue;
-            }
-            self.keep(&mut kept, Some(account.url()), &key, journal).await?;
-            if self.is_kept(&self.load(journal).await?, &key)? {
+            let kept = self.load(journal).await?;
+            if self.is_kept(&kept.accounts, &key)?
+                && self.keep(kept, Some(account.url()), &key, journal).await?
+                && self.is_kept(&self.load(journal).await?.accounts, &key)?
+            {
                 return Ok(account);
             }
         }
@@ -129,7 +136,7 @@ impl AccountKeeper {
         AccountKey::from_pkcs8_pem(&pem).map_err(|error| self.damaged(&format!("private_key_pem: {error}")))
     }
 
-    async fn load(&self, journal: &Journal) -> Result<Accounts, Error> {
+    async fn load(&self, journal: &Journal) -> Result<Kept, Error> {
         let bytes = match &self.file {
             None => journal.issuer_state().await?,
             Some(path) => {
@@ -142,32 +149,43 @@ impl AccountKeeper {
                 .await?
             }
         };
-        let Some(bytes) = bytes else { return Ok(Accounts::default()) };
-        serde_json::from_slice(bytes.expose()).map_err(|error| {
+        let Some(text) = &bytes else { return Ok(Kept::default()) };
+        let accounts = serde_json::from_slice(text.expose()).map_err(|error| {
             // The parser quotes what it read, and that may be the key.
             let (line, column) = (error.line(), error.column());
             self.damaged(&format!("it has not the form of an account at line {line}, column {column}"))
-        })
+        })?;
+        Ok(Kept { text: bytes, accounts })
     }
 
+    /// Adds the account to what was found; tells whether nobody else has written since.
     async fn keep(
         &self,
-        kept: &mut Accounts,
+        found: Kept,
         url: Option<&str>,
         key: &AccountKey,
         journal: &Journal,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let Kept { text: known, mut accounts } = found;
         let own = Credentials {
             url: url.map(str::to_owned),
             private_key_pem: key.to_pkcs8_pem().expose().to_owned(),
         };
-        kept.accounts.insert(self.directory.clone(), own);
-        let text = serde_json::to_vec_pretty(kept).map(Zeroizing::new);
+        accounts.accounts.insert(self.directory.clone(), own);
+        let text = serde_json::to_vec_pretty(&accounts).map(Zeroizing::new);
         let text = text.map_err(|error| self.damaged(&error.to_string()))?;
         let bytes = SecretBytes::new(text.to_vec());
-        match self.file.clone() {
-            None => Ok(journal.keep_issuer_state(&bytes).await?),
-            Some(path) => blocking(move || Ok(output::write_private(path, &bytes)?)).await,
+        let kept = match self.file.clone() {
+            None => journal.keep_issuer_state(known.as_ref(), &bytes).await.map_err(Error::from),
+            Some(path) => {
+                // What another program has added meanwhile is lost with this, and added by it again.
+                blocking(move || Ok(output::write_private(path, &bytes)?)).await
+            }
+        };
+        match kept {
+            Ok(()) => Ok(true),
+            Err(Error::Store(StoreError::SlotConflict { .. })) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

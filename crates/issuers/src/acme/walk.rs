@@ -9,7 +9,7 @@ use perennial_acme::{
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Task as WalkTask, Walk},
 };
 use perennial_core::DomainName;
-use perennial_lifecycle::{IssuedChain, Journal, Progress, SigningRequest, Stage};
+use perennial_lifecycle::{IssuedChain, Journal, OfferedChallenge, Progress, SigningRequest, Stage};
 use serde::Serialize;
 
 use super::{
@@ -86,7 +86,7 @@ impl Walker<'_> {
         }
         let AcmeError::OrderInvalid(order) = error else { return };
         for (name, reason) in self.refusals(order) {
-            self.journal.tell(Stage::ChallengeFailed { name, reason }).await;
+            self.journal.tell(Stage::ChallengeFailed { name: name.into(), reason }).await;
         }
         self.journal.tell(Stage::OrderFailed { reason: order.to_string() }).await;
     }
@@ -124,8 +124,9 @@ impl Walker<'_> {
 
     async fn drive(self, account: &Account, walk: &mut Walk) -> Result<IssuedChain, Error> {
         let mut proofs = Vec::new();
-        let mut told = None;
+        let mut told = Told::default();
         loop {
+            self.tell_described(walk, &mut told).await;
             let event = match walk.poll() {
                 Step::Send(calls) => {
                     self.send(account, walk, calls, &proofs).await?;
@@ -183,7 +184,7 @@ impl Walker<'_> {
         match verb {
             Some("challenge") => {
                 for proof in proofs {
-                    let (name, kind) = (proof.name.clone(), proof.kind.clone());
+                    let (name, kind) = (proof.name.clone().into(), proof.kind.clone());
                     self.journal.tell(Stage::ChallengeAnswered { name, kind }).await;
                 }
             }
@@ -194,15 +195,45 @@ impl Walker<'_> {
     }
 
     /// Writes down how far the walk has come.
-    async fn record(self, state: &State, told: &mut Option<Url>) -> Result<(), Error> {
+    async fn record(self, state: &State, told: &mut Told) -> Result<(), Error> {
         self.journal.record(encode(state)?).await?;
-        if state.order() != told.as_ref() {
-            *told = state.order().cloned();
-            if let Some(url) = told {
+        if state.order() != told.order.as_ref() {
+            *told = Told { order: state.order().cloned(), ..Told::default() };
+            if let Some(url) = &told.order {
                 self.journal.tell(Stage::OrderCreated { url: url.to_string() }).await;
             }
         }
         Ok(())
+    }
+
+    /// Tells what the CA has said of an order that was told of.
+    async fn tell_described(self, walk: &Walk, told: &mut Told) {
+        if told.order.is_none() || told.order.as_ref() != walk.state().order() {
+            return;
+        }
+        let certificate = walk.certificate_url();
+        if let Some(finalize) = walk.finalize_url()
+            && (!told.finalize || certificate.is_some() && !told.certificate)
+        {
+            (told.finalize, told.certificate) = (true, certificate.is_some());
+            let (finalize, certificate) = (finalize.to_string(), certificate.map(ToString::to_string));
+            self.journal.tell(Stage::OrderDescribed { finalize, certificate }).await;
+        }
+        for Offer { url, state } in walk.authorizations().iter().skip(told.authorizations) {
+            let offered = state.challenges.iter().map(|challenge| OfferedChallenge {
+                kind: challenge.kind.to_string(),
+                url: challenge.url.to_string(),
+            });
+            let found = Stage::AuthorizationFound {
+                identifier: state.identifier.to_string(),
+                wildcard: state.wildcard,
+                url: url.to_string(),
+                state: state.status.to_string(),
+                offered: offered.collect(),
+            };
+            self.journal.tell(found).await;
+        }
+        told.authorizations = told.authorizations.max(walk.authorizations().len());
     }
 
     /// One challenge for each authorization: its URL, and the proof that will be presented for it.
@@ -216,7 +247,7 @@ impl Walker<'_> {
 
     async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
         for (url, Proof { kind, name, .. }) in challenges.iter().zip(proofs) {
-            let (name, kind, url) = (name.clone(), kind.clone(), url.to_string());
+            let (name, kind, url) = (name.clone().into(), kind.clone(), url.to_string());
             self.journal.tell(Stage::ChallengeChosen { name, kind, url }).await;
         }
     }
@@ -225,7 +256,7 @@ impl Walker<'_> {
         for task in tasks {
             let Some(base) = task.identifier.dns() else { continue };
             let name = if task.wildcard { wildcard_of(base) } else { base.clone() };
-            self.journal.tell(Stage::DomainVerified { name, kind: task.kind.to_string() }).await;
+            self.journal.tell(Stage::DomainVerified { name: name.into(), kind: task.kind.to_string() }).await;
         }
         self.journal.tell(Stage::Validated).await;
     }
@@ -237,7 +268,7 @@ impl Walker<'_> {
         for (solver, own) in self.issuer.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
             for Proof { kind, name, at, .. } in own {
-                self.journal.tell(Stage::ChallengePresented { name, kind, at }).await;
+                self.journal.tell(Stage::ChallengePresented { name: name.into(), kind, at }).await;
             }
         }
         Ok(())
@@ -273,6 +304,16 @@ impl Walker<'_> {
         chain.verify(&Expected { public_key, identifiers: &identifiers, now })?;
         Ok(chain)
     }
+}
+
+/// What was told of an order.
+#[derive(Default)]
+struct Told {
+    order: Option<Url>,
+    finalize: bool,
+    certificate: bool,
+    /// How many of its authorizations.
+    authorizations: usize,
 }
 
 /// A challenge that will be answered, and its proof.

@@ -83,12 +83,15 @@ async fn those_who_watch_are_told_every_stage_once_and_the_wildcard_apart_from_i
     keeper.wish(spec()).await.unwrap();
     keeper.step(spec().id()).await.unwrap();
     let mut told = told.lock().unwrap().clone();
-    told[4..6].sort();
+    told[7..9].sort();
     assert_eq!(
         told,
         [
             "AccountReady",
             "OrderCreated",
+            "OrderDescribed",
+            "AuthorizationFound",
+            "AuthorizationFound",
             "ChallengeChosen",
             "ChallengeChosen",
             "presented *.app.site.example.com",
@@ -101,6 +104,7 @@ async fn those_who_watch_are_told_every_stage_once_and_the_wildcard_apart_from_i
             "Validated",
             "CleanedUp",
             "Finalized",
+            "OrderDescribed",
             "Downloaded",
         ]
     );
@@ -152,6 +156,23 @@ async fn an_operator_sees_order_challenges_and_the_classic_sequence_after_all_is
     let expected = crate::scene::NAMES
         .map(|name| (name.to_owned(), "dns-01", ChallengeState::Valid, false, Some(OWNER)));
     assert_eq!(challenges, expected);
+    for (url, path) in [(&order.finalize_url, "/finalize/"), (&order.certificate_url, "/cert")] {
+        assert!(url.as_ref().is_some_and(|url| url.contains(path)), "{path}: {url:?}");
+    }
+    let mut authorizations: Vec<_> = order
+        .authorizations
+        .iter()
+        .map(|it| (it.wildcard, it.identifier.as_str(), it.initial_state.as_str()))
+        .collect();
+    authorizations.sort_unstable();
+    let apex = "app.site.example.com";
+    assert_eq!(authorizations, [(false, apex, "pending"), (true, apex, "pending")]);
+    for (authorization, challenge) in order.authorizations.iter().zip(&order.challenges) {
+        let chosen = authorization.offered.iter().find(|offer| offer.url == challenge.url);
+        assert_eq!(chosen.map(|offer| offer.kind.as_str()), Some("dns-01"), "{authorization:?}");
+    }
+    let text = description.to_string();
+    assert!(text.contains("Offered:     dns-01 https://"), "{text}");
     let reasons: BTreeSet<_> = description.events.iter().map(|event| event.kind.reason()).collect();
     for reason in ["CreateOrder", "DomainVerified", "IssueCert", "CertObtained", "CertIssued"] {
         assert!(reasons.contains(reason), "{reason} is not among {reasons:?}");

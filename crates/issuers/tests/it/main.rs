@@ -4,4 +4,5 @@
 mod acme;
 mod caa;
 mod lifecycle;
+mod renewal;
 mod scene;

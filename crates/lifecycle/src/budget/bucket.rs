@@ -118,6 +118,11 @@ impl Bucket {
         Self { full_at: milliseconds(now).saturating_add(limit.depth()) }
     }
 
+    /// The one of two that is full later.
+    pub(crate) fn emptier(self, other: Self) -> Self {
+        Self { full_at: self.full_at.max(other.full_at) }
+    }
+
     /// As it is by a clock that has jumped: the other side's did not.
     #[must_use]
     pub fn after(self, jump: ClockJump) -> Self {

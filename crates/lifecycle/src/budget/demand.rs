@@ -36,6 +36,27 @@ pub enum BudgetKey {
     Waiting(Line, Box<Self>),
 }
 
+impl BudgetKey {
+    /// All that attempts for a certificate may take from, and what they share with everybody; but for DNS providers,
+    /// which only an issuer knows.
+    pub(crate) fn of(spec: &CertificateSpec) -> BTreeSet<Self> {
+        let any = Some(Limit::pace(Duration::from_secs(1)));
+        let limits = Limits {
+            account: any,
+            domain: any,
+            exact_set: any,
+            failed_validations: any,
+            issuer: any,
+            ..Limits::default()
+        };
+        let of_issuers = spec.issuers().flat_map(|issuer| {
+            let demands = limits.demands(&spec.clone().by(issuer.clone()), Purpose::First);
+            demands.into_iter().map(|demand| demand.key)
+        });
+        of_issuers.chain([Self::Fleet, Self::OnDemand]).collect()
+    }
+}
+
 impl fmt::Display for BudgetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -105,7 +105,7 @@ pub enum ConditionReason {
     RequestChanged,
     /// Another kind of key is wanted now.
     SecretMismatch,
-    /// The record cannot be read.
+    /// The record cannot be read, or its key or chain.
     Unreadable,
 }
 
@@ -173,7 +173,7 @@ pub fn conditions(record: &Record, material: Material, now: Timestamp) -> Condit
 }
 
 impl Conditions {
-    /// How a certificate stands whose record cannot be read: nobody can tell. `since` is when that was first seen.
+    /// How a certificate stands whose record cannot be read, or whose key or chain: nobody can tell. `since` is when that was first seen.
     #[must_use]
     pub fn unreadable(error: &StoreError, since: Timestamp) -> Self {
         let unknown = || Condition {

@@ -35,6 +35,9 @@ impl Record {
     /// for another reason. `material` is how key and chain were found, `None` when nobody has looked; then only
     /// [`issuing`](super::Conditions::issuing) is noted.
     pub fn observe(&mut self, material: Option<Material>, now: Timestamp) {
+        if let (Some(material), Some(current)) = (material, &mut self.current) {
+            current.found = material;
+        }
         let seen = conditions(self, material.unwrap_or(Material::Whole), now);
         let [ready, issuing] = [seen.ready, seen.issuing]
             .map(|condition| Transition { status: condition.status, at: condition.last_transition_time });

@@ -1,7 +1,7 @@
 //! What holds of every decision, whatever the certificate, the policy and the clock.
 
 use super::*;
-use crate::{CertificateId, IssueErrorClass};
+use crate::{CertificateId, Delivered, Found, IssueErrorClass, MaintenanceWindow, OutputFormat};
 use perennial_core::Retry;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -74,10 +74,38 @@ fn ask(
 
 const BEGIN: i64 = 1_800_000_000;
 
+/// What was delivered some day, with an output or without.
+fn delivered() -> impl Strategy<Value = Delivered> {
+    let of = prop_oneof![Just("0007".to_owned()), Just("other".to_owned())];
+    (of, any::<bool>(), any::<i64>(), any::<u32>()).prop_map(|(fingerprint, output, at, overwritten)| {
+        let plain = spec(1, RenewalPolicy::Automatic);
+        let with_output = plain.clone().output("web".parse().unwrap(), OutputFormat::Pem);
+        let delivered_for = if output { with_output } else { plain };
+        Delivered { fingerprint, delivered_for, at: Timestamp::from_unix(at), overwritten }
+    })
+}
+
+fn found() -> impl Strategy<Value = Found> {
+    proptest::sample::select(&[Found::AsDelivered, Found::Gone, Found::Overwritten])
+}
+
+/// No windows, some that are rare, and some that are often open.
+fn maintenance() -> impl Strategy<Value = Vec<MaintenanceWindow>> {
+    #[cfg(feature = "maintenance")]
+    let crons: &[&str] = &["0 2 * * 6", "0 0 29 2 *", "* * * * *"];
+    #[cfg(not(feature = "maintenance"))]
+    let crons: &[&str] = &[];
+    let windows: Vec<MaintenanceWindow> =
+        crons.iter().map(|cron| MaintenanceWindow::new(cron, Duration::from_secs(7_200)).unwrap()).collect();
+    let most = windows.len();
+    proptest::sample::subsequence(windows, 0..=most)
+}
+
 proptest! {
     #[test]
     fn nothing_is_renewed_before_it_begins_or_left_until_it_has_ended(
         (spec, _) in renewing(), life in life(), fingerprint in any::<u16>(), window in window(BEGIN),
+        maintenance in maintenance(),
     ) {
         let facts = facts(BEGIN, BEGIN + life, fingerprint);
         let ask = |now| ask(&spec, &facts, window.as_ref(), BEGIN, now);
@@ -85,6 +113,10 @@ proptest! {
         prop_assert_ne!(ask(BEGIN - 1), renew);
         prop_assert_eq!(ask(BEGIN + life), renew);
         prop_assert_eq!(ask(BEGIN + life * 19 / 20 + 1), renew);
+        let spec = spec.maintenance(maintenance);
+        let ask = |now| self::ask(&spec, &facts, window.as_ref(), BEGIN, now);
+        prop_assert_ne!(ask(BEGIN - 1), renew);
+        prop_assert_eq!(ask(BEGIN + life * 19 / 20 + 1), renew, "whatever the windows");
     }
 
     #[test]
@@ -146,6 +178,7 @@ proptest! {
         dates in any::<(i64, i64, i64, i64)>(), window in any::<Option<(i64, i64)>>(), policy in policy(),
         failures in any::<Option<(u32, i64, i64, Option<i64>)>>(), patience in any::<Option<u64>>(),
         material in proptest::sample::select(&[Material::Whole, Material::Missing, Material::Mismatched]),
+        delivered in proptest::option::of(delivered()), found in found(), maintenance in maintenance(),
     ) {
         let at = Timestamp::from_unix;
         let (facts, now) = (facts(dates.0, dates.1, 7), at(dates.3));
@@ -167,9 +200,14 @@ proptest! {
         if let Some(patience) = patience {
             spec = spec.give_up_after(Duration::from_secs(patience));
         }
-        let held =
-            Holding { facts: &facts, issued_for: &spec, issued_at: at(dates.2), material, window: window.as_ref(), delivery: None };
-        for holding in [None, Some(held)] {
+        spec = spec.maintenance(maintenance);
+        let issued_at = at(dates.2);
+        let mut held = Holding {
+            facts: &facts, issued_for: &spec, issued_at, material, window: window.as_ref(), delivery: None,
+        };
+        let undelivered = Some(held);
+        held.delivery = Some(Delivery { delivered: delivered.as_ref(), found });
+        for holding in [None, undelivered, Some(held)] {
             match decide(&spec, holding, failures.as_ref(), now) {
                 Decision::Keep { until } | Decision::Wait { until, .. } => prop_assert!(until > now),
                 Decision::GiveUp { .. } | Decision::Redeliver { .. } | Decision::Renew { .. } => {}

@@ -56,6 +56,8 @@ pub enum GivenUp {
     OutOfPatience,
     /// It has ended, and its policy is [`RenewalPolicy::Never`].
     RenewalDisabled,
+    /// Nobody has asked for it for as long as [`CertificateSpec::idleness`] allows.
+    Unasked,
 }
 
 impl fmt::Display for GivenUp {
@@ -63,6 +65,7 @@ impl fmt::Display for GivenUp {
         f.write_str(match self {
             Self::OutOfPatience => "attempts failed for longer than its patience lasts",
             Self::RenewalDisabled => "it has expired, and its policy is never to renew it",
+            Self::Unasked => "nobody has asked for it for longer than its spec allows (asking helps, too)",
         })
     }
 }
@@ -141,10 +144,12 @@ impl<'a> Holding<'a> {
 }
 
 /// How the key and chain of a certificate were found in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums)] // There, gone, or wrong.
 pub enum Material {
     /// Key and chain are there and belong together.
+    #[default]
     Whole,
     /// One of them is gone.
     Missing,
@@ -155,7 +160,8 @@ pub enum Material {
 /// Decides what to do next: pure and total.
 ///
 /// `holding` is what there is, `failures` the attempts that failed since the last success or change of the
-/// spec. Reasons are looked for in an order that puts what breaks service first.
+/// spec. Reasons are looked for in the order that cert-manager has: what is wrong with the key and chain, then the
+/// issuer, the kind of key, and the request, and last its age.
 ///
 /// A certificate is due when the CA would like it ([`SuggestedWindow::chosen`]) or else when the policy says
 /// ([`due`]), moved into the spec's maintenance windows. None of them holds it back for longer than 19/20 of
@@ -236,14 +242,14 @@ fn wanted(spec: &CertificateSpec, held: &Holding<'_>, now: Timestamp) -> Result<
         Material::Whole => {}
     }
     let issued_for = held.issued_for;
-    if now > held.facts.not_after {
-        Ok(Reason::Expired)
-    } else if issued_for.issuer_name() != spec.issuer_name() {
+    if issued_for.issuer_name() != spec.issuer_name() {
         Ok(Reason::IncorrectIssuer)
-    } else if !spec.has_names_of(held.facts) || !spec.asks_same_request(issued_for) {
-        Ok(Reason::RequestChanged)
     } else if issued_for.key() != spec.key() {
         Ok(Reason::SecretMismatch)
+    } else if !spec.has_names_of(held.facts) || !spec.asks_same_request(issued_for) {
+        Ok(Reason::RequestChanged)
+    } else if now > held.facts.not_after {
+        Ok(Reason::Expired)
     } else {
         let due = renews_at(spec, held, now);
         if now >= due { Ok(Reason::Renewing) } else { Err(due) }

@@ -2,7 +2,7 @@
 
 use perennial_core::Timestamp;
 
-use super::{Decision, Holding, Material, Reason, decide, wanted};
+use super::{Decision, GivenUp, Holding, Material, Reason, decide, wanted};
 use crate::{
     Delivery, Failures, IssuerName, Record,
     failover::{self, Candidate},
@@ -31,7 +31,12 @@ pub(crate) fn decide_record(
             other => other,
         };
     }
-    decide(&record.spec, current.map(holding), failures, now)
+    match decide(&record.spec, current.map(holding), failures, now) {
+        Decision::Renew { .. } | Decision::Wait { .. } if record.is_idle(now) => {
+            Decision::GiveUp { why: GivenUp::Unasked }
+        }
+        decision => decision,
+    }
 }
 
 /// The failures of one of its issuers with this certificate.

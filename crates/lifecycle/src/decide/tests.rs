@@ -48,20 +48,26 @@ fn renew(why: Reason) -> Decision {
 }
 
 #[test]
-fn every_reason_is_found_and_breaking_ones_first() {
+fn every_reason_is_found_in_the_order_of_cert_manager() {
     let spec = spec();
     let other_names = CertificateSpec::new("a", ["a.example"]).unwrap();
     let other_issuer = spec.clone().issuer("other").unwrap();
     let other_key = spec.clone().key_algorithm(KeyAlgorithm::Ed25519);
     let other_profile = spec.clone().profile("shortlived");
+    let other_key_and_profile = other_key.clone().profile("shortlived");
+    let other_all = other_key_and_profile.clone().issuer("other").unwrap();
     for (wanted, material, now, why) in [
         (&spec, Material::Missing, 100 * DAY, Reason::MissingData),
         (&spec, Material::Mismatched, 100 * DAY, Reason::InvalidKeyPair),
-        (&other_issuer, Material::Whole, 91 * DAY, Reason::Expired),
+        (&other_all, Material::Mismatched, 91 * DAY, Reason::InvalidKeyPair),
+        (&other_all, Material::Whole, 91 * DAY, Reason::IncorrectIssuer),
         (&other_issuer, Material::Whole, DAY, Reason::IncorrectIssuer),
+        (&other_key_and_profile, Material::Whole, 91 * DAY, Reason::SecretMismatch),
+        (&other_profile, Material::Whole, 91 * DAY, Reason::RequestChanged),
         (&other_names, Material::Whole, DAY, Reason::RequestChanged),
         (&other_profile, Material::Whole, DAY, Reason::RequestChanged),
         (&other_key, Material::Whole, DAY, Reason::SecretMismatch),
+        (&spec, Material::Whole, 91 * DAY, Reason::Expired),
         (&spec, Material::Whole, 61 * DAY, Reason::Renewing),
     ] {
         assert_eq!(decided(wanted, material, None, now), renew(why), "{why:?}");
@@ -140,6 +146,30 @@ fn the_wish_of_the_ca_goes_before_the_policy_and_the_last_twentieth_before_both(
         suggested(&spec(), &window(72 * DAY, 70 * DAY), DAY),
         decided(&spec(), Material::Whole, None, DAY)
     );
+}
+
+#[cfg(feature = "maintenance")]
+#[test]
+fn what_the_ca_wishes_waits_for_a_maintenance_window_and_not_beyond_the_last_twentieth() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    // 1970 began on a Thursday: Saturday the 3rd, and every seventh day after it.
+    let saturdays = crate::MaintenanceWindow::new("0 2 * * 6", hours(2)).unwrap();
+    let spec = spec().maintenance([saturdays]);
+    let saturday = |weeks: i64| Timestamp::from_unix((2 + 7 * weeks) * DAY + 2 * 3_600);
+    // It is to be renewed between the 70th and the 71st day, and the 72nd is a Saturday.
+    let asked = window(70 * DAY, 71 * DAY);
+    let until = saturday(10);
+    assert_eq!(suggested(&spec, &asked, 60 * DAY), Decision::Keep { until });
+    assert_eq!(suggested(&spec, &asked, until.unix() - 1), Decision::Keep { until });
+    assert_eq!(suggested(&spec, &asked, until.unix()), renew(Reason::Renewing));
+    // One that the CA is about to revoke waits for the next Saturday all the same.
+    let revoked = window(DAY, 2 * DAY);
+    assert_eq!(suggested(&spec, &revoked, 4 * DAY), Decision::Keep { until: saturday(1) });
+    // No window follows in time, and the last one before is over: the last twentieth does not wait.
+    let latest = Timestamp::from_unix(90 * DAY * 19 / 20);
+    assert_eq!(suggested(&spec, &window(85 * DAY, 86 * DAY), 84 * DAY), Decision::Keep { until: latest });
+    assert_eq!(suggested(&spec, &window(700 * DAY, 720 * DAY), 84 * DAY), Decision::Keep { until: latest });
+    assert_eq!(suggested(&spec, &asked, latest.unix()), renew(Reason::Renewing));
 }
 
 #[test]

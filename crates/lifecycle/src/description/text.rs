@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{Description, RequestDescription, RequestState, ServingDescription};
-use crate::{ChallengeRecord, ChallengeState, Condition, OrderRecord, OrderState};
+use crate::{
+    AuthorizationRecord, ChallengeRecord, ChallengeState, Condition, OfferedChallenge, OrderRecord,
+    OrderState,
+};
 
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,8 +112,29 @@ fn order(f: &mut fmt::Formatter<'_>, order: &OrderRecord) -> fmt::Result {
     if let Some(reason) = &order.reason {
         line(f, "  Reason", reason)?;
     }
+    if let Some(url) = &order.finalize_url {
+        line(f, "  Finalize", url)?;
+    }
+    if let Some(url) = &order.certificate_url {
+        line(f, "  Certificate", url)?;
+    }
+    for authorization in &order.authorizations {
+        self::authorization(f, authorization)?;
+    }
     for challenge in &order.challenges {
         self::challenge(f, challenge)?;
+    }
+    Ok(())
+}
+
+fn authorization(f: &mut fmt::Formatter<'_>, authorization: &AuthorizationRecord) -> fmt::Result {
+    writeln!(f, "  Authorization:")?;
+    line(f, "    Identifier", &authorization.identifier)?;
+    line(f, "    Wildcard", &authorization.wildcard)?;
+    line(f, "    URL", &authorization.url)?;
+    line(f, "    Initial", &authorization.initial_state)?;
+    for OfferedChallenge { kind, url } in &authorization.offered {
+        line(f, "    Offered", &format_args!("{kind} {url}"))?;
     }
     Ok(())
 }

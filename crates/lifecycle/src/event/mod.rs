@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     CertificateId, ClockJump, Generation, GivenUp, IssueErrorClass, IssuerName, KeyAlgorithm, Reason,
-    Redelivery,
+    Redelivery, SinkName,
 };
 
 mod audience;
@@ -99,7 +99,7 @@ pub enum EventKind {
         /// Its kind.
         algorithm: KeyAlgorithm,
     },
-    /// No attempt is made any more until the spec is changed.
+    /// No attempt is made any more until the spec is changed, or [`Keeper::retry`](crate::Keeper::retry) is called.
     GivenUp {
         /// Why.
         why: GivenUp,
@@ -134,6 +134,15 @@ pub enum EventKind {
     },
     /// Somebody else has taken the certificate over; the work on it has ended here.
     LeaseLost,
+    /// What lies at one of its outputs is not what is wished for, so it was not taken over.
+    NotAdopted {
+        /// At which one.
+        sink: SinkName,
+        /// In one word.
+        why: Reason,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The budget for an attempt is used up, so none is made now.
     OverBudget {
         /// Which budget, as a person reads it.
@@ -163,6 +172,20 @@ pub enum EventKind {
     Reused {
         /// Of which generation.
         generation: Generation,
+    },
+    /// A certificate that must not be trusted any more was not revoked. No new one failed for that.
+    RevocationFailed {
+        /// Who was asked.
+        issuer: IssuerName,
+        /// Whose fault it is.
+        class: IssueErrorClass,
+        /// Its serial number in lower-case hex.
+        serial: String,
+        /// What went wrong.
+        message: String,
+        /// When it is tried again; `None` where the issuer refuses for good.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Timestamp>,
     },
     /// A certificate was revoked.
     Revoked {

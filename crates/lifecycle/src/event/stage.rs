@@ -1,7 +1,9 @@
 //! How far an issuer has come.
 
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 use serde::Serialize;
+
+use crate::{Identifier, OfferedChallenge};
 
 /// How far an issuer has come. Each is told after it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,17 +15,30 @@ pub enum Stage {
         /// Its URL.
         url: String,
     },
+    /// The CA has said what it wants proven, and how that can be done.
+    AuthorizationFound {
+        /// The name or address; of a wildcard, the part after the `*.`.
+        identifier: String,
+        /// Whether it is for the wildcard of the name.
+        wildcard: bool,
+        /// The authorization's URL.
+        url: String,
+        /// Its state then, as on the wire: `pending`, or `valid` where the CA trusts an earlier proof.
+        state: String,
+        /// The ways that the CA offers.
+        offered: Vec<OfferedChallenge>,
+    },
     /// The CA was told that a name's proof is in place.
     ChallengeAnswered {
         /// The name.
-        name: DomainName,
+        name: Identifier,
         /// The type of challenge, as on the wire: `dns-01`.
         kind: String,
     },
     /// The CA wants a name proven, and a way was chosen among those that it offers.
     ChallengeChosen {
         /// The name; of a wildcard, with its `*.`.
-        name: DomainName,
+        name: Identifier,
         /// The type of challenge.
         kind: String,
         /// The challenge's URL.
@@ -32,14 +47,14 @@ pub enum Stage {
     /// The CA has looked and refuses the proof.
     ChallengeFailed {
         /// The name.
-        name: DomainName,
+        name: Identifier,
         /// What the CA says.
         reason: String,
     },
     /// A name's proof was put where the CA will look.
     ChallengePresented {
         /// The name.
-        name: DomainName,
+        name: Identifier,
         /// The type of challenge.
         kind: String,
         /// Where, as a person would look for it.
@@ -60,7 +75,7 @@ pub enum Stage {
     /// The CA has checked one name.
     DomainVerified {
         /// The name.
-        name: DomainName,
+        name: Identifier,
         /// The type of challenge.
         kind: String,
     },
@@ -72,6 +87,14 @@ pub enum Stage {
     OrderCreated {
         /// Its URL.
         url: String,
+    },
+    /// The CA has said where its order is finalized, or where the certificate is.
+    OrderDescribed {
+        /// Where the signing request goes.
+        finalize: String,
+        /// Where the certificate is, once it is there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        certificate: Option<String>,
     },
     /// The order came to nothing: it is invalid, and the next attempt makes another.
     OrderFailed {

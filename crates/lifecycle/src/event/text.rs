@@ -46,11 +46,13 @@ impl EventKind {
             Self::IssuerChanged { .. } => "IssuerChanged",
             Self::Issuing { .. } => "Issuing",
             Self::LeaseLost => "LeaseLost",
+            Self::NotAdopted { .. } => "NotAdopted",
             Self::OverBudget { .. } => "OverBudget",
             Self::Quarantined { .. } => "Quarantined",
             Self::Redelivered { .. } => "Redelivered",
             Self::Requested { .. } => "Requested",
             Self::Reused { .. } => "Reused",
+            Self::RevocationFailed { .. } => "RevocationFailed",
             Self::Revoked { .. } => "Revoked",
             Self::Stage { stage } => stage.reason(),
             Self::StoreAvailable => "StoreAvailable",
@@ -72,6 +74,7 @@ impl EventKind {
         "OrderFailed",
         "Quarantined",
         "RateLimited",
+        "RevocationFailed",
         "Revoked",
         "StoreUnavailable",
     ];
@@ -87,7 +90,9 @@ impl EventKind {
             | Self::GivenUp { .. }
             | Self::IssuerChanged { .. }
             | Self::LeaseLost
+            | Self::NotAdopted { .. }
             | Self::Quarantined { .. }
+            | Self::RevocationFailed { .. }
             | Self::Revoked { .. }
             | Self::StoreUnavailable { .. }
             | Self::Stage {
@@ -108,6 +113,7 @@ impl Stage {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::AccountReady { .. } => "AccountReady",
+            Self::AuthorizationFound { .. } => "AuthorizationFound",
             Self::ChallengeAnswered { .. } => "ChallengeAnswered",
             Self::ChallengeChosen { .. } => "ChallengeChosen",
             Self::ChallengeFailed { .. } => "ChallengeFailed",
@@ -118,6 +124,7 @@ impl Stage {
             Self::Finalized => "IssueCert",
             Self::Downloaded => "CertObtained",
             Self::OrderCreated { .. } => "CreateOrder",
+            Self::OrderDescribed { .. } => "OrderDescribed",
             Self::OrderFailed { .. } => "OrderFailed",
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
@@ -162,6 +169,9 @@ impl fmt::Display for EventKind {
                 write!(f, "an earlier attempt goes on where it stopped: {why}")
             }
             Self::LeaseLost => f.write_str("somebody else has taken the certificate over"),
+            Self::NotAdopted { sink, why, message } => {
+                write!(f, "what lies at {sink} was not taken over ({why}): {message}")
+            }
             Self::OverBudget { budget, until } => {
                 write!(f, "the budget for {budget} is used up until {until}")
             }
@@ -172,6 +182,13 @@ impl fmt::Display for EventKind {
             }
             Self::Reused { generation } => {
                 write!(f, "took the key that serves for generation {generation}, too")
+            }
+            Self::RevocationFailed { serial, message, retry_at, .. } => {
+                write!(f, "the certificate with serial number {serial} was not revoked: {message}; ")?;
+                match retry_at {
+                    Some(at) => write!(f, "that is tried again at {at}"),
+                    None => f.write_str("that is not tried again"),
+                }
             }
             Self::Revoked { serial } => write!(f, "revoked the certificate with serial number {serial}"),
             Self::Stage { stage } => stage.fmt(f),
@@ -184,6 +201,15 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AccountReady { url } => write!(f, "account {url}"),
+            Self::AuthorizationFound { identifier, wildcard, state, offered, .. } => {
+                let star = if *wildcard { "*." } else { "" };
+                let kinds: Vec<_> = offered.iter().map(|offer| offer.kind.as_str()).collect();
+                write!(
+                    f,
+                    "the authorization for {star}{identifier} is {state}; offered: {}",
+                    kinds.join(", ")
+                )
+            }
             Self::ChallengeAnswered { name, .. } => write!(f, "told the CA that {name} is ready"),
             Self::ChallengeChosen { name, kind, .. } => write!(f, "{name} will be proven by {kind}"),
             Self::ChallengeFailed { name, reason } => {
@@ -202,6 +228,10 @@ impl fmt::Display for Stage {
             Self::Finalized => f.write_str("Issuing certificate..."),
             Self::Downloaded => f.write_str("Obtained certificate from the CA, and verified it"),
             Self::OrderCreated { url } => write!(f, "Created new ACME order {url}, attempting validation..."),
+            Self::OrderDescribed { finalize, certificate: None } => {
+                write!(f, "the order is finalized at {finalize}")
+            }
+            Self::OrderDescribed { certificate: Some(url), .. } => write!(f, "the certificate is at {url}"),
             Self::OrderFailed { reason } => write!(f, "the order came to nothing: {reason}"),
             Self::Propagated { at } => write!(f, "every name server that counts has {at}"),
             Self::RateLimited { limit, until: Some(until) } => {
@@ -229,7 +259,7 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
     use crate::{
-        ClockJump, Generation, GivenUp, IssueErrorClass, KeyAlgorithm, Reason, Redelivery,
+        ClockJump, Generation, GivenUp, IssueErrorClass, KeyAlgorithm, OfferedChallenge, Reason, Redelivery,
         event::EventKind as Kind,
     };
     use perennial_core::Timestamp;
@@ -312,6 +342,26 @@ mod tests {
                 "Normal Reused: took the key that serves for generation 00000007, too",
             ),
             (
+                Kind::RevocationFailed {
+                    issuer: issuer(),
+                    class,
+                    serial: text("0a"),
+                    message: message(),
+                    retry_at: Some(at),
+                },
+                "Warning RevocationFailed: the certificate with serial number 0a was not revoked: it is so; that is tried again at 2027-01-15T08:00:00Z",
+            ),
+            (
+                Kind::RevocationFailed {
+                    issuer: issuer(),
+                    class,
+                    serial: text("0a"),
+                    message: message(),
+                    retry_at: None,
+                },
+                "Warning RevocationFailed: the certificate with serial number 0a was not revoked: it is so; that is not tried again",
+            ),
+            (
                 Kind::Revoked { serial: text("0a") },
                 "Warning Revoked: revoked the certificate with serial number 0a",
             ),
@@ -329,6 +379,16 @@ mod tests {
         let until = Some(Timestamp::from_unix(1_800_000_000));
         vec![
             (Stage::AccountReady { url: url() }, "Normal AccountReady: account https://ca.example/1"),
+            (
+                Stage::AuthorizationFound {
+                    identifier: text("a.example"),
+                    wildcard: true,
+                    url: url(),
+                    state: text("pending"),
+                    offered: vec![OfferedChallenge { kind: kind(), url: url() }],
+                },
+                "Normal AuthorizationFound: the authorization for *.a.example is pending; offered: dns-01",
+            ),
             (
                 Stage::ChallengeAnswered { name: name(), kind: kind() },
                 "Normal ChallengeAnswered: told the CA that a.example is ready",
@@ -359,6 +419,14 @@ mod tests {
             (
                 Stage::OrderCreated { url: url() },
                 "Normal CreateOrder: Created new ACME order https://ca.example/1, attempting validation...",
+            ),
+            (
+                Stage::OrderDescribed { finalize: url(), certificate: None },
+                "Normal OrderDescribed: the order is finalized at https://ca.example/1",
+            ),
+            (
+                Stage::OrderDescribed { finalize: url(), certificate: Some(url()) },
+                "Normal OrderDescribed: the certificate is at https://ca.example/1",
             ),
             (Stage::OrderFailed { reason: reason() }, "Warning OrderFailed: the order came to nothing: no"),
             (Stage::Propagated { at: at() }, "Normal Propagated: every name server that counts has there"),

@@ -171,7 +171,7 @@ impl KeeperBuilder {
 
     /// Makes the keeper. Nothing is done yet.
     pub fn build(self) -> Keeper {
-        let sizes = Sizes { slots: self.slots, parked: self.parked, window: WINDOW.max(4 * self.slots) };
+        let sizes = Sizes { slots: self.slots, parked: self.parked, window: WINDOW * self.slots };
         let nothing =
             Workload { waiting: 0, running: 0, parked: 0, next_look: Timestamp::MIN, store_answers: true };
         let inner = Inner {
@@ -195,6 +195,7 @@ impl KeeperBuilder {
             spending: tokio::sync::Mutex::default(),
             store: self.store,
             turns: Arc::new(Turns::default()),
+            unreadable: Mutex::default(),
             wake: Notify::new(),
             watched: Arc::new(Watched::default()),
             workload: watch::Sender::new(nothing),
@@ -208,5 +209,6 @@ const LEASE: Duration = Duration::from_secs(60);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const PARKED: usize = 1_000;
 const SLOTS: usize = 64;
-/// So many are claimed ahead at least, for the lanes to choose among: ten round trips to a database.
-const WINDOW: usize = 1_000;
+/// So many are claimed ahead for each slot, for the lanes to choose among. With the default that is a thousand, or ten
+/// round trips to a database; a keeper that can do less leaves more to others.
+const WINDOW: usize = 16;

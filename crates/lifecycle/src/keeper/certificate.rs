@@ -50,7 +50,8 @@ impl Certificate {
     }
 
     /// Waits until a certificate is obtained, verified and stored, and returns it. One that the store holds
-    /// already, still valid and for this spec, is returned at once, though it may be due for renewal.
+    /// already, still valid and for the names of this spec, is returned at once, though it may be due for renewal, or
+    /// another issuer or key may be wished for by now: the next one is waited for with [`changed`](Self::changed).
     ///
     /// Passing troubles are waited out: the keeper tries again by itself.
     ///

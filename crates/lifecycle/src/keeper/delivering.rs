@@ -5,7 +5,7 @@ use std::sync::Arc;
 use perennial_core::Retry;
 
 use super::{
-    Inner,
+    Inner, Issued,
     desk::{Desk, Page},
     material,
 };
@@ -31,7 +31,11 @@ pub(super) async fn found<'a>(inner: &Inner, record: &'a Record) -> Option<Deliv
         record.spec.asks_same_delivery(&delivered.delivered_for)
             && serving == Some(delivered.fingerprint.as_str())
     });
-    let there = if as_wished { shipments(inner, record).await.ok()? } else { Vec::new() };
+    let there = if as_wished {
+        shipments(inner, record, material::current(inner, record).await).ok()?
+    } else {
+        Vec::new()
+    };
     for (sink, shipment) in there {
         match sink.found(&shipment).await.ok()? {
             Found::Overwritten => return Some(Delivery { delivered, found: Found::Overwritten }),
@@ -52,8 +56,12 @@ pub(super) fn is_due(inner: &Inner, record: &Record) -> bool {
 
 /// Delivers to all outputs and writes that down, or how it failed.
 pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) -> Result<(), Error> {
+    let issued = match material::current(desk.inner, &page.record).await {
+        Err(error) if error.is_the_stores() => return Err(error),
+        issued => issued,
+    };
     let result = async {
-        for (sink, shipment) in shipments(desk.inner, &page.record).await? {
+        for (sink, shipment) in shipments(desk.inner, &page.record, issued)? {
             sink.deliver(&shipment).await?;
         }
         Ok::<(), SinkError>(())
@@ -92,9 +100,15 @@ pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) ->
 }
 
 /// What goes where.
-async fn shipments(inner: &Inner, record: &Record) -> Result<Vec<(Arc<dyn Sink>, Shipment)>, SinkError> {
-    let failed = |error: Error| SinkError::new(error.to_string(), error.retry());
-    let issued = material::current(inner, record).await.map_err(failed)?;
+type Way = (Arc<dyn Sink>, Shipment);
+
+/// The way to each output, of the material that was found.
+fn shipments(
+    inner: &Inner,
+    record: &Record,
+    found: Result<Option<Issued>, Error>,
+) -> Result<Vec<Way>, SinkError> {
+    let issued = found.map_err(|error| SinkError::new(error.to_string(), error.retry()))?;
     let issued = issued.ok_or_else(|| {
         SinkError::new(format!("there is no certificate {} to deliver", record.id()), Retry::Backoff)
     })?;

@@ -29,11 +29,13 @@ impl Page {
         Self { version, record, noted: false }
     }
 
-    /// Notes since when its conditions are what they are.
+    /// Notes how its key and chain were found, and since when its conditions are what they are.
     pub(super) fn observe(&mut self, material: Material, now: Timestamp) {
-        let before = self.record.transitions;
+        let seen =
+            |record: &Record| (record.transitions, record.current.as_ref().map(|current| current.found));
+        let before = seen(&self.record);
         self.record.observe(Some(material), now);
-        self.noted |= before != self.record.transitions;
+        self.noted |= before != seen(&self.record);
     }
 
     pub(super) const fn id(&self) -> &CertificateId {

@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use perennial_core::Timestamp;
 use tokio::{task::JoinSet, time};
 
-use super::{Inner, Workload, due, lease::Ticket, misplaced, moment::Moment, walk::last_words};
+use super::{
+    Inner, Workload, board::Surplus, due, lease::Ticket, misplaced, moment::Moment, walk::last_words,
+};
 use crate::{
     ClockJump, ClockWatch, EventKind, Record, StoreError, budget,
     queue::{Lane, Work},
@@ -23,6 +25,8 @@ struct Engine {
     failures: u32,
     /// When handles were refreshed last.
     refreshed: Timestamp,
+    /// When the store was asked last what it cannot read.
+    inspected: Option<Timestamp>,
     /// When the last of those were put off who crowd.
     crowded: Option<Moment>,
 }
@@ -31,7 +35,8 @@ struct Engine {
 pub(super) async fn run(inner: Arc<Inner>) {
     let watch = inner.clock.monotonic().map(|runs| ClockWatch::new(inner.clock.now(), runs));
     let refreshed = inner.clock.now();
-    let mut engine = Engine { inner, work: JoinSet::new(), watch, failures: 0, refreshed, crowded: None };
+    let (work, inspected, crowded) = (JoinSet::new(), None, None);
+    let mut engine = Engine { inner, work, watch, failures: 0, refreshed, inspected, crowded };
     engine.look_for_misplaced(None);
     while !engine.inner.leases.is_closing() {
         let next_look = match AssertUnwindSafe(engine.round()).catch_unwind().await {
@@ -52,35 +57,46 @@ impl Engine {
         inner.leases.release_orphans().await?;
         inner.leases.beat().await;
         self.start();
-        let mut put_off = Vec::new();
+        let (mut put_off, mut handed_back) = (Vec::new(), 0_usize);
         while !self.is_crowded() {
             let most = inner.board.room().min(BATCH);
             if most == 0 {
                 break;
             }
-            let claims = inner.store.claim(&inner.owner, inner.leases.term(), most).await?;
+            inner.board.begin_look();
+            let mut claims = inner.store.claim(&inner.owner, inner.leases.term(), most).await?;
             let all = claims.len() < most;
+            // First ones leave room for renewals that have come with them.
+            claims.sort_by_key(|claim| claim.record.current.is_none());
             for claim in claims {
                 inner.leases.compare(&claim, inner.clock.now());
                 let ticket = inner.leases.take(claim);
                 let wish = place(&ticket.record, inner.clock.now());
-                if let Err(ticket) = inner.board.admit(ticket, wish) {
-                    put_off.push(*ticket);
+                match inner.board.admit(ticket, wish) {
+                    Ok(()) => {}
+                    Err(Surplus::HandedBack) => handed_back += 1,
+                    Err(Surplus::PutOff(ticket)) => put_off.push(*ticket),
                 }
             }
             self.start();
-            if all || !put_off.is_empty() {
+            if all || !put_off.is_empty() || handed_back > 0 {
                 break;
             }
         }
-        if !put_off.is_empty() {
+        if !put_off.is_empty() || handed_back > 0 {
             self.crowded = Some(Moment::now(&*inner.clock));
         }
+        inner.leases.release_orphans().await?;
         self.put_off(put_off).await?;
         let now = inner.clock.now();
         if now.since(self.refreshed) >= REFRESH || now < self.refreshed {
             self.refreshed = now;
             inner.refresh().await;
+        }
+        if self.inspected.is_none_or(|at| now.since(at) >= INSPECTION || now < at) {
+            self.inspected = Some(now);
+            // What cannot be told now is told at the next look.
+            let _ = inner.look_for_unreadable().await;
         }
         if inner.board.room() == 0 {
             // Who leaves wakes us.
@@ -90,8 +106,8 @@ impl Engine {
         Ok(inner.leases.by_our_clock(due).clamp(now + SHORTEST_NAP, now + LONGEST_NAP))
     }
 
-    /// Whether some were put off a moment ago, and others wait: those who are put off cost a commit each, and that
-    /// must not happen whenever a slot is free.
+    /// Whether some were put off or handed back a moment ago, and others wait: those who are put off cost a commit
+    /// each, and that must not happen whenever a slot is free.
     fn is_crowded(&self) -> bool {
         let recent = self.crowded.is_some_and(|crowded| crowded.passed(&*self.inner.clock) < CROWDED_PAUSE);
         recent && self.inner.board.counts().waiting > 0
@@ -238,6 +254,8 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 const SHORTEST_NAP: Duration = Duration::from_secs(1);
 /// How far behind handles may be of what other processes do.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How long a record may be unreadable before somebody hears of it. A store looks at each of them once more then.
+const INSPECTION: Duration = Duration::from_secs(300);
 /// Retries that crowd are spread over as long again.
 const CROWDED: Duration = Duration::from_secs(600);
 const SHORTEST_CROWDED: Duration = Duration::from_secs(30);

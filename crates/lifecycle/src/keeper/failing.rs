@@ -78,6 +78,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// Whether a failure says nothing about the certificate: the store is busy or gone, or somebody has written something
+/// into the record that changes nothing about the certificate.
+pub(super) const fn says_nothing(error: &Error) -> bool {
+    error.is_the_stores() || matches!(error, Error::Store(StoreError::Conflict { .. }))
+}
+
 /// Writes the failure down and returns when to try again; `None` when something else is wanted by now, which the
 /// failure says nothing about.
 pub(super) async fn remember(

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{board::Seat, moment::Moment};
 use crate::{
-    CertificateId, Record, Store, StoreError, Version,
+    CertificateId, ClockJump, Record, Store, StoreError, Version,
     store::{Batch, Claim, Held, Owner},
 };
 
@@ -88,6 +88,16 @@ impl Leases {
         // Whole seconds are read here and there, and a round trip lies between.
         let skew = if skew.unsigned_abs() <= TOLERATED { 0 } else { skew };
         self.skew.store(skew, Ordering::SeqCst);
+    }
+
+    /// Our clock has jumped; the store's has not, as far as we know.
+    pub(super) fn jumped(&self, jump: ClockJump) {
+        let seconds = |by: Duration| i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        let by = match jump {
+            ClockJump::Ahead(by) => -seconds(by),
+            ClockJump::Back(by) => seconds(by),
+        };
+        self.skew.store(self.skew.load(Ordering::SeqCst).saturating_add(by), Ordering::SeqCst);
     }
 
     /// A moment by our clock as the store's will show it: what is due is due by that.

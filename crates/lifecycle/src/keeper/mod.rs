@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use perennial_core::{Clock, Timestamp};
 use tokio::{
     sync::{Notify, watch},
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
-    IssuerName, Material, OnDemand, Record, Sink, SinkName, Status, Store, StoreError, Version,
+    IssuerName, Material, OnDemand, Output, Record, Sink, SinkName, Status, Store, StoreError, Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -25,6 +25,7 @@ use crate::{
     store::Owner,
 };
 
+mod adopting;
 mod approving;
 mod board;
 use board::{Board, Seat};
@@ -41,6 +42,7 @@ use desk::{Desk, Page};
 
 mod engine;
 mod failing;
+mod health;
 mod lease;
 pub(crate) use lease::Hold;
 use lease::{Ended, Leases, Ticket};
@@ -52,6 +54,9 @@ mod outcome;
 pub use outcome::Outcome;
 
 mod pass;
+mod quarantine;
+use quarantine::Unreadable;
+
 mod rehearsal;
 use rehearsal::Rehearsal;
 
@@ -112,6 +117,7 @@ struct Inner {
     rests: Arc<Mutex<Rests>>,
     spending: tokio::sync::Mutex<()>,
     turns: Arc<Turns>,
+    unreadable: Mutex<Unreadable>,
     watched: Arc<Watched>,
     /// Up to where handles were refreshed.
     refreshed: Mutex<Option<CertificateId>>,
@@ -167,14 +173,15 @@ impl Keeper {
 
     /// Keeps a certificate from now on: writes the spec down, [starts](Self::start) the work, and returns the
     /// handle. Calling it again with a changed spec changes the wish; a changed wish also ends the wait after a
-    /// failure.
+    /// failure, and what was denied is asked about again. Until the new certificate is there, the one that is stored
+    /// goes on serving, and is shown as long as it has the names that are wished for.
     ///
     /// The certificate is kept for as long as the store remembers it, whether somebody holds its handle or not.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Store`] when it
-    /// cannot be written down.
+    /// [`Error::Spec`], [`Error::UnknownIssuer`], [`Error::UnknownSink`] or [`Error::UnsupportedFormat`] when the spec
+    /// cannot work, [`Error::Store`] when it cannot be written down.
     pub async fn keep(&self, spec: CertificateSpec) -> Result<Certificate, Error> {
         self.wish(spec.clone()).await?;
         self.start().await;
@@ -225,12 +232,15 @@ impl Keeper {
             let (expected, record) = match self.inner.store.load(spec.id()).await? {
                 Some((_, record))
                     if record.spec == spec
+                        && record.denied.is_none()
                         && requester
                             .is_none_or(|requester| record.requester.as_deref() == Some(requester)) =>
                 {
                     return Ok(());
                 }
                 Some((version, mut record)) => {
+                    // Who is asked again may have other rules by now.
+                    record.denied = None;
                     if requester.is_some() || !ladder::still_count(&record.spec, &spec) {
                         record.forget_failures();
                         record.rehearsed_at = None;
@@ -385,7 +395,7 @@ impl Inner {
         let hold = Arc::new(hold);
         let desk = Desk { inner: self, hold: &hold };
         let page = Page::new(version, record);
-        let pass = AssertUnwindSafe(Box::pin(pass::pass(desk, page))).catch_unwind();
+        let pass = AssertUnwindSafe(boxed(|| pass::patiently(desk, page))).catch_unwind();
         let pass = async {
             match pass.await {
                 Ok(worked) => worked,
@@ -463,12 +473,9 @@ impl Inner {
         let now = self.clock.now();
         let fit = is_fit(&record, now);
         let issued = if fit { material::current(self, &record).await? } else { None };
-        if fit && issued.is_none() && record.next_at > now {
+        if fit && issued.is_none() {
             // Its key or chain is gone or foreign: somebody wants it, so it is looked at now.
-            let record = Record { next_at: Timestamp::MIN, ..record.clone() };
-            if self.store.commit(&record, Some(version)).await.is_ok() {
-                self.look_now();
-            }
+            self.note_found(version, &record, material::found(self, &record).await?).await;
         }
         let trouble = record.failures.as_ref().filter(|failures| failures.retry_at > now);
         let trouble = trouble.map(|failures| Error::from(failures.error()));
@@ -489,11 +496,12 @@ impl Inner {
         for id in &some {
             let known = self.watched.known(id).and_then(|state| state.version);
             // What this process does is shown when it is done.
-            if let Ok(Some((version, _))) = self.store.load(id).await
-                && known.is_some_and(|known| version > known)
-            {
+            let Ok(Some((version, record))) = self.store.load(id).await else { continue };
+            if known.is_some_and(|known| version > known) {
                 self.show(id, None).await;
             }
+            // Who holds a handle asks no more. What cannot be written now is written at the next look.
+            let _ = self.note_asked(version, record).await;
         }
         // A turn that is short is the last one.
         *self.refreshed() = if some.len() < REFRESHED { None } else { some.into_iter().last() };
@@ -515,7 +523,21 @@ impl Inner {
     /// Whether a spec can work here.
     fn check(&self, spec: &CertificateSpec) -> Result<(), Error> {
         spec.validate()?;
-        spec.issuers().try_for_each(|issuer| self.issuer(spec.id(), issuer).map(drop))
+        spec.issuers().try_for_each(|issuer| self.issuer(spec.id(), issuer).map(drop))?;
+        spec.outputs().iter().try_for_each(|output| self.check_output(spec.id(), output))
+    }
+
+    fn check_output(&self, id: &CertificateId, output: &Output) -> Result<(), Error> {
+        let Output { sink: name, format } = output;
+        let Some(sink) = self.sinks.get(name) else {
+            let known: Vec<_> = self.sinks.keys().map(SinkName::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Error::UnknownSink { id: id.clone(), sink: name.clone(), known });
+        };
+        if !sink.takes(*format) {
+            return Err(Error::UnsupportedFormat { id: id.clone(), sink: name.clone(), format: *format });
+        }
+        Ok(())
     }
 
     fn issuer(&self, id: &CertificateId, name: &IssuerName) -> Result<&Arc<dyn Issuer>, Error> {
@@ -568,8 +590,10 @@ impl Inner {
         self.store.load(id).await?.ok_or_else(|| Error::UnknownCertificate { id: id.clone() })
     }
 
-    /// When a wish is due: at once, whatever the store's clock shows, and yet not before all that is due longer. A
-    /// million wishes that came first of all would keep every renewal waiting until they are done.
+    /// When a wish is due: at once, whatever the store's clock shows. That is known to whoever has claimed something,
+    /// and a program that only wishes never has; hence an hour ago, and not a moment. A wish gets before no renewal by
+    /// that, since stores hand them out of two lines; one that changes what serves gets before those that have come
+    /// due within the hour, whose end is not near.
     fn at_once(&self) -> Timestamp {
         self.leases.by_store_clock(self.clock.now() - AHEAD)
     }
@@ -590,6 +614,12 @@ impl Inner {
     }
 }
 
+/// A future on the heap, made in a frame of its own: whoever waits for it needs no room for it on a stack, which is two
+/// megabytes in a runtime's thread.
+fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
+    Box::pin(make())
+}
+
 /// When a certificate that serves now is due.
 fn due(record: &Record, now: Timestamp) -> Timestamp {
     record.current.as_ref().map_or(Timestamp::MIN, |current| {
@@ -597,11 +627,11 @@ fn due(record: &Record, now: Timestamp) -> Timestamp {
     })
 }
 
-/// Whether what serves is for what is wished for, and has not ended.
+/// Whether what is stored can serve: it has the names that are wished for, and has not ended. Another issuer or key may
+/// be wished for by now; until that one is there, this one is better than none.
 fn is_fit(record: &Record, now: Timestamp) -> bool {
-    record.current.as_ref().is_some_and(|current| {
-        current.issued_for.asks_same_certificate(&record.spec) && current.facts.not_after > now
-    })
+    let current = record.current.as_ref();
+    current.is_some_and(|current| record.spec.has_names_of(&current.facts) && current.facts.not_after > now)
 }
 
 /// As far as the clocks of those who share a store may differ.

@@ -15,7 +15,7 @@ pub enum Outcome {
         /// When the next attempt is due, or sooner if something that was presented is still to be removed.
         until: Timestamp,
     },
-    /// No attempt is made any more until the spec is changed.
+    /// No attempt is made any more until the spec is changed, or [`Keeper::retry`](crate::Keeper::retry) is called.
     GivenUp {
         /// Why.
         error: Error,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use perennial_core::Timestamp;
 
 use super::{
-    Inner, Outcome, delivering,
+    Inner, Outcome, adopting, boxed, delivering,
     desk::{Desk, Page},
-    due, failing, material, revoking, settling, suggested,
+    due, failing, material, revoking, settling,
+    spending::of_failures,
+    suggested,
     walk::{self, Issuance},
 };
 use crate::{
@@ -18,8 +20,31 @@ use crate::{
     schedule::Spread,
 };
 
+/// Passes over it again in a moment while the store is busy or gone, which is no fault of the certificate's: with its
+/// slot, so that a store that has too much to do is asked for less.
+pub(super) async fn patiently(desk: Desk<'_>, page: Page) -> Result<Outcome, Error> {
+    let id = page.id().clone();
+    let mut passed = boxed(|| pass(desk, page)).await;
+    for pause in PAUSES {
+        if !passed.as_ref().is_err_and(Error::is_the_stores) {
+            break;
+        }
+        tokio::time::sleep(pause + Spread::of(&id).of_width(pause)).await;
+        // A keeper that is shut down waits no longer.
+        desk.hold.reached_commit().await;
+        passed = match desk.page(&id).await {
+            Ok(page) => boxed(|| pass(desk, page)).await,
+            Err(error) => Err(error),
+        };
+    }
+    passed
+}
+
+/// A pool of connections is free again within moments; whoever waits for longer is left to the end of its lease.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
 /// Works on one certificate until there is nothing to do for now, and writes down when there will be.
-pub(super) async fn pass(desk: Desk<'_>, page: Page) -> Result<Outcome, Error> {
+async fn pass(desk: Desk<'_>, page: Page) -> Result<Outcome, Error> {
     let id = page.id().clone();
     let mut at_hand = Some(page);
     let mut last = None;
@@ -28,7 +53,7 @@ pub(super) async fn pass(desk: Desk<'_>, page: Page) -> Result<Outcome, Error> {
             Some(page) => page,
             None => desk.page(&id).await?,
         };
-        match Box::pin(look(desk, page)).await {
+        match boxed(|| look(desk, page)).await {
             Ok(Some((outcome, mut page))) => match rest(desk, &mut page, &outcome).await {
                 // What a wish that came in between does not change has still happened.
                 Ok(()) => return Ok(worth_telling(last, outcome)),
@@ -66,7 +91,8 @@ pub(super) fn next_at(inner: &Inner, record: &Record, outcome: &Outcome, now: Ti
     let pause = if is_new { ISSUANCE_PAUSE } else { SHORTEST_PAUSE };
     let mut at = sooner(record, outcome.until(), now);
     let poll_at = record.current.as_ref().and_then(|current| suggested::poll_at(current, now));
-    let poll_at = poll_at.filter(|_| record.denied.is_none());
+    let is_over = record.denied.is_some() || matches!(outcome, Outcome::GivenUp { .. });
+    let poll_at = poll_at.filter(|_| !is_over);
     let undelivered = record.undelivered.as_ref().map(|failures| failures.retry_at);
     // What has passed was looked at just now, and nothing came of it: it must not be looked at for ever.
     for moment in poll_at.into_iter().chain(undelivered).filter(|moment| is_new || *moment > now) {
@@ -100,11 +126,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>, Error> {
     if let Some(denied) = &page.record.denied {
         let (id, reason) = (page.id().clone(), denied.reason.clone());
-        let page = wind_up(desk, page).await?;
+        let page = boxed(|| wind_up(desk, page)).await?;
         let until = sooner(&page.record, Timestamp::MAX, desk.now());
         return Ok(Some((Outcome::GivenUp { error: Error::Denied { id, reason }, until }, page)));
     }
-    Box::pin(suggested::ask(desk, &mut page)).await?;
+    boxed(|| suggested::ask(desk, &mut page)).await?;
     let material = match material::found(desk.inner, &page.record).await {
         Err(Error::Store(error)) if material::is_of_one_slot(&error) => {
             let message = format!("{error}; the certificate is renewed by its dates");
@@ -120,18 +146,18 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
     let Plan { decision, issuer, until: stands } = plan(desk.inner, &page.record, material, delivery, now);
     match decision {
         Decision::GiveUp { why } => {
-            let page = wind_up(desk, page).await?;
+            let page = boxed(|| wind_up(desk, page)).await?;
             desk.tell(page.id(), EventKind::GivenUp { why });
             let error = Error::GivenUp { id: page.id().clone(), why };
             let until = sooner(&page.record, Timestamp::MAX, now);
             Ok(Some((Outcome::GivenUp { error, until }, page)))
         }
         Decision::Redeliver { why } => {
-            Box::pin(delivering::deliver(desk, &mut page, why)).await?;
+            boxed(|| delivering::deliver(desk, &mut page, why)).await?;
             Ok(None)
         }
         Decision::Keep { until } => {
-            let page = wind_up(desk, page).await?;
+            let page = boxed(|| wind_up(desk, page)).await?;
             let until = sooner(&page.record, until, now);
             Ok(Some((Outcome::Kept { until }, page)))
         }
@@ -139,7 +165,7 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             let failures = failures_with(&page.record, &issuer).or(page.record.failures.as_ref());
             let Some(error) = failures.map(Failures::error) else {
                 // Nothing has failed: there is no wait.
-                return Box::pin(renew(desk, page, &issuer, why)).await;
+                return boxed(|| renew(desk, page, &issuer, why)).await;
             };
             let error = error.into();
             let page = settling::settle(desk, page).await.0;
@@ -147,11 +173,14 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
             Ok(Some((Outcome::Waiting { error, until }, page)))
         }
         Decision::Renew { why } => {
+            if why == Reason::DoesNotExist && boxed(|| adopting::from_outputs(desk, &mut page)).await? {
+                return Ok(None);
+            }
             let expires = page.record.current.as_ref().map(|current| current.facts.not_after);
             let rest = desk.inner.rest_of(&issuer, now);
             let held = rest.and_then(|rest| Some((rest::holds_back(&rest, expires, now)?, rest)));
             let Some((asked_at, rest)) = held else {
-                return Box::pin(renew(desk, page, &issuer, why)).await;
+                return boxed(|| renew(desk, page, &issuer, why)).await;
             };
             let page = settling::settle(desk, page).await.0;
             // Not all at the moment at which it is asked again.
@@ -185,7 +214,7 @@ async fn wind_up(desk: Desk<'_>, page: Page) -> Result<Page, Error> {
     let page = settling::drop_attempt(desk, page).await?;
     // What cannot be removed now stays on record, and is looked after soon.
     let mut page = settling::settle(desk, page).await.0;
-    revoking::revoke(desk, &mut page).await?;
+    boxed(|| revoking::revoke(desk, &mut page)).await?;
     Ok(page)
 }
 
@@ -237,7 +266,7 @@ async fn renew(
     let wanted = page.record.spec.clone();
     let id = wanted.id().clone();
     let was_due_at = page.record.current.is_some().then(|| due(&page.record, desk.now()));
-    match Box::pin(walk::issue(desk, page, issuer, why)).await {
+    match boxed(|| walk::issue(desk, page, issuer, why)).await {
         Ok(Issuance::Issued(mut page)) => {
             let until = due(&page.record, desk.now());
             if let Some(Current { generation, facts, .. }) = &page.record.current {
@@ -246,9 +275,9 @@ async fn renew(
                 desk.tell(&id, EventKind::Issued { issuer, generation, was_due_at, not_after, renews_at });
             }
             if !page.record.spec.outputs().is_empty() {
-                delivering::deliver(desk, &mut page, Redelivery::NotYet).await?;
+                boxed(|| delivering::deliver(desk, &mut page, Redelivery::NotYet)).await?;
             }
-            revoking::revoke(desk, &mut page).await?;
+            boxed(|| revoking::revoke(desk, &mut page)).await?;
             Ok(Some((Outcome::Issued { until }, *page)))
         }
         // It is on record, and the next look says so.
@@ -256,6 +285,13 @@ async fn renew(
         Ok(Issuance::PutOff { page, error, until }) => {
             let until = sooner(&page.record, until, desk.now());
             Ok(Some((Outcome::Waiting { error, until }, *page)))
+        }
+        Err(failure) if failing::says_nothing(&failure.error) => {
+            // Its attempt is on record as paid for, if it is on record; only what a failed proof would cost is not
+            // spent.
+            let unspent = of_failures(failure.unspent());
+            desk.inner.give_back(&unspent, &desk.hold.batch()).await;
+            Err(failure.error)
         }
         Err(failure) => {
             let error = failure.error.clone();

@@ -1,12 +1,12 @@
 //! Revoking what must not be trusted any more: a debt on record, paid after a new certificate is in place.
 
 use super::{
+    boxed,
     desk::{Desk, Page},
     material, pass,
     walk::guarded,
 };
 use crate::{EventKind, IssueErrorClass, Revocation, StoreError, record::Compromised};
-use perennial_core::Timestamp;
 
 /// Revokes what was compromised and is not needed any more. What cannot be revoked now stays on record.
 pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
@@ -22,7 +22,7 @@ pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
         .cloned()
         .collect();
     for compromised in due {
-        if !is_over(desk, page, &compromised).await? {
+        if !boxed(|| is_over(desk, page, &compromised)).await? {
             continue;
         }
         page.record.compromised.retain(|other| *other != compromised);
@@ -65,9 +65,8 @@ async fn is_over(desk: Desk<'_>, page: &mut Page, compromised: &Compromised) -> 
     // A person has to do something about it: that is said. What is wrong here, or with our credentials, is mended
     // some day, and it is revoked then; what the issuer refuses is not asked again.
     let over = !matches!(error.class, IssueErrorClass::Auth | IssueErrorClass::Local);
-    let retry_at = if over { Timestamp::MAX } else { desk.now() + pass::DEBT_PAUSE };
-    let message = format!("the certificate with the serial number {serial} was not revoked: {error}");
-    let issuer = compromised.issuer.clone();
-    desk.tell(id, EventKind::Failed { issuer, class: error.class, message, retry_at });
+    let retry_at = (!over).then(|| desk.now() + pass::DEBT_PAUSE);
+    let (issuer, class, message) = (compromised.issuer.clone(), error.class, error.message);
+    desk.tell(id, EventKind::RevocationFailed { issuer, class, serial, message, retry_at });
     Ok(over)
 }

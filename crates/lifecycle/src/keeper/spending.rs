@@ -27,10 +27,11 @@ impl Inner {
         let _one = self.spending.lock().await;
         for _ in 0..TRIES {
             let rows = self.rows(demands).await?;
-            let taken = match take(&rows, self.clock.now()) {
+            let taken = match take(&rows, self.counted_at()) {
                 Ok(taken) => taken,
                 Err((row, until)) => {
                     self.wait_in_line(row, until).await;
+                    let until = self.leases.by_our_clock(until);
                     return Ok(Err(Refusal { key: row.demand.key.clone(), until }));
                 }
             };
@@ -45,6 +46,11 @@ impl Inner {
         // Others take from it faster than we can look: there is no hurry to join them.
         let key = demands.first().map_or(BudgetKey::Fleet, |demand| demand.key.clone());
         Ok(Err(Refusal { key, until: self.clock.now() + PAUSE }))
+    }
+
+    /// Those who share a bucket count by one clock.
+    fn counted_at(&self) -> Timestamp {
+        self.leases.by_store_clock(self.clock.now())
     }
 
     /// What the store knows of the buckets that are demanded, in one question.
@@ -73,8 +79,8 @@ impl Inner {
         if known.is_some_and(|known| !known.is_full(until)) {
             return;
         }
-        let wait = self.clock.now().until(until) + walk::LONGEST_SPREAD;
-        let waiting = Bucket::emptied(Limit::pace(wait), self.clock.now());
+        let now = self.counted_at();
+        let waiting = Bucket::emptied(Limit::pace(now.until(until) + walk::LONGEST_SPREAD), now);
         let _ = self.store.apply(&Batch::new().bucket(key, version, waiting)).await;
     }
 
@@ -115,7 +121,7 @@ impl Inner {
         let _one = self.spending.lock().await;
         for _ in 0..TRIES {
             let Ok(rows) = self.rows(demands).await else { return };
-            let now = self.clock.now();
+            let now = self.counted_at();
             let batch = rows.iter().fold(Batch::new(), |batch, row| {
                 let key = row.demand.key.clone();
                 batch.bucket(key, row.bucket.version, Bucket::emptied(row.demand.limit, now))
@@ -128,7 +134,14 @@ impl Inner {
 
     /// Lets the budgets that every attempt meets follow a jump of our clock; the other side's did not jump. Those
     /// of single domains are not followed: they hold nobody back for longer than they would if they were empty.
+    ///
+    /// Where others share them they are counted by the store's clock, which has not jumped: if each of ten processes
+    /// on one machine let them follow, they would be moved ten times as far.
     pub(super) async fn clock_jumped(&self, jump: crate::ClockJump) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            self.leases.jumped(jump);
+            return Ok(());
+        }
         let keys = self.common_budgets();
         let _one = self.spending.lock().await;
         let stored = self.store.buckets(&keys).await?;

@@ -42,6 +42,7 @@ pub(super) async fn issue(
     if let Some(stage) = desk.inner.stage_for(&page.record, issuer) {
         let wanted = page.record.spec.clone();
         match ask(desk, page, &stage, why).await {
+            Err(failure) if failure.error.is_the_stores() => return Err(failure),
             Err(failure) if rehearsal::says_nothing(&failure.error) => {
                 page = desk.page(wanted.id()).await?;
                 if page.record.spec != wanted {

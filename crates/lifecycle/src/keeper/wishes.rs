@@ -2,18 +2,13 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use perennial_core::{DomainName, SecretBytes, Timestamp};
+use perennial_core::{DomainName, Timestamp};
 
-use super::{
-    Certificate, Keeper,
-    lease::Ticket,
-    material::{self, chain_slot, key_slot},
-};
+use super::{Certificate, Inner, Keeper, adopting, lease::Ticket, material};
 use crate::{
-    CertificateId, CertificateSpec, Compromised, Current, Error, EventKind, Facts, IssuedChain, Material,
-    PrivateKey, Record, SigningRequest, StoreError,
+    CertificateId, CertificateSpec, Compromised, Error, EventKind, IssuedChain, PrivateKey, Record,
+    StoreError, Version,
     budget::{BudgetKey, Demand, Refusal},
-    contract,
     facts::sha256_hex,
     store::Batch,
 };
@@ -24,8 +19,9 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Contract`] when the
-    /// certificate is not the one that the spec wishes for, has another key or has ended, [`Error::Held`] while
-    /// another process works on it, [`Error::Store`] when it cannot be written down.
+    /// certificate is not the one that the spec wishes for, has another key or one of another kind, has ended, or its
+    /// chain does not hold together; [`Error::Held`] while another process works on it, [`Error::Store`] when it
+    /// cannot be written down.
     pub async fn adopt(
         &self,
         spec: CertificateSpec,
@@ -34,9 +30,7 @@ impl Keeper {
     ) -> Result<(), Error> {
         self.inner.check(&spec)?;
         let (id, now) = (spec.id().clone(), self.inner.clock.now());
-        let request = SigningRequest::of(&spec, key)?;
-        contract::check(chain.facts(), &request, &Facts::fingerprint_of(key), now)
-            .map_err(|fault| Error::Contract { id: id.clone(), fault })?;
+        adopting::check(&spec, chain, key, now)?;
 
         let _turn = self.inner.turns.wait(&id).await;
         let held = match self.inner.store.load(&id).await? {
@@ -47,22 +41,11 @@ impl Keeper {
             Some(Ticket { hold, version, record }) => (hold.batch(), Some(*version), record.clone()),
             None => (Batch::new(), None, Record::new(spec.clone())),
         };
-        let generation = record.last_generation.next();
-        record.last_generation = generation;
-        let replaced = record.current.as_ref().map(|current| current.generation);
-        let forgotten = std::mem::replace(&mut record.previous, replaced);
-        let forgotten = forgotten.filter(|old| !record.is_compromised(*old));
-        let current = Current::new(generation, spec.clone(), chain.facts().clone(), now);
-        record.current = Some(Current { adopted: true, ..current });
         record.spec = spec;
-        record.forget_failures();
-        record.observe(Some(Material::Whole), now);
+        let (batch, generation, forgotten) = adopting::take_over(&mut record, (chain, key), batch, now);
         // What is under way for it is ended at the next look, which is now.
         record.next_at = self.inner.at_once();
-        let batch = batch
-            .write(key_slot(&id, generation), SecretBytes::new(key.to_pem().expose().as_bytes()))
-            .write(chain_slot(&id, generation), SecretBytes::new(chain.pem().as_bytes()))
-            .change(record, expected);
+        let batch = batch.change(record, expected);
         self.inner.store.apply(&batch).await?;
         if let Some(old) = forgotten {
             // That an old generation stays a little longer harms nobody.
@@ -118,6 +101,10 @@ impl Keeper {
     /// The certificate for a name that somebody asks for right now, such as a client that has connected: kept from
     /// then on, if [the rule](crate::KeeperBuilder::on_demand) for it allows that and the budget is not used up.
     ///
+    /// It is renewed for as long as somebody goes on asking for it, or holds its handle: ninety days after that it is
+    /// left to end, unless the rule's spec [says otherwise](CertificateSpec::lapse_after). Whoever asks then waits for a
+    /// new one, which costs no second question either.
+    ///
     /// Whoever connects can ask for any name. So nothing is asked of anybody before the rule has said yes, and what
     /// was wished for once costs no second question.
     ///
@@ -128,9 +115,9 @@ impl Keeper {
         let Some((rule, limit)) = &self.inner.on_demand else {
             return Err(refused("this keeper has no rule for it".to_owned()));
         };
-        let plain = CertificateSpec::new(&called(name), [name.as_str()])?;
+        let plain = CertificateSpec::new(&called(name), [name.as_str()])?.lapse_after(IDLENESS);
         let id = plain.id().clone();
-        if self.inner.store.load(&id).await?.is_none() {
+        if !self.inner.is_asked_for(&id).await? {
             // Whoever connects must not hold up renewals on their way to the budgets, only to hear no again.
             let until = Timestamp::from_unix(self.inner.no_more_until.load(Ordering::Relaxed));
             let now = self.inner.clock.now();
@@ -144,7 +131,8 @@ impl Keeper {
             }
             self.inner.check(&spec)?;
             let demands = [Demand::always(BudgetKey::OnDemand, *limit)];
-            let batch = Batch::new().change(Record::new(spec), None);
+            let record = Record { asked_at: Some(now), ..Record::new(spec) };
+            let batch = Batch::new().change(record, None);
             match self.inner.spend(&demands, batch).await {
                 Ok(Ok(_)) => self.inner.look_now(),
                 Ok(Err(refusal)) => {
@@ -161,6 +149,40 @@ impl Keeper {
     }
 }
 
+impl Inner {
+    /// Notes that a certificate is asked for, if there is one of that name.
+    async fn is_asked_for(&self, id: &CertificateId) -> Result<bool, StoreError> {
+        loop {
+            let Some((version, record)) = self.store.load(id).await? else { return Ok(false) };
+            match self.note_asked(version, record).await {
+                Err(StoreError::Conflict { .. }) => {}
+                noted => return noted.map(|()| true),
+            }
+        }
+    }
+
+    /// Notes when somebody wanted it last, if that was not today; one that was left to its end is wanted again.
+    pub(super) async fn note_asked(&self, version: Version, mut record: Record) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let is_news =
+            record.asked_at.is_some_and(|asked_at| asked_at.since(now).max(now.since(asked_at)) >= DAY);
+        if !is_news {
+            return Ok(());
+        }
+        let was_idle = record.is_idle(now);
+        record.asked_at = Some(now);
+        if was_idle {
+            record.next_at = self.at_once();
+            record.observe(None, now);
+        }
+        self.store.commit(&record, Some(version)).await?;
+        if was_idle {
+            self.look_now();
+        }
+        Ok(())
+    }
+}
+
 /// What the certificate of a name is called: after the name, or a digest of one that is too long for that.
 fn called(name: &DomainName) -> String {
     let plain = format!("on-demand.{name}");
@@ -172,3 +194,7 @@ fn called(name: &DomainName) -> String {
 }
 
 const LONGEST_ID: usize = 64;
+/// A name that is asked for now and then has one that is valid; and one that has left for good costs one renewal or two.
+const IDLENESS: Duration = Duration::from_secs(90 * 86_400);
+/// So that what is asked for a thousand times a second is written once a day.
+const DAY: Duration = Duration::from_secs(86_400);

@@ -182,13 +182,22 @@ impl fmt::Debug for Fleet {
     }
 }
 
-/// What a record says that a scrape has to know; whether key and chain are there it cannot know.
+/// Whether something was tried in vain, with whomever, or may not be tried.
+fn is_failing(record: &Record) -> bool {
+    record.failures.is_some()
+        || !record.elsewhere.is_empty()
+        || record.undelivered.is_some()
+        || record.denied.is_some()
+}
+
+/// What a record says that a scrape has to know; of key and chain it says how they were found last.
 fn row(record: &Record, now: Timestamp) -> Row {
     let current = record.current.as_ref();
-    let ready = conditions(record, Material::Whole, now).ready.reason;
+    let found = current.map_or(Material::Missing, |current| current.found);
+    let ready = conditions(record, found, now).ready.reason;
     let flags = Flags::default()
         .with(Flags::WANTED, matches!(ready, ConditionReason::Ready | ConditionReason::Expired))
-        .with(Flags::FAILING, record.failures.is_some())
+        .with(Flags::FAILING, is_failing(record))
         .with(Flags::ISSUING, record.attempt.is_some());
     let renews_at =
         current.map(|current| renews_at(&record.spec, &Holding::new(current, Material::Whole), now));

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::Timestamp;
 
 use super::refusal::{LIMITS, limit};
-use crate::{CertificateId, Event, EventKind, Reason, Stage};
+use crate::{CertificateId, Event, EventKind, Identifier, Reason, Stage};
 
 /// The attempts that are under way, as far as their events have told.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Span {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge {
-    name: DomainName,
+    name: Identifier,
     pub(super) kind: String,
     pub(super) span: Span,
 }
@@ -97,7 +97,7 @@ impl Flight {
         }
     }
 
-    fn challenge(&mut self, name: &DomainName) -> Option<&mut Span> {
+    fn challenge(&mut self, name: &Identifier) -> Option<&mut Span> {
         let last = self.challenges.iter_mut().rev().find(|challenge| challenge.name == *name);
         last.map(|challenge| &mut challenge.span)
     }

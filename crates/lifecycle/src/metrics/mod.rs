@@ -79,7 +79,7 @@ pub enum Detail {
     Every,
     /// None: aggregates by issuer must do.
     None,
-    /// Those that are not ready, whose last attempt failed, or that have been due for an hour.
+    /// Those that are not ready, whose last attempt or delivery failed or was denied, or that have been due for an hour.
     Unhealthy,
 }
 

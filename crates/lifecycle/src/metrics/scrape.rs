@@ -44,7 +44,8 @@ pub(super) fn ready(row: &Row, now: Timestamp) -> Status {
     if valid && row.flags.has(Flags::WANTED) { Status::True } else { Status::False }
 }
 
-/// Whether somebody may have to look: it is not ready, its last attempt failed, or it has been due for an hour.
+/// Whether somebody may have to look: it is not ready, its last attempt or delivery failed or was denied, or it has been
+/// due for an hour.
 fn is_unhealthy(row: &Row, now: Timestamp) -> bool {
     ready(row, now) != Status::True
         || row.flags.has(Flags::FAILING)
@@ -238,7 +239,7 @@ fn aggregates(encoder: &mut DescriptorEncoder<'_>, known: &Known, now: Timestamp
     })?;
     type Value = fn(&Tally) -> i64;
     let plain: [(&str, &str, Value); 4] = [
-        (BACKOFF, "Certificates whose last attempt failed", |tally| tally.failing),
+        (BACKOFF, "Certificates whose last attempt or delivery failed, or was denied", |tally| tally.failing),
         (ISSUING, "Certificates with an attempt on record", |tally| tally.issuing),
         (DUE, "Certificates that are due for renewal", |tally| tally.due),
         (OVERDUE, "For how long the certificate has been due that is due the longest", |tally| tally.overdue),

@@ -34,7 +34,9 @@ impl Watched {
 
 const fn outcome(error: &StoreError) -> &'static str {
     match error {
-        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } => "conflict",
+        StoreError::BudgetConflict { .. } | StoreError::Conflict { .. } | StoreError::SlotConflict { .. } => {
+            "conflict"
+        }
         StoreError::Fenced { .. } => "fenced",
         StoreError::Damaged { .. } | StoreError::NewerSchema { .. } => "unreadable",
         _ => "error",
@@ -102,6 +104,9 @@ impl Overlay for Watched {
     async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
         let quarantined = self.below().quarantined().await?;
         self.metrics.inner.fleet.note_quarantined(quarantined.len());
+        quarantined.iter().filter_map(|one| one.id.as_ref()).for_each(|id| {
+            self.metrics.inner.fleet.note_unreadable(id.as_str());
+        });
         Ok(quarantined)
     }
 

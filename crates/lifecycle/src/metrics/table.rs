@@ -49,7 +49,7 @@ pub(super) struct Flags(u8);
 impl Flags {
     /// It is the one that is wanted; whether it has ended is asked at the scrape.
     pub(super) const WANTED: Self = Self(1);
-    /// The last attempt failed.
+    /// The last attempt failed, or the last delivery, or somebody has said no.
     pub(super) const FAILING: Self = Self(2);
     /// An attempt is on record.
     pub(super) const ISSUING: Self = Self(4);

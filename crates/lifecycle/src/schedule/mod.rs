@@ -1,7 +1,12 @@
 //! When a certificate is due for renewal, and which of many is due next.
 
+mod calendar;
+
 mod life;
 pub use life::{Life, due};
+
+mod lines;
+pub(crate) use lines::{Line, Lines};
 
 mod policy;
 pub use policy::RenewalPolicy;

@@ -1,14 +1,8 @@
-//! Which certificate is due next: a timer for each of millions, in twelve bytes.
-//!
-//! A calendar: the present hour is a heap, which is small and stays in the processor's cache; later hours of
-//! the half year, and later half years, are slots with doubly linked lists, so that an entry is set, moved or
-//! removed by touching its neighbours. When an hour begins its list becomes the heap. One heap of all would cost
-//! as many bytes and, for every change, a walk through levels that are each a cache miss; a hierarchical wheel of
-//! seconds touches each entry, and its page, twice more.
-
-use std::{cmp::Reverse, collections::BinaryHeap};
+//! Which certificate is due next: a timer for each of millions.
 
 use perennial_core::Timestamp;
+
+use super::calendar::{CAPACITY, Calendar, Due, Entries};
 
 /// Which certificate is due next: one timer for each, by a dense index of the caller's.
 ///
@@ -31,88 +25,42 @@ use perennial_core::Timestamp;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    entries: Vec<Entry>,
-    /// What is due before the hour ends that the calendar stands in, the past included. Removed entries stay
-    /// until they come up, but for the first: that one is always a timer.
-    present: BinaryHeap<Reverse<Due>>,
-    /// How many in `present` are timers.
-    live: usize,
-    /// The first entry of each slot's list: hours, then half years.
-    heads: Box<[u32]>,
-    /// A bit for each slot that has entries.
-    occupied: Box<[u64]>,
-    /// Where the calendar stands, in [seconds](second). No slot up to its hour has entries.
-    cursor: u32,
-    length: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: u32,
-    next: u32,
-    /// [`ABSENT`] for an index that has no timer, [`PRESENT`] for one in the heap.
-    prev: u32,
-}
-
-/// A moment and an index, in one word: moments first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due(u64);
-
-impl Due {
-    const fn new(at: u32, index: u32) -> Self {
-        Self((at as u64) << 32 | index as u64)
-    }
-
-    const fn at(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-    const fn index(self) -> u32 {
-        self.0 as u32
-    }
+    entries: Entries,
+    calendar: Calendar,
 }
 
 impl Schedule {
     /// The highest index plus one that can have a timer.
-    pub const CAPACITY: u32 = PRESENT;
+    pub const CAPACITY: u32 = CAPACITY;
 
     /// No timers.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            present: BinaryHeap::new(),
-            live: 0,
-            heads: vec![NONE; SLOTS].into_boxed_slice(),
-            occupied: vec![0; SLOTS / 64].into_boxed_slice(),
-            cursor: 0,
-            length: 0,
-        }
+        Self { entries: Entries::default(), calendar: Calendar::new(0) }
     }
 
     /// Room for indexes below `indexes` without growing.
     #[must_use]
     pub fn with_capacity(indexes: usize) -> Self {
-        Self { entries: Vec::with_capacity(indexes.min(Self::CAPACITY as usize)), ..Self::new() }
+        Self { entries: Entries::with_capacity(indexes.min(Self::CAPACITY as usize)), ..Self::new() }
     }
 
     /// How many timers there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.length
+        self.calendar.len()
     }
 
     /// Whether there is no timer at all.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// When the timer of this index is due, if it has one.
     #[must_use]
     pub fn at(&self, index: u32) -> Option<Timestamp> {
-        self.entry(index).map(|entry| Timestamp::from_unix(i64::from(entry.at)))
+        self.entries.timer(index).map(|entry| Timestamp::from_unix(i64::from(entry.at)))
     }
 
     /// Sets or moves a timer. A moment outside 1970..2106 counts as the nearest inside: who is woken then
@@ -125,199 +73,25 @@ impl Schedule {
             return;
         }
         self.remove(index);
-        let needed = index as usize + 1;
-        if self.entries.len() < needed {
-            self.grow(needed);
-        }
-        self.length += 1;
-        self.insert(index, second(at));
+        self.entries.reach(index);
+        self.calendar.set(&mut self.entries, index, at);
     }
 
     /// Removes a timer and returns when it would have been due.
     pub fn remove(&mut self, index: u32) -> Option<Timestamp> {
-        let entry = self.entry(index)?;
-        if entry.prev == PRESENT {
-            self.forget(index);
-            self.live -= 1;
-            self.sweep();
-        } else {
-            self.unlink(entry);
-            self.forget(index);
-        }
-        self.length -= 1;
-        Some(Timestamp::from_unix(i64::from(entry.at)))
+        self.calendar.remove(&mut self.entries, index)
     }
 
     /// Removes the earliest timer, if it is due, and returns its index; `None` when none is.
     pub fn pop(&mut self, now: Timestamp) -> Option<u32> {
-        let now = second(now);
-        while self.present.is_empty() {
-            let Some((slot, begins)) = self.next_slot().filter(|(_, begins)| *begins <= now) else {
-                // What is set from now on for this hour belongs to the heap.
-                self.cursor = self.cursor.max(now);
-                return None;
-            };
-            self.cursor = begins;
-            self.open(slot);
-        }
-        let Reverse(due) = *self.present.peek().filter(|Reverse(due)| due.at() <= now)?;
-        self.present.pop();
-        self.forget(due.index());
-        self.live -= 1;
-        self.length -= 1;
-        self.sweep();
-        Some(due.index())
+        self.calendar.pop(&mut self.entries, now).map(Due::index)
     }
 
     /// When the earliest timer is due. Between hours it looks at every timer of the next one, so it is for those
     /// who are about to sleep.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        let mut earliest = self.present.peek().map(|Reverse(due)| due.at());
-        if earliest.is_none() {
-            let (slot, _) = self.next_slot()?;
-            let mut at = self.head(slot);
-            while let Some(entry) = at.and_then(|index| self.entries.get(index as usize)) {
-                earliest = Some(earliest.map_or(entry.at, |earliest| earliest.min(entry.at)));
-                at = (entry.next != NONE).then_some(entry.next);
-            }
-        }
-        earliest.map(|at| Timestamp::from_unix(i64::from(at)))
-    }
-
-    fn insert(&mut self, index: u32, at: u32) {
-        match slot(at, self.cursor) {
-            None => {
-                if let Some(entry) = self.entries.get_mut(index as usize) {
-                    *entry = Entry { at, next: NONE, prev: PRESENT };
-                    self.present.push(Reverse(Due::new(at, index)));
-                    self.live += 1;
-                }
-            }
-            Some(slot) => self.link(index, at, slot),
-        }
-    }
-
-    /// Lays the entries of a slot that has begun into finer ones, or the heap.
-    fn open(&mut self, slot: usize) {
-        let mut next = self.head(slot);
-        self.clear(slot);
-        let mut present = std::mem::take(&mut self.present).into_vec();
-        while let Some((index, entry)) = next.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
-            next = (entry.next != NONE).then_some(entry.next);
-            let at = entry.at;
-            match self::slot(at, self.cursor) {
-                None => {
-                    entry.prev = PRESENT;
-                    present.push(Reverse(Due::new(at, index)));
-                    self.live += 1;
-                }
-                Some(finer) => self.link(index, at, finer),
-            }
-        }
-        // In one go: that takes as long as one walk over it.
-        self.present = present.into();
-    }
-
-    /// Takes away what is no timer any more: at the top always, and everywhere when it is most of the heap.
-    fn sweep(&mut self) {
-        if self.present.len() > 2 * self.live + 64 {
-            let entries = &self.entries;
-            self.present.retain(|Reverse(due)| is_timer(entries, *due));
-            let mut all = std::mem::take(&mut self.present).into_vec();
-            all.sort_unstable();
-            all.dedup();
-            self.present = all.into();
-        }
-        while self.present.peek().is_some_and(|Reverse(due)| !is_timer(&self.entries, *due)) {
-            self.present.pop();
-        }
-    }
-
-    /// An eighth more than needed when it grows: doubling would cost as much memory again as all the entries.
-    fn grow(&mut self, needed: usize) {
-        let missing = needed - self.entries.len();
-        if self.entries.capacity() < needed {
-            self.entries.reserve_exact(missing.max(self.entries.len() / 8));
-        }
-        self.entries.resize(needed, Entry { at: 0, next: NONE, prev: ABSENT });
-    }
-
-    fn entry(&self, index: u32) -> Option<Entry> {
-        self.entries.get(index as usize).copied().filter(|entry| entry.prev != ABSENT)
-    }
-
-    fn forget(&mut self, index: u32) {
-        if let Some(entry) = self.entries.get_mut(index as usize) {
-            entry.prev = ABSENT;
-        }
-    }
-
-    fn head(&self, slot: usize) -> Option<u32> {
-        self.heads.get(slot).copied().filter(|head| *head != NONE)
-    }
-
-    fn link(&mut self, index: u32, at: u32, slot: usize) {
-        let next = self.head(slot);
-        if let Some(next) = next.and_then(|next| self.entries.get_mut(next as usize)) {
-            next.prev = index;
-        } else if let Some(word) = self.occupied.get_mut(slot / 64) {
-            *word |= 1 << (slot % 64);
-        }
-        if let (Some(entry), Some(head)) = (self.entries.get_mut(index as usize), self.heads.get_mut(slot)) {
-            *entry = Entry { at, next: next.unwrap_or(NONE), prev: NONE };
-            *head = index;
-        }
-    }
-
-    fn unlink(&mut self, Entry { at, next, prev }: Entry) {
-        if let Some(next) = self.entries.get_mut(next as usize) {
-            next.prev = prev;
-        }
-        if prev != NONE {
-            if let Some(prev) = self.entries.get_mut(prev as usize) {
-                prev.next = next;
-            }
-            return;
-        }
-        let Some(slot) = slot(at, self.cursor) else { return };
-        if next == NONE {
-            self.clear(slot);
-        } else if let Some(head) = self.heads.get_mut(slot) {
-            *head = next;
-        }
-    }
-
-    fn clear(&mut self, slot: usize) {
-        if let Some(head) = self.heads.get_mut(slot) {
-            *head = NONE;
-        }
-        if let Some(word) = self.occupied.get_mut(slot / 64) {
-            *word &= !(1 << (slot % 64));
-        }
-    }
-
-    /// The first slot that has entries, and its first second.
-    fn next_slot(&self) -> Option<(usize, u32)> {
-        let half_year = self.cursor >> HALF_YEAR << HALF_YEAR;
-        let hour = self.occupied_in(hour_slot(self.cursor) + 1, HOURS);
-        let hour = hour.map(|slot| (slot, half_year | digit(slot) << HOUR));
-        hour.or_else(|| {
-            let slot = self.occupied_in(half_year_slot(self.cursor) + 1, SLOTS)?;
-            Some((slot, digit(slot - HOURS) << HALF_YEAR))
-        })
-    }
-
-    fn occupied_in(&self, from: usize, to: usize) -> Option<usize> {
-        let mut wanted = !0 << (from % 64);
-        for at in from / 64..to / 64 {
-            let word = self.occupied.get(at)? & wanted;
-            if word != 0 {
-                return Some(at * 64 + word.trailing_zeros() as usize);
-            }
-            wanted = !0;
-        }
-        None
+        self.calendar.next(&self.entries)
     }
 }
 
@@ -338,54 +112,6 @@ impl FromIterator<Timestamp> for Schedule {
         schedule
     }
 }
-
-/// Whether an element of the heap still stands for a timer.
-fn is_timer(entries: &[Entry], due: Due) -> bool {
-    entries.get(due.index() as usize).is_some_and(|entry| entry.prev == PRESENT && entry.at == due.at())
-}
-
-/// Where an entry lies while the calendar stands at `cursor`: in a slot, or in the heap.
-const fn slot(at: u32, cursor: u32) -> Option<usize> {
-    if at >> HOUR <= cursor >> HOUR {
-        None
-    } else if at >> HALF_YEAR == cursor >> HALF_YEAR {
-        Some(hour_slot(at))
-    } else {
-        Some(half_year_slot(at))
-    }
-}
-
-const fn hour_slot(at: u32) -> usize {
-    (at >> HOUR) as usize % HOURS
-}
-
-const fn half_year_slot(at: u32) -> usize {
-    HOURS + (at >> HALF_YEAR) as usize
-}
-
-fn digit(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(0)
-}
-
-/// Seconds since 1970, as far as four bytes go.
-fn second(at: Timestamp) -> u32 {
-    u32::try_from(at.unix().max(0)).unwrap_or(u32::MAX)
-}
-
-/// An hour here has 2¹² seconds: one and eight minutes.
-const HOUR: u32 = 12;
-/// A half year has 2²⁴ seconds, 194 days: longer than most certificates live.
-const HALF_YEAR: u32 = 24;
-/// The hours of a half year.
-const HOURS: usize = 1 << (HALF_YEAR - HOUR);
-/// Those, and the half years until 2106.
-const SLOTS: usize = HOURS + (1 << (32 - HALF_YEAR));
-/// The end of a list.
-const NONE: u32 = u32::MAX;
-/// In no list and not in the heap.
-const ABSENT: u32 = u32::MAX - 1;
-/// In the heap.
-const PRESENT: u32 = u32::MAX - 2;
 
 #[cfg(test)]
 mod tests {

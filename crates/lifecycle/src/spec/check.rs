@@ -1,6 +1,9 @@
 //! Whether a spec can work: each fault names its field.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use perennial_core::DomainName;
 
@@ -17,10 +20,6 @@ pub(super) fn check(spec: &CertificateSpec) -> Result<(), SpecError> {
     if let Some(name) = spec.names.iter().find(|name| !name.is_host_name()) {
         return Err(SpecError::NotHostName { id: id(), name: name.clone() });
     }
-    spec.renewal
-        .validate()
-        .and_then(|()| spec.maintenance.iter().try_for_each(MaintenanceWindow::validate))
-        .map_err(|reason| SpecError::Renewal { id: id(), reason })?;
     fields(spec).map_err(|(field, reason)| SpecError::Field { id: id(), field, reason })
 }
 
@@ -30,6 +29,11 @@ fn fields(spec: &CertificateSpec) -> Result<(), Fault> {
     spec.uris.iter().try_for_each(|uri| check_uri(uri)).map_err(|reason| ("uris", reason))?;
     spec.emails.iter().try_for_each(|mailbox| check_email(mailbox)).map_err(|reason| ("emails", reason))?;
     spec.subject.check()?;
+    spec.renewal.validate().map_err(|reason| ("renewal", reason))?;
+    let windows = spec.maintenance.iter().try_for_each(MaintenanceWindow::validate);
+    windows.map_err(|reason| ("maintenance", reason))?;
+    check_fallbacks(spec).map_err(|reason| ("fallback_issuers", reason))?;
+    check_patience(spec).map_err(|reason| ("patience", reason))?;
     check_duration(spec).map_err(|reason| ("duration", reason))?;
     check_usages(spec).map_err(|reason| ("usages", reason))?;
     if let Some(profile) = &spec.profile {
@@ -73,6 +77,29 @@ fn check_email(mailbox: &str) -> Result<(), String> {
 /// RFC 5322 §3.2.3.
 fn is_atom(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+}
+
+/// Each is asked in its turn, so one that is named twice would be asked twice.
+fn check_fallbacks(spec: &CertificateSpec) -> Result<(), String> {
+    let count = spec.fallback_issuers.len();
+    if count > MOST_FALLBACKS {
+        return Err(format!("there are {count}, {MOST_FALLBACKS} is the most"));
+    }
+    let mut seen = BTreeSet::new();
+    match spec.issuers().find(|issuer| !seen.insert(*issuer)) {
+        Some(twice) => Err(format!("{twice} is named twice, the first issuer counts too: name it once")),
+        None => Ok(()),
+    }
+}
+
+fn check_patience(spec: &CertificateSpec) -> Result<(), String> {
+    match spec.patience {
+        Some(patience) if patience < SHORTEST_PATIENCE || patience > LONGEST_DURATION => {
+            let seconds = patience.as_secs();
+            Err(format!("{seconds}s: use a minute to a hundred years, or none to go on for ever"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_duration(spec: &CertificateSpec) -> Result<(), String> {
@@ -133,6 +160,8 @@ fn cut(text: &str) -> String {
 /// What Let's Encrypt and most public CAs allow in one certificate.
 pub(super) const MOST_NAMES: usize = 100;
 const MOST_OUTPUTS: usize = 16;
+/// More CAs than anybody has accounts with; each failover takes hours.
+const MOST_FALLBACKS: usize = 8;
 const MOST_LABELS: usize = 64;
 /// Kubernetes' limit for values of labels, and so for whoever follows it.
 const LONGEST_LABEL: usize = 63;
@@ -140,6 +169,8 @@ const LONGEST_LABEL: usize = 63;
 const LONGEST_ANNOTATION: usize = 1_024;
 /// What browsers and proxies take.
 const LONGEST_URI: usize = 2_048;
+/// The first retry comes after a minute.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(60);
 /// Less leaves no time for a retry, and every machine's clock would have to be right.
 const SHORTEST_DURATION: Duration = Duration::from_secs(3_600);
 const LONGEST_DURATION: Duration = Duration::from_secs(36_525 * 86_400);

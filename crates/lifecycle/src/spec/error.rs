@@ -31,33 +31,42 @@ pub enum SpecError {
     #[error(transparent)]
     Name(DomainNameError),
     /// No name at all.
-    #[error("certificate {id} has no names: give at least one")]
+    #[error("certificate {id}: names: there are none: give at least one")]
     NoNames {
         /// Which certificate.
         id: CertificateId,
     },
     /// A name with an underscore.
-    #[error("certificate {id}: {name} has an underscore, which no public CA signs (RFC 5280 §4.2.1.6)")]
+    #[error(
+        "certificate {id}: names: {name} has an underscore, which no public CA signs (RFC 5280 §4.2.1.6)"
+    )]
     NotHostName {
         /// Which certificate.
         id: CertificateId,
         /// The name.
         name: DomainName,
     },
-    /// A renewal policy or maintenance window that cannot work.
-    #[error("certificate {id}: {reason}")]
-    Renewal {
-        /// Which certificate.
-        id: CertificateId,
-        /// What is wrong.
-        reason: String,
-    },
     /// More names than one certificate can hold.
-    #[error("certificate {id} has {count} names, {MOST_NAMES} is the most: split it")]
+    #[error("certificate {id}: names: there are {count}, {MOST_NAMES} is the most: split it")]
     TooManyNames {
         /// Which certificate.
         id: CertificateId,
         /// How many.
         count: usize,
     },
+}
+
+impl SpecError {
+    /// The field that is wrong, as it is called in the serde form; `None` for an identifier, which may be the `id`, an
+    /// issuer's or a sink's.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Field { field, .. } => Some(field),
+            Self::Id { .. } => None,
+            Self::Name(_) | Self::NoNames { .. } | Self::NotHostName { .. } | Self::TooManyNames { .. } => {
+                Some("names")
+            }
+        }
+    }
 }

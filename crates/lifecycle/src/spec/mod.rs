@@ -83,6 +83,8 @@ pub struct CertificateSpec {
     maintenance: Vec<MaintenanceWindow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patience: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idleness: Option<Duration>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     outputs: BTreeSet<Output>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -134,6 +136,7 @@ impl CertificateSpec {
             renewal: RenewalPolicy::default(),
             maintenance: Vec::new(),
             patience: None,
+            idleness: None,
             outputs: BTreeSet::new(),
             labels: BTreeMap::new(),
             secret_template: SecretTemplate::default(),
@@ -228,7 +231,8 @@ impl CertificateSpec {
     }
 
     /// One more issuer, which is asked when those before it have failed for too long
-    /// ([`failover`](crate::failover)); the next renewal begins with the first again. Default: none.
+    /// ([`failover`](crate::failover)); the next renewal begins with the first again. Each is named once, and eight are
+    /// the most. Default: none.
     ///
     /// # Errors
     /// [`SpecError::Id`] when the name is malformed.
@@ -268,11 +272,20 @@ impl CertificateSpec {
     }
 
     /// For how long failed attempts go on: after the first failure, and after the end of the certificate that
-    /// serves, if there is one. Default: for ever, at long intervals; a name that has left for good costs a few
-    /// requests a day.
+    /// serves, if there is one; a minute at least. Default: for ever, at long intervals; a name that has left for good
+    /// costs a few requests a day.
     #[must_use]
     pub const fn give_up_after(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// Lets it end when nobody has asked for it for so long: counted from the last call of
+    /// [`Keeper::on_demand`](crate::Keeper::on_demand) for it, by the day; the next call begins anew. Default: never,
+    /// and for one that is wanted at first sight after ninety days.
+    #[must_use]
+    pub const fn lapse_after(mut self, idleness: Duration) -> Self {
+        self.idleness = Some(idleness);
         self
     }
 
@@ -404,6 +417,12 @@ impl CertificateSpec {
     #[must_use]
     pub const fn patience(&self) -> Option<Duration> {
         self.patience
+    }
+
+    /// For how long it is renewed after somebody has asked for it; for ever without one.
+    #[must_use]
+    pub const fn idleness(&self) -> Option<Duration> {
+        self.idleness
     }
 
     /// Whether a certificate has exactly its names, of all kinds. Copies nothing: it is asked at every decision.

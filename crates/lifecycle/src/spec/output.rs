@@ -19,7 +19,9 @@ pub struct Output {
     pub format: OutputFormat,
 }
 
-/// In what form a certificate is delivered.
+/// In what form a certificate is delivered. Which of them a place takes it says itself
+/// ([`Sink::takes`](crate::Sink::takes)), and a wish for another is refused at once; a [`FileSink`](crate::FileSink)
+/// takes [`Pem`](Self::Pem).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -23,7 +23,15 @@ fn each_fault_names_the_certificate_and_the_field() {
     let underscore = CertificateSpec::new("a", ["_x.example"]).unwrap_err().to_string();
     assert!(underscore.contains("_x.example"), "{underscore}");
     let many: Vec<_> = (0..101).map(|i| format!("h{i}.example")).collect();
-    assert!(matches!(CertificateSpec::new("a", many), Err(SpecError::TooManyNames { count: 101, .. })));
+    assert!(matches!(CertificateSpec::new("a", &many), Err(SpecError::TooManyNames { count: 101, .. })));
+    for error in [
+        CertificateSpec::new("a", none).unwrap_err(),
+        CertificateSpec::new("a", ["_x.example"]).unwrap_err(),
+        CertificateSpec::new("a", &many).unwrap_err(),
+    ] {
+        assert!(error.to_string().starts_with("certificate a: names: "), "{error}");
+        assert_eq!(error.field(), Some("names"));
+    }
 }
 
 #[test]
@@ -43,6 +51,7 @@ fn the_renewal_policy_does_not_make_another_certificate() {
 fn what_is_in_the_certificate_makes_another_and_what_is_around_it_another_delivery() {
     let spec = CertificateSpec::new("a", ["a.example"]).unwrap();
     let day = Duration::from_secs(86_400);
+    let window = serde_json::from_str(r#"{"cron":"0 2 * * 6","open_for":{"secs":3600,"nanos":0}}"#).unwrap();
     for changed in [
         CertificateSpec::new("a", ["a.example", "192.0.2.1"]).unwrap(),
         CertificateSpec::new("a", ["a.example", "spiffe://prod/web"]).unwrap(),
@@ -66,9 +75,13 @@ fn what_is_in_the_certificate_makes_another_and_what_is_around_it_another_delive
         spec.clone().key_rotation(KeyRotation::Never),
         spec.clone().give_up_after(day),
         spec.clone().renewal(RenewalPolicy::Never),
+        spec.clone().fallback_issuer("other").unwrap(),
+        spec.clone().maintenance([window]),
     ] {
         assert!(spec.asks_same_certificate(&changed) && spec.asks_same_delivery(&changed), "{changed:?}");
     }
+    let other = [spec.clone().key_algorithm(KeyAlgorithm::Ed25519), spec.clone().issuer("other").unwrap()];
+    assert!(other.iter().all(|other| !spec.asks_same_certificate(other) && spec.asks_same_delivery(other)));
     // A duration counts where both have one: an issuer's own choice is no change.
     let (one, other) = (spec.clone().duration(day), spec.clone().duration(2 * day));
     assert!(spec.asks_same_certificate(&one) && !one.asks_same_certificate(&other));
@@ -90,6 +103,12 @@ fn each_field_that_cannot_work_is_named() {
         (Duration::from_secs(3_600), |number: usize| format!("sink-{number}").parse().unwrap());
     let crowded = (0..17).fold(spec.clone(), |spec, number| spec.output(sink(number), OutputFormat::Der));
     let long = "x".repeat(65);
+    let closed = serde_json::from_str(r#"{"cron":"0 2 * * 6","open_for":{"secs":1,"nanos":0}}"#).unwrap();
+    let fallbacks = |count: usize| {
+        let one_more = |spec: CertificateSpec, number| spec.fallback_issuer(&format!("ca-{number}")).unwrap();
+        (0..count).fold(spec.clone(), one_more)
+    };
+    assert!(fallbacks(8).give_up_after(Duration::from_secs(60)).validate().is_ok());
     for (wrong, field) in [
         (spec.clone().subject(Subject::named(long.as_str())), "subject.common_name"),
         (spec.clone().subject(Subject::named("a\nb")), "subject.common_name"),
@@ -102,6 +121,13 @@ fn each_field_that_cannot_work_is_named() {
         (spec.clone().usages([Usage::CertSign]), "usages"),
         (spec.clone().ca().usages([Usage::CrlSign]), "usages"),
         (spec.clone().profile(""), "profile"),
+        (spec.clone().renewal(RenewalPolicy::Percentage(0)), "renewal"),
+        (spec.clone().maintenance([closed]), "maintenance"),
+        (spec.clone().fallback_issuer("default").unwrap(), "fallback_issuers"),
+        (spec.clone().fallback_issuer("b").unwrap().fallback_issuer("b").unwrap(), "fallback_issuers"),
+        (fallbacks(9), "fallback_issuers"),
+        (spec.clone().give_up_after(Duration::ZERO), "patience"),
+        (spec.clone().give_up_after(Duration::MAX), "patience"),
         (crowded, "outputs"),
         (spec.clone().label("a", long.as_str()), "labels"),
         (spec.clone().secret_template(SecretTemplate::default().label("", "b")), "secret_template.labels"),
@@ -113,6 +139,7 @@ fn each_field_that_cannot_work_is_named() {
         let error = wrong.validate().unwrap_err();
         assert!(matches!(error, SpecError::Field { field: found, .. } if found == field), "{field}: {error}");
         assert!(error.to_string().starts_with(&format!("certificate a: {field}: ")), "{error}");
+        assert_eq!(error.field(), Some(field));
         assert!(!error.to_string().contains(char::is_control), "{error:?}");
     }
     for (name, field) in [

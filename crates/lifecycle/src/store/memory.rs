@@ -11,8 +11,9 @@ use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_version,
-    due::DueIndex,
+    Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, check_bucket, check_slot,
+    check_version,
+    due::{DueIndex, Row},
 };
 use crate::{
     CertificateId, Generation, Record, StoreError,
@@ -121,7 +122,7 @@ impl Store for MemoryStore {
         for (change, version) in batch.changes().iter().zip(&checked.versions) {
             let id = change.record.id();
             content.records.insert(id.clone(), (*version, change.record.clone()));
-            earlier |= content.index.put(id, change.record.next_at);
+            earlier |= content.index.put(id, Row::of(&change.record));
         }
         for change in batch.buckets() {
             if let Some(version) = checked.buckets.get(&change.key) {
@@ -204,6 +205,18 @@ impl Store for MemoryStore {
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.content().slots.insert(slot.clone(), bytes.clone());
+        Ok(())
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let mut content = self.content();
+        check_slot(slot, expected, content.slots.get(slot))?;
+        content.slots.insert(slot.clone(), bytes.clone());
         Ok(())
     }
 

@@ -55,8 +55,10 @@ pub mod transfer;
 ///   store's clock; whatever is written under it after somebody else has claimed the certificate is refused.
 /// - A commit MUST move a certificate that nobody holds in the index at once. While it is held its place is the
 ///   end of the claim; what was committed meanwhile counts when it is let go.
-/// - `write` MUST be atomic and durable when it returns, and a private key MUST be readable by its owner
-///   alone.
+/// - `claim` MUST hand out of both lines while both have something that is due: a million first issuances keep no
+///   renewal waiting, nor the other way round.
+/// - `write` and `write_if` MUST be atomic and durable when they return, and a private key MUST be readable by its
+///   owner alone.
 /// - What cannot be read MUST stay as it is, be named by `quarantined`, and hold nothing else up.
 /// - All methods may be called from any number of tasks at once. On cancellation an operation has happened
 ///   wholly or not at all.
@@ -99,8 +101,13 @@ pub trait Store: Send + Sync {
         most: usize,
     ) -> Result<Vec<CertificateId>, StoreError>;
 
-    /// Claims up to `most` certificates that are due by the store's clock and that nobody holds, the longest due
-    /// first, for at least `ttl`. One that cannot be read is not handed out and stops no other.
+    /// Claims up to `most` certificates that are due by the store's clock and that nobody holds, for at least
+    /// `ttl`. One that cannot be read is not handed out and stops no other.
+    ///
+    /// They stand in two lines: those whose record names a [current](Record::current) certificate, which are renewals
+    /// for the most part, and those that have none yet. While something is due in both, each line is given half; the
+    /// odd one goes to either line in turn, so that nobody starves where one is claimed at a time. What one line does
+    /// not need the other is given. In each line the longest due comes first.
     ///
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Unavailable`]; nothing is claimed then, or for `ttl` at most.
@@ -151,6 +158,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// Whether other processes may use it at the same time. Its clock is then nobody's but its own: budgets are counted
+    /// by that, and a process whose clock jumps leaves them alone. Unless a store says so it is this process's, and
+    /// lives by the same clock.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Returns when something may have become due earlier than [`next_due`](Self::next_due) has said: a commit,
     /// here or in another process. It may return for nothing, and may miss what another process did, so a keeper
     /// looks from time to time in any case. Unless a store can tell it never returns.
@@ -169,6 +183,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Io`]; what was there stays. [`StoreError::Unavailable`]; it is the old or the new.
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError>;
+
+    /// Puts bytes in a slot under no claim if what lies there is `expected` (`None`: nothing does), as atomically and
+    /// durably as [`write`](Self::write): for what processes share that no claim guards, such as an account key.
+    ///
+    /// # Errors
+    /// [`StoreError::SlotConflict`] when something else lies there; of two writers that expect the same exactly one
+    /// succeeds. Otherwise as [`write`](Self::write).
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError>;
 
     /// Drops the key and chain of a generation that no record names any more. A no-op when they are gone.
     ///
@@ -212,6 +239,18 @@ fn check_version(
         return Err(StoreError::Conflict { id: id.clone(), expected, found });
     }
     Ok(found.map_or(Version::FIRST, Version::next))
+}
+
+/// The same for a slot.
+fn check_slot(
+    slot: &Slot,
+    expected: Option<&SecretBytes>,
+    found: Option<&SecretBytes>,
+) -> Result<(), StoreError> {
+    if expected != found {
+        return Err(StoreError::SlotConflict { slot: slot.clone() });
+    }
+    Ok(())
 }
 
 /// The same for a bucket.

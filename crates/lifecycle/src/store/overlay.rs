@@ -16,8 +16,11 @@ use crate::{
 /// Every overlay is a [`Store`], under the contract of stores. [`Sealed`](super::Sealed) is one, which changes three
 /// methods and none of the others; one that counts, slows down or refuses changes [`around`](Self::around) alone.
 ///
+/// The methods have the names of those of [`Store`]: where both traits are in scope, a call goes through a `dyn Store` or
+/// says which one it means.
+///
 /// ```
-/// use perennial_lifecycle::{CertificateId, CertificateSpec, MemoryStore, Record, Store as _, StoreError};
+/// use perennial_lifecycle::{CertificateId, CertificateSpec, MemoryStore, Record, Store, StoreError};
 /// use perennial_lifecycle::store::Overlay;
 ///
 /// /// A store that does not show what others keep in it.
@@ -37,7 +40,7 @@ use crate::{
 /// }
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let store = Discreet(MemoryStore::new());
+/// let store: &dyn Store = &Discreet(MemoryStore::new());
 /// let record = Record::new(CertificateSpec::new("shop", ["shop.example"])?);
 /// let version = store.commit(&record, None).await?;
 /// assert_eq!(store.list(None, 9).await?, []);
@@ -63,7 +66,8 @@ pub trait Overlay: Send + Sync {
     fn below(&self) -> &Self::Below;
 
     /// Carries out a call of a method, which is called by its name: of every method but
-    /// [`commit`](Store::commit), which is an `apply`, and [`woken`](Store::woken). Provided: does so, and nothing
+    /// [`commit`](Store::commit), which is an `apply`, and those that ask the store for nothing,
+    /// [`is_shared`](Store::is_shared) and [`woken`](Store::woken). Provided: does so, and nothing
     /// else.
     ///
     /// # Errors
@@ -132,6 +136,11 @@ pub trait Overlay: Send + Sync {
         self.below().next_due().await
     }
 
+    /// As [`Store::is_shared`].
+    fn is_shared(&self) -> bool {
+        self.below().is_shared()
+    }
+
     /// As [`Store::woken`].
     async fn woken(&self) {
         self.below().woken().await;
@@ -145,6 +154,16 @@ pub trait Overlay: Send + Sync {
     /// As [`Store::write`].
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.below().write(slot, bytes).await
+    }
+
+    /// As [`Store::write_if`].
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.below().write_if(slot, expected, bytes).await
     }
 
     /// As [`Store::forget`].
@@ -238,6 +257,10 @@ impl<O: Overlay> Store for O {
         self.around("next_due", Overlay::next_due(self)).await
     }
 
+    fn is_shared(&self) -> bool {
+        Overlay::is_shared(self)
+    }
+
     async fn woken(&self) {
         Overlay::woken(self).await;
     }
@@ -248,6 +271,15 @@ impl<O: Overlay> Store for O {
 
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.around("write", Overlay::write(self, slot, bytes)).await
+    }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        self.around("write_if", Overlay::write_if(self, slot, expected, bytes)).await
     }
 
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
@@ -326,6 +358,7 @@ mod tests {
             "remove",
             "scan_due",
             "write",
+            "write_if",
         ];
         assert_eq!(noting.asked(), BTreeSet::from(by_laws));
         assert_eq!(store.quarantined().await.unwrap(), []);

@@ -1,8 +1,9 @@
 //! A store written out as text, and read into another one: for backups, and to move from one kind to the other.
 //!
 //! One JSON object a line: the head, a line for each issuer's state, one for each certificate with its key and
-//! chain, and an end that counts them, so that a text that was cut off is known for it. Claims, budgets and what
-//! could not be read stay behind.
+//! chain and before it those for the budgets that it takes from, and an end that counts them, so that a text that was
+//! cut off is known for it. Claims, the budgets that no record names (those of DNS providers, and those that are kept
+//! under the name of another issuer at the same CA) and what could not be read stay behind.
 //!
 //! ```
 //! use perennial_lifecycle::{CertificateSpec, MemoryStore, Record, Store as _};
@@ -23,7 +24,7 @@
 //! ```
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     io::{self, BufRead, Write},
 };
 
@@ -32,7 +33,11 @@ use perennial_core::{Retry, SecretBytes};
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Quarantined, Slot, Store};
-use crate::{CertificateId, Generation, IssuerName, Record, StoreError};
+use crate::{
+    CertificateId, Generation, IssuerName, Record, StoreError,
+    budget::{Bucket, BudgetKey},
+    facts::printable,
+};
 
 /// Whether private keys and the state of issuers are written out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +115,8 @@ impl TransferError {
     }
 }
 
-const SCHEMA: u32 = 1;
+/// The second has budgets; the first is read too.
+const SCHEMA: u32 = 2;
 
 /// A record with its key and its chain is some twenty kilobytes; nobody's text makes us hold more than this.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
@@ -121,6 +127,7 @@ const PAGE: usize = 1_000;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
+    Budget { key: BudgetKey, bucket: Bucket },
     Certificate { record: Box<Record>, material: Vec<Material> },
     End { certificates: u64, issuers: u64 },
     Issuer { name: IssuerName, state: String },
@@ -155,6 +162,7 @@ pub async fn export(
             summary.issuers += 1;
         }
     }
+    let mut budgets = Budgets::default();
     let mut after: Option<CertificateId> = None;
     loop {
         let page = store.list(after.as_ref(), PAGE).await?;
@@ -164,6 +172,10 @@ pub async fn export(
             match certificate(store, secrets, &id).await {
                 Ok(None) => {}
                 Ok(Some((line, missing))) => {
+                    if let Line::Certificate { record, .. } = &line {
+                        // A keeper that runs where this is imported must not find them full.
+                        budgets.export(store, record, to).await?;
+                    }
                     put(to, &line)?;
                     summary.certificates += 1;
                     let missing = missing.map(|slot| StoreError::SlotMissing { slot });
@@ -179,6 +191,44 @@ pub async fn export(
     put(to, &Line::End { certificates: summary.certificates, issuers: summary.issuers })?;
     to.flush().map_err(|error| stream("write", &error))?;
     Ok(summary)
+}
+
+/// The budgets that were written out already; few of all that there might be are used at a time.
+#[derive(Default)]
+struct Budgets(HashSet<BudgetKey>);
+
+impl Budgets {
+    async fn export(
+        &mut self,
+        store: &dyn Store,
+        record: &Record,
+        to: &mut (dyn Write + Send),
+    ) -> Result<(), TransferError> {
+        let keys: Vec<BudgetKey> = BudgetKey::of(&record.spec).into_iter().collect();
+        for (key, found) in keys.iter().zip(store.buckets(&keys).await?) {
+            if let Some((_, bucket)) = found
+                && self.0.insert(key.clone())
+            {
+                put(to, &Line::Budget { key: key.clone(), bucket })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes a budget over, unless less is left of it already.
+async fn take_budget(store: &dyn Store, key: BudgetKey, bucket: Bucket) -> Result<(), StoreError> {
+    loop {
+        let found = store.buckets(std::slice::from_ref(&key)).await?.into_iter().next().flatten();
+        if found.is_some_and(|(_, found)| found.emptier(bucket) == found) {
+            return Ok(());
+        }
+        let expected = found.map(|(version, _)| version);
+        match store.apply(&Batch::new().bucket(key.clone(), expected, bucket)).await {
+            Err(StoreError::BudgetConflict { .. }) => {}
+            applied => return applied.map(drop),
+        }
+    }
 }
 
 /// The issuers that records name, if their state is wanted.
@@ -283,8 +333,8 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
     let (mut summary, mut number) = (Summary::default(), 0);
     while let Some(text) = next_line(from, &mut number)? {
         let malformed = |reason: String| TransferError::Malformed { line: number, reason };
-        let line: Line =
-            serde_json::from_slice(text.expose()).map_err(|error| malformed(error.to_string()))?;
+        let line: Line = serde_json::from_slice(text.expose())
+            .map_err(|error| malformed(printable(&error.to_string())))?;
         match line {
             Line::PerennialStore { schema } if schema > SCHEMA => {
                 return Err(TransferError::NewerSchema { found: schema, known: SCHEMA });
@@ -292,6 +342,7 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
             Line::PerennialStore { .. } if number == 1 => {}
             _ if number == 1 => return Err(malformed("it does not begin with its schema".to_owned())),
             Line::PerennialStore { .. } => return Err(malformed("it begins once more".to_owned())),
+            Line::Budget { key, bucket } => take_budget(store, key, bucket).await?,
             Line::Certificate { record, material } => {
                 if record.schema > Record::SCHEMA {
                     let (id, found) = (record.id().clone(), record.schema);
@@ -309,8 +360,9 @@ pub async fn import(from: &mut (dyn BufRead + Send), store: &dyn Store) -> Resul
             }
             Line::Issuer { name, state } => {
                 let slot = Slot::IssuerState { issuer: name };
-                if store.read(&slot).await?.is_none() {
-                    store.write(&slot, &bytes(&state).map_err(malformed)?).await?;
+                match store.write_if(&slot, None, &bytes(&state).map_err(malformed)?).await {
+                    Ok(()) | Err(StoreError::SlotConflict { .. }) => {}
+                    Err(error) => return Err(error.into()),
                 }
                 summary.issuers += 1;
             }
@@ -364,7 +416,7 @@ fn bytes(text: &str) -> Result<SecretBytes, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CertificateSpec, FileStore, MemoryStore};
+    use crate::{CertificateSpec, FileStore, MemoryStore, budget::Limit};
     use proptest::prelude::*;
 
     /// Two certificates, of which one serves, and an issuer's state.
@@ -437,6 +489,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_taken_from_budgets_stays_taken_and_what_has_less_left_counts() {
+        let (from, into) = (MemoryStore::new(), MemoryStore::new());
+        fill(&from).await;
+        let issuer = IssuerName::default;
+        let domain = BudgetKey::Domain(issuer(), "a.example".to_owned());
+        let keys =
+            [BudgetKey::Account(issuer()), domain, BudgetKey::Fleet, BudgetKey::Provider("dns".into())];
+        let limit = Limit::new(9, std::time::Duration::from_secs(900));
+        let taken = |second| Bucket::emptied(limit, perennial_core::Timestamp::from_unix(second));
+        let batch = keys.iter().fold(Batch::new(), |batch, key| batch.bucket(key.clone(), None, taken(500)));
+        from.apply(&batch).await.unwrap();
+        let batch = Batch::new().bucket(keys[0].clone(), None, taken(900));
+        into.apply(&batch.bucket(keys[2].clone(), None, taken(100))).await.unwrap();
+
+        let text = exported(&from, Secrets::Included).await;
+        assert_eq!(text.matches("\"account\"").count(), 1, "each is written once\n{text}");
+        import(&mut text.as_bytes(), &into).await.unwrap();
+        let found = into.buckets(&keys).await.unwrap();
+        let found: Vec<_> = found.into_iter().map(|found| found.map(|(_, bucket)| bucket)).collect();
+        assert_eq!(found, [Some(taken(900)), Some(taken(500)), Some(taken(500)), None]);
+    }
+
+    #[tokio::test]
     async fn without_secrets_no_secret_is_in_it() {
         let store = MemoryStore::new();
         fill(&store).await;
@@ -455,9 +530,15 @@ mod tests {
         assert_eq!(cut, TransferError::CutOff { certificates: 2 });
         let half = import(&mut &text.as_bytes()[..end - 10], &MemoryStore::new()).await.unwrap_err();
         assert!(matches!(half, TransferError::Malformed { line: 4, .. }), "{half}");
-        let newer = text.replace("\"schema\":1}}\n", "\"schema\":2}}\n");
+        let head = |schema: u32| format!("\"schema\":{schema}}}}}\n");
+        let newer = text.replace(&head(SCHEMA), &head(SCHEMA + 1));
         let newer = import(&mut newer.as_bytes(), &MemoryStore::new()).await.unwrap_err();
-        assert_eq!(newer, TransferError::NewerSchema { found: 2, known: 1 });
+        assert_eq!(newer, TransferError::NewerSchema { found: SCHEMA + 1, known: SCHEMA });
+        let older = text.replace(&head(SCHEMA), &head(1));
+        assert!(import(&mut older.as_bytes(), &MemoryStore::new()).await.is_ok());
+        let loud = text.replacen("\"key_algorithm\":\"ec256\"", r#""key_algorithm":"\u001b[2J""#, 1);
+        let loud = import(&mut loud.as_bytes(), &MemoryStore::new()).await.unwrap_err().to_string();
+        assert!(loud.contains("[2J") && !loud.contains(char::is_control), "{loud:?}");
         let headless = text.split_once('\n').unwrap().1;
         assert!(import(&mut headless.as_bytes(), &MemoryStore::new()).await.is_err());
     }

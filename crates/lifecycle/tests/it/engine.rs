@@ -109,6 +109,36 @@ async fn whatever_is_due_in_the_store_is_issued_though_nobody_holds_a_handle() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_becomes_due_behind_two_thousand_wishes_is_done_next() {
+    let scene = Scene::new();
+    let issuer = scene.signer();
+    let keeper = scene.builder(issuer.clone()).slots(1).build();
+    keeper.wish(spec("old")).await.unwrap();
+    keeper.start().await;
+    keeper.rested().await;
+    let (_, record) = scene.store.load(&name("old")).await.unwrap().unwrap();
+    // A slow CA: each waits until the test lets it go on.
+    (0..9).for_each(|_| issuer.next(Mischief::Pause));
+    scene.clock.advance(record.next_at.since(scene.clock.now()) - Duration::from_secs(10));
+    for number in 0..2_000 {
+        keeper.wish(spec(&format!("new-{number}"))).await.unwrap();
+    }
+    issuer.hanging.notified().await;
+    until(async || keeper.workload().waiting >= 15).await;
+    scene.clock.advance(Duration::from_secs(20));
+    for _ in 0..3 {
+        assert_eq!(scene.generation("old").await, Some(1));
+        issuer.go_on.notify_one();
+        issuer.hanging.notified().await;
+    }
+    assert_eq!(
+        scene.generation("old").await,
+        Some(2),
+        "one that ran, and one that was begun, came before it"
+    );
+}
+
+#[tokio::test]
 async fn two_keepers_over_one_store_issue_each_certificate_once() {
     let scene = Scene::new();
     let issuer = scene.signer();

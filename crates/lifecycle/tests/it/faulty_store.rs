@@ -11,13 +11,15 @@ use std::{
 use async_trait::async_trait;
 use perennial_core::{Clock, SecretBytes};
 use perennial_lifecycle::{
-    CertificateId, MemoryStore, Slot, Store as _, StoreError,
-    store::{Call, Claim, Held, Overlay, Owner},
+    CertificateId, MemoryStore, Slot, Store as _, StoreError, Version,
+    store::{Batch, Call, Claim, Held, Overlay, Owner},
 };
 
 /// A memory store with switches.
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
+    /// Which of the next batches it is too busy for: so many are written before, and so many are refused then.
+    pub(crate) busy: Mutex<Option<(usize, usize)>>,
     /// It extends no lease.
     pub(crate) deaf: AtomicBool,
     /// It hands nothing out.
@@ -26,6 +28,8 @@ pub(crate) struct FaultyStore {
     pub(crate) gone: AtomicBool,
     /// It panics when the key of this certificate is read.
     pub(crate) panics_for: Mutex<Option<CertificateId>>,
+    /// Others use it too, and it has a clock of its own.
+    pub(crate) shared: AtomicBool,
     /// It cannot read this.
     pub(crate) unreadable: Mutex<Option<Slot>>,
 }
@@ -34,12 +38,27 @@ impl FaultyStore {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: MemoryStore::with_clock(clock),
+            busy: Mutex::default(),
             deaf: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             panics_for: Mutex::default(),
+            shared: AtomicBool::new(false),
             unreadable: Mutex::default(),
         }
+    }
+
+    fn has_time(&self) -> Result<(), StoreError> {
+        match &mut *self.busy.lock().unwrap() {
+            None | Some((_, 0)) => return Ok(()),
+            Some((0, times)) => *times -= 1,
+            Some((before, _)) => {
+                *before -= 1;
+                return Ok(());
+            }
+        }
+        let (store, reason) = ("the store".to_owned(), "all connections were in use".to_owned());
+        Err(StoreError::Unavailable { doing: "write to", store, reason })
     }
 
     fn reached(&self) -> Result<(), StoreError> {
@@ -62,6 +81,15 @@ impl Overlay for FaultyStore {
     async fn around<T: Send>(&self, _: &'static str, call: Call<'_, T>) -> Result<T, StoreError> {
         self.reached()?;
         call.await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<Vec<Version>, StoreError> {
+        self.has_time()?;
+        self.inner.apply(batch).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::SeqCst)
     }
 
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {

@@ -1,8 +1,10 @@
 //! The keeper against a small issuer of the test's own, with time that the test holds.
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
+mod adoption;
 mod engine;
 mod faulty_store;
+mod health;
 mod issuer;
 mod keeper;
 mod mended;
@@ -12,5 +14,6 @@ mod metrics;
 mod openmetrics;
 #[cfg(feature = "metrics")]
 mod promtool;
+mod shared;
 mod store;
 mod wishes;

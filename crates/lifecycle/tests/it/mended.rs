@@ -24,10 +24,17 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A clock on the wall that somebody sets, and a timer that nobody does, as machines have them.
-struct WallClock {
-    timer: ManualClock,
+pub(crate) struct WallClock {
+    timer: Arc<ManualClock>,
     /// Seconds.
-    ahead: AtomicI64,
+    pub(crate) ahead: AtomicI64,
+}
+
+impl WallClock {
+    /// One that is right, for now.
+    pub(crate) fn over(timer: Arc<ManualClock>) -> Self {
+        Self { timer, ahead: AtomicI64::new(0) }
+    }
 }
 
 #[async_trait]
@@ -55,7 +62,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let timer = ManualClock::new(Timestamp::from_unix(1_800_000_000));
-        let clock = Arc::new(WallClock { timer, ahead: AtomicI64::new(0) });
+        let clock = Arc::new(WallClock::over(Arc::new(timer)));
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         Self { issuer: TestIssuer::new(clock.clone(), DAY * 90), store, clock, jumps: Arc::default() }
     }
@@ -94,7 +101,7 @@ fn spec() -> CertificateSpec {
     CertificateSpec::new("site", ["site.example"]).unwrap()
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let patience = tokio::time::timeout(Duration::from_secs(20), async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -8,8 +8,9 @@ use perennial_core::{
     http::{Action, WatchedClient},
 };
 use perennial_lifecycle::{
-    CertificateSpec, ClockJump, Event, EventKind, FileStore, Generation, GivenUp, IssueErrorClass, Keeper,
-    MemoryStore, Outcome, Reason, Record, Stage, Status, Store, StoreError, Version,
+    CertificateSpec, ClockJump, Denied, Event, EventKind, Failures, FileStore, Generation, GivenUp,
+    IssueErrorClass, IssuerName, Keeper, MemoryStore, Outcome, Reason, Record, Stage, Status, Store,
+    StoreError, Version,
     budget::{Bucket, BudgetKey, Limit},
     metrics::{Detail, Metrics, MetricsBuilder},
     store::{Batch, Fence, Held, Owner, laws},
@@ -295,6 +296,100 @@ async fn failures_are_counted_from_zero_by_certificate_and_by_issuer() {
     let lag = scrape.value("perennial_renewal_lag_seconds_sum", &[]).unwrap();
     assert_eq!(scrape.value("perennial_renewal_lag_seconds_count", &[]), Some(1.0));
     assert!(lag >= 86_400.0, "the failed day counts: {lag}");
+}
+
+#[tokio::test]
+async fn a_certificate_whose_key_is_gone_is_not_ready_though_no_scrape_reads_keys() {
+    let scene = scene();
+    scene.wish("site").await;
+    scene.step("site").await;
+    let id = "site".parse().unwrap();
+    let ready = |condition| scene.scrape().value(READY, &[("name", "site"), ("condition", condition)]);
+    assert_eq!(ready("True"), Some(1.0));
+    scene.store.forget(&id, generation()).await.unwrap();
+    assert_eq!(ready("True"), Some(1.0), "nobody has looked");
+    scene.keeper.conditions(&id).await.unwrap();
+    assert_eq!((ready("True"), ready("False")), (Some(0.0), Some(1.0)));
+    // The next pass has looked too, and what it tried was in vain.
+    scene.issuer.next(Mischief::Fail(IssueErrorClass::Policy, Retry::Backoff));
+    assert!(matches!(scene.step("site").await, Outcome::Failed { .. }));
+    assert_eq!(ready("True"), Some(0.0));
+    scene.clock.advance(DAY);
+    assert!(matches!(scene.step("site").await, Outcome::Issued { .. }));
+    assert_eq!(ready("True"), Some(1.0));
+}
+
+#[tokio::test]
+async fn whatever_is_tried_in_vain_is_counted_as_that_and_is_no_renewal_error() {
+    let scene = scene();
+    scene.wish("site").await;
+    scene.step("site").await;
+    let (version, plain) = scene.store.load(&"site".parse().unwrap()).await.unwrap().unwrap();
+    let backoff = || scene.scrape().value("perennial_backoff_certificates", &[]);
+    assert_eq!(backoff(), Some(0.0));
+    let failed = Failures {
+        count: 1,
+        streak: 1,
+        first_at: None,
+        issuers_since: None,
+        last_at: scene.clock.now(),
+        retry_at: scene.clock.now(),
+        class: IssueErrorClass::Policy,
+        message: "no".to_owned(),
+        retry: Retry::Backoff,
+    };
+    let with = |change: &dyn Fn(&mut Record)| {
+        let mut record = plain.clone();
+        change(&mut record);
+        record
+    };
+    let denied =
+        serde_json::from_str(r#"{"by":"policy","reason":"no","at":"2027-01-15T08:00:00Z"}"#).unwrap();
+    let denied: Option<Denied> = Some(denied);
+    let mut version = version;
+    for record in [
+        with(&|record| record.failures = Some(failed.clone())),
+        with(&|record| drop(record.elsewhere.insert("second".parse().unwrap(), failed.clone()))),
+        with(&|record| record.undelivered = Some(failed.clone())),
+        with(&|record| record.denied = denied.clone()),
+    ] {
+        version = scene.store.commit(&record, Some(version)).await.unwrap();
+        assert_eq!(backoff(), Some(1.0), "{record:?}");
+        version = scene.store.commit(&plain, Some(version)).await.unwrap();
+        assert_eq!(backoff(), Some(0.0));
+    }
+    let (issuer, class) = (IssuerName::default(), IssueErrorClass::Policy);
+    let (serial, message) = ("0a".to_owned(), "no".to_owned());
+    let retry_at = None;
+    tell(&scene.metrics, 0, EventKind::RevocationFailed { issuer, class, serial, message, retry_at });
+    let scrape = scene.scrape();
+    assert_eq!(scrape.value("perennial_events_total", &[("reason", "RevocationFailed")]), Some(1.0));
+    assert_eq!(
+        scrape.value("perennial_issuance_total", &[("outcome", "failed"), ("reason", "policy")]),
+        Some(0.0)
+    );
+    assert!(scrape.all(ERRORS, &[]).all(|value| value == 0.0));
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_can_read_any_more_is_seen_without_a_refresh() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Arc::new(FileStore::builder(directory.path()).clock(clock.clone()).open().unwrap());
+    open().commit(&Record::new(spec("site")), None).await.unwrap();
+    std::fs::write(directory.path().join("certificates/site/record.json"), "{}").unwrap();
+    let metrics = Metrics::builder().clock(clock.clone()).build();
+    let issuer = TestIssuer::new(clock.clone(), DAY * 90);
+    let keeper = Keeper::builder(metrics.store(open()))
+        .clock(clock.clone())
+        .issuer(IssuerName::default(), issuer)
+        .build();
+    keeper.start().await;
+    keeper.rested().await;
+    let scrape = scrape(&metrics);
+    assert_eq!(scrape.value("perennial_quarantined_certificates", &[]), Some(1.0));
+    assert_eq!(scrape.value(READY, &[("name", "site"), ("condition", "Unknown")]), Some(1.0));
+    keeper.shut_down().await;
 }
 
 fn tell(metrics: &Metrics, at: i64, kind: EventKind) {

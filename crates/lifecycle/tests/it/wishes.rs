@@ -152,6 +152,27 @@ async fn a_stolen_key_is_replaced_at_once_whatever_the_rotation_says_and_then_re
     assert_eq!(scene.requests(), 3);
 }
 
+#[tokio::test]
+async fn a_revocation_that_fails_is_told_as_that_and_is_no_failed_renewal() {
+    let scene = Scene::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let keeper = scene.builder().observer(move |event| heard.lock().unwrap().push(event.clone())).build();
+    keeper.wish(spec()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.replace_compromised(&name()).await.unwrap();
+    scene.issuer.broken.store(true, Ordering::SeqCst);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    let told = told.lock().unwrap();
+    assert!(told.iter().all(|event| event.kind.reason() != "Failed"), "{told:?}");
+    let failed: Vec<_> = told.iter().filter(|event| event.kind.reason() == "RevocationFailed").collect();
+    let [failed] = failed.as_slice() else { panic!("{failed:?}") };
+    let text = failed.to_string();
+    let says =
+        text.contains("was not revoked: cannot read its account; that is tried again at 2027-01-15T08:10");
+    assert!(says && text.starts_with("Warning"), "{text}");
+}
+
 fn self_made(names: &[&str], ends: i64) -> (IssuedChain, PrivateKey) {
     let key = rcgen::KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -237,6 +258,68 @@ async fn a_certificate_at_first_sight_needs_a_rule_that_allows_it_and_a_budget()
     let without = scene.builder().build();
     let name = "a.example".parse().unwrap();
     assert!(matches!(without.on_demand(&name).await, Err(Error::NotOnDemand { .. })));
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_any_more_is_left_to_its_end_and_comes_back_when_somebody_asks() {
+    let scene = Scene::new();
+    let list = List { names: ["a.example", "b.example"].into(), asked: AtomicUsize::new(0) };
+    let list = Arc::new(list);
+    let keeper = scene.builder().on_demand(list.clone(), Limit::new(9, DAY)).build();
+    let [quiet, busy] = ["a.example", "b.example"].map(|name| name.parse::<DomainName>().unwrap());
+    let mut handles = Vec::new();
+    for name in [&quiet, &busy] {
+        handles.push(keeper.on_demand(name).await.unwrap());
+        handles.last().unwrap().ready().await.unwrap();
+    }
+    keeper.shut_down().await;
+    drop(handles);
+    let id = |name: &DomainName| format!("on-demand.{name}").parse::<CertificateId>().unwrap();
+    let (keeper, requests) =
+        (scene.builder().on_demand(list.clone(), Limit::new(9, DAY)).build(), scene.requests());
+    for day in 1..=200 {
+        scene.clock.advance(DAY);
+        for name in [&quiet, &busy] {
+            keeper.step(&id(name)).await.unwrap();
+        }
+        if day % 30 == 0 {
+            let _ = keeper.on_demand(&busy).await.unwrap();
+            keeper.shut_down().await;
+        }
+    }
+    // One that is asked for is renewed each sixty days; the other once, before anybody could know.
+    assert_eq!(scene.requests() - requests, 3 + 1);
+    let (_, record) = scene.store.load(&id(&quiet)).await.unwrap().unwrap();
+    assert!(record.current.as_ref().unwrap().facts.not_after < scene.clock.now(), "it has ended");
+    assert_eq!(record.next_at, Timestamp::MAX, "and costs nothing");
+    let Outcome::GivenUp { error, .. } = keeper.step(&id(&quiet)).await.unwrap() else { panic!("kept") };
+    assert!(error.to_string().contains("nobody has asked for it"), "{error}");
+
+    let asked = list.asked.load(Ordering::SeqCst);
+    keeper.on_demand(&quiet).await.unwrap().ready().await.unwrap();
+    assert_eq!(scene.requests() - requests, 3 + 2);
+    assert_eq!(list.asked.load(Ordering::SeqCst), asked, "it needs no second yes");
+    let (_, record) = scene.store.load(&id(&quiet)).await.unwrap().unwrap();
+    assert!(record.asked_at.is_some_and(|asked_at| asked_at == scene.clock.now()));
+}
+
+#[tokio::test]
+async fn whoever_holds_a_handle_need_not_ask_again() {
+    let scene = Scene::new();
+    let list = Arc::new(List { names: ["a.example"].into(), asked: AtomicUsize::new(0) });
+    let keeper = scene.builder().on_demand(list, Limit::new(9, DAY)).build();
+    let handle = keeper.on_demand(&"a.example".parse().unwrap()).await.unwrap();
+    handle.ready().await.unwrap();
+    for _ in 0..200 {
+        keeper.rested().await;
+        scene.clock.wait_for_sleepers(1).await;
+        scene.clock.advance(DAY);
+    }
+    keeper.rested().await;
+    let requests = scene.requests();
+    assert!((4..=5).contains(&requests), "{requests}: it is renewed for as long as it is held");
+    let (_, record) = scene.store.load(handle.id()).await.unwrap().unwrap();
+    assert!(scene.clock.now().since(record.asked_at.unwrap()) <= DAY * 2);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 const COUNTER: &str = include_str!("0.sql");
 
 /// The steps, in order; the first leads to schema 1.
-const STEPS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql")];
+const STEPS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
 
 /// The newest schema that this version knows.
 pub(crate) const KNOWN: u32 = STEPS.len() as u32;

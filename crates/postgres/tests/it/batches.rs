@@ -11,7 +11,7 @@ use perennial_lifecycle::{
 use perennial_postgres::PostgresStore;
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::scene::{aside, record, server, store};
+use crate::scene::{Holder, aside, record, server, store};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -120,6 +120,8 @@ async fn of_changes_of_one_record_in_one_batch_the_last_counts() {
     assert_eq!(store.load(last.id()).await.unwrap(), Some((second, last.clone())));
     assert_eq!(store.read(&key(&last)).await.unwrap().unwrap().expose(), b"second");
     assert_eq!(store.buckets(&[budget("twice")]).await.unwrap(), [Some((second, bucket(2)))]);
+    store.apply(&Batch::new().write(key(&last), SecretBytes::new(*b"third"))).await.unwrap();
+    assert_eq!(store.read(&key(&last)).await.unwrap().unwrap().expose(), b"third");
 }
 
 /// Each round everybody writes the same things at once, every second one in the opposite order: whoever waits
@@ -185,12 +187,44 @@ async fn a_batch_that_is_dropped_half_way_holds_nobody_up() {
     let Some(server) = server().await else { return };
     let store = PostgresStore::builder(server.socket()).pool_size(1).connect().await.unwrap();
     store.apply(&whole(["a", "b"], None)).await.unwrap();
-    for after in 0..20 {
-        let batch = whole(["a", "b"], Some(Version::FIRST)).change(record("never"), Some(Version::FIRST));
-        let limit = Duration::from_micros(after * 200);
-        let _dropped = tokio::time::timeout(limit, store.apply(&batch)).await;
+    let batch = whole(["a", "b"], Some(Version::FIRST));
+    for locked in ["SELECT 1 FROM perennial_records FOR UPDATE", "SELECT 1 FROM perennial_buckets FOR UPDATE"]
+    {
+        let holder = Holder::begin(&server, locked).await;
+        tokio::select! {
+            applied = store.apply(&batch) => panic!("nobody waited: {applied:?}"),
+            () = holder.is_waited_for(&server) => {} // And here it is dropped.
+        }
+        holder.commit().await;
     }
-    store.apply(&whole(["a", "b"], Some(Version::FIRST))).await.unwrap();
+    store.apply(&batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_somebody_else_makes_at_the_same_moment_is_a_conflict() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    let key = serde_json::to_string(&budget("a")).unwrap();
+    let made = [
+        "INSERT INTO perennial_records VALUES ('a', 7, '{}')".to_owned(),
+        format!("INSERT INTO perennial_buckets VALUES ('{key}', 7, 0)"),
+    ];
+    let seventh = Some(Version::from_number(7));
+    for statement in made {
+        let holder = Holder::begin(&server, &statement).await;
+        let batch = whole(["a", "b"], None);
+        let (applied, ()) = tokio::join!(store.apply(&batch), async {
+            holder.is_waited_for(&server).await;
+            holder.commit().await;
+        });
+        match applied.unwrap_err() {
+            StoreError::Conflict { expected: None, found, .. }
+            | StoreError::BudgetConflict { expected: None, found, .. } => assert_eq!(found, seventh),
+            error => panic!("{error}"),
+        }
+        assert!(store.load(record("b").id()).await.unwrap().is_none(), "nothing of it was written");
+        aside(server.socket(), "TRUNCATE perennial_records").await;
+    }
 }
 
 #[tokio::test]

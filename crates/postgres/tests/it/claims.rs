@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::Timestamp;
+use perennial_core::{SecretBytes, Timestamp};
 use perennial_lifecycle::{
-    Store as _, StoreError,
+    Slot, Store as _, StoreError,
     store::{Batch, Claim, Fence, Owner},
 };
 use perennial_postgres::PostgresStore;
@@ -174,8 +174,10 @@ async fn a_record_that_cannot_be_read_is_named_put_aside_and_stops_no_other() {
     let told = aside(server.socket(), "SELECT damage FROM perennial_records WHERE id = 'c2'").await;
     assert!(told[0].contains("update this program"), "{told:?}");
     // The one that is mended is due at once, and named no more.
+    quiet(&store).await;
     spoil(&server, "'c1'", &good).await;
     assert_eq!(store.quarantined().await.unwrap().len(), 2);
+    tokio::time::timeout(Duration::from_secs(30), store.woken()).await.unwrap();
     assert_eq!(ids(&store.claim(&owner, MINUTE, 9).await.unwrap()), ["c1"]);
 }
 
@@ -194,6 +196,8 @@ async fn a_damaged_record_is_tried_again_later_and_is_free_when_it_is_good() {
     spoil(&server, "'c0'", &good).await;
     aside(server.socket(), "UPDATE perennial_records SET next_at = now() - interval '1 second'").await;
     assert_eq!(ids(&store.claim(&owner, MINUTE, 9).await.unwrap()), ["c0"]);
+    let hurt = "SELECT count(*) FROM perennial_records WHERE damage IS NOT NULL OR newer IS NOT NULL";
+    assert_eq!(aside(server.socket(), hurt).await, ["0"]);
     assert!(store.quarantined().await.unwrap().is_empty());
 }
 
@@ -235,6 +239,61 @@ async fn what_was_written_between_the_look_and_the_wait_wakes_too() {
     assert_eq!(store.next_due().await.unwrap(), None);
     store.commit(&record("meanwhile"), None).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), store.woken()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_wish_moves_after_its_claim_was_over_is_held_by_nobody() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    let mut wish = record("wish");
+    let mut version = store.commit(&wish, None).await.unwrap();
+    let key = Slot::PrivateKey { certificate: wish.id().clone(), generation: wish.last_generation.next() };
+    for batch in [Batch::new(), Batch::new().write(key, SecretBytes::new(*b"with more than the record"))] {
+        assert!(store.claim_one(&Owner::unique(), MINUTE, wish.id()).await.unwrap().is_some());
+        aside(server.socket(), "UPDATE perennial_records SET next_at = now() - interval '1 second'").await;
+        wish.next_at = Timestamp::from_unix(4_000_000_000);
+        version = store.apply(&batch.change(wish.clone(), Some(version))).await.unwrap()[0];
+        let claim = store.claim_one(&Owner::unique(), MINUTE, wish.id()).await.unwrap();
+        store.release(&[claim.expect("it is nobody's").held]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_old_claim_of_the_same_owner_neither_holds_nor_frees_what_it_has_claimed_since() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    fill(&store, 1).await;
+    let owner = Owner::unique();
+    let old = store.claim(&owner, MINUTE, 1).await.unwrap().remove(0).held;
+    aside(server.socket(), "UPDATE perennial_records SET next_at = now() - interval '1 second'").await;
+    let new = store.claim(&owner, MINUTE, 1).await.unwrap().remove(0).held;
+    store.release(std::slice::from_ref(&old)).await.unwrap();
+    assert!(store.claim_one(&Owner::unique(), MINUTE, &new.id).await.unwrap().is_none(), "it is held");
+    assert_eq!(store.extend(&[old], MINUTE).await.unwrap(), std::slice::from_ref(&new.id));
+    assert_eq!(store.extend(&[new], MINUTE).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn everybody_who_waits_is_woken() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    quiet(&store).await;
+    let wish = record("wish");
+    let all = async { tokio::join!(store.woken(), store.woken(), store.commit(&wish, None)) };
+    let ((), (), committed) = tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    committed.unwrap();
+}
+
+#[tokio::test]
+async fn what_rang_while_nobody_listened_is_looked_for() {
+    let Some(mut server) = server().await else { return };
+    let (here, elsewhere) = (store(&server).await, store(&server).await);
+    quiet(&here).await;
+    server.stop().await.unwrap();
+    server.start().await.unwrap();
+    // Before the bell hangs again.
+    elsewhere.commit(&record("unheard"), None).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), here.woken()).await.unwrap();
 }
 
 /// Waits until a store is connected to its bell, which it hears ring then, and has heard all that rang.

@@ -18,6 +18,37 @@ pub(crate) fn record(id: &str) -> Record {
     Record::new(CertificateSpec::new(id, ["shop.example"]).unwrap())
 }
 
+/// Somebody else, in the middle of a transaction.
+pub(crate) struct Holder {
+    client: tokio_postgres::Client,
+    driver: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+impl Holder {
+    /// Does something, and does not commit it yet.
+    pub(crate) async fn begin(server: &Postgres, statement: &str) -> Self {
+        let (client, driver) = tokio_postgres::connect(server.socket(), tokio_postgres::NoTls).await.unwrap();
+        let driver = tokio::spawn(driver);
+        client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
+        Self { client, driver }
+    }
+
+    /// Waits until a store waits for it.
+    pub(crate) async fn is_waited_for(&self, server: &Postgres) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE wait_event_type = 'Lock' AND application_name = 'perennial'";
+        while aside(server.socket(), waiting).await != ["1"] {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn commit(self) {
+        self.client.batch_execute("COMMIT").await.unwrap();
+        drop(self.client);
+        self.driver.await.unwrap().unwrap();
+    }
+}
+
 /// Does something in the database behind the store's back, and returns the first column of its rows.
 pub(crate) async fn aside(connection: &str, statement: &str) -> Vec<String> {
     let (client, driver) = tokio_postgres::connect(connection, tokio_postgres::NoTls).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use perennial_core::Retry;
+use perennial_core::{Retry, Timestamp};
 use perennial_lifecycle::{Store as _, Version, store::Owner};
 use perennial_postgres::{Error, PostgresStore};
 use perennial_testkit::real::Postgres;
@@ -42,7 +42,7 @@ async fn eight_first_starts_at_once_make_the_tables_once() {
     for start in starts.join_all().await {
         start.unwrap();
     }
-    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["2"]);
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["3"]);
     assert_eq!(aside(server.socket(), "SELECT count(*) FROM perennial_records").await, ["8"]);
 }
 
@@ -52,7 +52,7 @@ async fn a_newer_schema_is_refused_with_the_remedy_and_left_alone() {
     store(&server).await;
     aside(server.socket(), "UPDATE perennial_schema SET version = 9").await;
     let error = PostgresStore::builder(server.socket()).connect().await.unwrap_err();
-    assert!(matches!(error, Error::NewerSchema { found: 9, known: 2, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 9, known: 3, .. }), "{error}");
     assert_eq!(error.retry(), Retry::Never);
     assert!(error.to_string().contains("update this program"), "{error}");
     assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["9"]);
@@ -95,12 +95,63 @@ async fn the_records_of_an_older_schema_are_kept_and_due_at_once() {
     let Some(server) = server().await else { return };
     old(&server, &["b", "a"]).await;
     let store = store(&server).await;
-    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["2"]);
+    assert_eq!(aside(server.socket(), "SELECT version FROM perennial_schema").await, ["3"]);
     let version = Version::from_number(7);
     assert_eq!(store.load(record("a").id()).await.unwrap(), Some((version, record("a"))));
     let claims = store.claim(&Owner::unique(), Duration::from_secs(60), 9).await.unwrap();
     let claimed: Vec<_> = claims.iter().map(|claim| (claim.held.id.as_str(), claim.version)).collect();
     assert_eq!(claimed, [("a", version), ("b", version)]);
+}
+
+#[tokio::test]
+async fn records_of_the_second_schema_are_found_in_the_line_that_they_stand_in() {
+    let Some(server) = server().await else { return };
+    for step in [include_str!("../../src/schema/0.sql"), include_str!("../../src/schema/1.sql")] {
+        aside(server.socket(), step).await;
+    }
+    aside(server.socket(), include_str!("../../src/schema/2.sql")).await;
+    aside(server.socket(), "UPDATE perennial_schema SET version = 2").await;
+    let at = |number: i64| format!("to_timestamp({})", 1_000_000_000 + number);
+    // Nothing that a record quotes, not even what looks like a certificate, makes it have one.
+    let mut wish = record("wish");
+    let quoted = r#"{"current": {"generation":1}}"#;
+    wish.spec = wish.spec.label("note", quoted);
+    for number in 0..20 {
+        let json =
+            serde_json::to_string(&wish).unwrap().replace("\"wish\"", &format!("\"wish-{number:02}\""));
+        let values = format!("('wish-{number:02}', 1, '{json}', {}, {})", at(number), at(number));
+        let columns = "(id, version, record, due_at, next_at)";
+        aside(server.socket(), &format!("INSERT INTO perennial_records {columns} VALUES {values}")).await;
+    }
+    let mut json = serde_json::to_value(record("renewal")).unwrap();
+    json.as_object_mut().unwrap().insert("current".to_owned(), current());
+    let values = format!("('renewal', 1, '{json}', {}, {})", at(99), at(99));
+    let columns = "(id, version, record, due_at, next_at)";
+    aside(server.socket(), &format!("INSERT INTO perennial_records {columns} VALUES {values}")).await;
+    // What nobody can read stays.
+    let values = format!("('damaged', 1, '[]', {}, {})", at(999_999_999), at(999_999_999));
+    aside(server.socket(), &format!("INSERT INTO perennial_records {columns} VALUES {values}")).await;
+
+    let store = store(&server).await;
+    let lines = "SELECT id FROM perennial_records WHERE has_certificate";
+    assert_eq!(aside(server.socket(), lines).await, ["renewal"]);
+    let claims = store.claim(&Owner::unique(), Duration::from_secs(60), 2).await.unwrap();
+    let claimed: Vec<_> = claims.iter().map(|claim| claim.held.id.as_str()).collect();
+    assert_eq!(claimed, ["wish-00", "renewal"]);
+}
+
+/// What a record says of a certificate that serves.
+fn current() -> serde_json::Value {
+    let spec = record("renewal").spec;
+    serde_json::json!({
+        "generation": 1,
+        "issued_for": spec,
+        "issued_at": Timestamp::from_unix(1),
+        "facts": {
+            "not_before": Timestamp::from_unix(1), "not_after": Timestamp::from_unix(2_000_000_000), "names": ["shop.example"], "other_names": [],
+            "issuer": "CN=ca", "serial": "01", "fingerprint": "00", "public_key_fingerprint": "00", "is_ca": false,
+        },
+    })
 }
 
 #[tokio::test]

@@ -144,6 +144,19 @@ fn records_path(zone: &Zone) -> String {
     format!("/domains/{}/records", segment(zone.id.as_deref().unwrap_or_default()))
 }
 
+/// Records are below their zone: where they are not found, the zone is not.
+fn without_zone(zone: &Zone, error: Error) -> Error {
+    match error.status() {
+        Some(404) => Error::ZoneNotFound {
+            provider: KIND.to_owned(),
+            name: zone.apex.clone(),
+            tried: vec![zone.apex.clone()],
+            reason: format!("there is no domain with the identifier of {zone}, or not for this token"),
+        },
+        _ => error,
+    }
+}
+
 #[async_trait]
 impl Vendor for Api {
     fn kind(&self) -> &str {
@@ -178,7 +191,8 @@ impl RecordApi for Api {
         let fetch = async |cursor: Option<String>| {
             let page = cursor.as_deref().unwrap_or("1");
             let call = self.client.get(records_path(zone)).query("page_size", PER_PAGE).query("page", page);
-            let list: List<DomainRecord> = call.send().await?.json()?;
+            let answer = call.send().await.map_err(|error| without_zone(zone, error))?;
+            let list: List<DomainRecord> = answer.json()?;
             let next = (list.page < list.pages).then(|| list.page.saturating_add(1).to_string());
             Ok(Page { items: list.data, next })
         };
@@ -202,7 +216,8 @@ impl RecordApi for Api {
             target: &record.value,
             ttl_sec: TTLS.into_iter().find(|ttl| *ttl >= wanted).unwrap_or(wanted),
         };
-        let created: Identified = self.client.post(records_path(zone)).json(&body).send().await?.json()?;
+        let answer = self.client.post(records_path(zone)).json(&body).send().await;
+        let created: Identified = answer.map_err(|error| without_zone(zone, error))?.json()?;
         Ok(Created::New { id: Some(created.id.to_string()) })
     }
 

@@ -6,7 +6,8 @@ use super::{BASE_URL, KIND, Namecheap};
 use crate::{ConfigError, Error, Factory, OptionDoc, Options, registry};
 
 const USER: OptionDoc = OptionDoc::required("user", "the user of the account, whose the API key is");
-const API_KEY: OptionDoc = OptionDoc::required("api-key", "an API key").secret();
+const API_KEY: OptionDoc =
+    OptionDoc::required("api-key", "the key that API access was switched on with").secret();
 const CLIENT_IP: OptionDoc = OptionDoc::required(
     "client-ip",
     "the IPv4 address that requests come from; it has to be on the account's list",

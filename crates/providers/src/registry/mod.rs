@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_core::{SecretError, SecretString};
 
 use crate::{
-    ConfigError, DnsProvider, Error, Guarded, akamai, alidns, azure, bunny, cloudflare, desec, digitalocean,
-    dnsimple, dnspod, duckdns, gandi, godaddy, google, hetzner, infoblox, inwx, ionos, linode, namecheap,
-    netcup, ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
+    ConfigError, DnsProvider, Error, Guarded, acme_dns, akamai, alidns, azure, bunny, cloudflare, desec,
+    digitalocean, dnsimple, dnspod, duckdns, exec, gandi, godaddy, google, hetzner, httpreq, infoblox, inwx,
+    ionos, linode, namecheap, netcup, ns1, ovh, porkbun, powerdns, rfc2136, route53, scaleway, vultr,
+    webhook,
 };
 
 mod common;
@@ -49,6 +50,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
+        registry.register(acme_dns::KIND, acme_dns::factory());
         registry.register(akamai::KIND, akamai::factory());
         registry.register(alidns::KIND, alidns::factory());
         registry.register(azure::KIND, azure::factory());
@@ -59,10 +61,12 @@ impl Registry {
         registry.register(dnsimple::KIND, dnsimple::factory());
         registry.register(dnspod::KIND, dnspod::factory());
         registry.register(duckdns::KIND, duckdns::factory());
+        registry.register(exec::KIND, exec::factory());
         registry.register(gandi::KIND, gandi::factory());
         registry.register(godaddy::KIND, godaddy::factory());
         registry.register(google::KIND, google::factory());
         registry.register(hetzner::KIND, hetzner::factory());
+        registry.register(httpreq::KIND, httpreq::factory());
         registry.register(infoblox::KIND, infoblox::factory());
         registry.register(inwx::KIND, inwx::factory());
         registry.register(ionos::KIND, ionos::factory());
@@ -77,6 +81,7 @@ impl Registry {
         registry.register(route53::KIND, route53::factory());
         registry.register(scaleway::KIND, scaleway::factory());
         registry.register(vultr::KIND, vultr::factory());
+        registry.register(webhook::KIND, webhook::factory());
         registry
     }
 

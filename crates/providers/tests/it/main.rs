@@ -2,6 +2,7 @@
 //! that loses and forges; vendors' interfaces over their fakes and, where there are some, over real servers.
 #![allow(clippy::unwrap_used)] // A helper of a test fails the test, as the test itself does.
 
+mod acme_dns;
 mod akamai;
 mod alidns;
 mod azure;
@@ -9,14 +10,24 @@ mod bind;
 mod broken;
 mod bunny;
 mod cloudflare;
+mod desec;
 mod digitalocean;
+mod dnsimple;
 mod dnspod;
+mod documented;
 mod duckdns;
+mod exec;
+mod gandi;
+mod godaddy;
 mod google;
+mod hetzner;
+mod hook;
+mod infoblox;
 mod inwx;
 mod ionos;
 mod knot;
 mod law;
+mod linode;
 mod mangled;
 mod namecheap;
 mod netcup;
@@ -29,6 +40,7 @@ mod primary;
 mod route53;
 mod scaleway;
 mod signatures;
+mod vultr;
 mod wire;
 
 use std::net::SocketAddr;

@@ -86,7 +86,7 @@ impl Office {
         }
         match (request.method(), route.verb) {
             (&Method::GET, Verb::Directory) => Ok(self.directory()),
-            (&Method::GET, Verb::RenewalInfo) => self.renewal_info(request.uri().path()),
+            (&Method::GET, Verb::RenewalInfo) => self.renewal_info(request.uri().path(), now),
             (&Method::GET, Verb::Terms) => Ok(typed(StatusCode::OK, "text/plain", TERMS)),
             (&Method::HEAD, Verb::NewNonce) => Ok(Response::new(Bytes::new())),
             (&Method::GET, Verb::NewNonce) => Ok(empty(StatusCode::NO_CONTENT)),

@@ -50,6 +50,8 @@ pub enum Quirk {
         /// How many.
         times: u32,
     },
+    /// Sends this `Retry-After` with renewal information (RFC 9773 §4.3), instead of six hours.
+    RenewalRetryAfter(RetryAfter),
     /// Sends `Retry-After` with every order and authorization that is still being worked on.
     RetryAfter(RetryAfter),
     /// Leaves a finalized order `processing` until it has been asked for it so many times.
@@ -165,6 +167,13 @@ impl Quirks {
     pub(super) fn retry_after(&self) -> Option<&RetryAfter> {
         self.active.iter().find_map(|quirk| match quirk {
             Quirk::RetryAfter(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    pub(super) fn renewal_retry_after(&self) -> Option<&RetryAfter> {
+        self.active.iter().find_map(|quirk| match quirk {
+            Quirk::RenewalRetryAfter(value) => Some(value),
             _ => None,
         })
     }

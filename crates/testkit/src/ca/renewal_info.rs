@@ -18,13 +18,16 @@ use super::{
 
 impl Office {
     /// RFC 9773 §4.1 and §4.2: for anybody who knows the certificate.
-    pub(super) fn renewal_info(&self, path: &str) -> Result<Response<Bytes>, Problem> {
+    pub(super) fn renewal_info(&self, path: &str, now: Timestamp) -> Result<Response<Bytes>, Problem> {
         let wanted = path.rsplit('/').next().unwrap_or_default();
         let certificate = self.identified(wanted)?;
         let (start, end) = self.settings.renewal_window.unwrap_or_else(|| suggestion(certificate));
         let json = json!({"suggestedWindow": {"start": start.to_string(), "end": end.to_string()}});
         let mut response = json_response(StatusCode::OK, &json);
-        add_header(&mut response, RETRY_AFTER, "21600"); // six hours, as Let's Encrypt has it
+        match self.quirks.renewal_retry_after() {
+            Some(retry_after) => retry_after.write(response.headers_mut(), now),
+            None => add_header(&mut response, RETRY_AFTER, "21600"), // six hours, as Let's Encrypt has it
+        }
         Ok(response)
     }
 

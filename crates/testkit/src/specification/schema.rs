@@ -140,6 +140,10 @@ impl Translation<'_> {
                         _ => self.schema(value),
                     }
                 }
+                if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+                    // Other dialects' words for the beginning and the end of a text.
+                    *pattern = pattern.replace(r"\A", "^").replace(r"\Z", "$").replace(r"\z", "$");
+                }
                 self.requirements(object);
                 self.close(object);
                 if object.remove("nullable") == Some(Value::Bool(true)) {

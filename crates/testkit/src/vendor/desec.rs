@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Refusal, Reply, Service, StoredZone, TxtStore,
+    Echo, Refusal, Reply, Service, StoredZone, TxtStore,
     asked::{absolute, credential, parts, relative},
     query,
     store::plain,
@@ -102,10 +102,11 @@ fn domain_json(zone: &StoredZone) -> Value {
 fn set_json(store: &TxtStore, zone: &StoredZone, name: &str) -> Option<Value> {
     let found: Vec<_> = store.txt(&zone.id, name).collect();
     let ttl = found.first()?.ttl;
+    let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     Some(json!({
         "created": "2026-01-01T00:00:00.000000Z", "domain": zone.name, "subname": relative(zone, name),
         "name": format!("{name}."), "type": "TXT", "ttl": ttl, "touched": "2026-01-01T00:00:00.000000Z",
-        "records": found.iter().map(|record| store.echoed(record)).collect::<Vec<_>>(),
+        "records": found.iter().map(|record| store.echoed_as(echo, record)).collect::<Vec<_>>(),
     }))
 }
 
@@ -133,7 +134,10 @@ fn replace_one(store: &mut TxtStore, zone: &StoredZone, set: &Set) -> Option<Val
     if set.r#type != "TXT" {
         return Some(json!({ "type": ["This RR type is not supported here."] }));
     }
-    if !(MINIMUM_TTL..=604_800).contains(&set.ttl) {
+    let name = absolute(zone, &set.subname);
+    // What a set has already is let be.
+    let present = store.txt(&zone.id, &name).next().map(|record| record.ttl);
+    if !(MINIMUM_TTL..=604_800).contains(&set.ttl) && present != Some(set.ttl) {
         return Some(json!({ "ttl": ["Ensure this value is greater than or equal to 3600."] }));
     }
     if set.records.iter().any(|record| !record.starts_with('"') || !record.ends_with('"')) {
@@ -141,7 +145,6 @@ fn replace_one(store: &mut TxtStore, zone: &StoredZone, set: &Set) -> Option<Val
             json!({ "records": ["Cannot parse record contents: Data for TXT records must be quoted."] }),
         );
     }
-    let name = absolute(zone, &set.subname);
     let old: Vec<_> = store.txt(&zone.id, &name).map(|record| record.id.clone()).collect();
     for id in old {
         store.remove(&zone.id, &id);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Refusal, Reply, Service, StoredZone, TxtStore,
+    Echo, Refusal, Reply, Service, StoredZone, TxtStore,
     asked::{absolute, bearer, parts},
     store::plain,
 };
@@ -84,12 +84,13 @@ impl Service for Gandi {
 fn set(store: &TxtStore, zone: &StoredZone, relative: &str, name: &str) -> Response<Bytes> {
     let found: Vec<_> = store.txt(&zone.id, name).collect();
     let Some(first) = found.first() else { return not_found() };
+    let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     Reply::json(
         200,
         &json!({
             "rrset_name": relative, "rrset_type": "TXT", "rrset_ttl": first.ttl,
             "rrset_href": format!("https://api.gandi.net/v5/livedns/domains/{}/records/{relative}/TXT", zone.name),
-            "rrset_values": found.iter().map(|record| store.echoed(record)).collect::<Vec<_>>(),
+            "rrset_values": found.iter().map(|record| store.echoed_as(echo, record)).collect::<Vec<_>>(),
         }),
     )
 }

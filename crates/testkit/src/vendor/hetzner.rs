@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Refusal, Reply, Service, StoredZone, TxtStore,
+    Echo, Refusal, Reply, Service, StoredZone, TxtStore,
     asked::{absolute, bearer, parts},
     store::plain,
 };
@@ -103,9 +103,10 @@ fn zone_json(zone: &StoredZone) -> Value {
 fn set(store: &TxtStore, zone: &StoredZone, relative: &str, name: &str) -> Response<Bytes> {
     let found: Vec<_> = store.txt(&zone.id, name).collect();
     let Some(first) = found.first() else { return not_found("rrset") };
+    let echo = if store.echo == Echo::Segmented { Echo::Segmented } else { Echo::Quoted };
     let records: Vec<_> = found
         .iter()
-        .map(|record| json!({ "value": store.echoed(record), "comment": record.comment.clone().unwrap_or_default() }))
+        .map(|record| json!({ "value": store.echoed_as(echo, record), "comment": record.comment.clone().unwrap_or_default() }))
         .collect();
     Reply::json(
         200,
@@ -118,22 +119,20 @@ fn set(store: &TxtStore, zone: &StoredZone, relative: &str, name: &str) -> Respo
 }
 
 /// The plain values, if each is quoted, and none is there twice.
-fn values(change: &Change) -> Result<Vec<String>, Response<Bytes>> {
+fn values(change: &Change) -> Option<Vec<String>> {
     let values: Vec<_> = change.records.iter().map(|record| plain(&record.value)).collect();
     let quoted =
         change.records.iter().all(|record| record.value.starts_with('"') && record.value.ends_with('"'));
     let distinct = values.iter().enumerate().all(|(place, value)| !values[..place].contains(value));
-    if !quoted || !distinct || !(1..=50).contains(&values.len()) {
-        return Err(fault(422, "invalid_input", "invalid input in field 'records'"));
-    }
-    Ok(values)
+    (quoted && distinct && (1..=50).contains(&values.len())).then_some(values)
+}
+
+fn invalid_records() -> Response<Bytes> {
+    fault(422, "invalid_input", "invalid input in field 'records'")
 }
 
 fn add(store: &mut TxtStore, zone: &StoredZone, name: &str, change: &Change) -> Response<Bytes> {
-    let values = match values(change) {
-        Ok(values) => values,
-        Err(refused) => return refused,
-    };
+    let Some(values) = values(change) else { return invalid_records() };
     let present: Vec<_> =
         store.txt(&zone.id, name).map(|record| (record.value.clone(), record.ttl)).collect();
     let ttl = present.first().map(|(_, ttl)| *ttl);
@@ -155,10 +154,7 @@ fn add(store: &mut TxtStore, zone: &StoredZone, name: &str, change: &Change) -> 
 }
 
 fn remove(store: &mut TxtStore, zone: &StoredZone, name: &str, change: &Change) -> Response<Bytes> {
-    let values = match values(change) {
-        Ok(values) => values,
-        Err(refused) => return refused,
-    };
+    let Some(values) = values(change) else { return invalid_records() };
     let present: Vec<_> =
         store.txt(&zone.id, name).map(|record| (record.id.clone(), record.value.clone())).collect();
     if present.is_empty() {

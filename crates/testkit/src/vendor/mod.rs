@@ -17,6 +17,9 @@
 //! # Ok(()) }
 //! ```
 
+mod acme_dns;
+pub use acme_dns::AcmeDns;
+
 mod akamai;
 pub use akamai::Akamai;
 
@@ -66,6 +69,9 @@ pub use google::GoogleCloudDns;
 
 mod hetzner;
 pub use hetzner::Hetzner;
+
+mod hook;
+pub use hook::{HttpReq, Webhook};
 
 mod infoblox;
 pub use infoblox::Infoblox;

@@ -13,6 +13,7 @@ mod issue;
 #[cfg(target_os = "linux")]
 mod nat64;
 mod pebble;
+mod providers;
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod surroundings;
@@ -34,6 +35,7 @@ const SUITES: &[Suite] = &[
     #[cfg(target_os = "linux")]
     nat64::SUITE,
     pebble::SUITE,
+    providers::SUITE,
 ];
 
 /// A suite of cases against real servers.

@@ -36,6 +36,8 @@ pub struct Walk {
     next: Position,
     /// The authorizations as they were last seen.
     known: Vec<Offer>,
+    /// Where the order's signing request goes, and where its certificate is, as the server said last.
+    addresses: Option<(Url, Option<Url>)>,
     finalization: Finalization,
 }
 
@@ -91,13 +93,33 @@ impl Walk {
     fn at(plan: Plan, state: State) -> Result<Self, Misuse> {
         plan.certification_request.check_identifiers(plan.request.identifiers())?;
         let (known, finalization) = (Vec::new(), Finalization::default());
-        Ok(Self { plan, state, unrecorded: false, next: Position::TakeUp, known, finalization })
+        let (next, addresses) = (Position::TakeUp, None);
+        Ok(Self { plan, state, unrecorded: false, next, known, addresses, finalization })
     }
 
     /// How far it has come: what was last to be written down.
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The authorizations as they were last seen; none before the server was asked for them, as it is not for an order
+    /// that is born `ready`.
+    #[must_use]
+    pub fn authorizations(&self) -> &[Offer] {
+        &self.known
+    }
+
+    /// Where the signing request goes, once the server has described the order.
+    #[must_use]
+    pub fn finalize_url(&self) -> Option<&Url> {
+        self.addresses.as_ref().map(|(finalize, _)| finalize)
+    }
+
+    /// Where the certificate is, once the order is `valid`.
+    #[must_use]
+    pub fn certificate_url(&self) -> Option<&Url> {
+        self.addresses.as_ref().and_then(|(_, certificate)| certificate.as_ref())
     }
 
     /// What is ordered.
@@ -360,6 +382,7 @@ impl Walk {
     }
 
     fn start_over(&mut self) {
+        (self.known, self.addresses) = (Vec::new(), None);
         self.enter(State::Ordering);
         self.next = Position::Place;
     }
@@ -396,6 +419,7 @@ impl Walk {
     /// Goes on with an order as the server describes it.
     fn proceed(&mut self, order: OrderState) -> Result<(), Error> {
         let finalized = matches!(self.state, State::Finalizing { .. });
+        self.note_addresses(&order);
         match order.status {
             OrderStatus::Canceled | OrderStatus::Invalid => self.fail(order),
             // A server could let an order go round for ever.
@@ -416,6 +440,15 @@ impl Walk {
                 Ok(())
             }
             _ => self.finish(order),
+        }
+    }
+
+    /// They seldom change, and are copied only then.
+    fn note_addresses(&mut self, order: &OrderState) {
+        let certificate = order.certificate.as_ref().or(order.star_certificate.as_ref());
+        let known = self.addresses.as_ref().map(|(finalize, certificate)| (finalize, certificate.as_ref()));
+        if known != Some((&order.finalize, certificate)) {
+            self.addresses = Some((order.finalize.clone(), certificate.cloned()));
         }
     }
 

@@ -36,13 +36,44 @@ struct Rows {
     /// Those whose wait is over, in the order in which it was: they hold orders open, and go before all others.
     returning: VecDeque<u32>,
     last: u32,
-    waiting_retries: usize,
+    waiting: Waiting,
+    /// Whether a renewal was handed out since the last look for work, and since the one before it.
+    renewals: [bool; 2],
     parked: usize,
     parked_retries: usize,
 }
 
+/// How many of each kind wait.
+#[derive(Default)]
+struct Waiting {
+    firsts: usize,
+    renewals: usize,
+    retries: usize,
+}
+
+impl Waiting {
+    const fn of(&mut self, kind: Lane) -> &mut usize {
+        match kind {
+            Lane::First => &mut self.firsts,
+            Lane::Renewal => &mut self.renewals,
+            Lane::Retry => &mut self.retries,
+        }
+    }
+}
+
+/// Who has no place in the line, because others of its kind leave none.
+pub(super) enum Surplus {
+    /// A first certificate, which is held for nobody now and due as before: nothing was found out about it.
+    HandedBack,
+    /// One that failed before, and looks again later.
+    PutOff(Box<Ticket>),
+}
+
 struct Row {
     lane: Lane,
+    /// As what it counts among those who wait. A certificate that has ended is no first one, though it stands in
+    /// their lane: stores hand it out with the renewals.
+    kind: Lane,
     deadline: Timestamp,
     state: State,
 }
@@ -69,36 +100,63 @@ impl Board {
             seats: HashMap::new(),
             returning: VecDeque::new(),
             last: 0,
-            waiting_retries: 0,
+            waiting: Waiting::default(),
+            renewals: [false; 2],
             parked: 0,
             parked_retries: 0,
         };
         Arc::new(Self { sizes, rows: Mutex::new(rows), changed: Notify::new() })
     }
 
-    /// How many more may be claimed.
+    /// How many more may be claimed: while nobody can be parked, what has a slot keeps it for long, and little of what
+    /// waits would have its turn soon.
     pub(super) fn room(&self) -> usize {
-        self.sizes.window.saturating_sub(self.rows().queue.len())
+        let rows = self.rows();
+        let Sizes { slots, parked, window } = self.sizes;
+        let soon = SOON * slots + parked.saturating_sub(rows.parked);
+        window.min(soon).saturating_sub(rows.queue.len())
     }
 
-    /// Puts a claimed certificate in line, in the place that `wish` tells; its index does not count. One that
-    /// failed before is given back when so many of its kind wait that they would leave no room for others: of all of
-    /// them the one whose end is farthest.
-    pub(super) fn admit(&self, ticket: Ticket, wish: Work<String>) -> Result<(), Box<Ticket>> {
+    /// Somebody is about to look for work.
+    pub(super) fn begin_look(&self) {
+        let mut rows = self.rows();
+        rows.renewals = [false, rows.renewals[0]];
+    }
+
+    /// Puts a claimed certificate in line, in the place that `wish` tells; its index does not count.
+    ///
+    /// Those of one kind leave room for others. One that failed before is given back when such fill half of the
+    /// window: of all of them the one whose end is farthest. So is a first certificate when such fill half of what
+    /// those leave, and renewals come as well.
+    pub(super) fn admit(&self, ticket: Ticket, wish: Work<String>) -> Result<(), Surplus> {
         let mut rows = self.rows();
         let (lane, deadline) = (wish.lane, wish.deadline);
+        let has_certificate = ticket.record.current.is_some();
+        let kind = if lane == Lane::First && has_certificate { Lane::Renewal } else { lane };
+        let window = self.sizes.window;
         let mut surplus = None;
-        if lane == Lane::Retry && rows.waiting_retries >= self.sizes.window.div_ceil(2) {
-            match rows.farthest_retry().filter(|(farthest, _)| *farthest > deadline) {
-                Some((_, index)) => surplus = rows.turn_away(index),
-                None => return Err(Box::new(ticket)),
+        match kind {
+            Lane::First if rows.renewals_come() => {
+                let left = window.saturating_sub(rows.waiting.retries);
+                if rows.waiting.firsts >= left.div_ceil(2) {
+                    return Err(Surplus::HandedBack);
+                }
             }
+            Lane::First => {}
+            Lane::Renewal => rows.renewals[0] = true,
+            Lane::Retry if rows.waiting.retries >= window.div_ceil(2) => {
+                match rows.farthest_retry().filter(|(farthest, _)| *farthest > deadline) {
+                    Some((_, index)) => surplus = rows.turn_away(index),
+                    None => return Err(Surplus::PutOff(Box::new(ticket))),
+                }
+            }
+            Lane::Retry => {}
         }
-        rows.waiting_retries += usize::from(lane == Lane::Retry);
+        *rows.waiting.of(kind) += 1;
         let index = rows.free_index();
-        rows.seats.insert(index, Row { lane, deadline, state: State::Waiting(Box::new(ticket)) });
+        rows.seats.insert(index, Row { lane, kind, deadline, state: State::Waiting(Box::new(ticket)) });
         rows.queue.push(Work { index, ..wish });
-        surplus.map_or(Ok(()), Err)
+        surplus.map_or(Ok(()), |ticket| Err(Surplus::PutOff(ticket)))
     }
 
     /// The next that may begin, with its slot.
@@ -107,9 +165,9 @@ impl Board {
         rows.call_back();
         let index = rows.queue.start()?;
         let row = rows.seats.get_mut(&index)?;
-        let was_retry = row.lane == Lane::Retry;
+        let kind = row.kind;
         let State::Waiting(ticket) = std::mem::replace(&mut row.state, State::Running) else { return None };
-        rows.waiting_retries -= usize::from(was_retry);
+        *rows.waiting.of(kind) -= 1;
         Some((Seat { board: self.clone(), index }, *ticket))
     }
 
@@ -126,7 +184,7 @@ impl Board {
             rows.queue.remove(index);
             rows.seats.remove(&index);
         }
-        rows.waiting_retries = 0;
+        rows.waiting = Waiting::default();
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -235,6 +293,11 @@ impl Rows {
         }
     }
 
+    /// Whether renewals wait, or were handed out a moment ago and will be again.
+    const fn renewals_come(&self) -> bool {
+        self.waiting.renewals > 0 || self.renewals[0] || self.renewals[1]
+    }
+
     /// Of those that failed before and wait, the one whose end is farthest.
     fn farthest_retry(&self) -> Option<(Timestamp, u32)> {
         let waiting = self.seats.iter().filter(|(_, row)| matches!(row.state, State::Waiting(_)));
@@ -246,7 +309,7 @@ impl Rows {
     fn turn_away(&mut self, index: u32) -> Option<Box<Ticket>> {
         let row = self.seats.remove(&index)?;
         self.queue.remove(index);
-        self.waiting_retries -= usize::from(row.lane == Lane::Retry);
+        *self.waiting.of(row.kind) -= 1;
         match row.state {
             State::Waiting(ticket) => Some(ticket),
             State::Parked | State::Returning(_) | State::Running => None,
@@ -307,6 +370,9 @@ impl Drop for Seat {
         self.board.leave(self.index);
     }
 }
+
+/// So many for each slot can be worked on soon even though none of them can be parked.
+const SOON: usize = 4;
 
 #[cfg(test)]
 mod tests;

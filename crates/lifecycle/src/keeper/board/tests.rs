@@ -47,6 +47,63 @@ async fn who_failed_before_fills_no_more_than_half_of_the_window() {
 }
 
 #[tokio::test]
+async fn no_more_is_claimed_than_can_be_worked_on_soon() {
+    let board = Board::new(sizes(1, 2, 16));
+    assert_eq!(board.room(), 6, "four for the slot, and two that can be parked");
+    for ticket in tickets(4).await {
+        assert!(board.admit(ticket, wish(Lane::First)).is_ok());
+    }
+    let mut waits = Vec::new();
+    for _ in 0..2 {
+        let (seat, ticket) = board.next().unwrap();
+        waits.push(tokio::spawn(async move {
+            let _ticket = ticket;
+            seat.left_while(std::future::pending::<()>()).await;
+        }));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(board.counts(), Counts { waiting: 2, running: 0, parked: 2 });
+    assert_eq!(board.room(), 2, "nobody else can be parked now");
+    waits.into_iter().for_each(|wait| wait.abort());
+    while board.counts().parked > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(board.room(), 4);
+    assert_eq!(Board::new(sizes(64, 1_000, 1_024)).room(), 1_024, "with what is set by default");
+}
+
+#[tokio::test]
+async fn first_ones_fill_the_window_alone_and_half_of_it_when_renewals_come() {
+    let board = Board::new(sizes(9, 9, 8));
+    let mut tickets = tickets(30).await.into_iter();
+    let mut admit = |lane| match board.admit(tickets.next().unwrap(), wish(lane)) {
+        Ok(()) => true,
+        Err(Surplus::HandedBack) => false,
+        Err(Surplus::PutOff(ticket)) => panic!("{} did not fail before", ticket.record.id()),
+    };
+    board.begin_look();
+    assert!((0..8).all(|_| admit(Lane::First)), "an import alone uses all of it");
+    assert_eq!(board.room(), 0);
+    let _first = board.next().unwrap();
+    board.begin_look();
+    assert!(admit(Lane::Renewal) && !admit(Lane::First), "a renewal waits");
+    let _renewal = board.next().unwrap();
+    board.begin_look();
+    assert!(!admit(Lane::First), "the renewal was handed out in the last round");
+    board.begin_look();
+    assert!(admit(Lane::First), "no more renewals come");
+    assert_eq!(board.room(), 0);
+    board.clear();
+    board.begin_look();
+    assert!(admit(Lane::Renewal) && (0..4).all(|_| admit(Lane::First)) && !admit(Lane::First));
+    assert!((0..3).all(|_| admit(Lane::Renewal)));
+    board.clear();
+    assert!((0..4).all(|_| admit(Lane::Retry)) && admit(Lane::Renewal));
+    assert_eq!([admit(Lane::First), admit(Lane::First), admit(Lane::First)], [true, true, false]);
+    assert_eq!(board.room(), 1, "all kinds have a part of it");
+}
+
+#[tokio::test]
 async fn who_comes_back_goes_before_those_who_have_not_begun() {
     let board = Board::new(sizes(1, 9, 9));
     for ticket in tickets(3).await {
@@ -116,8 +173,12 @@ async fn of_those_who_crowd_the_one_that_ends_last_gives_way() {
         let deadline = Timestamp::from_unix(hours * 3_600);
         let ticket = tickets.next().unwrap();
         let id = ticket.record.id().clone();
-        let put_off = board.admit(ticket, Work { deadline, ..wish(Lane::Retry) }).err();
-        (id, put_off.map(|ticket| ticket.record.id().clone()))
+        let put_off = match board.admit(ticket, Work { deadline, ..wish(Lane::Retry) }) {
+            Ok(()) => None,
+            Err(Surplus::PutOff(ticket)) => Some(ticket.record.id().clone()),
+            Err(Surplus::HandedBack) => panic!("{id} is no first one"),
+        };
+        (id, put_off)
     };
     let (_, none) = admit(50);
     let (farthest, none_either) = admit(900);

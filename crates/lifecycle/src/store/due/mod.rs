@@ -2,33 +2,41 @@
 //!
 //! It holds no clock and touches nothing: `now` comes in as a value.
 
-use std::{
-    collections::{BinaryHeap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use perennial_core::Timestamp;
 
 use super::{Due, Fence, Held, Owner};
-use crate::{CertificateId, StoreError, schedule::Schedule};
+use crate::{
+    CertificateId, Record, StoreError,
+    schedule::{Line, Lines},
+};
 
 mod names;
 use names::Names;
+
+mod pages;
+use pages::Pages;
 
 /// Which certificate is due when, and who holds it.
 ///
 /// Some fifty bytes a certificate, its name included. The time of a certificate that is held is the end of its
 /// claim, so that one that is over is found as one that is due is.
-#[derive(Default)]
+///
+/// Certificates stand in two lines, and are handed out of each in turn: whatever is due in one of them keeps nothing
+/// waiting in the other.
 pub(super) struct DueIndex {
     names: Names,
-    timers: Schedule,
+    timers: Lines,
+    /// Out of which line the next one is handed out.
+    turn: Line,
     /// By the index of the name.
     held: HashMap<u32, Hold>,
     /// The newest fence of all certificates: so none is used again when a certificate is removed and comes back.
     newest: Fence,
     /// What [`next`](Self::next) answered last.
     said: Option<Timestamp>,
+    pages: Pages,
 }
 
 /// A claim that was neither let go nor replaced by another. It may be over by time.
@@ -36,8 +44,44 @@ struct Hold {
     owner: Owner,
     fence: Fence,
     until: Timestamp,
-    /// When the certificate is due once it is let go.
-    next_at: Timestamp,
+    /// Where the certificate stands once it is let go.
+    row: Row,
+}
+
+/// Where a certificate stands: when it is due, and in which line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) at: Timestamp,
+    pub(super) line: Line,
+}
+
+impl Row {
+    /// As an index holds it: from 1970 to 2106.
+    pub(super) fn new(at: Timestamp, line: Line) -> Self {
+        let at = at.clamp(Timestamp::from_unix(0), Timestamp::from_unix(u32::MAX.into()));
+        Self { at, line }
+    }
+
+    /// Where a record says that it stands.
+    pub(super) fn of(record: &Record) -> Self {
+        let line = if record.current.is_some() { Line::Renewal } else { Line::First };
+        Self::new(record.next_at, line)
+    }
+}
+
+impl Default for DueIndex {
+    /// Renewals are handed out first: one that runs out is worse than one that begins later.
+    fn default() -> Self {
+        Self {
+            names: Names::default(),
+            timers: Lines::default(),
+            turn: Line::Renewal,
+            held: HashMap::new(),
+            newest: Fence::default(),
+            said: None,
+            pages: Pages::default(),
+        }
+    }
 }
 
 impl DueIndex {
@@ -46,27 +90,26 @@ impl DueIndex {
         self.names.len()
     }
 
-    /// Sets when a certificate is due, which may be new, and returns whether that is earlier than was
+    /// Sets where a certificate stands, which may be new, and returns whether that is earlier than was
     /// [said](Self::next). While it is held that counts when it is let go.
-    pub(super) fn put(&mut self, id: &CertificateId, next_at: Timestamp) -> bool {
-        self.put_name(id.as_str(), next_at)
+    pub(super) fn put(&mut self, id: &CertificateId, row: Row) -> bool {
+        self.put_name(id.as_str(), row)
     }
 
     /// The same for what is known to be an id.
-    pub(super) fn put_name(&mut self, name: &str, next_at: Timestamp) -> bool {
-        let next_at = Self::clamped(next_at);
+    pub(super) fn put_name(&mut self, name: &str, row: Row) -> bool {
         let index = self.names.insert(name);
         if let Some(hold) = self.held.get_mut(&index) {
-            hold.next_at = next_at;
+            hold.row = row;
             return false;
         }
-        self.timers.set(index, next_at);
-        self.is_earlier(next_at)
+        self.set(index, row);
+        self.is_earlier(row.at)
     }
 
-    /// A moment as the index can hold it: from 1970 to 2106.
-    pub(super) fn clamped(at: Timestamp) -> Timestamp {
-        at.clamp(Timestamp::from_unix(0), Timestamp::from_unix(u32::MAX.into()))
+    fn set(&mut self, index: u32, Row { at, line }: Row) {
+        self.timers.set(index, at, line);
+        self.pages.changed(at);
     }
 
     fn is_earlier(&self, at: Timestamp) -> bool {
@@ -78,18 +121,28 @@ impl DueIndex {
         if let Some(index) = self.names.remove(id.as_str()) {
             self.timers.remove(index);
             self.held.remove(&index);
+            self.pages.clear();
         }
     }
 
-    /// Claims the one that is due for the longest time.
+    /// Claims the one that is due for the longest time, out of each line in turn while both have one.
     pub(super) fn claim(&mut self, now: Timestamp, owner: &Owner, ttl: Duration) -> Option<Held> {
-        loop {
-            let index = self.timers.pop(now)?;
-            // A timer without a name is none.
-            if let Some(id) = self.names.id(index) {
-                return Some(self.hold(now, owner, ttl, index, id));
+        let turn = self.turn;
+        for line in [turn, turn.other()] {
+            while let Some((index, row)) = self.pop(now, line) {
+                // A timer without a name is none.
+                if let Some(id) = self.names.id(index) {
+                    self.turn = line.other();
+                    return Some(self.hold(now, owner, ttl, index, row, id));
+                }
             }
         }
+        None
+    }
+
+    fn pop(&mut self, now: Timestamp, line: Line) -> Option<(u32, Row)> {
+        let (index, at) = self.timers.pop(now, line)?;
+        Some((index, Row { at, line }))
     }
 
     /// Claims this one, unless somebody holds it.
@@ -102,19 +155,26 @@ impl DueIndex {
     ) -> Option<Held> {
         let index = self.names.find(id.as_str())?;
         let free = self.held.get(&index).is_none_or(|hold| hold.until <= now);
-        free.then(|| self.hold(now, owner, ttl, index, id.clone()))
+        let (at, line) = self.timers.get(index).filter(|_| free)?;
+        Some(self.hold(now, owner, ttl, index, Row { at, line }, id.clone()))
     }
 
-    fn hold(&mut self, now: Timestamp, owner: &Owner, ttl: Duration, index: u32, id: CertificateId) -> Held {
-        let next_at = match self.held.get(&index) {
-            Some(over) => over.next_at,
-            None => self.timers.at(index).unwrap_or(now),
-        };
+    /// Holds one that stood there.
+    fn hold(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        ttl: Duration,
+        index: u32,
+        stood: Row,
+        id: CertificateId,
+    ) -> Held {
+        let row = self.held.get(&index).map_or(stood, |over| over.row);
         let until = end(now, ttl);
         self.newest = self.newest.next();
         let fence = self.newest;
-        self.held.insert(index, Hold { owner: owner.clone(), fence, until, next_at });
-        self.timers.set(index, until);
+        self.held.insert(index, Hold { owner: owner.clone(), fence, until, row });
+        self.set(index, Row::new(until, row.line));
         Held { id, owner: owner.clone(), fence }
     }
 
@@ -144,8 +204,9 @@ impl DueIndex {
         let until = end(now, ttl);
         if let Some(hold) = self.held.get_mut(&index) {
             hold.until = until;
+            let line = hold.row.line;
+            self.set(index, Row::new(until, line));
         }
-        self.timers.set(index, until);
         true
     }
 
@@ -154,15 +215,15 @@ impl DueIndex {
         let Some(hold) = self.holder(held).and_then(|index| self.held.remove_entry(&index)) else {
             return false;
         };
-        self.timers.set(hold.0, hold.1.next_at);
-        self.is_earlier(hold.1.next_at)
+        self.set(hold.0, hold.1.row);
+        self.is_earlier(hold.1.row.at)
     }
 
     /// Ends the claim of a certificate, if there is one, whosever it is.
     pub(super) fn let_go(&mut self, id: &CertificateId) {
         let hold = self.names.find(id.as_str()).and_then(|index| self.held.remove_entry(&index));
         if let Some((index, hold)) = hold {
-            self.timers.set(index, hold.next_at);
+            self.set(index, hold.row);
         }
     }
 
@@ -171,10 +232,14 @@ impl DueIndex {
         self.names.find(id.as_str()).is_some()
     }
 
-    /// When a certificate is due once nobody holds it; `None` when it is unknown.
-    pub(super) fn next_at(&self, id: &CertificateId) -> Option<Timestamp> {
-        let index = self.names.find(id.as_str())?;
-        self.held.get(&index).map_or_else(|| self.timers.at(index), |hold| Some(hold.next_at))
+    /// Where a certificate stands once nobody holds it; `None` when it is unknown.
+    pub(super) fn row(&self, id: &CertificateId) -> Option<Row> {
+        self.row_of(self.names.find(id.as_str())?)
+    }
+
+    fn row_of(&self, index: u32) -> Option<Row> {
+        let there = || self.timers.get(index).map(|(at, line)| Row { at, line });
+        self.held.get(&index).map_or_else(there, |hold| Some(hold.row))
     }
 
     /// Up to `most` ids that come after `after`, in order.
@@ -182,33 +247,26 @@ impl DueIndex {
         self.names.after(after.map(CertificateId::as_str)).filter_map(|(_, id)| id).take(most).collect()
     }
 
-    /// All certificates in the order of their ids, each with when it is due once nobody holds it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Timestamp>)> + use<'_> {
-        self.names.iter().map(|(index, name)| {
-            let next_at = self.held.get(&index).map(|hold| hold.next_at);
-            (name, next_at.or_else(|| self.timers.at(index)))
-        })
+    /// All certificates in the order of their ids, each with where it stands once nobody holds it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Row>)> + use<'_> {
+        self.names.iter().map(|(index, name)| (name, self.row_of(index)))
     }
 
     /// Up to `most` certificates in the order of time that are not after `until` and come after `after`.
     ///
-    /// It looks at all of them: the calendar knows what is next, not what is after whom.
-    pub(super) fn scan(&self, until: Timestamp, after: Option<&Due>, most: usize) -> Vec<Due> {
-        let mut first = BinaryHeap::new();
-        for (index, name) in self.names.iter() {
-            let Some(at) = self.timers.at(index).filter(|at| *at <= until) else { continue };
-            let row = (at, name);
-            let comes_after = after.is_none_or(|after| row > (after.at, after.id.as_str()));
-            let fits = first.len() < most || first.peek().is_some_and(|last| row < *last);
-            if comes_after && fits {
-                first.push(row);
-                if first.len() > most {
-                    first.pop();
-                }
-            }
+    /// The calendars know what is next, not what is after whom, so it looks at all of them; and notes what comes
+    /// next while it does, for many pages.
+    pub(super) fn scan(&mut self, until: Timestamp, after: Option<&Due>, most: usize) -> Vec<Due> {
+        if most == 0 {
+            return Vec::new();
         }
-        let rows = first.into_sorted_vec().into_iter();
-        rows.filter_map(|(at, name)| Some(Due { at, id: name.parse().ok()? })).collect()
+        let (names, timers) = (&self.names, &self.timers);
+        let at = |index| timers.get(index).map(|(at, _)| at);
+        let rows = names.iter().filter_map(|(index, name)| Some((at(index)?, name, index)));
+        let after = after.map(|after| (after.at, after.id.as_str()));
+        let page = self.pages.page(rows, |index| Some((at(index)?, names.name(index))), after, most);
+        let page = page.into_iter().take_while(|(at, _)| *at <= until);
+        page.filter_map(|(at, index)| Some(Due { at, id: names.id(index)? })).collect()
     }
 
     /// The first moment at which there will be something to claim.

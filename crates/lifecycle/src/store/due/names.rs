@@ -108,7 +108,7 @@ impl Names {
     }
 
     /// The text of an index; empty for one without a name.
-    fn name(&self, index: u32) -> &str {
+    pub(super) fn name(&self, index: u32) -> &str {
         let place = self.places.get(index as usize).copied().unwrap_or(Place::NOWHERE);
         let bytes = self.bytes.get(place.range()).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()

@@ -14,13 +14,22 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(seconds)
 }
 
+/// Due then, and without a certificate.
+fn first(seconds: i64) -> Row {
+    Row::new(at(seconds), Line::First)
+}
+
+fn renewal(seconds: i64) -> Row {
+    Row::new(at(seconds), Line::Renewal)
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Certificates that are due at these moments.
 fn index(rows: &[(&str, i64)]) -> DueIndex {
     let mut index = DueIndex::default();
     for (name, due) in rows {
-        index.put(&id(name), at(*due));
+        index.put(&id(name), first(*due));
     }
     index
 }
@@ -31,6 +40,43 @@ fn the_longest_due_comes_first_and_what_is_held_does_not_come_again() {
     let mut claimed = || index.claim(at(100), &owner("o"), MINUTE).map(|held| held.id.to_string());
     assert_eq!((claimed(), claimed(), claimed()), (Some("a".into()), Some("b".into()), None));
     assert_eq!(index.next(), Some(at(161)), "the end of a claim, rounded up");
+}
+
+#[test]
+fn while_both_lines_have_something_due_they_take_turns_and_else_one_has_all() {
+    let mut index = index(&[("f1", 1), ("f2", 2), ("f3", 3), ("f4", 4)]);
+    index.put(&id("r1"), renewal(50));
+    index.put(&id("r2"), renewal(40));
+    let mut claimed = |most: usize| {
+        let claims = std::iter::from_fn(|| index.claim(at(100), &owner("o"), MINUTE));
+        claims.take(most).map(|held| held.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed(1), ["r2"], "renewals begin");
+    assert_eq!(claimed(1), ["f1"], "and the next is a first one");
+    assert_eq!(claimed(9), ["r1", "f2", "f3", "f4"]);
+    index.put(&id("r3"), renewal(60));
+    index.put(&id("f5"), first(5));
+    assert_eq!(index.claim(at(100), &owner("o"), MINUTE).unwrap().id, id("r3"), "its line has waited longer");
+}
+
+#[test]
+fn who_gets_a_certificate_while_it_is_held_stands_in_the_other_line_when_it_is_let_go() {
+    let mut index = index(&[("a", 10), ("b", 11), ("c", 12)]);
+    let held = index.claim(at(100), &owner("o"), MINUTE).unwrap();
+    index.put(&id("a"), renewal(90));
+    assert_eq!(index.row(&id("a")), Some(renewal(90)));
+    index.release(&held);
+    let next = index.claim(at(100), &owner("o"), MINUTE).unwrap();
+    assert_eq!(next.id, id("a"), "it stands before no first one, and beside them");
+}
+
+#[test]
+fn a_claim_that_is_let_go_unwritten_is_due_as_it_was() {
+    let mut index = index(&[("a", 10)]);
+    let held = index.claim(at(100), &owner("o"), MINUTE).unwrap();
+    assert_eq!(index.row(&id("a")), Some(first(10)));
+    index.release(&held);
+    assert_eq!(index.next(), Some(at(10)));
 }
 
 #[test]
@@ -61,14 +107,14 @@ fn who_is_late_and_has_lost_nothing_may_go_on() {
 fn what_was_wished_for_while_it_was_held_counts_when_it_is_let_go() {
     let mut index = index(&[("a", 10)]);
     let held = index.claim(at(100), &owner("one"), MINUTE).unwrap();
-    index.put(&id("a"), at(5_000));
+    index.put(&id("a"), first(5_000));
     assert_eq!(index.next(), Some(at(161)));
     index.release(&held);
     assert_eq!(index.next(), Some(at(5_000)));
     assert!(index.check(&held).is_err(), "it was let go");
     let one = index.claim_one(at(200), &owner("one"), MINUTE, &id("a")).unwrap();
     assert!(index.claim_one(at(200), &owner("one"), MINUTE, &id("a")).is_none(), "not even its owner");
-    assert_eq!(index.next_at(&id("a")), Some(at(5_000)));
+    assert_eq!(index.row(&id("a")), Some(first(5_000)));
     index.release(&one);
     assert_eq!(index.claim(at(200), &owner("one"), MINUTE), None);
 }
@@ -77,7 +123,7 @@ fn what_was_wished_for_while_it_was_held_counts_when_it_is_let_go() {
 fn a_claim_that_is_over_keeps_the_moment_that_the_record_names() {
     let mut index = index(&[("a", 10)]);
     index.claim(at(100), &owner("one"), MINUTE).unwrap();
-    index.put(&id("a"), at(7_000));
+    index.put(&id("a"), first(7_000));
     let taken = index.claim(at(200), &owner("two"), MINUTE).unwrap();
     index.release(&taken);
     assert_eq!(index.next(), Some(at(7_000)));
@@ -93,7 +139,7 @@ fn one_that_was_removed_is_not_claimed_and_its_fences_are_not_used_again() {
     index.let_go(&id("b"));
     assert!(index.check(&other).is_err() && index.claim(at(1_000), &owner("o"), MINUTE).is_some());
     assert!(index.knows(&id("b")) && !index.knows(&id("a")));
-    index.put(&id("a"), at(10));
+    index.put(&id("a"), first(10));
     let again = index.claim(at(1_000), &owner("o"), MINUTE).unwrap();
     assert!(again.fence > held.fence);
 }
@@ -117,13 +163,55 @@ fn a_scan_is_in_the_order_of_time_then_of_ids_and_goes_on_after_its_cursor() {
     assert_eq!(index.scan(at(50), None, 1)[0].id, id("a"), "one that is held stands at the end of its claim");
 }
 
+/// All rows, by pages of this size, where somebody may do something after each.
+fn paged(index: &mut DueIndex, most: usize, mut between: impl FnMut(&mut DueIndex, &[Due])) -> Vec<Due> {
+    let mut rows: Vec<Due> = Vec::new();
+    loop {
+        let page = index.scan(Timestamp::MAX, rows.last(), most);
+        if page.is_empty() {
+            return rows;
+        }
+        rows.extend(page);
+        between(index, &rows);
+    }
+}
+
+#[test]
+fn the_pages_after_a_page_are_found_with_it_and_what_is_set_meanwhile_is_in_them() {
+    let mut index = DueIndex::default();
+    for number in 0..40_000 {
+        index.put(&id(&format!("c{number:05}")), first(1_000_000 + number % 2_000));
+    }
+    let mut looked = 0;
+    let mut looks = |index: &DueIndex| looked += usize::from(index.pages.is_empty());
+    let all = paged(&mut index, 500, |index, _| looks(index));
+    assert!(all.is_sorted() && all.len() == 40_000);
+    assert!(looked <= 1, "only the last page leaves nothing behind");
+    // One that comes in before the cursor is not seen, one after it is, and one that moves on is seen there.
+    let rows = paged(&mut index, 500, |index, rows| {
+        if rows.len() == 1_000 {
+            index.put(&id("early"), first(5));
+            index.put(&id("soon"), renewal(1_000_100));
+            index.put(&id("c01999"), renewal(3_000_000));
+            index.remove(&id("c01998"));
+        }
+    });
+    let names: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert!(rows.is_sorted() && names.contains(&"soon") && !names.contains(&"early"));
+    assert!(!names.contains(&"c01998") && names.last() == Some(&"c01999") && rows.len() == 40_000);
+}
+
 #[test]
 fn only_what_is_earlier_than_was_said_wakes() {
     let mut index = index(&[("a", 100)]);
     assert_eq!(index.next(), Some(at(100)));
-    assert!(!index.put(&id("b"), at(100)) && !index.put(&id("c"), at(200)) && index.put(&id("c"), at(99)));
+    assert!(
+        !index.put(&id("b"), first(100))
+            && !index.put(&id("c"), first(200))
+            && index.put(&id("c"), first(99))
+    );
     let held = index.claim_one(at(0), &owner("o"), MINUTE, &id("c")).unwrap();
-    assert!(!index.put(&id("c"), at(1)), "it is held");
+    assert!(!index.put(&id("c"), first(1)), "it is held");
     assert!(index.release(&held) && !index.release(&held));
 }
 
@@ -153,7 +241,7 @@ proptest! {
         let mut highest = Fence::default();
         for operation in operations {
             match operation {
-                Operation::Put(which, due) => { index.put(&id(&format!("c{which}")), at(due.into())); }
+                Operation::Put(which, due) => { index.put(&id(&format!("c{which}")), first(due.into())); }
                 Operation::Remove(which) => index.remove(&id(&format!("c{which}"))),
                 Operation::Claim(later) => {
                     now += i64::from(later);

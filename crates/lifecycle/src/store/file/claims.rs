@@ -10,7 +10,10 @@ use perennial_core::Timestamp;
 use super::{inner::Inner, log::Entry, place::Noted};
 use crate::{
     CertificateId, StoreError,
-    store::{Claim, Fence, Held, Owner, Quarantined, due::DueIndex},
+    store::{
+        Claim, Fence, Held, Owner, Quarantined,
+        due::{DueIndex, Row},
+    },
 };
 
 /// How many fences are taken from disk at a time: enough for days of a busy fleet.
@@ -84,9 +87,10 @@ impl Inner {
             self.gone(&held.id);
             return Ok(None);
         };
+        self.make_sure(&held.id)?;
         // A crash may have come between the record and the link.
         self.place.point_current(&stored.record)?;
-        self.state().put(&held.id, stored.record.next_at);
+        self.state().put(&held.id, Row::of(&stored.record));
         Ok(Some(Claim { held, until, version: stored.version, record: stored.record }))
     }
 

@@ -6,8 +6,6 @@
 
 use std::{collections::BTreeMap, sync::PoisonError};
 
-use perennial_core::Timestamp;
-
 use super::{
     inner::{Inner, due},
     log::{BucketRow, Entry, Intent},
@@ -15,7 +13,7 @@ use super::{
 };
 use crate::{
     CertificateId, StoreError,
-    store::{Batch, Held, Version, check_bucket, check_version, due::DueIndex},
+    store::{Batch, Held, Version, check_bucket, check_version, due::Row},
 };
 
 /// What a batch would write.
@@ -33,6 +31,7 @@ impl Inner {
         let slots = batch.writes().iter().filter_map(|(slot, _)| slot.certificate());
         let holds = batch.holds().iter().map(|held| &held.id);
         let _stripes = self.stripes(records.chain(slots).chain(holds));
+        let _issuers = batch.writes().iter().find_map(|(slot, _)| self.issuers_of(slot));
         let _budgets = (!batch.buckets().is_empty())
             .then(|| self.budgets.lock().unwrap_or_else(PoisonError::into_inner));
         let Checked { versions, records, buckets } = self.check(batch)?;
@@ -90,11 +89,12 @@ impl Inner {
     /// Writes one record, which its own file makes whole.
     fn write_one(&self, stored: &Stored) -> Result<(), StoreError> {
         let id = stored.record.id();
-        let at = DueIndex::clamped(stored.record.next_at);
-        let known = self.state().index.next_at(id);
+        let row = Row::of(&stored.record);
+        let known = self.state().index.row(id);
         let mut wakes = false;
-        if known.is_none_or(|known| at < known) {
-            let position = self.note(&[due(id, at)], |state| wakes = state.index.put(id, at))?;
+        let is_before = known.is_none_or(|known| row.at < known.at);
+        if is_before {
+            let position = self.note(&[due(id, row)], |state| wakes = state.index.put(id, row))?;
             self.log.sync(position).inspect_err(|_| self.found_again(id))?;
         } else {
             self.mend()?;
@@ -102,15 +102,27 @@ impl Inner {
         self.place.write_record(stored).inspect_err(|_| self.found_again(id))?;
         // Before it is put off: whoever claims it next mends what could not be done here.
         self.place.point_current(&stored.record)?;
-        if known.is_some_and(|known| at > known)
-            && self.note(&[due(id, at)], |state| state.put(id, at)).is_err()
+        if !is_before && known != Some(row) && self.note(&[due(id, row)], |state| state.put(id, row)).is_err()
         {
             // The log says earlier, which does no harm.
-            self.state().put(id, at);
+            self.state().put(id, row);
         }
-        self.state().quarantine.remove(id);
+        {
+            let mut state = self.state();
+            state.quarantine.remove(id);
+            state.unsure.remove(id);
+        }
         if wakes {
             self.wake();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what is seen of a certificate stays so, before the index follows it. Nobody may be writing it.
+    pub(super) fn make_sure(&self, id: &CertificateId) -> Result<(), StoreError> {
+        if self.state().unsure.contains(id) {
+            self.place.settle(id)?;
+            self.state().unsure.remove(id);
         }
         Ok(())
     }
@@ -121,8 +133,10 @@ impl Inner {
             Ok(Some(stored)) => {
                 // A later moment may be gone with the next power cut.
                 let mut state = self.state();
-                let known = state.index.next_at(id).unwrap_or(Timestamp::MAX);
-                state.put(id, known.min(stored.record.next_at));
+                state.unsure.insert(id.clone());
+                let row = Row::of(&stored.record);
+                let at = state.index.row(id).map_or(row.at, |known| known.at.min(row.at));
+                state.put(id, Row { at, ..row });
             }
             Ok(None) => self.state().index.remove(id),
             Err(_) => {} // It is due when the index says, and then it is named.
@@ -136,10 +150,10 @@ impl Inner {
         {
             let state = self.state();
             for stored in &intent.records {
-                let (id, at) = (stored.record.id(), DueIndex::clamped(stored.record.next_at));
-                if state.index.next_at(id).is_none_or(|known| at < known) {
-                    entries.push(due(id, at));
-                    puts.push((id, at));
+                let (id, row) = (stored.record.id(), Row::of(&stored.record));
+                if state.index.row(id).is_none_or(|known| row.at < known.at) {
+                    entries.push(due(id, row));
+                    puts.push((id, row));
                 }
             }
         }
@@ -153,8 +167,8 @@ impl Inner {
             let mut state = self.state();
             state.last_intent = number;
             state.intents.insert(number, intent.clone());
-            for (id, at) in &puts {
-                wakes |= state.index.put(id, *at);
+            for (id, row) in &puts {
+                wakes |= state.index.put(id, *row);
             }
         }
         drop(writer);
@@ -196,13 +210,17 @@ impl Inner {
     pub(super) fn put_in_place(&self, id: &CertificateId) -> Result<(), StoreError> {
         let Some((number, stored)) = self.state().unplaced.get(id).cloned() else { return Ok(()) };
         if self.place.read_record(id)?.is_none_or(|found| found.version < stored.version) {
-            self.place.write_record(&stored)?;
+            self.place.write_record(&stored).inspect_err(|_| {
+                self.state().unsure.insert(id.clone());
+            })?;
+            self.state().unsure.remove(id);
         }
+        self.make_sure(id)?;
         self.place.point_current(&stored.record)?;
         {
             let mut state = self.state();
             state.unplaced.remove(id);
-            state.index.put(id, stored.record.next_at);
+            state.index.put(id, Row::of(&stored.record));
         }
         self.done(number);
         Ok(())
@@ -223,9 +241,9 @@ impl Inner {
         let Some(intent) = state.intents.get(&number) else { return Ok(()) };
         let ids: Vec<_> = intent.records.iter().map(|stored| stored.record.id().clone()).collect();
         // While the log is ours its times are those of memory: nothing newer is noted before this.
-        let places: Vec<_> = ids.iter().filter_map(|id| Some((id, state.index.next_at(id)?))).collect();
+        let rows: Vec<_> = ids.iter().filter_map(|id| Some((id, state.index.row(id)?))).collect();
         drop(state);
-        let mut entries: Vec<_> = places.iter().map(|(id, at)| due(id, *at)).collect();
+        let mut entries: Vec<_> = rows.iter().map(|(id, row)| due(id, *row)).collect();
         entries.push(Entry::Done(number));
         self.mend_with(&mut writer)?;
         self.log.append(&mut writer, &entries)?;

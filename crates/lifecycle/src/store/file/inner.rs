@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::{Clock, Timestamp};
+use perennial_core::{Clock, SecretBytes, Timestamp};
 use tokio::sync::Notify;
 
 use super::{
@@ -18,13 +18,18 @@ use super::{
 use crate::{
     CertificateId, Record, StoreError,
     budget::{Bucket, BudgetKey},
-    store::{Fence, Slot, Version, due::DueIndex},
+    schedule::Line,
+    store::{
+        Fence, Slot, Version, check_slot,
+        due::{DueIndex, Row},
+    },
 };
 
 /// A store that is open.
 ///
 /// Locks are taken in this order, and none for longer than its word says: `stripes` while certificates are
-/// written, `budgets` while buckets are, `fences` while some are taken, `log` while an entry is added, `state` while memory is looked at.
+/// written, `issuers` while their state is, `budgets` while buckets are, `fences` while some are taken, `log` while
+/// an entry is added, `state` while memory is looked at.
 pub(super) struct Inner {
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
@@ -32,6 +37,7 @@ pub(super) struct Inner {
     pub(super) lock: Lock,
     pub(super) state: Mutex<State>,
     pub(super) stripes: Vec<Mutex<()>>,
+    pub(super) issuers: Mutex<()>,
     pub(super) budgets: Mutex<()>,
     /// Held while fences are taken from disk.
     pub(super) fences: Mutex<()>,
@@ -50,6 +56,8 @@ pub(super) struct State {
     /// Those of them that nobody is busy with any more.
     pub(super) left: BTreeSet<u64>,
     pub(super) last_intent: u64,
+    /// Those whose last write failed: what is seen of them may not survive a power cut.
+    pub(super) unsure: BTreeSet<CertificateId>,
     /// Records that count and could not be put in place yet, and the batch that they belong to.
     pub(super) unplaced: BTreeMap<CertificateId, (u64, Stored)>,
     /// What was wrong with the log.
@@ -135,13 +143,16 @@ impl Inner {
         match found {
             Ok(Some(stored)) => {
                 state.quarantine.remove(id);
-                let next_at = DueIndex::clamped(stored.record.next_at);
+                let row = Row::of(&stored.record);
                 // One that is unknown may have been removed since it was read.
-                if state.index.next_at(id).is_some_and(|known| known > next_at) {
-                    let wakes = state.index.put(id, next_at);
+                let known = state.index.row(id);
+                if known.is_some_and(|known| known.at > row.at || known.line != row.line) {
+                    let at = known.map_or(row.at, |known| known.at.min(row.at));
+                    let row = Row { at, ..row };
+                    let wakes = state.index.put(id, row);
                     drop(state);
                     // What the log cannot be told now is found in the record again.
-                    let _ = self.note(&[due(id, next_at)], |_| {});
+                    let _ = self.note(&[due(id, row)], |_| {});
                     if wakes {
                         self.wake();
                     }
@@ -153,7 +164,7 @@ impl Inner {
             }
             Err(error) => {
                 if !state.index.knows(id) {
-                    state.index.put(id, Timestamp::MIN); // It is tried again.
+                    state.index.put(id, Row::new(Timestamp::MIN, Line::Renewal)); // It is tried again.
                 }
                 state.quarantine.insert(id.clone(), error.clone());
             }
@@ -162,15 +173,15 @@ impl Inner {
 
     /// Takes a certificate in that the index does not know. Nobody may be writing it.
     fn take_in(&self, stored: &Stored) {
-        let (id, at) = (stored.record.id(), DueIndex::clamped(stored.record.next_at));
+        let (id, row) = (stored.record.id(), Row::of(&stored.record));
         let mut state = self.state();
         if state.index.knows(id) {
             return;
         }
-        let wakes = state.index.put(id, at);
+        let wakes = state.index.put(id, row);
         drop(state);
         // What the log cannot be told now is found again.
-        let _ = self.note(&[due(id, at)], |_| {});
+        let _ = self.note(&[due(id, row)], |_| {});
         if wakes {
             self.wake();
         }
@@ -234,10 +245,10 @@ impl Inner {
         let fences = std::iter::once(Entry::Fences(state.reserved));
         let aside = &state.quarantine;
         let is_aside = |name: &str| name.parse().is_ok_and(|id| aside.contains_key::<CertificateId>(&id));
-        let dues = state.index.iter().map(|(name, at)| {
+        let dues = state.index.iter().map(|(name, row)| {
             // What was put off because it cannot be read is due whenever its record says.
-            let at = at.filter(|_| aside.is_empty() || !is_aside(name));
-            Entry::Due(name, at.map_or(0, second))
+            let at = row.filter(|_| aside.is_empty() || !is_aside(name)).map(|row| row.at);
+            Entry::Due(name, at.map_or(0, second), row.map_or(Line::Renewal, |row| row.line))
         });
         let rows = state.buckets.iter();
         let rows = rows.map(|(key, (version, bucket))| Entry::Bucket((key.clone(), *version, *bucket)));
@@ -248,20 +259,42 @@ impl Inner {
     /// See [`Store::write`](crate::Store::write).
     pub(super) fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
         let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
         self.place.write(slot, bytes)
+    }
+
+    /// See [`Store::write_if`](crate::Store::write_if).
+    pub(super) fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let _stripes = self.stripes(slot.certificate());
+        let _issuers = self.issuers_of(slot);
+        check_slot(slot, expected, self.place.read(slot)?.as_ref())?;
+        self.place.write(slot, bytes)
+    }
+
+    /// Keeps everybody else from writing a slot that belongs to no certificate.
+    pub(super) fn issuers_of(&self, slot: &Slot) -> Option<MutexGuard<'_, ()>> {
+        let is_theirs = slot.certificate().is_none();
+        is_theirs.then(|| self.issuers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl State {
-    /// Sets when a certificate is due, where that need wake nobody.
-    pub(super) fn put(&mut self, id: &CertificateId, at: Timestamp) {
-        self.index.put(id, at);
+    /// Sets where a certificate stands, where that need wake nobody.
+    pub(super) fn put(&mut self, id: &CertificateId, row: Row) {
+        self.index.put(id, row);
     }
 
     /// Names a certificate that cannot be read, and puts it off: somebody may mend it.
     pub(super) fn set_aside(&mut self, id: &CertificateId, error: StoreError, now: Timestamp) {
         self.index.let_go(id);
-        self.index.put(id, now + ASIDE);
+        // Of one that is unknown nobody knows whether it has a certificate.
+        let line = self.index.row(id).map_or(Line::Renewal, |known| known.line);
+        self.index.put(id, Row::new(now + ASIDE, line));
         self.quarantine.insert(id.clone(), error);
     }
 
@@ -276,8 +309,8 @@ impl State {
     }
 }
 
-pub(super) fn due(id: &CertificateId, at: Timestamp) -> Entry<'_> {
-    Entry::Due(id.as_str(), second(at))
+pub(super) fn due(id: &CertificateId, row: Row) -> Entry<'_> {
+    Entry::Due(id.as_str(), second(row.at), row.line)
 }
 
 /// What the index can hold fits.

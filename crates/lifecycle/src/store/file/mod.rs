@@ -16,11 +16,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 
-use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version};
+use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, due::Row};
 use crate::{
     CertificateId, Generation, Record, StoreError,
     budget::{Bucket, BudgetKey},
     durable::Disk,
+    schedule::Line,
 };
 
 mod claims;
@@ -137,7 +138,7 @@ impl FileStore {
     ) -> Result<(), StoreError> {
         let inner = &self.open.inner;
         let mut writer = inner.log.writer();
-        rows.into_iter().for_each(|(id, at)| inner.state().put(&id, at));
+        rows.into_iter().for_each(|(id, at)| inner.state().put(&id, Row::new(at, Line::Renewal)));
         inner.rewrite(&mut writer)
     }
 
@@ -232,6 +233,16 @@ impl Store for FileStore {
         self.blocking(move |inner| inner.write(&slot, bytes.expose())).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let (slot, expected, bytes) = (slot.clone(), expected.cloned(), bytes.clone());
+        self.blocking(move |inner| inner.write_if(&slot, expected.as_ref(), bytes.expose())).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let id = id.clone();
         self.blocking(move |inner| inner.place.forget(&id, generation)).await
@@ -256,6 +267,9 @@ impl Store for FileStore {
         self.blocking(move |inner| inner.remove(&id, expected, held.as_ref())).await
     }
 }
+
+#[cfg(test)]
+mod crowd;
 
 #[cfg(test)]
 mod faults;

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     CertificateId, Record, StoreError,
     durable::{self, io_error},
-    store::{Fence, due::DueIndex},
+    store::{
+        Fence,
+        due::{DueIndex, Row},
+    },
 };
 
 /// No store has given out so many fences: who says so has made it up.
@@ -54,6 +57,7 @@ impl Inner {
             lock,
             state: Mutex::new(state),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            issuers: Mutex::default(),
             budgets: Mutex::default(),
             fences: Mutex::default(),
             woken: Notify::new(),
@@ -100,7 +104,7 @@ impl Inner {
             let found = self.place.read_record(&id);
             if let Ok(Some(stored)) = &found {
                 let mut state = self.state();
-                state.put(&id, stored.record.next_at);
+                state.put(&id, Row::of(&stored.record));
                 state.index.fences_from(stored.fence.min(HIGHEST));
             } else {
                 self.look_at(&id, &found);
@@ -140,14 +144,16 @@ impl Inner {
                 let is_in_place = match self.place.read_record(&id) {
                     Ok(Some(found)) => {
                         found.version > stored.version
-                            || found.version == stored.version && self.place.is_pointed_at(&found.record)
+                            || found.version == stored.version
+                                && self.place.is_pointed_at(&found.record)
+                                && self.place.settle(&id).is_ok()
                     }
                     // One that is not new was removed since.
                     Ok(None) => stored.version > crate::Version::FIRST,
                     Err(_) => false, // It is looked at again before it is written.
                 };
                 if !is_in_place {
-                    state.index.put(&id, stored.record.next_at);
+                    state.index.put(&id, Row::of(&stored.record));
                     state.unplaced.insert(id, (number, stored));
                 }
             }
@@ -226,8 +232,8 @@ impl State {
         match entry {
             Entry::Bucket(row) => self.take_buckets(&[row]),
             Entry::Done(number) => drop(self.intents.remove(&number)),
-            Entry::Due(name, at) => {
-                self.index.put_name(name, Timestamp::from_unix(at.into()));
+            Entry::Due(name, at, line) => {
+                self.index.put_name(name, Row::new(Timestamp::from_unix(at.into()), line));
             }
             Entry::Fences(fence) if fence > HIGHEST => reading.is_whole = false,
             Entry::Fences(fence) => reading.fences = reading.fences.max(fence),

@@ -121,6 +121,12 @@ impl Place {
         synced.map_err(|error| io_error("make durable", directory, &error))
     }
 
+    /// Makes what is seen of a certificate durable: a write that could not do so has failed, and is seen all the same.
+    pub(super) fn settle(&self, id: &CertificateId) -> Result<(), StoreError> {
+        self.sync(&self.certificates())?;
+        self.sync(&self.certificate(id))
+    }
+
     pub(super) fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         self.disk.remove_directory(&self.generation(id, generation))
     }

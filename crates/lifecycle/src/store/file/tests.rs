@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     CertificateSpec, durable,
+    record::tests::current,
     store::{Fence, laws},
 };
 use std::{fs, path::Path};
@@ -94,7 +95,7 @@ async fn a_link_that_a_crash_left_behind_is_mended_when_the_record_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).unwrap();
     let mut record = record("a");
-    record.current = Some(crate::record::tests::current(2));
+    record.current = Some(current(2));
     store.commit(&record, None).await.unwrap();
     let link = store.current(record.id());
     for crash in [
@@ -256,7 +257,7 @@ async fn an_index_of_a_newer_version_is_refused_and_left_alone() {
     bytes[16] = 9;
     fs::write(&log, &bytes).unwrap();
     let refused = FileStore::open(directory.path()).map(drop).unwrap_err();
-    assert_eq!(refused, StoreError::NewerStore { path: log.clone(), found: 9, known: 1 });
+    assert_eq!(refused, StoreError::NewerStore { path: log.clone(), found: 9, known: 2 });
     assert_eq!(fs::read(&log).unwrap(), bytes);
 }
 
@@ -367,7 +368,7 @@ async fn a_long_index_is_written_anew_and_says_the_same() {
     let (id, log) = ("b".parse::<CertificateId>().unwrap(), directory.path().join("index.log"));
     let mut longest = 0;
     for at in 0..10_000 {
-        let at = Timestamp::from_unix(2_000 + at);
+        let at = Row::new(Timestamp::from_unix(2_000 + at), Line::First);
         store.note(&[inner::due(&id, at)], |state| state.put(&id, at)).unwrap();
         longest = longest.max(fs::metadata(&log).unwrap().len());
     }
@@ -473,4 +474,68 @@ async fn what_a_crash_left_half_written_anywhere_is_swept_away() {
     left.iter().for_each(|path| fs::write(path, "half").unwrap());
     let _store = FileStore::open(directory.path()).unwrap();
     until(async || left.iter().all(|path| !path.exists())).await;
+}
+
+/// In which line a store that is open has a certificate.
+fn line(inner: &Inner, name: &str) -> Option<Line> {
+    inner.state().index.row(&name.parse().unwrap()).map(|row| row.line)
+}
+
+#[tokio::test]
+async fn the_lines_survive_the_process_and_follow_the_record() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let a = record("a");
+    let serves = |inner: &Inner, number| {
+        let (version, mut record) = inner.load(a.id()).unwrap().unwrap();
+        record.current = Some(current(number));
+        inner.apply(&Batch::new().change(record, Some(version))).unwrap();
+    };
+    serves(&inner(directory.path()), 1);
+    let store = inner(directory.path());
+    assert_eq!([line(&store, "a"), line(&store, "b")], [Some(Line::Renewal), Some(Line::First)]);
+    store.rewrite(&mut store.log.writer()).unwrap();
+    drop(store);
+    let store = inner(directory.path());
+    assert_eq!([line(&store, "a"), line(&store, "b")], [Some(Line::Renewal), Some(Line::First)]);
+    // Without a log it is read from the records.
+    drop(store);
+    fs::remove_file(directory.path().join("index.log")).unwrap();
+    let store = inner(directory.path());
+    assert_eq!([line(&store, "a"), line(&store, "b")], [Some(Line::Renewal), Some(Line::First)]);
+}
+
+#[tokio::test]
+async fn an_index_that_knows_no_lines_is_put_right_in_the_background() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let store = inner(directory.path());
+    // As it was written before: all of one kind.
+    for (name, at) in ROWS {
+        let row = Row::new(Timestamp::from_unix(at), Line::Renewal);
+        let id = name.parse().unwrap();
+        store.note(&[inner::due(&id, row)], |state| state.put(&id, row)).unwrap();
+    }
+    store.rewrite(&mut store.log.writer()).unwrap();
+    drop(store);
+    let log = directory.path().join("index.log");
+    let mut bytes = fs::read(&log).unwrap();
+    let schema = |bytes: &[u8]| u32::from_le_bytes(bytes[16..20].try_into().unwrap());
+    bytes[16..20].copy_from_slice(&1_u32.to_le_bytes());
+    fs::write(&log, &bytes).unwrap();
+
+    let store = inner(directory.path());
+    assert_eq!(rows(&store), owned(&ROWS), "it is believed");
+    assert_eq!(line(&store, "a"), Some(Line::Renewal), "nothing else is known");
+    assert_eq!(schema(&fs::read(&log).unwrap()), 2, "nothing new is added to an old one");
+    drop(store);
+    let store = FileStore::open(directory.path()).unwrap();
+    let inner = &store.open.inner;
+    let put_right = async {
+        while ["a", "b", "c"].iter().any(|name| line(inner, name) != Some(Line::First)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), put_right).await.expect("it is never put right");
+    assert_eq!(rows(inner), owned(&ROWS));
 }

@@ -1,6 +1,11 @@
 //! Stores that break one law each: the laws must tell.
 
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -16,17 +21,22 @@ enum Breach {
     AppliesInPieces,
     ClaimsAnyway,
     ClaimsBackwards,
+    ClaimsByTimeAlone,
     ClaimsForEver,
     ClaimsForNobody,
     ClaimsMoreThanAsked,
     ClaimsOneAnyway,
+    ClaimsRenewalsFirst,
     ClaimsWhatIsNotDue,
     ComparesNoBucket,
+    ComparesNoSlot,
     ComparesNoVersion,
     ExtendsInWordsOnly,
+    FavoursRenewalsByOne,
     FencesNoRemoval,
     FencesNobody,
     FencesWithOneNumber,
+    FixesTheLine,
     ForgetsNothing,
     ForgetsTheNext,
     KeepsMaterial,
@@ -47,6 +57,7 @@ enum Breach {
     ScansBackwards,
     ScansFromTheBeginning,
     ScansTooFar,
+    SwapsOnlyWhatIsThere,
     VersionsStandStill,
     WritesAfterLettingGo,
     WritesForNothing,
@@ -57,6 +68,8 @@ struct Broken {
     inner: MemoryStore,
     breach: Breach,
     held: Mutex<Vec<Held>>,
+    /// Who had a certificate when they were first seen.
+    lines: Mutex<BTreeMap<CertificateId, bool>>,
     released: Mutex<BTreeSet<Held>>,
 }
 
@@ -91,6 +104,38 @@ impl Broken {
             changed = batch.holds().iter().fold(changed, |changed, held| changed.held(held));
         }
         changed
+    }
+
+    /// Of all that are due those that this store would have come first.
+    async fn chosen(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
+        let mut all = self.inner.claim(owner, ttl, usize::MAX).await?;
+        all.sort_by_key(|claim| (claim.record.next_at, claim.held.id.clone()));
+        let mut lines = self.lines.lock().unwrap().clone();
+        let turn = self.is(Breach::FixesTheLine) && self.held.lock().unwrap().len() % 2 == 1;
+        let mut places = [0, 0];
+        let mut order = Vec::new();
+        for claim in &all {
+            let now = claim.record.current.is_some();
+            let line = if self.is(Breach::FixesTheLine) {
+                *lines.entry(claim.held.id.clone()).or_insert(now)
+            } else {
+                now
+            };
+            places[usize::from(line)] += 1;
+            let place = places[usize::from(line)];
+            order.push(match self.breach {
+                Breach::ClaimsByTimeAlone => (0, Reverse(false)),
+                Breach::ClaimsRenewalsFirst => (0, Reverse(line)),
+                _ => (place, Reverse(line != turn)),
+            });
+        }
+        let mut all: Vec<_> = order.into_iter().zip(all).collect();
+        all.sort_by_key(|(order, _)| *order);
+        let mut claims: Vec<_> = all.into_iter().map(|(_, claim)| claim).collect();
+        let rest = claims.split_off(most.min(claims.len()));
+        let rest: Vec<_> = rest.into_iter().map(|claim| claim.held).collect();
+        self.inner.release(&rest).await?;
+        Ok(claims)
     }
 
     async fn handed_out(&self, mut claims: Vec<Claim>) -> Vec<Claim> {
@@ -161,6 +206,10 @@ impl Overlay for Broken {
             Breach::WritesForNothing if batch.is_empty() => return Ok(vec![Version::FIRST]),
             _ => {}
         }
+        for change in batch.changes() {
+            let has_one = change.record.current.is_some();
+            self.lines.lock().unwrap().entry(change.record.id().clone()).or_insert(has_one);
+        }
         let versions = self.inner.apply(&self.changed(batch).await).await?;
         let still = self.is(Breach::VersionsStandStill);
         Ok(if still { vec![Version::FIRST; versions.len()] } else { versions })
@@ -183,7 +232,13 @@ impl Overlay for Broken {
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
         let ttl = if self.is(Breach::ClaimsForEver) { Duration::from_secs(1_000_000) } else { ttl };
         let more = usize::from(self.is(Breach::ClaimsMoreThanAsked));
-        let mut claims = self.inner.claim(owner, ttl, most + more).await?;
+        let mut claims = match self.breach {
+            Breach::ClaimsByTimeAlone
+            | Breach::ClaimsRenewalsFirst
+            | Breach::FavoursRenewalsByOne
+            | Breach::FixesTheLine => self.chosen(owner, ttl, most).await?,
+            _ => self.inner.claim(owner, ttl, most.saturating_add(more)).await?,
+        };
         match self.breach {
             Breach::ClaimsBackwards => claims.reverse(),
             Breach::ClaimsAnyway => {
@@ -264,6 +319,20 @@ impl Overlay for Broken {
         self.inner.write(slot, bytes).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        match self.breach {
+            Breach::ComparesNoSlot => return self.inner.write(slot, bytes).await,
+            Breach::SwapsOnlyWhatIsThere if expected.is_none() => return self.inner.write(slot, bytes).await,
+            _ => {}
+        }
+        self.inner.write_if(slot, expected, bytes).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         if self.is(Breach::ForgetsTheNext) {
             self.inner.forget(id, generation.next()).await?;
@@ -295,17 +364,22 @@ const BREACHES: &[(Breach, &str)] = &[
     (Breach::AppliesInPieces, "a refused batch changes no record"),
     (Breach::ClaimsAnyway, "what is held is not claimed again"),
     (Breach::ClaimsBackwards, "the longest due are claimed first"),
+    (Breach::ClaimsByTimeAlone, "beside a flood of wishes a renewal"),
     (Breach::ClaimsForEver, "a claim of a second is over after ten"),
     (Breach::ClaimsForNobody, "a claim has its owner"),
     (Breach::ClaimsMoreThanAsked, "no more than asked for"),
     (Breach::ClaimsOneAnyway, "one claim at a time"),
+    (Breach::ClaimsRenewalsFirst, "beside a flood of renewals a wish"),
     (Breach::ClaimsWhatIsNotDue, "got [\"due-first\", \"due-second\", \"due-never\"]"),
     (Breach::ComparesNoBucket, "who does not know the bucket as it is"),
+    (Breach::ComparesNoSlot, "who does not know the slot as it is"),
     (Breach::ComparesNoVersion, "is refused with a conflict"),
     (Breach::ExtendsInWordsOnly, "held for longer"),
+    (Breach::FavoursRenewalsByOne, "one at a time"),
     (Breach::FencesNoRemoval, "a removal of who is late is fenced"),
     (Breach::FencesNobody, "a write of who is late is fenced"),
     (Breach::FencesWithOneNumber, "claim"),
+    (Breach::FixesTheLine, "whoever has got a certificate"),
     (Breach::ForgetsNothing, "a forgotten key is gone"),
     (Breach::ForgetsTheNext, "leaves the next"),
     (Breach::KeepsMaterial, "removed with the certificate"),
@@ -326,6 +400,7 @@ const BREACHES: &[(Breach, &str)] = &[
     (Breach::ScansBackwards, "the order of time"),
     (Breach::ScansFromTheBeginning, "goes on after its cursor"),
     (Breach::ScansTooFar, "ends where it is told"),
+    (Breach::SwapsOnlyWhatIsThere, "who does not know the slot as it is"),
     (Breach::VersionsStandStill, "versions grow"),
     (Breach::WritesAfterLettingGo, "who has let go writes no more"),
     (Breach::WritesForNothing, "an empty batch changes nothing"),
@@ -335,7 +410,13 @@ const BREACHES: &[(Breach, &str)] = &[
 async fn a_store_that_breaks_a_law_is_told_which() {
     let checks = BREACHES.iter().map(async |(breach, word)| {
         let inner = MemoryStore::new();
-        let broken = Broken { inner, breach: *breach, held: Mutex::default(), released: Mutex::default() };
+        let broken = Broken {
+            inner,
+            breach: *breach,
+            held: Mutex::default(),
+            lines: Mutex::default(),
+            released: Mutex::default(),
+        };
         match super::check(&broken).await {
             Ok(()) => Some(format!("{breach:?} is not noticed")),
             Err(told) if !told.contains(word) => Some(format!("{breach:?}: {told}")),

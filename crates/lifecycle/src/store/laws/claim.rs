@@ -272,7 +272,7 @@ async fn commit(store: &dyn Store, records: &[(&str, i64)]) -> Result<Vec<Versio
     Ok(versions)
 }
 
-async fn claim(store: &dyn Store, owner: &Owner, most: usize) -> Result<Vec<Claim>, String> {
+pub(super) async fn claim(store: &dyn Store, owner: &Owner, most: usize) -> Result<Vec<Claim>, String> {
     ok(store.claim(owner, HOUR, most).await, "a claim")
 }
 
@@ -319,7 +319,7 @@ fn only(claims: Vec<Claim>) -> Result<Claim, String> {
     }
 }
 
-fn expect_ids(claims: &[Claim], wanted: &[&str], law: &str) -> Result<(), String> {
+pub(super) fn expect_ids(claims: &[Claim], wanted: &[&str], law: &str) -> Result<(), String> {
     let found: Vec<_> = claims.iter().map(|claim| claim.held.id.as_str()).collect();
     if found == wanted { Ok(()) } else { Err(format!("{law}: wanted {wanted:?}, got {found:?}")) }
 }
@@ -340,7 +340,7 @@ fn fenced<T: std::fmt::Debug>(
 }
 
 /// Removes what a law has claimed, whatever its version is by now.
-async fn remove(store: &dyn Store, claim: &Claim) -> Result<(), String> {
+pub(super) async fn remove(store: &dyn Store, claim: &Claim) -> Result<(), String> {
     let (version, _) = stored(store, &claim.held.id).await?;
     ok(store.remove(&claim.held.id, version, Some(&claim.held)).await, "a removal by who holds")
 }

@@ -1,5 +1,6 @@
 //! The contract of [`Store`] as runnable checks, for authors of other stores.
 
+use futures_util::future::join_all;
 use perennial_core::{SecretBytes, Timestamp};
 
 use super::{Slot, Store, Version};
@@ -11,6 +12,8 @@ mod batch;
 mod broken;
 
 mod claim;
+
+mod lines;
 
 /// Runs every law against an empty store and returns the first that is broken.
 ///
@@ -31,10 +34,12 @@ pub async fn check(store: &dyn Store) -> Result<(), String> {
     of_many_writers_one_wins(store).await?;
     ids_are_listed_in_order_and_paged(store).await?;
     slots_hold_what_was_put_there(store).await?;
+    slots_are_compared_and_swapped(store).await?;
     a_forgotten_generation_is_gone_and_its_neighbour_stays(store).await?;
     a_removed_certificate_is_gone_with_its_material(store).await?;
     batch::check(store).await?;
-    claim::check(store).await
+    claim::check(store).await?;
+    lines::check(store).await
 }
 
 async fn what_was_committed_is_loaded(store: &dyn Store) -> Result<(), String> {
@@ -129,6 +134,34 @@ async fn slots_hold_what_was_put_there(store: &dyn Store) -> Result<(), String> 
         }
     }
     Ok(())
+}
+
+async fn slots_are_compared_and_swapped(store: &dyn Store) -> Result<(), String> {
+    let slot = Slot::IssuerState { issuer: "swapped".parse().map_err(|error| format!("{error}"))? };
+    let [first, second, third] = ["first", "second", "third"].map(|text| SecretBytes::new(text.as_bytes()));
+    let writes = async |expected, bytes| store.write_if(&slot, expected, bytes).await;
+    let refused = async |expected, who: &str| match writes(expected, &third).await {
+        Err(StoreError::SlotConflict { .. }) => Ok(()),
+        other => Err(format!(
+            "who does not know the slot as it is, {who}, is refused with a conflict, got {other:?}"
+        )),
+    };
+    refused(Some(&first), "because it is empty").await?;
+    ok(writes(None, &first).await, "a first write of an empty slot")?;
+    refused(None, "because it is empty no more").await?;
+    refused(Some(&second), "because something else lies there").await?;
+    ok(writes(Some(&first), &second).await, "a write of who knows the slot")?;
+    refused(Some(&first), "because it was written since").await?;
+    let read = ok(store.read(&slot).await, "reading a slot")?;
+    if read.is_none_or(|read| read.expose() != second.expose()) {
+        return Err("a refused write changes nothing in a slot".to_owned());
+    }
+    let rivals: Vec<_> = (0..8).map(|rival| SecretBytes::new(format!("rival {rival}"))).collect();
+    let written = join_all(rivals.iter().map(|rival| writes(Some(&second), rival))).await;
+    match written.iter().filter(|written| written.is_ok()).count() {
+        1 => Ok(()),
+        winners => Err(format!("of eight writers of a slot one wins, {winners} did")),
+    }
 }
 
 async fn a_forgotten_generation_is_gone_and_its_neighbour_stays(store: &dyn Store) -> Result<(), String> {

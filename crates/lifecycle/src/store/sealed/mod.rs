@@ -110,6 +110,22 @@ impl<S: Store> super::Overlay for Sealed<S> {
     async fn write(&self, slot: &Slot, bytes: &SecretBytes) -> Result<(), StoreError> {
         self.inner.write(slot, &self.seal(slot, bytes).await?).await
     }
+
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        // Nothing is sealed in the same way twice, so what lies there is compared open, and swapped sealed.
+        let there = self.inner.read(slot).await?;
+        let opened = match &there {
+            Some(sealed) if slot.is_secret() => Some(self.envelope.open(slot, sealed).await?),
+            there => there.clone(),
+        };
+        super::check_slot(slot, expected, opened.as_ref())?;
+        self.inner.write_if(slot, there.as_ref(), &self.seal(slot, bytes).await?).await
+    }
 }
 
 #[cfg(test)]

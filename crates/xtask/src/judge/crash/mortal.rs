@@ -142,6 +142,16 @@ impl Overlay for Mortal {
         self.step(did(format!("the write of {slot}")), self.below().write(slot, bytes)).await
     }
 
+    async fn write_if(
+        &self,
+        slot: &Slot,
+        expected: Option<&SecretBytes>,
+        bytes: &SecretBytes,
+    ) -> Result<(), StoreError> {
+        let what = did(format!("the write of {slot}"));
+        self.step(what, self.below().write_if(slot, expected, bytes)).await
+    }
+
     async fn forget(&self, id: &CertificateId, generation: Generation) -> Result<(), StoreError> {
         let what = format!("the end of generation {}", generation.number());
         self.step(did(what), self.below().forget(id, generation)).await

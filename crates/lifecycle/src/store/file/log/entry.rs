@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     CertificateId,
     budget::{Bucket, BudgetKey},
+    schedule::Line,
     store::{Fence, Version, file::stored::Stored},
 };
 
@@ -15,8 +16,8 @@ pub(in super::super) enum Entry<'a> {
     Bucket(BucketRow),
     /// All that an intent names is in place.
     Done(u64),
-    /// A certificate is due then, in seconds since 1970.
-    Due(&'a str, u32),
+    /// A certificate is due then, in seconds since 1970, and stands in this line.
+    Due(&'a str, u32, Line),
     /// No fence up to this one is used any more: it may have been.
     Fences(Fence),
     /// A certificate is gone.
@@ -41,6 +42,8 @@ const DUE: u8 = 3;
 const FENCES: u8 = 4;
 const GONE: u8 = 5;
 const INTENT: u8 = 6;
+/// As [`DUE`], of one that has no certificate. Before schema 2 all were written as if they had one.
+const DUE_FIRST: u8 = 7;
 
 impl Entry<'_> {
     /// Adds the bytes of an entry.
@@ -57,8 +60,8 @@ impl Entry<'_> {
                 out.push(DONE);
                 out.extend_from_slice(&number.to_le_bytes());
             }
-            Self::Due(name, at) => {
-                out.push(DUE);
+            Self::Due(name, at, line) => {
+                out.push(if *line == Line::First { DUE_FIRST } else { DUE });
                 out.extend_from_slice(&at.to_le_bytes());
                 text(name, out);
             }
@@ -115,10 +118,11 @@ fn entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
             let (number, rest) = number(rest)?;
             (Entry::Done(number), rest)
         }
-        DUE => {
+        DUE | DUE_FIRST => {
+            let line = if *kind == DUE { Line::Renewal } else { Line::First };
             let (at, rest) = rest.split_first_chunk()?;
             let (name, rest) = name(rest)?;
-            (Entry::Due(name, u32::from_le_bytes(*at)), rest)
+            (Entry::Due(name, u32::from_le_bytes(*at), line), rest)
         }
         FENCES => {
             let (fence, rest) = number(rest)?;
@@ -167,7 +171,8 @@ mod tests {
         let stored = Stored { version: Version::FIRST, fence: Fence::from_number(3), record };
         vec![
             Entry::Bucket(row.clone()),
-            Entry::Due("shop", 1_800_000_000),
+            Entry::Due("shop", 1_800_000_000, Line::Renewal),
+            Entry::Due("blog", 1_800_000_000, Line::First),
             Entry::Fences(Fence::from_number(7)),
             Entry::Intent(9, Intent { records: vec![stored], buckets: vec![row] }),
             Entry::Done(9),
@@ -191,7 +196,7 @@ mod tests {
     fn a_name_that_leads_elsewhere_is_no_entry() {
         for name in ["../../etc", "", "/etc", "A"] {
             let mut body = Vec::new();
-            Entry::Due(name, 0).write(&mut body).unwrap();
+            Entry::Due(name, 0, Line::First).write(&mut body).unwrap();
             assert_eq!(read(&body).collect::<Vec<_>>(), [None], "{name}");
         }
     }

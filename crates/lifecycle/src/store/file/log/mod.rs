@@ -21,8 +21,8 @@ pub(super) use entry::{BucketRow, Entry, Intent};
 
 mod frame;
 
-/// The newest form of a log that this version knows, and the one that it writes.
-const SCHEMA: u32 = 1;
+/// The newest form of a log that this version knows, and the one that it writes: since 2 it tells lines apart.
+const SCHEMA: u32 = 2;
 
 /// A log is written anew when it has this many entries more than a quarter of what it began with.
 const FEW: usize = 4_096;
@@ -119,7 +119,8 @@ impl Log {
         }
         let file = schema.and_then(|_| File::options().append(true).open(&path).ok());
         let length = bytes.as_ref().map_or(0, Vec::len) as u64;
-        let broken = file.is_none();
+        // To an older one nothing is added: its head says that there is nothing newer in it.
+        let broken = file.is_none() || schema.is_some_and(|found| found < SCHEMA);
         let writer = Writer { file, length, position: length, added: 0, limit: FEW, broken };
         let log = Self { path, disk, writer: Mutex::new(writer), synced: Mutex::new(length) };
         Ok((log, bytes.map(|bytes| Content { bytes })))

@@ -1,0 +1,41 @@
+//! The options of this provider.
+
+use std::sync::Arc;
+
+use super::{HttpReq, HttpReqBuilder, KIND};
+use crate::{ConfigError, Error, Factory, OptionDoc, OptionForm, Options, hook, registry};
+
+const ENDPOINT: OptionDoc =
+    OptionDoc::required("endpoint", "the URL before /present and /cleanup").form(OptionForm::Url);
+const USER: OptionDoc = OptionDoc::optional("user", "the user of Basic authentication; none by default");
+const PASSWORD: OptionDoc = OptionDoc::optional("password", "the user's password").secret();
+
+/// How a [`Registry`](crate::Registry) makes this provider.
+#[must_use]
+pub fn factory() -> Factory {
+    Factory::new(
+        "a web service of yours, spoken to as lego's httpreq speaks",
+        [ENDPOINT, USER, PASSWORD, registry::PLAIN_HTTP, hook::ZONES],
+        |options| Ok(Arc::new(from_options(options)?)),
+    )
+}
+
+pub(super) fn from_options(options: &Options) -> Result<HttpReq, Error> {
+    let endpoint = options.text(&ENDPOINT).ok_or_else(|| ConfigError::MissingOption {
+        provider: KIND.to_owned(),
+        option: ENDPOINT.name.to_owned(),
+        meaning: ENDPOINT.meaning.to_owned(),
+    })?;
+    let mut builder = HttpReq::builder(endpoint).plain_http(options.flag(KIND, &registry::PLAIN_HTTP)?);
+    // A password without its user is a mistake, and so is the other way round.
+    if options.text(&USER).is_some() || options.get(PASSWORD.name).is_some() {
+        let user = options.text(&USER).ok_or_else(|| ConfigError::MissingOption {
+            provider: KIND.to_owned(),
+            option: USER.name.to_owned(),
+            meaning: USER.meaning.to_owned(),
+        })?;
+        builder = builder.credentials(user, options.password(KIND, &PASSWORD)?);
+    }
+    let zones = options.list(KIND, &hook::ZONES)?;
+    zones.into_iter().fold(builder, HttpReqBuilder::zone).build()
+}

@@ -27,7 +27,7 @@ pub const BODY_LIMIT: usize = 4 << 20;
 
 /// Who carries requests to one vendor with one credential.
 ///
-/// Clones share everything: connections, the [`Rate`], and a vendor's wish to be left alone.
+/// Clones share everything: connections, the [`Rate`](crate::Rate), and a vendor's wish to be left alone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bucket, BudgetKey, Limit};
 
-/// Who wait for the same bucket. A flood of one line leaves every second token to the other: a million new
-/// certificates do not let a renewal run out, nor the other way round.
+/// In which of two lines a certificate stands that is due, where claims are handed out and where budgets are taken
+/// from. A flood of one line leaves every second turn to the other: a million new certificates do not let a renewal
+/// run out, nor the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums)] // With a third one, each would have a third.
@@ -41,7 +42,7 @@ impl fmt::Display for Line {
 
 /// What is known of a bucket before which two lines wait.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct Shared {
     pub(crate) bucket: Bucket,
     /// What is left of the share of the line that asks.
     pub(crate) share: Bucket,
@@ -49,7 +50,7 @@ pub(crate) struct Lines {
     pub(crate) others_wait: Bucket,
 }
 
-impl Lines {
+impl Shared {
     /// The keys of what a line has to know, in the order of the fields.
     pub(crate) fn keys(key: &BudgetKey, line: Line) -> [BudgetKey; 3] {
         let of = || Box::new(key.clone());
@@ -86,7 +87,7 @@ mod tests {
                     i64::MIN => Bucket::FULL,
                     since => Bucket::emptied(pause, Timestamp::from_unix(since)),
                 };
-                match (Lines { bucket, share: shares[own], others_wait }).take(limit, now) {
+                match (Shared { bucket, share: shares[own], others_wait }).take(limit, now) {
                     Ok((rest, share)) => {
                         (bucket, shares[own]) = (rest, share);
                         taken[own] += 1;

@@ -31,7 +31,7 @@ pub use demand::{BudgetKey, Charge, Counted, Demand, Limits, Purpose};
 
 mod line;
 pub use line::Line;
-pub(crate) use line::Lines;
+pub(crate) use line::Shared;
 
 mod ledger;
 pub use ledger::{Budgets, Refusal};

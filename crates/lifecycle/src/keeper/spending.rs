@@ -5,7 +5,7 @@ use perennial_core::Timestamp;
 use super::{Inner, walk};
 use crate::{
     StoreError, Version,
-    budget::{Bucket, BudgetKey, Charge, Demand, Limit, Line, Lines, Refusal},
+    budget::{Bucket, BudgetKey, Charge, Demand, Limit, Line, Refusal, Shared},
     store::Batch,
 };
 
@@ -176,7 +176,7 @@ struct Row<'a> {
 /// The keys of a [`Row`], in the order of its cells.
 fn keys(demand: &Demand) -> Vec<BudgetKey> {
     match demand.line {
-        Some(line) => Lines::keys(&demand.key, line).into(),
+        Some(line) => Shared::keys(&demand.key, line).into(),
         None => vec![demand.key.clone()],
     }
 }
@@ -191,9 +191,10 @@ fn take<'r, 'd>(rows: &'r [Row<'d>], now: Timestamp) -> Result<Taken, (&'r Row<'
         let got = match line {
             None => bucket.bucket.take(*limit, now).map(|rest| (rest, None)),
             Some((line, share, others)) => {
-                let lines = Lines { bucket: bucket.bucket, share: share.bucket, others_wait: others.bucket };
+                let shared =
+                    Shared { bucket: bucket.bucket, share: share.bucket, others_wait: others.bucket };
                 let share = |rest| (BudgetKey::Share(*line, Box::new(key.clone())), share.version, rest);
-                lines.take(*limit, now).map(|(rest, of_share)| (rest, Some(share(of_share))))
+                shared.take(*limit, now).map(|(rest, of_share)| (rest, Some(share(of_share))))
             }
         };
         match got {

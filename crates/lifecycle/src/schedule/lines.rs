@@ -3,25 +3,7 @@
 use perennial_core::Timestamp;
 
 use super::calendar::{CAPACITY, Calendar, Entries};
-
-/// In which of two lines a certificate stands that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Line {
-    /// It has no certificate yet.
-    First,
-    /// It has one.
-    Renewal,
-}
-
-impl Line {
-    /// The other one.
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::First => Self::Renewal,
-            Self::Renewal => Self::First,
-        }
-    }
-}
+use crate::budget::Line;
 
 /// Which certificate is due next in each of two lines: one timer for each, by a dense index of the caller's.
 ///

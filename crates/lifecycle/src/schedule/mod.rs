@@ -6,7 +6,7 @@ mod life;
 pub use life::{Life, due};
 
 mod lines;
-pub(crate) use lines::{Line, Lines};
+pub(crate) use lines::Lines;
 
 mod policy;
 pub use policy::RenewalPolicy;

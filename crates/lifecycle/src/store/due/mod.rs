@@ -7,10 +7,7 @@ use std::{collections::HashMap, time::Duration};
 use perennial_core::Timestamp;
 
 use super::{Due, Fence, Held, Owner};
-use crate::{
-    CertificateId, Record, StoreError,
-    schedule::{Line, Lines},
-};
+use crate::{CertificateId, Record, StoreError, budget::Line, schedule::Lines};
 
 mod names;
 use names::Names;

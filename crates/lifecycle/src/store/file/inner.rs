@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     CertificateId, Record, StoreError,
-    budget::{Bucket, BudgetKey},
-    schedule::Line,
+    budget::{Bucket, BudgetKey, Line},
     store::{
         Fence, Slot, Version, check_slot,
         due::{DueIndex, Row},

@@ -19,9 +19,8 @@ use perennial_core::{Clock, SecretBytes, SystemClock, Timestamp};
 use super::{Batch, Claim, Due, Held, Owner, Quarantined, Slot, Store, Version, due::Row};
 use crate::{
     CertificateId, Generation, Record, StoreError,
-    budget::{Bucket, BudgetKey},
+    budget::{Bucket, BudgetKey, Line},
     durable::Disk,
-    schedule::Line,
 };
 
 mod claims;

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateId,
-    budget::{Bucket, BudgetKey},
-    schedule::Line,
+    budget::{Bucket, BudgetKey, Line},
     store::{Fence, Version, file::stored::Stored},
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AcmeDns, AcmeDnsBuilder, KIND};
-use crate::{ConfigError, Error, Factory, OptionDoc, OptionForm, Options, registry};
+use crate::{Error, Factory, OptionDoc, OptionForm, Options, registry};
 
 const SERVER: OptionDoc = OptionDoc::required("server", "the URL of the server").form(OptionForm::Url);
 const ACCOUNTS: OptionDoc = OptionDoc::required(
@@ -30,14 +30,7 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<AcmeDns, Error> {
-    let required = |doc: &OptionDoc| {
-        options.text(doc).map(str::to_owned).ok_or_else(|| ConfigError::MissingOption {
-            provider: KIND.to_owned(),
-            option: doc.name.to_owned(),
-            meaning: doc.meaning.to_owned(),
-        })
-    };
-    let builder = AcmeDns::builder(required(&SERVER)?, required(&ACCOUNTS)?);
+    let builder = AcmeDns::builder(options.required(KIND, &SERVER)?, options.required(KIND, &ACCOUNTS)?);
     let mut builder = builder.plain_http(options.flag(KIND, &registry::PLAIN_HTTP)?);
     builder =
         options.list::<String>(KIND, &ALLOW_FROM)?.into_iter().fold(builder, AcmeDnsBuilder::allow_from);

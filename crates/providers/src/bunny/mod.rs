@@ -62,13 +62,7 @@ impl Bunny {
 
 engine::builder!(BunnyBuilder, Bunny, |client, settings| Records::new(Api { client }, settings));
 
-impl BunnyBuilder {
-    /// The vendor's identifier of the zone of all names.
-    pub fn zone_id(mut self, id: impl Into<String>) -> Self {
-        self.settings = self.settings.zone_id(id);
-        self
-    }
-}
+engine::zone_id!(BunnyBuilder);
 
 struct Api {
     client: Client,

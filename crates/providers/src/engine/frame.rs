@@ -265,6 +265,18 @@ pub(crate) use forward;
 /// `client` and `settings`.
 macro_rules! setters {
     ($builder:ident) => {
+        $crate::engine::setters!($builder, no ttl);
+
+        impl $builder {
+            /// The time to live of new record sets, in whole seconds; a minute by default, or the vendor's least.
+            pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
+                self.settings = self.settings.ttl(ttl);
+                self
+            }
+        }
+    };
+    // Where the vendor has one time to live for all of a zone.
+    ($builder:ident, no ttl) => {
         impl $builder {
             /// Another base URL: an emulator, a proxy, a private cloud.
             pub fn base_url(mut self, url: impl Into<String>) -> Self {
@@ -291,14 +303,8 @@ macro_rules! setters {
                 self
             }
 
-            /// The time to live of new record sets, in whole seconds; a minute by default, or the vendor's least.
-            pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
-                self.settings = self.settings.ttl(ttl);
-                self
-            }
-
             /// What the options say that many kinds of providers have.
-            fn options(mut self, kind: &str, options: &$crate::Options) -> Result<Self, $crate::Error> {
+            pub(crate) fn options(mut self, kind: &str, options: &$crate::Options) -> Result<Self, $crate::Error> {
                 self.settings = $crate::registry::settings(kind, options)?;
                 if let Some(url) = options.text(&$crate::registry::BASE_URL) {
                     self.client = self.client.base_url(url);
@@ -309,6 +315,20 @@ macro_rules! setters {
     };
 }
 pub(crate) use setters;
+
+/// The setter of those builders whose zones have identifiers of the vendor's.
+macro_rules! zone_id {
+    ($builder:ident) => {
+        impl $builder {
+            /// The vendor's identifier of the zone of all names.
+            pub fn zone_id(mut self, id: impl Into<String>) -> Self {
+                self.settings = self.settings.zone_id(id);
+                self
+            }
+        }
+    };
+}
+pub(crate) use zone_id;
 
 /// Defines the builder of a provider over a [`Client`](crate::vendor::Client): a struct with the fields `client`
 /// and `settings`, the setters that all of them have, and `build`.

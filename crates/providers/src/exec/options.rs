@@ -26,11 +26,7 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Exec, Error> {
-    let program = options.text(&PROGRAM).ok_or_else(|| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: PROGRAM.name.to_owned(),
-        meaning: PROGRAM.meaning.to_owned(),
-    })?;
+    let program = options.required(KIND, &PROGRAM)?;
     let mut builder = Exec::builder(program);
     if let Some(text) = options.text(&ARGUMENTS) {
         let arguments: Vec<String> = serde_json::from_str(text).map_err(|error| ConfigError::BadOption {

@@ -148,11 +148,7 @@ impl Api {
 
     async fn ask_project(&self) -> Result<String, Error> {
         let project = self.access.project().await?;
-        Ok(project.ok_or_else(|| ConfigError::MissingOption {
-            provider: KIND.to_owned(),
-            option: options::PROJECT.name.to_owned(),
-            meaning: options::PROJECT.meaning.to_owned(),
-        })?)
+        Ok(project.ok_or_else(|| options::PROJECT.missing(KIND))?)
     }
 
     /// Of a path of a zone.

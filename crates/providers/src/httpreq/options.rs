@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{HttpReq, HttpReqBuilder, KIND};
-use crate::{ConfigError, Error, Factory, OptionDoc, OptionForm, Options, hook, registry};
+use crate::{Error, Factory, OptionDoc, OptionForm, Options, hook, registry};
 
 const ENDPOINT: OptionDoc =
     OptionDoc::required("endpoint", "the URL before /present and /cleanup").form(OptionForm::Url);
@@ -21,19 +21,11 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<HttpReq, Error> {
-    let endpoint = options.text(&ENDPOINT).ok_or_else(|| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: ENDPOINT.name.to_owned(),
-        meaning: ENDPOINT.meaning.to_owned(),
-    })?;
+    let endpoint = options.required(KIND, &ENDPOINT)?;
     let mut builder = HttpReq::builder(endpoint).plain_http(options.flag(KIND, &registry::PLAIN_HTTP)?);
     // A password without its user is a mistake, and so is the other way round.
     if options.text(&USER).is_some() || options.get(PASSWORD.name).is_some() {
-        let user = options.text(&USER).ok_or_else(|| ConfigError::MissingOption {
-            provider: KIND.to_owned(),
-            option: USER.name.to_owned(),
-            meaning: USER.meaning.to_owned(),
-        })?;
+        let user = options.required(KIND, &USER)?;
         builder = builder.credentials(user, options.password(KIND, &PASSWORD)?);
     }
     let zones = options.list(KIND, &hook::ZONES)?;

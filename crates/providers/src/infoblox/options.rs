@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{DEFAULT_VERSION, DEFAULT_VIEW, Infoblox, KIND};
-use crate::{ConfigError, Error, Factory, OptionDoc, OptionForm, Options, registry};
+use crate::{Error, Factory, OptionDoc, OptionForm, Options, registry};
 
 const BASE_URL: OptionDoc =
     OptionDoc::required("base-url", "the URL of the grid master, without /wapi: https://grid.example.com")
@@ -25,15 +25,9 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Infoblox, Error> {
-    let required = |doc: &OptionDoc| {
-        options.text(doc).map(str::to_owned).ok_or_else(|| ConfigError::MissingOption {
-            provider: KIND.to_owned(),
-            option: doc.name.to_owned(),
-            meaning: doc.meaning.to_owned(),
-        })
-    };
     let password = options.password(KIND, &PASSWORD)?;
-    let mut builder = Infoblox::builder(required(&BASE_URL)?, required(&USER)?, password);
+    let mut builder =
+        Infoblox::builder(options.required(KIND, &BASE_URL)?, options.required(KIND, &USER)?, password);
     if let Some(view) = options.text(&VIEW) {
         builder = builder.view(view);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{BASE_URL, Inwx, KIND};
-use crate::{ConfigError, Error, Factory, OptionDoc, Options, registry};
+use crate::{Error, Factory, OptionDoc, Options, registry};
 
 const USER: OptionDoc = OptionDoc::required("user", "the user of the account, or of a sub-account");
 const PASSWORD: OptionDoc = OptionDoc::required("password", "the password of the user").secret();
@@ -22,12 +22,8 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Inwx, Error> {
-    let user = options.text(&USER).ok_or_else(|| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: USER.name.to_owned(),
-        meaning: USER.meaning.to_owned(),
-    })?;
-    let builder = Inwx::builder(user, options.password(KIND, &PASSWORD)?).options(options)?;
+    let user = options.required(KIND, &USER)?;
+    let builder = Inwx::builder(user, options.password(KIND, &PASSWORD)?).options(KIND, options)?;
     let builder = match options.get(SHARED_SECRET.name) {
         Some(_) => builder.shared_secret(options.password(KIND, &SHARED_SECRET)?),
         None => builder,

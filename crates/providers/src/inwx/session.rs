@@ -1,11 +1,11 @@
 //! A session, which every request but the first bears as a cookie.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
-use perennial_core::{Clock, SecretString, Timestamp};
+use perennial_core::{SecretString, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -20,7 +20,6 @@ pub(super) struct Session {
     /// For login and second factor alone: its credential is a [`Login`].
     desk: Client,
     shared_secret: Option<Credential>,
-    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -36,8 +35,8 @@ struct State {
 const LASTS: Duration = Duration::from_secs(1800);
 
 impl Session {
-    pub(super) fn new(desk: Client, shared_secret: Option<Credential>, clock: Arc<dyn Clock>) -> Self {
-        Self { desk, shared_secret, clock, state: Mutex::default() }
+    pub(super) fn new(desk: Client, shared_secret: Option<Credential>) -> Self {
+        Self { desk, shared_secret, state: Mutex::default() }
     }
 
     async fn open(&self, used: &mut Option<u64>) -> Result<SecretString, Error> {
@@ -68,9 +67,9 @@ impl Session {
         let mut refused = None;
         for _ in 0..2 {
             if let Some(used) = *used {
-                self.clock.sleep_until(totp::next(used)).await;
+                self.desk.clock().sleep_until(totp::next(used)).await;
             }
-            let step = totp::step(self.clock.now());
+            let step = totp::step(self.desk.clock().now());
             *used = Some(step);
             let tan = totp::tan(&secret, step);
             let call = self.desk.post(PATH).header("cookie", cookie.expose());

@@ -63,13 +63,7 @@ impl Ionos {
 
 engine::builder!(IonosBuilder, Ionos, |client, settings| Records::new(Api { client }, settings));
 
-impl IonosBuilder {
-    /// The vendor's identifier of the zone of all names.
-    pub fn zone_id(mut self, id: impl Into<String>) -> Self {
-        self.settings = self.settings.zone_id(id);
-        self
-    }
-}
+engine::zone_id!(IonosBuilder);
 
 struct Api {
     client: Client,

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use super::{BASE_URL, KIND, Namecheap};
-use crate::{ConfigError, Error, Factory, OptionDoc, Options, registry};
+use crate::{Error, Factory, OptionDoc, Options, registry};
 
 const USER: OptionDoc = OptionDoc::required("user", "the user of the account, whose the API key is");
 const API_KEY: OptionDoc =
@@ -24,13 +24,8 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Namecheap, Error> {
-    let missing = |doc: &OptionDoc| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: doc.name.to_owned(),
-        meaning: doc.meaning.to_owned(),
-    };
-    let user = options.text(&USER).ok_or_else(|| missing(&USER))?;
-    let client_ip: Ipv4Addr = options.parsed(KIND, &CLIENT_IP)?.ok_or_else(|| missing(&CLIENT_IP))?;
+    let user = options.required(KIND, &USER)?;
+    let client_ip: Ipv4Addr = options.parsed(KIND, &CLIENT_IP)?.ok_or_else(|| CLIENT_IP.missing(KIND))?;
     let builder = Namecheap::builder(user, options.token(KIND, &API_KEY)?, client_ip);
     builder.options(KIND, options)?.build()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{BASE_URL, KIND, Netcup};
-use crate::{ConfigError, Error, Factory, OptionDoc, Options, registry};
+use crate::{Error, Factory, OptionDoc, Options, registry};
 
 const CUSTOMER: OptionDoc = OptionDoc::required("customer-number", "the number of the customer");
 const API_KEY: OptionDoc = OptionDoc::required("api-key", "an API key of the customer").secret();
@@ -21,11 +21,7 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Netcup, Error> {
-    let customer = options.text(&CUSTOMER).ok_or_else(|| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: CUSTOMER.name.to_owned(),
-        meaning: CUSTOMER.meaning.to_owned(),
-    })?;
+    let customer = options.required(KIND, &CUSTOMER)?;
     let (key, password) = (options.token(KIND, &API_KEY)?, options.password(KIND, &API_PASSWORD)?);
-    Netcup::builder(customer, key, password).options(options)?.build()
+    Netcup::builder(customer, key, password).options(KIND, options)?.build()
 }

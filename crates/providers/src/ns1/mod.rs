@@ -65,13 +65,7 @@ impl Ns1 {
 
 engine::builder!(Ns1Builder, Ns1, |client, settings| Sets::new(Api { client }, settings));
 
-impl Ns1Builder {
-    /// The vendor's identifier of the zone of all names.
-    pub fn zone_id(mut self, id: impl Into<String>) -> Self {
-        self.settings = self.settings.zone_id(id);
-        self
-    }
-}
+engine::zone_id!(Ns1Builder);
 
 struct Api {
     client: Client,

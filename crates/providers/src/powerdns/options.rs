@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{KIND, PowerDns};
-use crate::{ConfigError, Error, Factory, OptionDoc, OptionForm, Options, registry};
+use crate::{Error, Factory, OptionDoc, OptionForm, Options, registry};
 
 const BASE_URL: OptionDoc = OptionDoc::required(
     "base-url",
@@ -29,11 +29,7 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<PowerDns, Error> {
-    let url = options.text(&BASE_URL).ok_or_else(|| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: BASE_URL.name.to_owned(),
-        meaning: BASE_URL.meaning.to_owned(),
-    })?;
+    let url = options.required(KIND, &BASE_URL)?;
     let builder = PowerDns::builder(url, options.token(KIND, &KEY)?)
         .plain_http(options.flag(KIND, &registry::PLAIN_HTTP)?)
         .notify(options.flag(KIND, &NOTIFY)?)

@@ -225,11 +225,7 @@ impl Factory {
             });
         }
         match self.options.iter().find(|doc| doc.required && options.get(doc.name).is_none()) {
-            Some(missing) => Err(ConfigError::MissingOption {
-                provider: kind.to_owned(),
-                option: missing.name.to_owned(),
-                meaning: missing.meaning.to_owned(),
-            }),
+            Some(missing) => Err(missing.missing(kind)),
             None => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::variable;
+use crate::{ConfigError, error::variable};
 
 /// What an option means: for `--help`, and for the error when it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +116,16 @@ impl OptionDoc {
             schema.insert("writeOnly".to_owned(), true.into());
         }
         schema.into()
+    }
+
+    /// That it has to be given and was not: what it is, for whoever has to give it.
+    #[must_use]
+    pub fn missing(&self, kind: &str) -> ConfigError {
+        ConfigError::MissingOption {
+            provider: kind.to_owned(),
+            option: self.name.to_owned(),
+            meaning: self.meaning.to_owned(),
+        }
     }
 
     /// The environment variable that holds it.

@@ -129,6 +129,14 @@ impl Options {
         self.get(doc.name).map(SecretString::expose).map(str::trim).filter(|text| !text.is_empty())
     }
 
+    /// The same of an option that must be there.
+    ///
+    /// # Errors
+    /// [`ConfigError::MissingOption`] when nothing is left of it.
+    pub fn required(&self, kind: &str, doc: &OptionDoc) -> Result<&str, ConfigError> {
+        self.text(doc).ok_or_else(|| doc.missing(kind))
+    }
+
     /// A token that goes into a header: without white space, line breaks and anything that is not ASCII, and
     /// without the word that is put before it. The commonest reason why a credential is "invalid" is a line
     /// break that came with it.
@@ -185,11 +193,7 @@ impl Options {
     }
 
     fn given(&self, kind: &str, doc: &OptionDoc) -> Result<&Given, ConfigError> {
-        self.0.get(doc.name).ok_or_else(|| ConfigError::MissingOption {
-            provider: kind.to_owned(),
-            option: doc.name.to_owned(),
-            meaning: doc.meaning.to_owned(),
-        })
+        self.0.get(doc.name).ok_or_else(|| doc.missing(kind))
     }
 
     /// The names of the options that are set, sorted.

@@ -47,7 +47,7 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Rfc2136, ConfigError> {
-    let server: Server = parsed(options, &SERVER)?.ok_or_else(|| missing(&SERVER))?;
+    let server: Server = parsed(options, &SERVER)?.ok_or_else(|| SERVER.missing(KIND))?;
     let mut builder = Rfc2136::builder(server);
     let weak =
         if parsed::<bool>(options, &ALLOW_WEAK)? == Some(true) { Weak::Allowed } else { Weak::Refused };
@@ -80,8 +80,8 @@ fn key(options: &Options, weak: Weak) -> Result<Option<TsigKey>, ConfigError> {
     if [KEY_NAME, ALGORITHM, SECRET].iter().all(|doc| options.get(doc.name).is_none()) {
         return Ok(None);
     }
-    let name = options.get(KEY_NAME.name).ok_or_else(|| missing(&KEY_NAME))?;
-    let secret = options.get(SECRET.name).ok_or_else(|| missing(&SECRET))?;
+    let name = options.get(KEY_NAME.name).ok_or_else(|| KEY_NAME.missing(KIND))?;
+    let secret = options.get(SECRET.name).ok_or_else(|| SECRET.missing(KIND))?;
     let algorithm = options.get(ALGORITHM.name).map(|text| Algorithm::read(text.expose(), weak)).transpose();
     let algorithm = algorithm.map_err(|error| bad(&ALGORITHM, error.to_string()))?.unwrap_or_default();
     TsigKey::new(name.expose(), algorithm, secret).map(Some).map_err(|error| {
@@ -111,14 +111,6 @@ fn seconds(
             let (least, most) = range.into_inner();
             Err(bad(doc, format!("{text:?} is not a number of seconds from {least} to {most}")))
         }
-    }
-}
-
-fn missing(doc: &OptionDoc) -> ConfigError {
-    ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: doc.name.to_owned(),
-        meaning: doc.meaning.to_owned(),
     }
 }
 

@@ -32,14 +32,9 @@ pub fn factory() -> Factory {
 }
 
 pub(super) fn from_options(options: &Options) -> Result<Webhook, Error> {
-    let missing = |doc: &OptionDoc| ConfigError::MissingOption {
-        provider: KIND.to_owned(),
-        option: doc.name.to_owned(),
-        meaning: doc.meaning.to_owned(),
-    };
-    let url = options.text(&URL).ok_or_else(|| missing(&URL))?;
+    let url = options.required(KIND, &URL)?;
     let mut zones = options.list::<DomainName>(KIND, &ZONE)?.into_iter();
-    let first = zones.next().ok_or_else(|| missing(&ZONE))?;
+    let first = zones.next().ok_or_else(|| ZONE.missing(KIND))?;
     let mut builder = zones.fold(Webhook::builder(url, first), WebhookBuilder::zone);
     if let Some(token) = options.token_if_any(KIND, &TOKEN)? {
         builder = builder.token(token);

@@ -140,6 +140,11 @@ impl Client {
         &self.0.base
     }
 
+    /// The clock that this client was given.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
     /// The time, by the clock that this client was given.
     #[must_use]
     pub fn now(&self) -> Timestamp {

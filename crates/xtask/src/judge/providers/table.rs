@@ -103,7 +103,8 @@ impl Row {
 fn provider_of(module: &str) -> Option<&str> {
     match module {
         "bind" | "knot" | "primary" | "wire" => Some("rfc2136"),
-        "broken" | "documented" | "law" => None,
+        "broken" | "documented" | "law" | "mangled" | "pages" | "signatures" => None,
+        "pdns" => Some("powerdns"),
         "hook" => Some("httpreq, webhook"),
         module => Some(module),
     }
@@ -111,7 +112,7 @@ fn provider_of(module: &str) -> Option<&str> {
 
 fn column(module: &str, name: &str) -> Column {
     match module {
-        "bind" | "knot" => Column::RealServer,
+        "bind" | "knot" | "pdns" => Column::RealServer,
         _ if name.contains("real") => Column::RealServer,
         _ if name.contains("law") => Column::Laws,
         _ if name.contains("as_documented") => Column::Document,
@@ -123,7 +124,7 @@ fn column(module: &str, name: &str) -> Column {
 mod tests {
     use super::*;
 
-    const SAID: &str = "running 6 tests
+    const SAID: &str = "running 9 tests
 test hetzner::every_law_is_kept ... ok
 missing: the vendor's document /specs/linode-dns.json; set PERENNIAL_SPECS
 test hetzner::what_is_sent_and_answered_is_as_documented ... ok
@@ -132,6 +133,9 @@ test linode::what_is_sent_and_answered_is_as_documented ... ok
 test knot::each_refusal_is_explained ... ok
 test primary::every_law_is_kept_over_udp_and_tcp ... ok
 test broken::deletes_the_set ... ok
+test pdns::siblings_stay ... ok
+test powerdns::every_law_is_kept ... ok
+test signatures::of_aws ... ok
 ";
 
     #[test]
@@ -147,6 +151,7 @@ test broken::deletes_the_set ... ok
                     Err("laws fail · document missing · real server – · 0 more: linode::every_law_is_kept"
                         .to_owned())
                 ),
+                ("powerdns", Ok("laws pass · document – · real server pass · 0 more".to_owned())),
                 ("rfc2136", Ok("laws pass · document – · real server pass · 0 more".to_owned())),
             ]
         );

@@ -33,6 +33,7 @@ mod namecheap;
 mod netcup;
 mod ns1;
 mod ovh;
+mod pages;
 mod pdns;
 mod porkbun;
 mod powerdns;

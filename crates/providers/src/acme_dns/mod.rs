@@ -94,6 +94,8 @@ pub struct AcmeDnsBuilder {
     registration: Option<Vec<String>>,
 }
 
+engine::setters!(AcmeDnsBuilder: clock, http, plain_http);
+
 impl AcmeDnsBuilder {
     /// Makes no accounts: a name without one has no zone.
     pub fn without_registration(mut self) -> Self {
@@ -104,25 +106,6 @@ impl AcmeDnsBuilder {
     /// One more network, such as `192.0.2.0/24`, that new accounts may be used from; any by default.
     pub fn allow_from(mut self, network: impl Into<String>) -> Self {
         self.registration.get_or_insert_default().push(network.into());
-        self
-    }
-
-    /// Lets the URL be plain `http` that is not on loopback: whoever can listen there has the accounts.
-    pub fn plain_http(mut self, allowed: bool) -> Self {
-        self.client = self.client.plain_http(allowed);
-        self
-    }
-
-    /// Who carries the requests; the client of `perennial-core` by default.
-    pub fn http(mut self, http: Arc<dyn perennial_core::HttpClient>) -> Self {
-        self.client = self.client.http(http);
-        self
-    }
-
-    /// Who tells the time and waits; the operating system by default.
-    pub fn clock(mut self, clock: Arc<dyn perennial_core::Clock>) -> Self {
-        self.client = self.client.clock(clock.clone());
-        self.settings = self.settings.clock(clock);
         self
     }
 

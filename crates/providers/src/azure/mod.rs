@@ -78,7 +78,7 @@ pub struct AzureDnsBuilder {
     visibility: Visibility,
 }
 
-engine::setters!(AzureDnsBuilder);
+engine::setters!(AzureDnsBuilder: base_url, clock, http, options, ttl, zone);
 
 /// Who sees a zone: there are two interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

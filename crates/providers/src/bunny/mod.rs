@@ -62,7 +62,7 @@ impl Bunny {
 
 engine::builder!(BunnyBuilder, Bunny, |client, settings| Records::new(Api { client }, settings));
 
-engine::zone_id!(BunnyBuilder);
+engine::setters!(BunnyBuilder: zone_id);
 
 struct Api {
     client: Client,

@@ -39,6 +39,38 @@ mod quiet;
 
 mod renewed;
 
+/// Setters that the builders of access have, by their names.
+macro_rules! setters {
+    ($builder:ident: $($setter:ident),+) => {
+        impl $builder {
+            $($crate::credentials::setters!(@ $setter);)+
+        }
+    };
+    (@ clock) => {
+        /// Whose time it is; the operating system's by default.
+        pub fn clock(mut self, clock: std::sync::Arc<dyn perennial_core::Clock>) -> Self {
+            self.clock = clock;
+            self
+        }
+    };
+    (@ http) => {
+        /// Who carries the requests to those who hand access out. Default: reqwest, https only.
+        pub fn http(mut self, client: std::sync::Arc<dyn perennial_core::HttpClient>) -> Self {
+            self.http = Some(client);
+            self
+        }
+    };
+    (@ metadata_http) => {
+        /// Who carries the requests to the services beside the machine. Default: reqwest without a proxy, plain
+        /// http to link-local and loopback addresses and to those services alone.
+        pub fn metadata_http(mut self, client: std::sync::Arc<dyn perennial_core::HttpClient>) -> Self {
+            self.metadata_http = Some(client);
+            self
+        }
+    };
+}
+use setters;
+
 /// Who knows environment variables: the process, or a test.
 type Variables<'v> = &'v dyn Fn(&str) -> Result<SecretString, SecretError>;
 

@@ -78,41 +78,12 @@ pub struct DnsimpleBuilder {
     account: Option<String>,
 }
 
+engine::setters!(DnsimpleBuilder: base_url, clock, http, ttl, zone);
+
 impl DnsimpleBuilder {
     /// The number of the account, for a user's token with more than one; the token tells by default.
     pub fn account(mut self, number: impl Into<String>) -> Self {
         self.account = Some(number.into());
-        self
-    }
-
-    /// Another base URL: the sandbox, an emulator, a proxy.
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.client = self.client.base_url(url);
-        self
-    }
-
-    /// Who carries the requests; the client of `perennial-core` by default.
-    pub fn http(mut self, http: Arc<dyn perennial_core::HttpClient>) -> Self {
-        self.client = self.client.http(http);
-        self
-    }
-
-    /// Who tells the time and waits; the operating system by default.
-    pub fn clock(mut self, clock: Arc<dyn perennial_core::Clock>) -> Self {
-        self.client = self.client.clock(clock.clone());
-        self.settings = self.settings.clock(clock);
-        self
-    }
-
-    /// The zone of all names; without it the zone of each name is found.
-    pub fn zone(mut self, apex: DomainName) -> Self {
-        self.settings = self.settings.zone(apex);
-        self
-    }
-
-    /// The time to live of new record sets, in whole seconds; a minute by default.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings = self.settings.ttl(ttl);
         self
     }
 

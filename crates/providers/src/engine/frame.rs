@@ -261,74 +261,76 @@ macro_rules! forward {
 }
 pub(crate) use forward;
 
-/// The settings that all providers over a [`Client`](crate::vendor::Client) have, for a builder with the fields
-/// `client` and `settings`.
+/// Setters that many providers over a [`Client`](crate::vendor::Client) have, by their names, for a builder with the
+/// fields `client` and `settings`.
 macro_rules! setters {
-    ($builder:ident) => {
-        $crate::engine::setters!($builder, no ttl);
-
+    ($builder:ident: $($setter:ident),+) => {
         impl $builder {
-            /// The time to live of new record sets, in whole seconds; a minute by default, or the vendor's least.
-            pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
-                self.settings = self.settings.ttl(ttl);
-                self
-            }
+            $($crate::engine::setters!(@ $setter);)+
         }
     };
-    // Where the vendor has one time to live for all of a zone.
-    ($builder:ident, no ttl) => {
-        impl $builder {
-            /// Another base URL: an emulator, a proxy, a private cloud.
-            pub fn base_url(mut self, url: impl Into<String>) -> Self {
+    (@ base_url) => {
+        /// Another base URL: an emulator, a proxy, a private cloud, a sandbox.
+        pub fn base_url(mut self, url: impl Into<String>) -> Self {
+            self.client = self.client.base_url(url);
+            self
+        }
+    };
+    (@ clock) => {
+        /// Who tells the time and waits; the operating system by default.
+        pub fn clock(mut self, clock: std::sync::Arc<dyn perennial_core::Clock>) -> Self {
+            self.client = self.client.clock(clock.clone());
+            self.settings = self.settings.clock(clock);
+            self
+        }
+    };
+    (@ http) => {
+        /// Who carries the requests; the client of `perennial-core` by default.
+        pub fn http(mut self, http: std::sync::Arc<dyn perennial_core::HttpClient>) -> Self {
+            self.client = self.client.http(http);
+            self
+        }
+    };
+    (@ options) => {
+        /// What the options say that many kinds of providers have.
+        pub(crate) fn options(mut self, kind: &str, options: &$crate::Options) -> Result<Self, $crate::Error> {
+            self.settings = $crate::registry::settings(kind, options)?;
+            if let Some(url) = options.text(&$crate::registry::BASE_URL) {
                 self.client = self.client.base_url(url);
-                self
             }
-
-            /// Who carries the requests; the client of `perennial-core` by default.
-            pub fn http(mut self, http: std::sync::Arc<dyn perennial_core::HttpClient>) -> Self {
-                self.client = self.client.http(http);
-                self
-            }
-
-            /// Who tells the time and waits; the operating system by default.
-            pub fn clock(mut self, clock: std::sync::Arc<dyn perennial_core::Clock>) -> Self {
-                self.client = self.client.clock(clock.clone());
-                self.settings = self.settings.clock(clock);
-                self
-            }
-
-            /// The zone of all names; without it the zone of each name is found.
-            pub fn zone(mut self, apex: perennial_core::DomainName) -> Self {
-                self.settings = self.settings.zone(apex);
-                self
-            }
-
-            /// What the options say that many kinds of providers have.
-            pub(crate) fn options(mut self, kind: &str, options: &$crate::Options) -> Result<Self, $crate::Error> {
-                self.settings = $crate::registry::settings(kind, options)?;
-                if let Some(url) = options.text(&$crate::registry::BASE_URL) {
-                    self.client = self.client.base_url(url);
-                }
-                Ok(self)
-            }
+            Ok(self)
+        }
+    };
+    (@ plain_http) => {
+        /// Lets the URL be plain `http` that is not on loopback. Whoever can listen there has the credential.
+        pub fn plain_http(mut self, allowed: bool) -> Self {
+            self.client = self.client.plain_http(allowed);
+            self
+        }
+    };
+    (@ ttl) => {
+        /// The time to live of new record sets, in whole seconds; a minute by default, or the vendor's least.
+        pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
+            self.settings = self.settings.ttl(ttl);
+            self
+        }
+    };
+    (@ zone) => {
+        /// The zone of all names; without it the zone of each name is found.
+        pub fn zone(mut self, apex: perennial_core::DomainName) -> Self {
+            self.settings = self.settings.zone(apex);
+            self
+        }
+    };
+    (@ zone_id) => {
+        /// The vendor's identifier of the zone of all names.
+        pub fn zone_id(mut self, id: impl Into<String>) -> Self {
+            self.settings = self.settings.zone_id(id);
+            self
         }
     };
 }
 pub(crate) use setters;
-
-/// The setter of those builders whose zones have identifiers of the vendor's.
-macro_rules! zone_id {
-    ($builder:ident) => {
-        impl $builder {
-            /// The vendor's identifier of the zone of all names.
-            pub fn zone_id(mut self, id: impl Into<String>) -> Self {
-                self.settings = self.settings.zone_id(id);
-                self
-            }
-        }
-    };
-}
-pub(crate) use zone_id;
 
 /// Defines the builder of a provider over a [`Client`](crate::vendor::Client): a struct with the fields `client`
 /// and `settings`, the setters that all of them have, and `build`.
@@ -341,7 +343,7 @@ macro_rules! builder {
             settings: $crate::engine::Settings,
         }
 
-        $crate::engine::setters!($builder);
+        $crate::engine::setters!($builder: base_url, clock, http, options, ttl, zone);
 
         impl $builder {
             /// The provider.

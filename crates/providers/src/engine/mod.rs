@@ -22,7 +22,7 @@ mod find;
 
 mod frame;
 pub use frame::Settings;
-pub(crate) use frame::{builder, forward, setters, zone_id};
+pub(crate) use frame::{builder, forward, setters};
 
 mod in_sync;
 pub use in_sync::wait_in_sync;

@@ -82,7 +82,7 @@ pub struct GoogleCloudDnsBuilder {
     private: bool,
 }
 
-engine::setters!(GoogleCloudDnsBuilder);
+engine::setters!(GoogleCloudDnsBuilder: base_url, clock, http, options, ttl, zone);
 
 impl GoogleCloudDnsBuilder {
     /// The project that the zones are in. Default: the one of the account.

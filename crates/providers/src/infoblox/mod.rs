@@ -86,6 +86,8 @@ pub struct InfobloxBuilder {
     version: String,
 }
 
+engine::setters!(InfobloxBuilder: clock, http, ttl, zone);
+
 impl InfobloxBuilder {
     /// The view of the zones; `default` by default.
     pub fn view(mut self, view: impl Into<String>) -> Self {
@@ -96,31 +98,6 @@ impl InfobloxBuilder {
     /// The version of the interface, such as `2.12`, the default: newer grids speak all older ones.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
-        self
-    }
-
-    /// Who carries the requests; the client of `perennial-core` by default.
-    pub fn http(mut self, http: Arc<dyn perennial_core::HttpClient>) -> Self {
-        self.client = self.client.http(http);
-        self
-    }
-
-    /// Who tells the time and waits; the operating system by default.
-    pub fn clock(mut self, clock: Arc<dyn perennial_core::Clock>) -> Self {
-        self.client = self.client.clock(clock.clone());
-        self.settings = self.settings.clock(clock);
-        self
-    }
-
-    /// The zone of all names; without it the zone of each name is found.
-    pub fn zone(mut self, apex: DomainName) -> Self {
-        self.settings = self.settings.zone(apex);
-        self
-    }
-
-    /// The time to live of new record sets, in whole seconds; a minute by default.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings = self.settings.ttl(ttl);
         self
     }
 

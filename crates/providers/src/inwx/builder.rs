@@ -22,7 +22,7 @@ pub struct InwxBuilder {
     shared_secret: Option<Credential>,
 }
 
-engine::setters!(InwxBuilder);
+engine::setters!(InwxBuilder: base_url, clock, http, options, ttl, zone);
 
 impl InwxBuilder {
     pub(super) fn new(user: String, password: Credential) -> Self {

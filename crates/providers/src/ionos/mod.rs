@@ -63,7 +63,7 @@ impl Ionos {
 
 engine::builder!(IonosBuilder, Ionos, |client, settings| Records::new(Api { client }, settings));
 
-engine::zone_id!(IonosBuilder);
+engine::setters!(IonosBuilder: zone_id);
 
 struct Api {
     client: Client,

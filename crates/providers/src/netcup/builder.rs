@@ -23,7 +23,7 @@ pub struct NetcupBuilder {
     key: Credential,
 }
 
-engine::setters!(NetcupBuilder, no ttl);
+engine::setters!(NetcupBuilder: base_url, clock, http, options, zone);
 
 impl NetcupBuilder {
     pub(super) fn new(customer: String, key: Credential, password: Credential) -> Self {

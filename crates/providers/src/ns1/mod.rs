@@ -65,7 +65,7 @@ impl Ns1 {
 
 engine::builder!(Ns1Builder, Ns1, |client, settings| Sets::new(Api { client }, settings));
 
-engine::zone_id!(Ns1Builder);
+engine::setters!(Ns1Builder: zone_id);
 
 struct Api {
     client: Client,

@@ -80,38 +80,9 @@ pub struct PowerDnsBuilder {
     notify: bool,
 }
 
+engine::setters!(PowerDnsBuilder: clock, http, plain_http, ttl, zone);
+
 impl PowerDnsBuilder {
-    /// Lets the URL be plain `http` that is not on loopback. Whoever can listen there has the key.
-    pub fn plain_http(mut self, allowed: bool) -> Self {
-        self.client = self.client.plain_http(allowed);
-        self
-    }
-
-    /// Who carries the requests; the client of `perennial-core` by default.
-    pub fn http(mut self, http: Arc<dyn perennial_core::HttpClient>) -> Self {
-        self.client = self.client.http(http);
-        self
-    }
-
-    /// Who tells the time and waits; the operating system by default.
-    pub fn clock(mut self, clock: Arc<dyn perennial_core::Clock>) -> Self {
-        self.client = self.client.clock(clock.clone());
-        self.settings = self.settings.clock(clock);
-        self
-    }
-
-    /// The zone of all names; without it the zone of each name is found.
-    pub fn zone(mut self, apex: DomainName) -> Self {
-        self.settings = self.settings.zone(apex);
-        self
-    }
-
-    /// The time to live of new record sets, in whole seconds; a minute by default.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings = self.settings.ttl(ttl);
-        self
-    }
-
     /// The server's name in its own interface; `localhost` by default, which it is unless something stands
     /// before it.
     pub fn server_id(mut self, id: impl Into<String>) -> Self {

@@ -86,7 +86,7 @@ pub struct Route53Builder {
     private: bool,
 }
 
-engine::setters!(Route53Builder);
+engine::setters!(Route53Builder: base_url, clock, http, options, ttl, zone);
 
 impl Route53Builder {
     /// Looks for private hosted zones, and for them alone. Default: for public ones.

@@ -28,6 +28,8 @@ pub struct AccessBuilder {
     container_url: String,
 }
 
+crate::credentials::setters!(AccessBuilder: clock, http, metadata_http);
+
 impl AccessBuilder {
     pub(super) fn new(provider: &'static str) -> Self {
         Self {
@@ -40,25 +42,6 @@ impl AccessBuilder {
             instance_url: "http://169.254.169.254".to_owned(),
             container_url: "http://169.254.170.2".to_owned(),
         }
-    }
-
-    /// Whose time it is; the operating system's by default.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Who carries the requests to STS. Default: reqwest, https only.
-    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.http = Some(client);
-        self
-    }
-
-    /// Who carries the requests to the services beside the machine. Default: reqwest without a proxy, plain http
-    /// to link-local and loopback addresses only.
-    pub fn metadata_http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.metadata_http = Some(client);
-        self
     }
 
     /// The region whose STS is asked, and whose partition the account is in. Default: `us-east-1`.

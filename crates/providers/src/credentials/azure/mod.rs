@@ -194,29 +194,12 @@ pub struct AccessBuilder {
     metadata_url: String,
 }
 
-impl AccessBuilder {
-    /// Whose time it is; the operating system's by default.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
+crate::credentials::setters!(AccessBuilder: clock, http, metadata_http);
 
+impl AccessBuilder {
     /// Which part of Azure. Default: [`Cloud::public`].
     pub fn cloud(mut self, cloud: Cloud) -> Self {
         self.cloud = cloud;
-        self
-    }
-
-    /// Who carries the requests to the token endpoint. Default: reqwest, https only.
-    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.http = Some(client);
-        self
-    }
-
-    /// Who carries the requests to the metadata service. Default: reqwest without a proxy, plain http to link-local
-    /// and loopback addresses only.
-    pub fn metadata_http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.metadata_http = Some(client);
         self
     }
 

@@ -187,25 +187,9 @@ pub struct AccessBuilder {
     account: String,
 }
 
+crate::credentials::setters!(AccessBuilder: clock, http, metadata_http);
+
 impl AccessBuilder {
-    /// Whose time it is; the operating system's by default.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Who carries the requests to the token endpoint. Default: reqwest, https only.
-    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.http = Some(client);
-        self
-    }
-
-    /// Who carries the requests to the metadata server. Default: reqwest without a proxy, plain http to it alone.
-    pub fn metadata_http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.metadata_http = Some(client);
-        self
-    }
-
     /// What the token is to be good for, separated by spaces. Default: [`DNS_SCOPE`].
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = scope.into();

@@ -169,6 +169,8 @@ pub struct AccessBuilder {
     http: Option<Arc<dyn HttpClient>>,
 }
 
+crate::credentials::setters!(AccessBuilder: clock, http);
+
 impl AccessBuilder {
     /// Where the interface answers, whose time counts, instead of the region's own.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
@@ -179,18 +181,6 @@ impl AccessBuilder {
     /// Where tokens are handed out, instead of the region's own.
     pub fn token_url(mut self, url: impl Into<String>) -> Self {
         self.token_url = url.into();
-        self
-    }
-
-    /// Whose time it is here; the operating system's by default.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Who carries the requests. Default: reqwest, https only.
-    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
-        self.http = Some(client);
         self
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod adoption;
+mod budgets;
 mod engine;
 mod faulty_store;
 mod health;

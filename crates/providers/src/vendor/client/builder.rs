@@ -8,7 +8,7 @@ use perennial_core::{Clock, HttpClient, SystemClock};
 use super::{Client, Complaints, Inner, Pace};
 use crate::{
     ConfigError, Error, Rate,
-    vendor::{Answer, Authorize, BODY_LIMIT, Complaint, bucket::Bucket},
+    vendor::{Answer, Authorize, Complaint, bucket::Bucket},
 };
 
 /// A client in the making: see [`Client::builder`].
@@ -143,7 +143,7 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(feature = "reqwest")]
 fn default_http(kind: &str, plain: bool) -> Result<Arc<dyn HttpClient>, Error> {
-    let mut builder = perennial_core::ReqwestClient::builder().body_limit(BODY_LIMIT).timeout(TIMEOUT);
+    let mut builder = perennial_core::ReqwestClient::builder().body_limit(super::BODY_LIMIT).timeout(TIMEOUT);
     if plain {
         builder = builder.dangerous_allow_http();
     }

@@ -70,6 +70,7 @@ impl EventKind {
         "Failed",
         "GivenUp",
         "IssuerChanged",
+        "IssuerWarning",
         "LeaseLost",
         "OrderFailed",
         "Quarantined",
@@ -100,7 +101,8 @@ impl EventKind {
                     Stage::ChallengeFailed { .. }
                     | Stage::CleanUpFailed { .. }
                     | Stage::OrderFailed { .. }
-                    | Stage::RateLimited { .. },
+                    | Stage::RateLimited { .. }
+                    | Stage::Warned { .. },
             } => Severity::Warning,
             _ => Severity::Normal,
         }
@@ -129,6 +131,7 @@ impl Stage {
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
             Self::Validated => "Validated",
+            Self::Warned { .. } => "IssuerWarning",
         }
     }
 }
@@ -239,6 +242,7 @@ impl fmt::Display for Stage {
             }
             Self::RateLimited { limit, until: None } => write!(f, "the CA asks for less: {limit}"),
             Self::Validated => f.write_str("the CA has validated every name"),
+            Self::Warned { message } => write!(f, "the issuer warns: {message}"),
         }
     }
 }
@@ -439,6 +443,10 @@ mod tests {
                 "Warning RateLimited: the CA asks for less: too many",
             ),
             (Stage::Validated, "Normal Validated: the CA has validated every name"),
+            (
+                Stage::Warned { message: text("too short") },
+                "Warning IssuerWarning: the issuer warns: too short",
+            ),
         ]
     }
 

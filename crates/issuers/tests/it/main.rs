@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod acme;
+mod ca;
 mod caa;
 mod lifecycle;
+mod pki;
 mod renewal;
 mod scene;
+mod self_signed;

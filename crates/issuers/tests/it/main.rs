@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod acme;
+mod bootstrap;
 mod ca;
 mod caa;
 mod lifecycle;

@@ -242,6 +242,7 @@ async fn a_ca_whose_key_is_in_other_hands_signs_nothing_until_it_is_replaced() {
     assert!(matches!(&outcome, Outcome::Failed { error, .. } if says(error)), "{outcome:?}");
     assert!(house.root.trust_anchors().await.is_err());
     house.issued("root").await;
+    assert_eq!(count(&anchors(&house.root).await), 1, "the one before is trusted by nobody");
     house.clock.set(house.due("other").await);
     house.issued("other").await;
 }

@@ -26,12 +26,11 @@ pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
             continue;
         }
         page.record.compromised.retain(|other| *other != compromised);
+        // Nobody goes back to a key that is in other hands, nor trusts what it signed.
+        page.record.previous.take_if(|previous| *previous == compromised.generation);
         desk.save(page).await?;
-        let kept = page.record.previous == Some(compromised.generation);
-        if !kept {
-            // That it stays a little longer harms nobody.
-            let _ = desk.inner.store.forget(page.id(), compromised.generation).await;
-        }
+        // That it stays a little longer harms nobody.
+        let _ = desk.inner.store.forget(page.id(), compromised.generation).await;
     }
     Ok(())
 }

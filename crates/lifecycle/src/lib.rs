@@ -26,6 +26,9 @@
 mod approver;
 pub use approver::{Approval, ApprovalRequest, Approver, Rules};
 
+mod assembly;
+pub use assembly::AssemblyFault;
+
 pub mod budget;
 
 mod chain;

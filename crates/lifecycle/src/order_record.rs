@@ -226,7 +226,8 @@ impl OrderRecord {
             Stage::AccountReady { .. }
             | Stage::OrderCreated { .. }
             | Stage::Propagated { .. }
-            | Stage::RateLimited { .. } => {}
+            | Stage::RateLimited { .. }
+            | Stage::Signed { .. } => {}
         }
     }
 

@@ -128,6 +128,7 @@ impl Stage {
             Self::OrderFailed { .. } => "OrderFailed",
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
+            Self::Signed { .. } => "Signed",
             Self::Validated => "Validated",
         }
     }
@@ -238,6 +239,10 @@ impl fmt::Display for Stage {
                 write!(f, "the CA asks for less until {until}: {limit}")
             }
             Self::RateLimited { limit, until: None } => write!(f, "the CA asks for less: {limit}"),
+            Self::Signed { serial, request: Some(request) } => {
+                write!(f, "the issuer has signed certificate {serial}, in its request {request}")
+            }
+            Self::Signed { serial, request: None } => write!(f, "the issuer has signed certificate {serial}"),
             Self::Validated => f.write_str("the CA has validated every name"),
         }
     }
@@ -437,6 +442,14 @@ mod tests {
             (
                 Stage::RateLimited { limit: limit(), until: None },
                 "Warning RateLimited: the CA asks for less: too many",
+            ),
+            (
+                Stage::Signed { serial: text("0a1b"), request: Some(text("6a8d9023")) },
+                "Normal Signed: the issuer has signed certificate 0a1b, in its request 6a8d9023",
+            ),
+            (
+                Stage::Signed { serial: text("0a1b"), request: None },
+                "Normal Signed: the issuer has signed certificate 0a1b",
             ),
             (Stage::Validated, "Normal Validated: the CA has validated every name"),
         ]

@@ -18,3 +18,5 @@ pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgori
 
 mod manager;
 pub use manager::{Manager, ManagerBuilder};
+
+pub mod rustls;

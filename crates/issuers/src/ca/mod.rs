@@ -1,9 +1,6 @@
 //! The CA issuer: certificates signed with the key of a CA (RFC 5280), and what it takes back.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use perennial_core::{Clock, Retry, SystemClock, Timestamp};
@@ -79,8 +76,6 @@ pub struct CaIssuer {
     lifetime: Duration,
     list_lifetime: Duration,
     path_length: Option<u8>,
-    /// Those that have signed here, newest first.
-    seen: Mutex<Vec<Arc<Authority>>>,
     source: Source,
     urls: Urls,
 }
@@ -152,23 +147,12 @@ impl CaIssuer {
         let mut all = self.source.all().await?.into_iter();
         let Some(authority) = all.next() else { return Err(AuthorityFault::NoCertificate.into()) };
         authority.check(now)?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.first().is_none_or(|known| !Arc::ptr_eq(known, &authority)) {
-            seen.retain(|known| !Arc::ptr_eq(known, &authority) && known.check(now).is_ok());
-            seen.insert(0, authority.clone());
-            seen.truncate(MOST_SEEN);
-        }
         Ok(authority)
     }
 
     /// All that are valid: the one that signs now comes first.
     async fn authorities(&self, now: Timestamp) -> Result<Vec<Arc<Authority>>, Error> {
         let mut all = self.source.all().await?;
-        for known in self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            if all.iter().all(|other| !Arc::ptr_eq(other, known)) {
-                all.push(known.clone());
-            }
-        }
         all.retain(|authority| authority.check(now).is_ok());
         Ok(all)
     }
@@ -341,7 +325,6 @@ impl CaIssuerBuilder {
             lifetime: self.lifetime,
             list_lifetime: self.list_lifetime,
             path_length: self.path_length,
-            seen: Mutex::default(),
             source: self.source.open()?,
             urls: self.urls,
         })
@@ -349,5 +332,3 @@ impl CaIssuerBuilder {
 }
 
 const LIST_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
-/// A CA lives for years: who has so many at once is told of the newest.
-const MOST_SEEN: usize = 16;

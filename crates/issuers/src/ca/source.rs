@@ -63,22 +63,35 @@ impl CaSource {
 
 /// A source, and what was read of it last.
 pub(super) enum Source {
-    Files { chain: PathBuf, key: PathBuf, read: Mutex<Option<(Stamps, Arc<Authority>)>> },
+    /// All that were read of the files, newest first.
+    Files {
+        chain: PathBuf,
+        key: PathBuf,
+        read: Mutex<Vec<(Stamps, Arc<Authority>)>>,
+    },
     Fixed(Arc<Authority>),
-    Kept { store: Arc<dyn Store>, certificate: CertificateId, read: Mutex<Vec<(Generation, Arc<Authority>)>> },
+    Kept {
+        store: Arc<dyn Store>,
+        certificate: CertificateId,
+        read: Mutex<Vec<(Generation, Arc<Authority>)>>,
+    },
 }
 
 impl Source {
-    /// The CA that signs now, and the ones before it whose keys are still there, newest first.
+    /// The CA that signs now, and the ones before it whose keys are still known, newest first.
     pub(super) async fn all(&self) -> Result<Vec<Arc<Authority>>, Error> {
         match self {
             Self::Files { chain, key, read } => {
-                let before = read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let last = read.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
                 let (chain, key) = (chain.clone(), key.clone());
-                let now = tokio::task::spawn_blocking(move || read_files(&chain, &key, before)).await;
+                let now = tokio::task::spawn_blocking(move || read_files(&chain, &key, last)).await;
                 let now = now.map_err(|error| Error::Unsigned { reason: error.to_string() })??;
-                *read.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.clone());
-                Ok(vec![now.1])
+                let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+                if read.first().is_none_or(|(stamps, _)| *stamps != now.0) {
+                    read.insert(0, now);
+                    read.truncate(MOST_READ);
+                }
+                Ok(read.iter().map(|(_, authority)| authority.clone()).collect())
             }
             Self::Fixed(authority) => Ok(vec![authority.clone()]),
             Self::Kept { store, certificate, read } => {
@@ -98,11 +111,11 @@ type Stamps = [(Option<SystemTime>, u64); 2];
 fn read_files(
     chain: &Path,
     key: &Path,
-    before: Option<(Stamps, Arc<Authority>)>,
+    last: Option<(Stamps, Arc<Authority>)>,
 ) -> Result<(Stamps, Arc<Authority>), AuthorityFault> {
     let stamps = [stamp(chain)?, stamp(key)?];
-    if let Some(before) = before.filter(|(known, _)| *known == stamps) {
-        return Ok(before);
+    if let Some(last) = last.filter(|(known, _)| *known == stamps) {
+        return Ok(last);
     }
     let text =
         |path: &Path| fs::read_to_string(path).map(Zeroizing::new).map_err(|error| fault(path, &error));
@@ -171,5 +184,7 @@ fn is_compromised(record: &Record, generation: Generation) -> bool {
     record.compromised.iter().any(|compromised| compromised.generation == generation)
 }
 
+/// A CA lives for years: who has so many at once is told of the newest.
+const MOST_READ: usize = 16;
 /// Sixteen certificates with room to spare.
 const LARGEST: u64 = 1 << 20;

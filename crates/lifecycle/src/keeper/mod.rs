@@ -344,7 +344,8 @@ impl Keeper {
     }
 
     /// Its issuers, and whether each is ready: it has answered the last time, and took our credentials. One that fails
-    /// everybody is not, until it answers somebody; one that nobody has asked yet is unknown.
+    /// everybody is not, until it answers somebody, nor is one that says that it could not sign; one that nobody has
+    /// asked yet is unknown.
     #[must_use]
     pub fn issuers(&self) -> Vec<(IssuerName, Status)> {
         self.standing().of_all()

@@ -116,5 +116,7 @@ pub use spec::{
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};
 
+pub mod trust;
+
 mod window;
 pub use window::SuggestedWindow;

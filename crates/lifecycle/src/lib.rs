@@ -62,6 +62,11 @@ pub mod failover;
 mod facts;
 pub use facts::{Facts, FactsError};
 
+mod hook;
+pub use hook::{CommandHook, HookError, Reload, ReloadHook};
+#[cfg(unix)]
+pub use hook::{ReloadSignal, SignalHook};
+
 mod identifier;
 pub use identifier::Identifier;
 

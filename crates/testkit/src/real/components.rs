@@ -28,6 +28,8 @@ pub enum Tool {
     Ip,
     /// Asks name servers, from Knot; over TLS and HTTPS as well.
     Kdig,
+    /// Reads Java's key stores, from a Java runtime.
+    Keytool,
     /// Knot, the authoritative server that signs.
     Knotd,
     /// BIND 9, the authoritative server.
@@ -62,7 +64,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -80,6 +82,7 @@ impl Tool {
         Self::Unbound,
         Self::Postgres,
         Self::Openssl,
+        Self::Keytool,
         Self::Promtool,
         Self::Ip,
         Self::Nft,
@@ -98,6 +101,7 @@ impl Tool {
             Self::DnssecSignzone => "dnssec-signzone",
             Self::Ip => "ip",
             Self::Kdig => "kdig",
+            Self::Keytool => "keytool",
             Self::Knotd => "knotd",
             Self::Named => "named",
             Self::Nft => "nft",
@@ -125,6 +129,7 @@ impl Tool {
             Self::DnssecKeygen | Self::DnssecSignzone | Self::Rndc => "bind9-utils",
             Self::Ip => "iproute2",
             Self::Kdig => "knot-dnsutils",
+            Self::Keytool => "default-jre-headless",
             Self::Knotd => "knot",
             Self::Named => "bind9",
             Self::Nft => "nftables",

@@ -146,6 +146,8 @@ async fn a_hook_that_fails_is_called_later_and_nothing_is_issued_or_delivered_fo
     assert_eq!(failures.message, "no such server\u{fffd}\u{fffd}[31m", "without what it does to a terminal");
     assert!(record.undelivered.is_none() && record.failures.is_none() && record.delivered.is_some());
     assert_eq!(record.next_at, failures.retry_at, "it is looked at again when the hook is due");
+    let shown = keeper.describe(&name()).await.unwrap().to_string();
+    assert!(shown.contains("Not Taken Up:") && shown.contains("no such server"), "{shown}");
     keeper.step(&name()).await.unwrap();
     assert_eq!(scene.calls(), 1, "not before its time");
     scene.clock.set(failures.retry_at);

@@ -78,10 +78,8 @@ impl SignalHook {
         let read = durable::read_at_most(&self.pid_file, LARGEST);
         let bytes = read.map_err(|error| failed(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| failed(format!("there is no {file}: the server does not run")))?;
-        let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<i32>().ok());
-        // 0 and what is below mean groups of processes, and 1 is the first of all.
-        let pid = number.filter(|number| *number > 1).and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| failed(format!("{file} does not hold the number of a process")))?;
+        let pid = process_in(&bytes)
+            .ok_or_else(|| failed(format!("{file} does not hold the number of a process")))?;
         let number = pid.as_raw_nonzero();
         if let (Some(wanted), Some(found)) = (&self.called, name_of(pid))
             && *wanted != found
@@ -108,6 +106,12 @@ impl ReloadHook for SignalHook {
         let sent = tokio::task::spawn_blocking(move || hook.send()).await;
         sent.unwrap_or_else(|error| Err(HookError::new(error.to_string(), Retry::Backoff)))
     }
+}
+
+/// The process of a number and a line break. 0 and what is below mean groups of processes, and 1 is the first of all.
+fn process_in(bytes: &[u8]) -> Option<Pid> {
+    let number = std::str::from_utf8(bytes).ok()?.trim().parse::<i32>().ok();
+    number.filter(|number| *number > 1).and_then(Pid::from_raw)
 }
 
 /// What the program of a process is called, where that can be read.
@@ -150,14 +154,20 @@ mod tests {
         assert!(error.message.contains("does the server run"), "{error}");
     }
 
+    // Without a signal: one to everybody would end the test, and more.
     #[test]
     fn a_file_that_would_signal_everybody_signals_nobody() {
+        assert_eq!(process_in(b" 4711\n").map(|pid| pid.as_raw_nonzero().get()), Some(4711));
+        for text in ["", "0", "-1", "1", "nginx", "99999999999", "12 13", "\u{664}"] {
+            assert_eq!(process_in(text.as_bytes()), None, "{text}");
+        }
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("server.pid");
         assert!(SignalHook::new(&file).send().unwrap_err().message.starts_with("there is no "));
-        for text in ["", "0", "-1", "1", "nginx", "99999999999", "12 13", &"1".repeat(100)] {
-            fs::write(&file, text).unwrap();
-            assert!(SignalHook::new(&file).send().is_err(), "{text}");
-        }
+        fs::write(&file, "nginx").unwrap();
+        let error = SignalHook::new(&file).send().unwrap_err();
+        assert!(error.message.ends_with("does not hold the number of a process"), "{error}");
+        fs::write(&file, "1".repeat(100)).unwrap();
+        assert!(SignalHook::new(&file).send().unwrap_err().message.contains("more than 64 bytes"));
     }
 }

@@ -49,11 +49,33 @@ use crate::{
 /// # Errors
 /// [`StoreError::Io`] with the file and the operating system's reason; the old file stays.
 pub fn write_private(path: impl AsRef<Path>, content: &SecretBytes) -> Result<(), StoreError> {
-    let (disk, path) = (Disk::default(), path.as_ref());
+    write(path.as_ref(), content.expose(), Mode::Private)
+}
+
+/// The same of content that everybody may read, such as trust anchors.
+///
+/// ```
+/// use perennial_lifecycle::output::write_public;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("trust/ca.pem");
+/// write_public(&path, b"-----BEGIN CERTIFICATE-----\n")?;
+/// assert_eq!(std::fs::read(&path)?, b"-----BEGIN CERTIFICATE-----\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`write_private`].
+pub fn write_public(path: impl AsRef<Path>, content: &[u8]) -> Result<(), StoreError> {
+    write(path.as_ref(), content, Mode::Public)
+}
+
+fn write(path: &Path, content: &[u8], mode: Mode) -> Result<(), StoreError> {
+    let disk = Disk::default();
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         disk.create_directory(directory)?;
     }
-    disk.replace(path, content.expose(), Mode::Private)
+    disk.replace(path, content, mode)
 }
 
 /// What a key is called in a store, as cert-manager calls it.

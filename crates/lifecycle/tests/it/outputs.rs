@@ -64,6 +64,10 @@ impl Desk {
     fn run(&self, tool: Tool, arguments: &[&str]) -> Output {
         let mut command: Command = self.components.find(tool).unwrap().command();
         // What a program says is looked for in English.
+        if tool == Tool::Keytool {
+            // It is over before it would be worth to compile it well.
+            command.arg("-J-XX:TieredStopAtLevel=1");
+        }
         command.args(arguments).current_dir(self.directory.path()).env("LC_ALL", "C").output().unwrap()
     }
 
@@ -140,15 +144,14 @@ fn listing<'a>(kind: &'a str, file: &'a str, password: &'a str) -> [&'a str; 8] 
 }
 
 /// The key of a store as openssl reads it, after keytool has written it anew as PKCS#12.
-fn exported(desk: &Desk, kind: &str, file: &str) -> String {
+fn exported(desk: &Desk, file: &str) -> String {
     let into = "exported.p12";
-    let _ = std::fs::remove_file(desk.directory.path().join(into));
     let arguments = [
         "-importkeystore",
         "-srckeystore",
         file,
         "-srcstoretype",
-        kind,
+        "JKS",
         "-srcstorepass",
         PASSWORD,
         "-destkeystore",
@@ -178,7 +181,7 @@ fn keytool_reads_java_key_stores_and_trust_stores_and_gets_the_key_out() {
     assert!(refused.contains("password was incorrect"), "{refused}");
     desk.file("key.pem", key.private_key_pem().expose().as_bytes());
     let public = desk.said(Tool::Openssl, &["pkey", "-in", "key.pem", "-pubout"]);
-    assert_eq!(exported(&desk, "JKS", "keystore.jks"), public);
+    assert_eq!(exported(&desk, "keystore.jks"), public);
     // And what keytool writes in this form is read by us.
     let into = [
         "-importkeystore",
@@ -220,8 +223,6 @@ mod pkcs12 {
             (Pkcs12Profile::Legacy, "MAC: sha1, Iteration 10000", "pbeWithSHA1And3-KeyTripleDES-CBC"),
             (Pkcs12Profile::Modern, "MAC: sha256, Iteration 10000", "PBES2, PBKDF2, AES-256-CBC"),
         ];
-        desk.file("key.pem", key.private_key_pem().expose().as_bytes());
-        let public = desk.said(Tool::Openssl, &["pkey", "-in", "key.pem", "-pubout"]);
         for (profile, mac, encryption) in profiles {
             let pkcs12 = Pkcs12::new(SecretString::new(PASSWORD)).unwrap().profile(profile);
             desk.file("keystore.p12", pkcs12.key_store(&key).unwrap().expose());
@@ -236,7 +237,6 @@ mod pkcs12 {
             assert_lists_key(&listed, &key, "certificate");
             let listed = desk.said(Tool::Keytool, &listing("PKCS12", "truststore.p12", PASSWORD));
             assert_lists_anchor(&listed, &anchors);
-            assert_eq!(exported(&desk, "PKCS12", "keystore.p12"), public);
         }
     }
 

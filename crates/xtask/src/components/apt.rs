@@ -104,7 +104,7 @@ impl Apt {
                 ))?;
             }
         }
-        bring_home(&root.join("usr/lib/jvm"), 4).map_err(unusable)?;
+        bring_home(&root.join(JAVA), JAVA_DEPTH).map_err(unusable)?;
         if directory.exists() {
             std::fs::remove_dir_all(directory).map_err(unusable)?;
         }
@@ -131,7 +131,8 @@ fn bring_home(directory: &Path, depth: usize) -> std::io::Result<()> {
             Ok(target) => {
                 let Ok(below) = target.strip_prefix("/etc") else { continue };
                 // From `ROOT/usr/lib/jvm/…` it is as many steps up to the root as directories lie between.
-                let up: PathBuf = std::iter::repeat_n("..", 3 + (4 - depth)).collect();
+                let up: PathBuf =
+                    std::iter::repeat_n("..", JAVA.split('/').count() + (JAVA_DEPTH - depth)).collect();
                 std::fs::remove_file(&path)?;
                 std::os::unix::fs::symlink(up.join("etc").join(below), &path)?;
             }
@@ -141,6 +142,10 @@ fn bring_home(directory: &Path, depth: usize) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+/// Where Java runtimes lie, and how deep below it their last setting does.
+const JAVA: &str = "usr/lib/jvm";
+const JAVA_DEPTH: usize = 5;
 
 impl Unpacked {
     /// An executable file.

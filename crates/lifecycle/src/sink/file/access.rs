@@ -109,7 +109,8 @@ mod accounts {
     pub(super) use user as group;
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
 

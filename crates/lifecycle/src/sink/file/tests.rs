@@ -114,7 +114,7 @@ async fn every_form_lies_there_under_the_names_that_servers_expect() {
     assert_eq!(seen["privkey.pem"], made.key.expose().as_bytes());
     assert_eq!(seen["ca.pem"], made.root.replace("\r\n", "\n").as_bytes());
     #[cfg(unix)]
-    for (name, _) in &seen {
+    for name in seen.keys() {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = fs::metadata(sink.directory(&id()).join(name)).unwrap().permissions().mode() & 0o777;
         let is_public = name.starts_with('c') && name != "combined.pem"
@@ -166,7 +166,7 @@ async fn whatever_call_fails_the_old_or_the_new_lies_there_whole_and_nothing_hal
             for at in 0.. {
                 let directory = tempfile::tempdir().unwrap();
                 let root = directory.path().join("out");
-                let (sound, mended) = (sink(&root).on(Failing::disk(0, |_| false, 0)), sink(&root));
+                let sound = sink(&root).on(Failing::disk(0, |_| false, 0));
                 if !is_first {
                     sound.deliver(&shipment(&old, format)).await.unwrap();
                 }
@@ -185,8 +185,8 @@ async fn whatever_call_fails_the_old_or_the_new_lies_there_whole_and_nothing_hal
                     let name = entry.unwrap().file_name().into_string().unwrap();
                     assert!(!durable::is_temporary(&name), "{format} {at}: {name}");
                 }
-                mended.deliver(&shipment(&new, format)).await.unwrap();
-                assert_eq!(mended.found(&shipment(&new, format)).await.unwrap(), Found::AsDelivered);
+                sound.deliver(&shipment(&new, format)).await.unwrap();
+                assert_eq!(sound.found(&shipment(&new, format)).await.unwrap(), Found::AsDelivered);
             }
             assert!(failed > 12, "{format}: {failed}");
         }

@@ -3,7 +3,8 @@
 //! [`AcmeIssuer`] implements [`perennial_lifecycle::Issuer`] over `perennial-acme`; a [`Solver`] puts the
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
 //! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
-//! [`CaaLookup`] looks at CAA records before an order is sent.
+//! [`CaaLookup`] looks at CAA records before an order is sent; [`HttpHook`] tells a server that a certificate was
+//! delivered.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
@@ -13,6 +14,9 @@ pub use caa::CaaLookup;
 
 mod error;
 pub use error::Error;
+
+mod http_hook;
+pub use http_hook::HttpHook;
 
 pub mod solver;
 pub use solver::{Dns01, Proof, Solver, Task};

@@ -4,7 +4,8 @@
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
 //! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
 //! [`CaIssuer`] signs with the key of a CA, and [`SelfSignedIssuer`] with the certificate's own.
-//! [`CaaLookup`] looks at CAA records before an order is sent.
+//! [`CaaLookup`] looks at CAA records before an order is sent; [`HttpHook`] tells a server that a certificate was
+//! delivered.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
@@ -17,6 +18,9 @@ pub use caa::CaaLookup;
 
 mod error;
 pub use error::Error;
+
+mod http_hook;
+pub use http_hook::HttpHook;
 
 mod self_signed;
 pub use self_signed::{SelfSignedIssuer, SelfSignedIssuerBuilder};

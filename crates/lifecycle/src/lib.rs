@@ -65,6 +65,11 @@ pub mod failover;
 mod facts;
 pub use facts::{Facts, FactsError};
 
+mod hook;
+pub use hook::{CommandHook, HookError, Reload, ReloadHook};
+#[cfg(unix)]
+pub use hook::{ReloadSignal, SignalHook};
+
 mod identifier;
 pub use identifier::Identifier;
 
@@ -118,6 +123,8 @@ pub use spec::{
 
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};
+
+pub mod trust;
 
 mod window;
 pub use window::SuggestedWindow;

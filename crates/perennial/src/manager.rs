@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use perennial_core::Clock;
 use perennial_lifecycle::{
-    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, SpecError, Store,
-    StoreError,
+    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, ReloadHook, Sink,
+    SpecError, Store, StoreError,
 };
 
 use crate::rustls::CertificateResolver;
@@ -125,6 +125,15 @@ impl ManagerBuilder {
         self
     }
 
+    /// Who is told when something was delivered to the place of this name: a server that has to read its files again.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn hook(mut self, sink: &str, hook: impl ReloadHook + 'static) -> Result<Self, SpecError> {
+        self.keeper = self.keeper.hook(sink.parse()?, Arc::new(hook));
+        Ok(self)
+    }
+
     /// An issuer, and the name that specs call it by.
     ///
     /// # Errors
@@ -140,6 +149,16 @@ impl ManagerBuilder {
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.keeper = self.keeper.observer(observer);
         self
+    }
+
+    /// A place that certificates are delivered to, such as a [`FileSink`](crate::FileSink), and the name that specs call
+    /// it by.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn sink(mut self, name: &str, sink: impl Sink + 'static) -> Result<Self, SpecError> {
+        self.keeper = self.keeper.sink(name.parse()?, Arc::new(sink));
+        Ok(self)
     }
 
     /// Makes the manager. Nothing is sent yet.

@@ -50,6 +50,8 @@ impl EventKind {
             Self::OverBudget { .. } => "OverBudget",
             Self::Quarantined { .. } => "Quarantined",
             Self::Redelivered { .. } => "Redelivered",
+            Self::ReloadFailed { .. } => "ReloadFailed",
+            Self::Reloaded { .. } => "Reloaded",
             Self::Requested { .. } => "Requested",
             Self::Reused { .. } => "Reused",
             Self::RevocationFailed { .. } => "RevocationFailed",
@@ -75,6 +77,7 @@ impl EventKind {
         "OrderFailed",
         "Quarantined",
         "RateLimited",
+        "ReloadFailed",
         "RevocationFailed",
         "Revoked",
         "StoreUnavailable",
@@ -93,6 +96,7 @@ impl EventKind {
             | Self::LeaseLost
             | Self::NotAdopted { .. }
             | Self::Quarantined { .. }
+            | Self::ReloadFailed { .. }
             | Self::RevocationFailed { .. }
             | Self::Revoked { .. }
             | Self::StoreUnavailable { .. }
@@ -181,6 +185,14 @@ impl fmt::Display for EventKind {
             }
             Self::Quarantined { message } | Self::StoreUnavailable { message } => f.write_str(message),
             Self::Redelivered { why } => write!(f, "delivered once more: {why}"),
+            Self::ReloadFailed { sink, message, retry_at } => {
+                write!(
+                    f,
+                    "delivered to {sink}, but not taken up: {message}; that is tried again at {retry_at}"
+                )
+            }
+            Self::Reloaded { sink, said } if said.is_empty() => write!(f, "taken up at {sink}"),
+            Self::Reloaded { sink, said } => write!(f, "taken up at {sink}: {said}"),
             Self::Requested { issuer, generation } => {
                 write!(f, "the request of generation {generation} is on record; {issuer} is asked")
             }
@@ -341,6 +353,18 @@ mod tests {
             (
                 Kind::Redelivered { why: Redelivery::Gone },
                 "Normal Redelivered: delivered once more: what was delivered is gone",
+            ),
+            (
+                Kind::ReloadFailed { sink: "web".parse().unwrap(), message: message(), retry_at },
+                "Warning ReloadFailed: delivered to web, but not taken up: it is so; that is tried again at 2027-01-15T08:00:00Z",
+            ),
+            (
+                Kind::Reloaded { sink: "web".parse().unwrap(), said: text("told process 7") },
+                "Normal Reloaded: taken up at web: told process 7",
+            ),
+            (
+                Kind::Reloaded { sink: "web".parse().unwrap(), said: String::new() },
+                "Normal Reloaded: taken up at web",
             ),
             (
                 Kind::Requested { issuer: issuer(), generation },

@@ -142,6 +142,15 @@ impl Issued {
         &self.private_key_pem
     }
 
+    /// One that no keeper has issued.
+    #[cfg(test)]
+    pub(crate) fn made(chain_pem: &str, private_key_pem: &SecretString) -> Self {
+        let facts = Facts::from_pem(chain_pem.as_bytes()).unwrap();
+        let (generation, issued_at) = (Generation::from_number(1), facts.not_before);
+        let (chain_pem, private_key_pem) = (chain_pem.to_owned(), private_key_pem.clone());
+        Self { generation, facts, issued_at, chain_pem, private_key_pem }
+    }
+
     /// The four files that servers read.
     #[must_use]
     pub fn pem_set(&self) -> PemSet {

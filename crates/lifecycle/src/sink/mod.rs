@@ -1,5 +1,7 @@
 //! Where finished certificates are delivered to, beside the store.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use perennial_core::{Retry, SecretString};
 
@@ -40,6 +42,12 @@ pub trait Sink: Send + Sync {
     async fn found(&self, shipment: &Shipment) -> Result<Found, SinkError> {
         let _ = shipment;
         Ok(Found::AsDelivered)
+    }
+
+    /// Where a certificate lies, for those who are told that it was delivered. Default: at no place that has a path.
+    fn place(&self, id: &CertificateId) -> Option<PathBuf> {
+        let _ = id;
+        None
     }
 
     /// Whether it takes this form. A wish for one that it does not take is refused at once. Default: it takes all.

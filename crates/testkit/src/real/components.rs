@@ -28,6 +28,8 @@ pub enum Tool {
     Ip,
     /// Asks name servers, from Knot; over TLS and HTTPS as well.
     Kdig,
+    /// Reads Java's key stores, from a Java runtime.
+    Keytool,
     /// Knot, the authoritative server that signs.
     Knotd,
     /// BIND 9, the authoritative server.
@@ -83,6 +85,7 @@ impl Tool {
         Self::Postgres,
         Self::Openbao,
         Self::Openssl,
+        Self::Keytool,
         Self::Promtool,
         Self::Ip,
         Self::Nft,
@@ -101,6 +104,7 @@ impl Tool {
             Self::DnssecSignzone => "dnssec-signzone",
             Self::Ip => "ip",
             Self::Kdig => "kdig",
+            Self::Keytool => "keytool",
             Self::Knotd => "knotd",
             Self::Named => "named",
             Self::Nft => "nft",
@@ -130,6 +134,7 @@ impl Tool {
             Self::DnssecKeygen | Self::DnssecSignzone | Self::Rndc => "bind9-utils",
             Self::Ip => "iproute2",
             Self::Kdig => "knot-dnsutils",
+            Self::Keytool => "default-jre-headless",
             Self::Knotd => "knot",
             Self::Named => "bind9",
             Self::Nft => "nftables",

@@ -173,6 +173,8 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         | Tool::Unbound => &["-V"],
         Tool::Dnsperf => &["-h"],
         Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres | Tool::Promtool => &["--version"],
+        // Java tells whose it is.
+        Tool::Keytool => &["-J--version"],
         Tool::Openbao | Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
         // These do not tell their version, but how they are to be called.

@@ -227,7 +227,8 @@ impl OrderRecord {
             | Stage::OrderCreated { .. }
             | Stage::Propagated { .. }
             | Stage::RateLimited { .. }
-            | Stage::Signed { .. } => {}
+            | Stage::Signed { .. }
+            | Stage::Warned { .. } => {}
         }
     }
 

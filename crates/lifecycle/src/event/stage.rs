@@ -124,4 +124,9 @@ pub enum Stage {
     },
     /// The CA has checked every name.
     Validated,
+    /// The issuer has something to say about the certificate that it gives: it ends sooner than was asked for.
+    Warned {
+        /// What, in its words.
+        message: String,
+    },
 }

@@ -70,6 +70,7 @@ impl EventKind {
         "Failed",
         "GivenUp",
         "IssuerChanged",
+        "IssuerWarning",
         "LeaseLost",
         "OrderFailed",
         "Quarantined",
@@ -100,7 +101,8 @@ impl EventKind {
                     Stage::ChallengeFailed { .. }
                     | Stage::CleanUpFailed { .. }
                     | Stage::OrderFailed { .. }
-                    | Stage::RateLimited { .. },
+                    | Stage::RateLimited { .. }
+                    | Stage::Warned { .. },
             } => Severity::Warning,
             _ => Severity::Normal,
         }
@@ -130,6 +132,7 @@ impl Stage {
             Self::RateLimited { .. } => "RateLimited",
             Self::Signed { .. } => "Signed",
             Self::Validated => "Validated",
+            Self::Warned { .. } => "IssuerWarning",
         }
     }
 }
@@ -244,6 +247,7 @@ impl fmt::Display for Stage {
             }
             Self::Signed { serial, request: None } => write!(f, "the issuer has signed certificate {serial}"),
             Self::Validated => f.write_str("the CA has validated every name"),
+            Self::Warned { message } => write!(f, "the issuer warns: {message}"),
         }
     }
 }
@@ -452,6 +456,10 @@ mod tests {
                 "Normal Signed: the issuer has signed certificate 0a1b",
             ),
             (Stage::Validated, "Normal Validated: the CA has validated every name"),
+            (
+                Stage::Warned { message: text("too short") },
+                "Warning IssuerWarning: the issuer warns: too short",
+            ),
         ]
     }
 

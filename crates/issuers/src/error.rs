@@ -8,6 +8,8 @@ use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
 
+use crate::vault::VaultError;
+
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +72,9 @@ pub enum Error {
         /// For what, and why it cannot be had.
         what: String,
     },
+    /// A Vault, or the way to it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
 impl Error {
@@ -86,6 +91,7 @@ impl Error {
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
+            Self::Vault(error) => error.retry(),
         }
     }
 
@@ -104,6 +110,7 @@ impl Error {
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
             Self::Unserved { .. } => IssueErrorClass::Policy,
+            Self::Vault(error) => error.class(),
         }
     }
 }
@@ -193,6 +200,7 @@ impl From<Error> for IssueError {
                 Some(counted) => issue_error.limit_of(counted),
                 None => issue_error.limit(),
             },
+            Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
             _ => issue_error,

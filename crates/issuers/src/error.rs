@@ -8,7 +8,10 @@ use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
 
-use crate::vault::VaultError;
+use crate::{
+    ca::{AuthorityFault, SignerError},
+    vault::VaultError,
+};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,12 +28,30 @@ pub enum Error {
     /// The CA, or the way to it.
     #[error(transparent)]
     Acme(#[from] perennial_acme::Error),
+    /// A CA whose key signs here cannot sign.
+    #[error(transparent)]
+    Authority(#[from] AuthorityFault),
     /// The settings of the issuer cannot work.
     #[error("{reason}")]
     Configuration {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// A CA whose key signs here may not sign this.
+    #[error(
+        "the CA {authority} may not sign certificate {certificate}: {reason}; change the spec or choose another issuer"
+    )]
+    Constrained {
+        /// Which certificate.
+        certificate: CertificateId,
+        /// The CA's subject.
+        authority: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operating system gives no random numbers.
+    #[error("the operating system gave no random numbers for a serial number")]
+    NoRandomness,
     /// The CA offers no challenge that a solver of ours can solve.
     #[error("no solver for {name}: the CA offers {offered}, this issuer has {have}")]
     NoSolver {
@@ -47,6 +68,17 @@ pub enum Error {
     /// The DNS provider refused or failed.
     #[error(transparent)]
     Provider(#[from] perennial_providers::Error),
+    /// The signing request cannot be signed as it is.
+    #[error("the signing request of certificate {certificate} cannot be signed: {reason}")]
+    Request {
+        /// Which certificate.
+        certificate: CertificateId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Whoever has a CA's key has not signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The journal could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,6 +96,12 @@ pub enum Error {
     /// The chain cannot be read.
     #[error("the CA's certificate cannot be read: {0}")]
     Unreadable(#[from] FactsError),
+    /// Something that a CA signs here could not be put together.
+    #[error("it could not be signed: {reason}")]
+    Unsigned {
+        /// Why.
+        reason: String,
+    },
     /// The certificate asks for something that this issuer cannot put into it.
     #[error("certificate {certificate} asks for {what}; change the spec or choose another issuer")]
     Unserved {
@@ -84,10 +122,16 @@ impl Error {
         match self {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
+            | Self::Constrained { .. }
             | Self::NoSolver { .. }
+            | Self::Request { .. }
             | Self::Unserved { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
-            Self::TooSlow { .. } | Self::Unreadable(_) => Retry::Backoff,
+            Self::Authority(fault) => fault.retry(),
+            Self::NoRandomness | Self::TooSlow { .. } | Self::Unreadable(_) | Self::Unsigned { .. } => {
+                Retry::Backoff
+            }
+            Self::Signer(error) => error.retry(),
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
@@ -101,9 +145,14 @@ impl Error {
         match self {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
+            | Self::NoRandomness
             | Self::NoSolver { .. }
-            | Self::Store(_) => IssueErrorClass::Local,
+            | Self::Store(_)
+            | Self::Unsigned { .. } => IssueErrorClass::Local,
             Self::Acme(error) => acme_class(error),
+            // It is the CA that is in trouble, and another one may well sign.
+            Self::Authority(_) | Self::Signer(_) => IssueErrorClass::Transient,
+            Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
             Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
@@ -200,6 +249,8 @@ impl From<Error> for IssueError {
                 Some(counted) => issue_error.limit_of(counted),
                 None => issue_error.limit(),
             },
+            // The CA waits for its own certificate.
+            Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
             Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),

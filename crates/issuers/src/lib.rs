@@ -3,16 +3,25 @@
 //! [`AcmeIssuer`] implements [`perennial_lifecycle::Issuer`] over `perennial-acme`; a [`Solver`] puts the
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
 //! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
+//! [`CaIssuer`] signs with the key of a CA, and [`SelfSignedIssuer`] with the certificate's own.
 //! [`CaaLookup`] looks at CAA records before an order is sent. [`VaultIssuer`] asks a Vault or an OpenBao to sign.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
+
+pub mod ca;
+pub use ca::{CaIssuer, CaIssuerBuilder, CaSource};
 
 mod caa;
 pub use caa::CaaLookup;
 
 mod error;
 pub use error::Error;
+
+mod self_signed;
+pub use self_signed::{SelfSignedIssuer, SelfSignedIssuerBuilder};
+
+mod signing;
 
 pub mod solver;
 pub use solver::{Dns01, Proof, Solver, Task};

@@ -12,9 +12,11 @@ pub use perennial_providers as providers;
 #[doc(no_inline)]
 pub use perennial_acme::directory;
 #[doc(no_inline)]
-pub use perennial_issuers::{AcmeIssuer, Dns01};
+pub use perennial_issuers::{AcmeIssuer, CaIssuer, CaSource, Dns01, SelfSignedIssuer};
 #[doc(no_inline)]
 pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
 
 mod manager;
 pub use manager::{Manager, ManagerBuilder};
+
+pub mod rustls;

@@ -84,18 +84,19 @@ impl VaultIssuer {
             self.session.token(&self.wire).await?;
             Ok(())
         };
-        self.within(look).await
+        self.within(self.timeout.min(LONGEST_LOOK), look).await
     }
 
-    /// The statuses of `GET /v1/sys/health`: a standby passes requests on to the active one, and is as good.
-    fn healthy(&self, status: u16) -> Result<(), VaultError> {
+    /// The statuses of `GET /v1/sys/health`: a standby passes requests on to the active one, and is as good. A 503 may
+    /// be of a load balancer before it, too.
+    fn healthy(&self, (status, sealed): (u16, bool)) -> Result<(), VaultError> {
         let at = self.wire.address.clone();
         let said = |text: &str| text.to_owned();
         match status {
             200 | 429 | 473 => Ok(()),
             472 => Err(VaultError::Unavailable { at, status, said: said("it is a secondary for disasters") }),
             501 => Err(VaultError::NotInitialized { at }),
-            503 => Err(VaultError::Sealed { at }),
+            503 if sealed => Err(VaultError::Sealed { at }),
             _ => Err(VaultError::Unavailable { at, status, said: said("its health is unknown") }),
         }
     }
@@ -142,20 +143,31 @@ impl VaultIssuer {
         Ok(chain)
     }
 
-    async fn within<T>(&self, work: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
         let slow = || VaultError::Network(HttpError::Timeout { url: self.wire.address.clone() });
-        tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| Err(slow().into()))
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(slow().into()))
     }
 }
 
 /// Vault signs within milliseconds; a minute is a login, a renewal and a signature on a busy one.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Whoever asks whether it is ready does not wait for long to hear that it is not.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
 #[async_trait]
 impl Issuer for VaultIssuer {
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
         sign::refuse(request)?;
-        Ok(self.within(self.sign(request, journal)).await?)
+        Ok(self.within(self.timeout, self.sign(request, journal)).await?)
+    }
+
+    async fn ready(&self) -> Result<(), IssueError> {
+        Ok(self.look().await?)
     }
 
     /// By its serial number. It can be revoked while the mount keeps it (`no_store` is off), and is on its list then.
@@ -163,7 +175,7 @@ impl Issuer for VaultIssuer {
         let body = json!({ "serial_number": sign::serial(&revocation.chain.facts().serial) });
         let path = self.path.revoke();
         let revoke = async { Ok(self.authorized::<IgnoredAny>(&path, &body).await?) };
-        Ok(self.within(revoke).await.map(drop)?)
+        Ok(self.within(self.timeout, revoke).await.map(drop)?)
     }
 }
 

@@ -56,7 +56,7 @@ impl Session {
     pub(super) async fn token(&self, wire: &Wire) -> Result<Token, VaultError> {
         let seen = self.tried.load(Ordering::SeqCst);
         let mut state = self.state.lock().await;
-        self.reread(&mut state)?;
+        self.reread(&mut state);
         let now = wire.clock.now();
         let need = state.kept.as_ref().map_or(Need::Login, |kept| kept.lease.need(now));
         if need == Need::Renewal {
@@ -94,15 +94,14 @@ impl Session {
         true
     }
 
-    /// An agent may have written another token meanwhile.
-    fn reread(&self, state: &mut State) -> Result<(), VaultError> {
+    /// An agent may have written another token meanwhile. While it has none there, the old one is as good as it was.
+    fn reread(&self, state: &mut State) {
         if let Method::Token(source) = &self.auth.method
             && let Some(kept) = &state.kept
-            && source.read()? != kept.value
+            && source.read().is_ok_and(|there| there != kept.value)
         {
             state.kept = None;
         }
-        Ok(())
     }
 
     async fn log_in(&self, state: &mut State, wire: &Wire) -> Result<(SecretString, Lease), VaultError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE64;
 use perennial_lifecycle::{Facts, SigningRequest, Subject, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ const LONGEST_COMMON_NAME: usize = 64;
 
 /// RFC 7468 §7.
 fn pem(request: &[u8]) -> String {
-    let text = STANDARD.encode(request);
+    let text = BASE64.encode(request);
     let lines = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok());
     let lines = lines.collect::<Vec<_>>().join("\n");
     format!("-----BEGIN CERTIFICATE REQUEST-----\n{lines}\n-----END CERTIFICATE REQUEST-----\n")

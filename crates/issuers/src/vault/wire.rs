@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use perennial_core::{Clock, HttpClient, HttpError, SecretString, http::NoRedirects};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::{
@@ -83,12 +83,20 @@ impl Wire {
         answer::read(&asked, &head, response.body())
     }
 
-    /// The status of its health, which is all that it says without a token. It has no namespace.
-    pub(super) async fn health(&self) -> Result<u16, VaultError> {
+    /// Its health, which is all that it says without a token: the status, and whether it says that it is sealed. It
+    /// has no namespace.
+    pub(super) async fn health(&self) -> Result<(u16, bool), VaultError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Health {
+            sealed: bool,
+        }
         let url = self.url("sys/health");
         let request = Request::get(url.as_str()).header(MARK, "true").extension(NoRedirects);
         let request = request.body(Bytes::new()).map_err(|error| bad_request(&url, &error))?;
-        Ok(self.http.send(request).await?.status().as_u16())
+        let response = self.http.send(request).await?;
+        let health: Health = serde_json::from_slice(response.body()).unwrap_or_default();
+        Ok((response.status().as_u16(), health.sealed))
     }
 
     fn request(&self, url: &str, call: &Call<'_>) -> Result<Request<Bytes>, VaultError> {

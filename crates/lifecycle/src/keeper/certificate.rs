@@ -78,9 +78,18 @@ impl Certificate {
     /// # Errors
     /// [`Error::ShutDown`] when the keeper ends.
     pub async fn changed(&self, than: &Issued) -> Result<Arc<Issued>, Error> {
+        self.other_than(Some(than)).await
+    }
+
+    /// Waits until another certificate serves than this one, or any at all, however long that takes: for those who
+    /// hand certificates on, and have nobody to tell of troubles.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`] when the keeper ends.
+    pub async fn other_than(&self, than: Option<&Issued>) -> Result<Arc<Issued>, Error> {
         let mut state = self.state.clone();
-        let newer =
-            |state: &State| state.current.as_ref().is_some_and(|now| now.generation != than.generation);
+        let known = than.map(|than| than.generation);
+        let newer = |state: &State| state.current.as_ref().is_some_and(|now| Some(now.generation) != known);
         let state = state.wait_for(newer).await.map_err(|_| Error::ShutDown { id: self.id.clone() })?;
         state.current.clone().ok_or_else(|| Error::ShutDown { id: self.id.clone() })
     }

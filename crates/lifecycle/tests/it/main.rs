@@ -15,6 +15,7 @@ mod metrics;
 mod openmetrics;
 #[cfg(feature = "metrics")]
 mod promtool;
+mod readiness;
 mod shared;
 mod store;
 mod wishes;

@@ -169,9 +169,15 @@ async fn a_server_that_repeats_our_secrets_does_not_make_us_show_them() {
 
 #[tokio::test]
 async fn a_health_that_is_no_readiness_is_told_with_its_reason() {
-    for (status, says) in [(503, "sealed"), (501, "not initialized"), (472, "disasters"), (418, "418")] {
+    for (status, body, says) in [
+        (503, r#"{"initialized":true,"sealed":true}"#, "is sealed"),
+        (503, "<html>no server is available</html>", "in trouble (503)"),
+        (501, "{}", "not initialized"),
+        (472, "{}", "disasters"),
+        (418, "", "418"),
+    ] {
         let script = Script::new(move |path, _| match path {
-            "sys/health" => (status, String::new()),
+            "sys/health" => (status, body.to_owned()),
             _ => entered(900),
         });
         let error = issuer(&script, &clock()).look().await.unwrap_err().to_string();

@@ -8,7 +8,10 @@ use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
 
-use crate::ca::{AuthorityFault, SignerError};
+use crate::{
+    ca::{AuthorityFault, SignerError},
+    vault::VaultError,
+};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,6 +110,9 @@ pub enum Error {
         /// For what, and why it cannot be had.
         what: String,
     },
+    /// A Vault, or the way to it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
 impl Error {
@@ -129,6 +135,7 @@ impl Error {
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
+            Self::Vault(error) => error.retry(),
         }
     }
 
@@ -152,6 +159,7 @@ impl Error {
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
             Self::Unserved { .. } => IssueErrorClass::Policy,
+            Self::Vault(error) => error.class(),
         }
     }
 }
@@ -243,6 +251,7 @@ impl From<Error> for IssueError {
             },
             // The CA waits for its own certificate.
             Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
+            Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
             _ => issue_error,

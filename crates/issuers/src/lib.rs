@@ -4,8 +4,8 @@
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
 //! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
 //! [`CaIssuer`] signs with the key of a CA, and [`SelfSignedIssuer`] with the certificate's own.
-//! [`CaaLookup`] looks at CAA records before an order is sent; [`HttpHook`] tells a server that a certificate was
-//! delivered.
+//! [`VaultIssuer`] asks a Vault or an OpenBao to sign. [`CaaLookup`] looks at CAA records before an order is sent;
+//! [`HttpHook`] tells a server that a certificate was delivered.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
@@ -29,3 +29,6 @@ mod signing;
 
 pub mod solver;
 pub use solver::{Dns01, Proof, Solver, Task};
+
+pub mod vault;
+pub use vault::{VaultAuth, VaultIssuer, VaultIssuerBuilder, VaultSecret};

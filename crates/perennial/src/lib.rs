@@ -12,7 +12,9 @@ pub use perennial_providers as providers;
 #[doc(no_inline)]
 pub use perennial_acme::directory;
 #[doc(no_inline)]
-pub use perennial_issuers::{AcmeIssuer, CaIssuer, CaSource, Dns01, HttpHook, SelfSignedIssuer};
+pub use perennial_issuers::{
+    AcmeIssuer, CaIssuer, CaSource, Dns01, HttpHook, SelfSignedIssuer, VaultAuth, VaultIssuer, VaultSecret,
+};
 #[doc(no_inline)]
 pub use perennial_lifecycle::{
     Certificate, CertificateSpec, CommandHook, FileSink, FileStore, KeyAlgorithm, MemoryStore, OutputFormat,

@@ -6,3 +6,4 @@ mod caa;
 mod lifecycle;
 mod renewal;
 mod scene;
+mod vault;

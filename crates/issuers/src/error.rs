@@ -1,12 +1,14 @@
 //! What can go wrong while a certificate is issued, sorted by whose fault it is.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use perennial_acme::{CertificateFault, Problem, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
 use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
+
+use crate::solver::http01::Http01Report;
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +31,14 @@ pub enum Error {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// There can be no web server for answers at an address.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// On which address.
+        address: SocketAddr,
+        /// Why, and the remedy.
+        reason: String,
+    },
     /// The CA offers no challenge that a solver of ours can solve.
     #[error("no solver for {name}: the CA offers {offered}, this issuer has {have}")]
     NoSolver {
@@ -38,6 +48,12 @@ pub enum Error {
         offered: String,
         /// The challenge types that could be solved, separated by commas.
         have: String,
+    },
+    /// What the CA would fetch is not what was put there.
+    #[error("{}", summary(.reports))]
+    NotServed {
+        /// What was seen at each name that failed.
+        reports: Vec<Http01Report>,
     },
     /// The checker found the proof not to be visible, or could not look.
     #[error(transparent)]
@@ -62,6 +78,14 @@ pub enum Error {
     /// The chain cannot be read.
     #[error("the CA's certificate cannot be read: {0}")]
     Unreadable(#[from] FactsError),
+    /// No solver of this issuer can prove the name, whatever the CA offers.
+    #[error("{name} cannot be proven: {reason}")]
+    Unsolvable {
+        /// Which name.
+        name: DomainName,
+        /// Why, and the remedy.
+        reason: String,
+    },
     /// The certificate asks for something that this issuer cannot put into it.
     #[error("certificate {certificate} asks for {what}; change the spec or choose another issuer")]
     Unserved {
@@ -69,6 +93,14 @@ pub enum Error {
         certificate: CertificateId,
         /// For what, and why it cannot be had.
         what: String,
+    },
+    /// An answer cannot be written below the document root of a web server.
+    #[error("{}: {reason}", path.display())]
+    Webroot {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        reason: String,
     },
 }
 
@@ -80,9 +112,14 @@ impl Error {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
             | Self::NoSolver { .. }
-            | Self::Unserved { .. } => Retry::Never,
+            | Self::Unserved { .. }
+            | Self::Unsolvable { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
-            Self::TooSlow { .. } | Self::Unreadable(_) => Retry::Backoff,
+            Self::Listen { .. }
+            | Self::NotServed { .. }
+            | Self::TooSlow { .. }
+            | Self::Unreadable(_)
+            | Self::Webroot { .. } => Retry::Backoff,
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
@@ -95,18 +132,32 @@ impl Error {
         match self {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
+            | Self::Listen { .. }
             | Self::NoSolver { .. }
-            | Self::Store(_) => IssueErrorClass::Local,
+            | Self::Store(_)
+            | Self::Webroot { .. } => IssueErrorClass::Local,
             Self::Acme(error) => acme_class(error),
-            Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
+            Self::NotServed { .. } | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => {
+                IssueErrorClass::Validation
+            }
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
-            Self::Unserved { .. } => IssueErrorClass::Policy,
+            Self::Unserved { .. } | Self::Unsolvable { .. } => IssueErrorClass::Policy,
         }
     }
 }
+
+fn summary(reports: &[Http01Report]) -> String {
+    let told: Vec<String> = reports.iter().take(MOST_TOLD).map(Http01Report::summary).collect();
+    let more = reports.len().saturating_sub(MOST_TOLD);
+    let more = if more == 0 { String::new() } else { format!("; and {more} more names") };
+    told.join("; ") + &more
+}
+
+/// Names that fail together fail for one reason.
+const MOST_TOLD: usize = 3;
 
 fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
     use perennial_acme::Error as Acme;
@@ -194,7 +245,11 @@ impl From<Error> for IssueError {
                 None => issue_error.limit(),
             },
             // The CA does not rest because a DNS provider is down, or a name server slow.
-            Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
+            Error::NotServed { .. }
+            | Error::Propagation(_)
+            | Error::Provider(_)
+            | Error::TooSlow { .. }
+            | Error::Webroot { .. } => issue_error.elsewhere(),
             _ => issue_error,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! [`AcmeIssuer`] implements [`perennial_lifecycle::Issuer`] over `perennial-acme`; a [`Solver`] puts the
 //! proof of a name where the CA looks for it, waits until it is visible there, and takes it away again.
-//! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker.
+//! [`Dns01`] does so with any [`DnsProvider`](perennial_providers::DnsProvider) and the propagation checker,
+//! [`Http01`] by what a web server answers; a [`Selector`] says which of several is for which name.
 //! [`CaaLookup`] looks at CAA records before an order is sent.
 
 pub mod acme;
@@ -15,4 +16,4 @@ mod error;
 pub use error::Error;
 
 pub mod solver;
-pub use solver::{Dns01, Proof, Solver, Task};
+pub use solver::{Dns01, Http01, Proof, Selector, Solver, Task};

@@ -12,7 +12,7 @@ pub use perennial_providers as providers;
 #[doc(no_inline)]
 pub use perennial_acme::directory;
 #[doc(no_inline)]
-pub use perennial_issuers::{AcmeIssuer, Dns01};
+pub use perennial_issuers::{AcmeIssuer, Dns01, Http01};
 #[doc(no_inline)]
 pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
 

@@ -3,6 +3,8 @@
 
 mod acme;
 mod caa;
+mod http01;
 mod lifecycle;
 mod renewal;
 mod scene;
+mod selection;

@@ -4,6 +4,7 @@
 mod acme;
 mod caa;
 mod http01;
+mod http01_pebble;
 mod lifecycle;
 mod renewal;
 mod scene;

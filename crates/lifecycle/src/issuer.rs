@@ -1,6 +1,12 @@
 //! Who signs certificates.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use perennial_core::{DomainName, RequestedNames, Retry, Timestamp};
@@ -195,6 +201,8 @@ pub struct SigningRequest {
     pub public_key_der: Vec<u8>,
     /// The profile asked for.
     pub profile: Option<String>,
+    /// The labels of the certificate, by which an issuer may choose among its ways; none of them is in the certificate.
+    pub labels: BTreeMap<String, String>,
     /// The certificate that the new one takes the place of, if the same issuer has issued it (RFC 9773 §5).
     pub replaces: Option<IssuedChain>,
     key: Option<OwnKey>,
@@ -241,6 +249,7 @@ impl SigningRequest {
             is_ca: false,
             public_key_der: key.public_key_der(),
             profile: None,
+            labels: BTreeMap::new(),
             replaces: None,
             key: None,
         })
@@ -275,6 +284,7 @@ impl SigningRequest {
             usages: spec.key_usages().clone(),
             is_ca: spec.is_ca(),
             profile: spec.profile_name().map(str::to_owned),
+            labels: spec.labels().clone(),
             replaces: None,
             key: None,
         })

@@ -3,7 +3,10 @@
 
 mod acme;
 mod caa;
+mod http01;
+mod http01_pebble;
 mod lifecycle;
 mod renewal;
 mod scene;
+mod selection;
 mod vault;

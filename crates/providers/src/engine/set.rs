@@ -33,6 +33,13 @@ pub trait SetApi: Vendor {
         1
     }
 
+    /// Whether [`swap`](Self::swap) is refused for certain where an `old` is empty and there is a set all the same.
+    /// Then what is only added is written without a look first. It counts with
+    /// [`WriteClass::SetWithPrecondition`] alone; yes by default.
+    fn refuses_a_second_set(&self) -> bool {
+        true
+    }
+
     /// The TXT record set at a name; [`RecordSet::empty`] where there is none.
     ///
     /// # Errors
@@ -198,7 +205,8 @@ impl<V: SetApi> Sets<V> {
         // No two of one process fight for a set.
         let _alone = self.0.lock(SerialScope::Set, zone, names).await;
         // The usual case is a name that nobody else uses: the vendor says if it is not so.
-        let mut blind = checked && net.iter().all(|it| it.action == Action::Add);
+        let mut blind =
+            checked && vendor.refuses_a_second_set() && net.iter().all(|it| it.action == Action::Add);
         let mut effects: Vec<Option<Effect>> = vec![None; net.len()];
         let mut found = Outcome::AlreadyDone;
         let mut pending = None;

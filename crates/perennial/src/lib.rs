@@ -14,7 +14,7 @@ pub use perennial_acme::directory;
 #[doc(no_inline)]
 pub use perennial_issuers::{AcmeIssuer, Dns01};
 #[doc(no_inline)]
-pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
+pub use perennial_lifecycle::{Certificate, CertificateId, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
 
 mod manager;
 pub use manager::{Manager, ManagerBuilder};

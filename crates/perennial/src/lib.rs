@@ -18,7 +18,8 @@ pub use perennial_issuers::{
 };
 #[doc(no_inline)]
 pub use perennial_lifecycle::{
-    Certificate, CertificateSpec, CommandHook, FileSink, FileStore, KeyAlgorithm, MemoryStore, OutputFormat,
+    Certificate, CertificateId, CertificateSpec, CommandHook, FileSink, FileStore, KeyAlgorithm, MemoryStore,
+    OutputFormat,
 };
 
 mod manager;

@@ -8,7 +8,11 @@ use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
 
-use crate::solver::http01::Http01Report;
+use crate::{
+    ca::{AuthorityFault, SignerError},
+    solver::http01::Http01Report,
+    vault::VaultError,
+};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,12 +29,30 @@ pub enum Error {
     /// The CA, or the way to it.
     #[error(transparent)]
     Acme(#[from] perennial_acme::Error),
+    /// A CA whose key signs here cannot sign.
+    #[error(transparent)]
+    Authority(#[from] AuthorityFault),
     /// The settings of the issuer cannot work.
     #[error("{reason}")]
     Configuration {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// A CA whose key signs here may not sign this.
+    #[error(
+        "the CA {authority} may not sign certificate {certificate}: {reason}; change the spec or choose another issuer"
+    )]
+    Constrained {
+        /// Which certificate.
+        certificate: CertificateId,
+        /// The CA's subject.
+        authority: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operating system gives no random numbers.
+    #[error("the operating system gave no random numbers for a serial number")]
+    NoRandomness,
     /// There can be no web server for answers at an address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -61,6 +83,17 @@ pub enum Error {
     /// The DNS provider refused or failed.
     #[error(transparent)]
     Provider(#[from] perennial_providers::Error),
+    /// The signing request cannot be signed as it is.
+    #[error("the signing request of certificate {certificate} cannot be signed: {reason}")]
+    Request {
+        /// Which certificate.
+        certificate: CertificateId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Whoever has a CA's key has not signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The journal could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,12 +111,10 @@ pub enum Error {
     /// The chain cannot be read.
     #[error("the CA's certificate cannot be read: {0}")]
     Unreadable(#[from] FactsError),
-    /// No solver of this issuer can prove the name, whatever the CA offers.
-    #[error("{name} cannot be proven: {reason}")]
-    Unsolvable {
-        /// Which name.
-        name: DomainName,
-        /// Why, and the remedy.
+    /// Something that a CA signs here could not be put together.
+    #[error("it could not be signed: {reason}")]
+    Unsigned {
+        /// Why.
         reason: String,
     },
     /// The certificate asks for something that this issuer cannot put into it.
@@ -94,6 +125,17 @@ pub enum Error {
         /// For what, and why it cannot be had.
         what: String,
     },
+    /// No solver of this issuer can prove the name, whatever the CA offers.
+    #[error("{name} cannot be proven: {reason}")]
+    Unsolvable {
+        /// Which name.
+        name: DomainName,
+        /// Why, and the remedy.
+        reason: String,
+    },
+    /// A Vault, or the way to it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// An answer cannot be written below the document root of a web server.
     #[error("{}: {reason}", path.display())]
     Webroot {
@@ -111,18 +153,25 @@ impl Error {
         match self {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
+            | Self::Constrained { .. }
             | Self::NoSolver { .. }
+            | Self::Request { .. }
             | Self::Unserved { .. }
             | Self::Unsolvable { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
+            Self::Authority(fault) => fault.retry(),
             Self::Listen { .. }
+            | Self::NoRandomness
             | Self::NotServed { .. }
             | Self::TooSlow { .. }
             | Self::Unreadable(_)
+            | Self::Unsigned { .. }
             | Self::Webroot { .. } => Retry::Backoff,
+            Self::Signer(error) => error.retry(),
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
+            Self::Vault(error) => error.retry(),
         }
     }
 
@@ -133,10 +182,15 @@ impl Error {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
             | Self::Listen { .. }
+            | Self::NoRandomness
             | Self::NoSolver { .. }
             | Self::Store(_)
+            | Self::Unsigned { .. }
             | Self::Webroot { .. } => IssueErrorClass::Local,
             Self::Acme(error) => acme_class(error),
+            // It is the CA that is in trouble, and another one may well sign.
+            Self::Authority(_) | Self::Signer(_) => IssueErrorClass::Transient,
+            Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
             Self::NotServed { .. } | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => {
                 IssueErrorClass::Validation
             }
@@ -145,6 +199,7 @@ impl Error {
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
             Self::Unserved { .. } | Self::Unsolvable { .. } => IssueErrorClass::Policy,
+            Self::Vault(error) => error.class(),
         }
     }
 }
@@ -244,6 +299,9 @@ impl From<Error> for IssueError {
                 Some(counted) => issue_error.limit_of(counted),
                 None => issue_error.limit(),
             },
+            // The CA waits for its own certificate.
+            Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
+            Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::NotServed { .. }
             | Error::Propagation(_)

@@ -92,7 +92,8 @@ mod tests {
             Timestamp::from_unix(5_000),
         );
         assert_eq!(checked, Err(Contract::IsCa));
-        let wanted = SigningRequest { is_ca: true, ..request(&key, &["a.example"]) };
+        let mut wanted = request(&key, &["a.example"]);
+        wanted.is_ca = true;
         let checked =
             |facts: &Facts| check(facts, &wanted, &Facts::fingerprint_of(&key), Timestamp::from_unix(5_000));
         assert_eq!(checked(&facts), Ok(()));

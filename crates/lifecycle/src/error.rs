@@ -53,6 +53,14 @@ pub enum Error {
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The keeper has no issuer of this name.
+    #[error("there is no issuer {issuer:?}, known are: {known}")]
+    NoSuchIssuer {
+        /// The name.
+        issuer: IssuerName,
+        /// Those that the keeper has, separated by commas.
+        known: String,
+    },
     /// A certificate that nobody wished for is not to be had at first sight.
     #[error("no certificate for {name} is to be had at first sight: {reason}")]
     NotOnDemand {
@@ -151,6 +159,7 @@ impl Error {
             Self::Denied { .. }
             | Self::GivenUp { .. }
             | Self::Key(_)
+            | Self::NoSuchIssuer { .. }
             | Self::NotOnDemand { .. }
             | Self::ShutDown { .. }
             | Self::Spec(_)

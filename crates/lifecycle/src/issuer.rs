@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use perennial_core::{DomainName, RequestedNames, Retry};
+use perennial_core::{DomainName, RequestedNames, Retry, Timestamp};
 use rustls_pki_types::{
     CertificateDer,
     pem::{PemObject as _, SectionKind},
@@ -16,8 +17,8 @@ use rustls_pki_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateId, CertificateSpec, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
-    SuggestedWindow, Usage, budget::Counted,
+    CertificateId, CertificateSpec, Contract, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
+    SuggestedWindow, Usage, budget::Counted, contract,
 };
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
@@ -30,13 +31,63 @@ use crate::{
 ///   step.
 /// - It MUST remove what it presented before it returns, after failure too; what cannot be removed stays on
 ///   record, and the keeper calls [`settle`](Self::settle) until it is paid.
-/// - It MUST return within a bounded time.
+/// - It MUST return within a bounded time, from [`ready`](Self::ready) within seconds.
 /// - It MUST refuse what it cannot put into a certificate (a URI, a subject) with
 ///   [`IssueErrorClass::Policy`] and [`Retry::Never`]; leaving it out in silence is a breach.
 /// - The chain's leaf has the request's key and exactly its names; the keeper checks that again.
 /// - Waiting for something outside, such as propagation, goes through [`Journal::parked`], so that it holds no
 ///   slot of the keeper.
 /// - All methods may be called at once for different certificates.
+///
+/// A CA that no crate of ours knows is an issuer that asks it over whatever it speaks. This one has a function that
+/// takes the request and returns the chain:
+///
+/// ```
+/// use perennial_lifecycle::{IssueError, IssueErrorClass, IssuedChain, Issuer, Journal, SigningRequest};
+/// # use perennial_core::{Retry, SystemClock};
+/// # use perennial_lifecycle::{CertificateSpec, KeyAlgorithm, PrivateKey};
+///
+/// /// The CA of the company: a request in DER goes in, a chain in PEM comes out.
+/// struct CompanyCa<F> {
+///     sign: F,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl<F> Issuer for CompanyCa<F>
+/// where
+///     F: Fn(&[u8]) -> Result<String, String> + Send + Sync,
+/// {
+///     async fn issue(&self, request: &SigningRequest, _: &Journal) -> Result<IssuedChain, IssueError> {
+///         if request.is_ca {
+///             let message = format!("{} asks for a CA: the company's signs none", request.certificate);
+///             return Err(IssueError::new(IssueErrorClass::Policy, message, Retry::Never));
+///         }
+///         let busy = |reason| IssueError::new(IssueErrorClass::Transient, reason, Retry::Backoff);
+///         let pem = (self.sign)(&request.csr_der).map_err(busy)?;
+///         IssuedChain::from_pem(pem)
+///             .map_err(|error| IssueError::new(IssueErrorClass::Contract, error.to_string(), Retry::Backoff))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca_key = rcgen::KeyPair::generate()?;
+/// # let sign = move |request: &[u8]| {
+/// #     let ca = rcgen::Issuer::new(rcgen::CertificateParams::default(), &ca_key);
+/// #     let mut asked = rcgen::CertificateSigningRequestParams::from_der(&request.into()).map_err(|error| error.to_string())?;
+/// #     asked.params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+/// #     Ok(asked.signed_by(&ca).map_err(|error| error.to_string())?.pem())
+/// # };
+/// let ca = CompanyCa { sign };
+/// let spec = CertificateSpec::new("intranet", ["intranet.example.com"])?;
+/// let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
+/// let journal = Journal::in_memory(spec.clone(), std::sync::Arc::new(SystemClock::new())).await?;
+/// let chain = ca.issue(&SigningRequest::of(&spec, &key)?, &journal).await?;
+/// assert!(chain.facts().has_key(&key));
+/// assert!(ca.issue(&SigningRequest::of(&spec.ca(), &key)?, &journal).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Issuer: Send + Sync {
     /// Signs the request and returns the chain.
@@ -44,6 +95,23 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// [`IssueError`], which says whose fault it is and when to try again.
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError>;
+
+    /// Whether it could sign now: its key is there, its CA has not ended, its token is taken. A keeper asks before it makes
+    /// a key or spends anything, and its error is then the failure of the attempt. Unless an issuer looks by itself
+    /// it is taken to be ready.
+    ///
+    /// # Errors
+    /// [`IssueError`], as of [`issue`](Self::issue): who waits for somebody else says so with
+    /// [`elsewhere`](IssueError::elsewhere).
+    async fn ready(&self) -> Result<(), IssueError> {
+        Ok(())
+    }
+
+    /// Whether it signs with the certificate's own key, and wants to be [given](SigningRequest::key) it. A key leaves the
+    /// keeper for nobody who does not say so.
+    fn needs_key(&self) -> bool {
+        false
+    }
 
     /// Pays the [debts](Journal::debts) on record: removes what earlier calls presented, and strikes it out.
     ///
@@ -137,6 +205,25 @@ pub struct SigningRequest {
     pub labels: BTreeMap<String, String>,
     /// The certificate that the new one takes the place of, if the same issuer has issued it (RFC 9773 §5).
     pub replaces: Option<IssuedChain>,
+    key: Option<OwnKey>,
+}
+
+/// The key of a request, for an issuer that signs with it. It is neither shown nor written down.
+#[derive(Clone)]
+struct OwnKey(Arc<PrivateKey>);
+
+impl PartialEq for OwnKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.public_key_der() == other.0.public_key_der()
+    }
+}
+
+impl Eq for OwnKey {}
+
+impl fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(at hand)")
+    }
 }
 
 impl SigningRequest {
@@ -164,6 +251,7 @@ impl SigningRequest {
             profile: None,
             labels: BTreeMap::new(),
             replaces: None,
+            key: None,
         })
     }
 
@@ -198,7 +286,30 @@ impl SigningRequest {
             profile: spec.profile_name().map(str::to_owned),
             labels: spec.labels().clone(),
             replaces: None,
+            key: None,
         })
+    }
+
+    /// Whether a certificate is what was asked for: its key, exactly the names, the kind, and that it is valid now. The
+    /// keeper asks that of every issuer's; an issuer that can say more about it, such as the request at the other
+    /// side, asks before.
+    ///
+    /// # Errors
+    /// The [`Contract`] that is broken.
+    pub fn check(&self, facts: &Facts, now: Timestamp) -> Result<(), Contract> {
+        contract::check(facts, self, &Facts::fingerprint_of_der(&self.public_key_der), now)
+    }
+
+    /// The key itself, for an issuer that [needs](Issuer::needs_key) it.
+    #[must_use]
+    pub fn key(&self) -> Option<&PrivateKey> {
+        self.key.as_ref().map(|key| &*key.0)
+    }
+
+    /// Hands the key over, too.
+    #[must_use]
+    pub fn with_key(self, key: PrivateKey) -> Self {
+        Self { key: Some(OwnKey(Arc::new(key))), ..self }
     }
 
     /// Asks for a profile.
@@ -384,6 +495,19 @@ impl fmt::Display for IssueErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_handed_over_is_not_shown() {
+        let key = PrivateKey::generate(crate::KeyAlgorithm::EcdsaP256).unwrap();
+        let pem = key.to_pem();
+        let request = SigningRequest::new("a".parse().unwrap(), vec!["a.example".parse().unwrap()], &key);
+        let request = request.unwrap();
+        assert!(request.key().is_none());
+        let request = request.with_key(key);
+        assert!(request.key().is_some_and(|key| key.to_pem().expose() == pem.expose()));
+        let shown = format!("{request:?}");
+        assert!(shown.contains("(at hand)") && !shown.contains("PRIVATE"), "{shown}");
+    }
 
     #[test]
     fn a_chain_with_a_private_key_in_it_is_refused() {

@@ -226,7 +226,9 @@ impl OrderRecord {
             Stage::AccountReady { .. }
             | Stage::OrderCreated { .. }
             | Stage::Propagated { .. }
-            | Stage::RateLimited { .. } => {}
+            | Stage::RateLimited { .. }
+            | Stage::Signed { .. }
+            | Stage::Warned { .. } => {}
         }
     }
 

@@ -1,6 +1,9 @@
 //! Which issuers are left alone for a while because they fail everybody: pure, and remembered by one process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use perennial_core::Timestamp;
 
@@ -33,6 +36,8 @@ pub struct Rests {
     silent: BTreeMap<IssuerName, Failures>,
     /// Those that were heard of, and whether they took our credentials the last time.
     known: BTreeMap<IssuerName, bool>,
+    /// Those that have said last that they cannot sign.
+    unready: BTreeSet<IssuerName>,
 }
 
 impl Rests {
@@ -51,7 +56,20 @@ impl Rests {
     /// An issuer has answered.
     pub fn answered(&mut self, issuer: &IssuerName) {
         self.failures.remove(issuer);
+        self.unready.remove(issuer);
         self.known.insert(issuer.clone(), true);
+    }
+
+    /// What an issuer said when it was asked whether it could sign: that it cannot is a failure, that it can proves
+    /// nothing yet.
+    pub fn looked(&mut self, issuer: &IssuerName, error: Option<&IssueError>, now: Timestamp) {
+        match error {
+            Some(error) => {
+                self.failed(issuer, error, now);
+                self.unready.insert(issuer.clone());
+            }
+            None => drop(self.unready.remove(issuer)),
+        }
     }
 
     /// Its failures, while it rests.
@@ -65,7 +83,7 @@ impl Rests {
     pub fn readiness(&self, issuer: &IssuerName) -> Status {
         let fails = self.failures.get(issuer).is_some_and(|failures| failures.count >= ENOUGH);
         match self.known.get(issuer) {
-            _ if fails => Status::False,
+            _ if fails || self.unready.contains(issuer) => Status::False,
             Some(true) => Status::True,
             Some(false) => Status::False,
             None => Status::Unknown,
@@ -195,6 +213,21 @@ mod tests {
             rests.failed(&issuer, &error(IssueErrorClass::Transient), at(4));
         }
         assert_eq!(rests.readiness(&issuer), Status::False, "when it may be asked again, too");
+    }
+
+    #[test]
+    fn one_that_says_that_it_cannot_sign_is_unready_until_it_says_otherwise() {
+        let (mut rests, issuer) = (Rests::default(), IssuerName::default());
+        for class in [IssueErrorClass::Local, IssueErrorClass::Auth, IssueErrorClass::Transient] {
+            rests.looked(&issuer, Some(&error(class)), at(0));
+            assert_eq!(rests.readiness(&issuer), Status::False, "{class}");
+            rests.looked(&issuer, None, at(1));
+        }
+        rests.looked(&issuer, Some(&error(IssueErrorClass::Transient).elsewhere()), at(2));
+        assert_eq!(rests.readiness(&issuer), Status::False);
+        assert!(rests.of(&issuer, at(3)).is_none(), "it is somebody else that is missing");
+        rests.answered(&issuer);
+        assert_eq!(rests.readiness(&issuer), Status::True);
     }
 
     fn resting() -> (Rests, IssuerName) {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_acme::{CaaCheck, Client};
+use perennial_acme::{CaaCheck, Client, ExternalAccount, NewAccount};
 use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
 use perennial_lifecycle::{
     CertificateSpec, IssueError, IssuedChain, Issuer, Journal, Revocation, SigningRequest, SuggestedWindow,
@@ -68,6 +68,7 @@ impl AcmeIssuer {
             clock: Arc::new(SystemClock::new()),
             contacts: Vec::new(),
             directory: directory.into(),
+            external_account: None,
             http: None,
             preferred_chain: None,
             solvers: Vec::new(),
@@ -132,6 +133,7 @@ pub struct AcmeIssuerBuilder {
     clock: Arc<dyn Clock>,
     contacts: Vec<String>,
     directory: String,
+    external_account: Option<ExternalAccount>,
     http: Option<Arc<dyn HttpClient>>,
     preferred_chain: Option<String>,
     solvers: Vec<Seat>,
@@ -169,6 +171,13 @@ impl AcmeIssuerBuilder {
     /// Where the CA can reach the account's owner, as a URL such as `mailto:ops@example.com`; repeatable.
     pub fn contact(mut self, url: impl Into<String>) -> Self {
         self.contacts.push(url.into());
+        self
+    }
+
+    /// The customer whom the CA knows already, and to whom a new account is tied (RFC 8555 §7.3.4): some CAs take no
+    /// other. It is used once, when the account is registered.
+    pub fn external_account(mut self, customer: ExternalAccount) -> Self {
+        self.external_account = Some(customer);
         self
     }
 
@@ -239,8 +248,11 @@ impl AcmeIssuerBuilder {
             let check = WithMethods { check, methods: solvers.kinds() };
             client = client.caa_check(Arc::new(check));
         }
+        let wanted = self.contacts.into_iter().fold(NewAccount::new(), NewAccount::contact);
+        let wanted = if self.agreed { wanted.agree_to_terms() } else { wanted };
+        let wanted = self.external_account.into_iter().fold(wanted, NewAccount::external_account);
         Ok(AcmeIssuer {
-            account: AccountKeeper::new(self.directory, self.account_file, self.contacts, self.agreed),
+            account: AccountKeeper::new(self.directory, self.account_file, wanted),
             client: client.build()?,
             clock: self.clock,
             preferred_chain: self.preferred_chain,

@@ -9,3 +9,4 @@ mod lifecycle;
 mod renewal;
 mod scene;
 mod selection;
+mod vault;

@@ -16,8 +16,9 @@ use tokio::{
 };
 
 use crate::{
-    Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, Issuer,
-    IssuerName, Material, OnDemand, Output, Record, Sink, SinkName, Status, Store, StoreError, Version,
+    Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, IssueError,
+    Issuer, IssuerName, Material, OnDemand, Output, Record, ReloadHook, Sink, SinkName, Status, Store,
+    StoreError, Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -58,6 +59,7 @@ mod quarantine;
 use quarantine::Unreadable;
 
 mod rehearsal;
+mod reloading;
 use rehearsal::Rehearsal;
 
 mod revoking;
@@ -104,6 +106,7 @@ struct Inner {
     provider_limits: BTreeMap<String, Limit>,
     pace: Option<Limit>,
     sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
+    hooks: BTreeMap<SinkName, Arc<dyn ReloadHook>>,
     audience: Audience,
     store: Arc<dyn Store>,
     owner: Owner,
@@ -343,10 +346,22 @@ impl Keeper {
     }
 
     /// Its issuers, and whether each is ready: it has answered the last time, and took our credentials. One that fails
-    /// everybody is not, until it answers somebody; one that nobody has asked yet is unknown.
+    /// everybody is not, until it answers somebody, nor is one that says that it could not sign; one that nobody has
+    /// asked yet is unknown.
     #[must_use]
     pub fn issuers(&self) -> Vec<(IssuerName, Status)> {
         self.standing().of_all()
+    }
+
+    /// Asks an issuer whether it could sign now, as is done before each attempt.
+    ///
+    /// # Errors
+    /// [`Error::Issue`] with what it says, [`Error::NoSuchIssuer`] when there is none of this name.
+    pub async fn issuer_ready(&self, issuer: &IssuerName) -> Result<(), Error> {
+        let Some(agent) = self.inner.issuers.get(issuer) else {
+            return Err(Error::NoSuchIssuer { issuer: issuer.clone(), known: self.inner.known_issuers() });
+        };
+        Ok(self.inner.ask_ready(issuer, &**agent).await?)
     }
 
     /// The same, to be asked later; it keeps no keeper alive.
@@ -542,9 +557,21 @@ impl Inner {
 
     fn issuer(&self, id: &CertificateId, name: &IssuerName) -> Result<&Arc<dyn Issuer>, Error> {
         self.issuers.get(name).ok_or_else(|| {
-            let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
-            Error::UnknownIssuer { id: id.clone(), issuer: name.clone(), known: known.join(", ") }
+            let (issuer, known) = (name.clone(), self.known_issuers());
+            Error::UnknownIssuer { id: id.clone(), issuer, known }
         })
+    }
+
+    fn known_issuers(&self) -> String {
+        let known: Vec<_> = self.issuers.keys().map(IssuerName::as_str).collect();
+        known.join(", ")
+    }
+
+    /// Asks an issuer whether it could sign, and remembers what it says.
+    async fn ask_ready(&self, issuer: &IssuerName, agent: &dyn Issuer) -> Result<(), IssueError> {
+        let said = walk::guarded(agent.ready()).await;
+        self.rests().looked(issuer, said.as_ref().err(), self.clock.now());
+        said
     }
 
     /// What an attempt takes. One whose order is open takes what failed proofs cost, and its place in the pace.

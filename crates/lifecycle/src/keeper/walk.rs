@@ -84,6 +84,7 @@ struct Signed {
 async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Result<Asked, Failure> {
     let spec = page.record.spec.clone();
     let agent = desk.inner.issuer(spec.id(), issuer)?.clone();
+    desk.inner.ask_ready(issuer, &*agent).await.map_err(Error::from)?;
     let walk = match take_up(desk, page, issuer, &agent).await? {
         Begun::Denied => return Ok(Asked::Denied),
         Begun::PutOff { page, refusal } => return Ok(Asked::PutOff { page, refusal }),
@@ -91,7 +92,7 @@ async fn ask(desk: Desk<'_>, page: Page, issuer: &IssuerName, why: Reason) -> Re
     };
     let Walk { page, generation, key, resumed, demands } = *walk;
     desk.tell(spec.id(), EventKind::Issuing { why, resumed });
-    let request = request(desk, &page, issuer, &key).await;
+    let request = request(desk, &page, issuer, (&key, agent.needs_key())).await;
     let request = request.map_err(|error| Failure::before_asking(error, demands.clone()))?;
 
     let journal = desk.journal(issuer, page).issuing();
@@ -133,9 +134,12 @@ async fn request(
     desk: Desk<'_>,
     page: &Page,
     issuer: &IssuerName,
-    key: &PrivateKey,
+    (key, hands_over): (&PrivateKey, bool),
 ) -> Result<SigningRequest, Error> {
     let mut request = SigningRequest::of(&page.record.spec, key)?;
+    if hands_over {
+        request = request.with_key(PrivateKey::from_pem(&key.to_pem())?);
+    }
     request.replaces = replaced(desk, page, issuer).await?;
     Ok(request)
 }

@@ -13,6 +13,7 @@ use crate::{MaintenanceWindow, RenewalPolicy};
 pub(super) fn check(spec: &CertificateSpec) -> Result<(), SpecError> {
     let id = || spec.id.clone();
     match spec.names_in_all() {
+        0 if spec.is_ca && !spec.subject.is_empty() => {}
         0 => return Err(SpecError::NoNames { id: id() }),
         1..=MOST_NAMES => {}
         count => return Err(SpecError::TooManyNames { id: id(), count }),

@@ -118,8 +118,37 @@ impl CertificateSpec {
     where
         N: AsRef<str>,
     {
-        let mut spec = Self {
-            id: id.parse()?,
+        let mut spec = Self::nameless(id.parse()?);
+        for name in names {
+            spec.add_name(name.as_ref())?;
+        }
+        spec.validate()?;
+        Ok(spec)
+    }
+
+    /// The certificate of a CA, which needs no name but its subject (RFC 5280 §4.1.2.6); all else is as in
+    /// [`new`](Self::new).
+    ///
+    /// ```
+    /// use perennial_lifecycle::{CertificateSpec, Subject};
+    ///
+    /// let root = CertificateSpec::authority("root", Subject::named("Example Root"))?;
+    /// assert!(root.is_ca() && root.names().is_empty());
+    /// assert!(CertificateSpec::authority("root", Subject::default()).is_err());
+    /// # Ok::<(), perennial_lifecycle::SpecError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SpecError`] when the id is malformed, or the subject says nothing or something that no certificate can hold.
+    pub fn authority(id: &str, subject: Subject) -> Result<Self, SpecError> {
+        let spec = Self { subject, is_ca: true, ..Self::nameless(id.parse()?) };
+        spec.validate()?;
+        Ok(spec)
+    }
+
+    fn nameless(id: CertificateId) -> Self {
+        Self {
+            id,
             names: Vec::new(),
             addresses: BTreeSet::new(),
             uris: BTreeSet::new(),
@@ -140,12 +169,7 @@ impl CertificateSpec {
             outputs: BTreeSet::new(),
             labels: BTreeMap::new(),
             secret_template: SecretTemplate::default(),
-        };
-        for name in names {
-            spec.add_name(name.as_ref())?;
         }
-        spec.validate()?;
-        Ok(spec)
     }
 
     fn add_name(&mut self, name: &str) -> Result<(), SpecError> {

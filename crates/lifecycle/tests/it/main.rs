@@ -6,6 +6,7 @@ mod budgets;
 mod engine;
 mod faulty_store;
 mod health;
+mod hooks;
 mod issuer;
 mod keeper;
 mod mended;
@@ -13,8 +14,10 @@ mod mended;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
+mod outputs;
 #[cfg(feature = "metrics")]
 mod promtool;
+mod readiness;
 mod shared;
 mod store;
 mod wishes;

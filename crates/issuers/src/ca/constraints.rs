@@ -1,0 +1,324 @@
+//! For which names a CA may sign (RFC 5280 §4.2.1.10).
+
+use std::net::IpAddr;
+
+use perennial_core::DomainName;
+use perennial_lifecycle::SigningRequest;
+use x509_parser::extensions::{GeneralName, NameConstraints};
+
+/// For which names a CA may sign: pure, and asked before anything is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Constraints {
+    permitted: Vec<Subtree>,
+    excluded: Vec<Subtree>,
+}
+
+/// Names that a constraint speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Subtree {
+    /// Addresses of one kind with their mask.
+    Address {
+        network: Vec<u8>,
+        mask: Vec<u8>,
+    },
+    /// The first attributes of a subject, as object identifier and value.
+    Directory(Vec<(Vec<u64>, String)>),
+    Dns(String),
+    Email(String),
+    Uri(String),
+}
+
+/// A name of a request.
+enum Name<'a> {
+    Address(IpAddr),
+    Directory(Vec<(&'static [u64], &'a str)>),
+    Dns(&'a DomainName),
+    Email(&'a str),
+    Uri(&'a str),
+}
+
+impl Constraints {
+    /// Reads the extension. A kind of name that no spec can ask for constrains nothing here.
+    ///
+    /// # Errors
+    /// What is malformed: the extension is critical, so it may not be passed over.
+    pub(super) fn read(extension: &NameConstraints<'_>) -> Result<Self, String> {
+        let subtrees = |trees: &Option<Vec<_>>| -> Result<Vec<Subtree>, String> {
+            let trees = trees.iter().flatten();
+            let read =
+                trees.map(|tree: &x509_parser::extensions::GeneralSubtree<'_>| Subtree::read(&tree.base));
+            read.filter_map(Result::transpose).collect()
+        };
+        Ok(Self {
+            permitted: subtrees(&extension.permitted_subtrees)?,
+            excluded: subtrees(&extension.excluded_subtrees)?,
+        })
+    }
+
+    /// The first name of a request for which the CA may not sign, and why.
+    pub(super) fn check(&self, request: &SigningRequest) -> Result<(), String> {
+        names(request).try_for_each(|name| self.check_name(&name))
+    }
+
+    fn check_name(&self, name: &Name<'_>) -> Result<(), String> {
+        if let Some(subtree) = self.excluded.iter().find(|subtree| {
+            subtree.meets(name) == Some(Cover::Some) || subtree.meets(name) == Some(Cover::All)
+        }) {
+            return Err(format!("{} is in {}, which is excluded", name.shown(), subtree.shown()));
+        }
+        let mut of_its_kind =
+            self.permitted.iter().filter(|subtree| subtree.meets(name).is_some()).peekable();
+        if of_its_kind.peek().is_none() || of_its_kind.any(|subtree| subtree.meets(name) == Some(Cover::All))
+        {
+            return Ok(());
+        }
+        Err(format!("{} is in nothing that is permitted", name.shown()))
+    }
+}
+
+fn names(request: &SigningRequest) -> impl Iterator<Item = Name<'_>> {
+    let subject: Vec<_> = request.subject.attributes().collect();
+    let subject = (!subject.is_empty()).then_some(Name::Directory(subject));
+    let dns = request.names.iter().map(Name::Dns);
+    let addresses = request.addresses.iter().copied().map(Name::Address);
+    let uris = request.uris.iter().map(|uri| Name::Uri(uri));
+    let emails = request.emails.iter().map(|mailbox| Name::Email(mailbox));
+    subject.into_iter().chain(dns).chain(addresses).chain(uris).chain(emails)
+}
+
+impl Name<'_> {
+    fn shown(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Directory(attributes) => {
+                let values: Vec<_> = attributes.iter().map(|(_, value)| *value).collect();
+                format!("the subject {}", values.join(", "))
+            }
+            Self::Dns(name) => name.to_string(),
+            Self::Email(text) | Self::Uri(text) => (*text).to_owned(),
+        }
+    }
+}
+
+/// How much of what a name stands for a subtree covers: a wildcard stands for many names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cover {
+    All,
+    None,
+    Some,
+}
+
+impl From<bool> for Cover {
+    fn from(all: bool) -> Self {
+        if all { Self::All } else { Self::None }
+    }
+}
+
+impl Subtree {
+    fn read(base: &GeneralName<'_>) -> Result<Option<Self>, String> {
+        Ok(Some(match base {
+            GeneralName::DNSName(text) => Self::Dns(text.to_ascii_lowercase()),
+            GeneralName::RFC822Name(text) => Self::Email((*text).to_owned()),
+            GeneralName::URI(text) => Self::Uri(text.to_ascii_lowercase()),
+            GeneralName::IPAddress(octets) if matches!(octets.len(), 8 | 32) => {
+                let (network, mask) = octets.split_at(octets.len() / 2);
+                Self::Address { network: network.to_vec(), mask: mask.to_vec() }
+            }
+            GeneralName::DirectoryName(name) => Self::Directory(
+                name.iter_attributes()
+                    .map(|attribute| {
+                        let oid = attribute.attr_type().iter().map(Iterator::collect);
+                        Some((oid?, attribute.as_str().ok()?.to_lowercase()))
+                    })
+                    .collect::<Option<_>>()
+                    .ok_or("its nameConstraints hold a directory name that cannot be read")?,
+            ),
+            GeneralName::IPAddress(_) | GeneralName::Invalid(..) => {
+                return Err("its nameConstraints hold a name that cannot be read".to_owned());
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Whether a name lies in it; `None` for one of another kind.
+    fn meets(&self, name: &Name<'_>) -> Option<Cover> {
+        match (self, name) {
+            (Self::Dns(base), Name::Dns(name)) => Some(dns_meets(base, name.as_str())),
+            (Self::Address { network, mask }, Name::Address(address)) => {
+                address_meets(network, mask, *address)
+            }
+            (Self::Email(base), Name::Email(mailbox)) => Some(email_meets(base, mailbox).into()),
+            (Self::Uri(base), Name::Uri(uri)) => {
+                Some(host_of(uri).is_some_and(|host| host_meets(base, &host)).into())
+            }
+            (Self::Directory(base), Name::Directory(subject)) => {
+                let meets = base.len() <= subject.len()
+                    && base.iter().zip(subject).all(|((oid, value), (its_oid, its_value))| {
+                        oid == its_oid && *value == its_value.to_lowercase()
+                    });
+                Some(meets.into())
+            }
+            _ => None,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Address { network, mask } => format!("{network:?} with the mask {mask:?}"),
+            Self::Directory(attributes) => {
+                let values: Vec<_> = attributes.iter().map(|(_, value)| value.as_str()).collect();
+                values.join(", ")
+            }
+            Self::Dns(base) | Self::Email(base) | Self::Uri(base) => {
+                base.chars().take(80).filter(|c| !c.is_control()).collect()
+            }
+        }
+    }
+}
+
+/// A name and all below it; with a dot in front, which many CAs write, those below it alone. A wildcard stands for all
+/// names with one label in its place.
+fn dns_meets(base: &str, name: &str) -> Cover {
+    let below = |base: &str, name: &str| name.strip_suffix(base).is_some_and(|rest| rest.ends_with('.'));
+    let (bare, only_below) = (base.trim_start_matches('.'), base.starts_with('.'));
+    let Some(parent) = name.strip_prefix("*.") else {
+        return (bare.is_empty() || below(bare, name) || (!only_below && name == bare)).into();
+    };
+    if bare.is_empty() || parent == bare || below(bare, parent) {
+        return Cover::All;
+    }
+    let one_label = bare.strip_suffix(parent).and_then(|rest| rest.strip_suffix('.'));
+    if !only_below && one_label.is_some_and(|label| !label.is_empty() && !label.contains('.')) {
+        return Cover::Some;
+    }
+    Cover::None
+}
+
+fn address_meets(network: &[u8], mask: &[u8], address: IpAddr) -> Option<Cover> {
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    if octets.len() != network.len() {
+        return None;
+    }
+    let masked = octets.iter().zip(mask).zip(network);
+    Some(masked.into_iter().all(|((octet, mask), network)| octet & mask == network & mask).into())
+}
+
+/// A mailbox, all mailboxes of a host, or, with a dot in front, those of all hosts below it.
+fn email_meets(base: &str, mailbox: &str) -> bool {
+    let Some((local, host)) = mailbox.rsplit_once('@') else { return false };
+    match base.rsplit_once('@') {
+        Some((base_local, base_host)) => base_local == local && base_host.eq_ignore_ascii_case(host),
+        None => host_meets(&base.to_ascii_lowercase(), &host.to_ascii_lowercase()),
+    }
+}
+
+/// A host, or, with a dot in front, all below it.
+fn host_meets(base: &str, host: &str) -> bool {
+    if base.starts_with('.') { host.len() > base.len() && host.ends_with(base) } else { host == base }
+}
+
+/// The host of a URI in lower case. One without a host is in no subtree (RFC 5280 §4.2.1.10).
+fn host_of(uri: &str) -> Option<String> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host = if host.starts_with('[') { host } else { host.split(':').next()? };
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perennial_lifecycle::{CertificateSpec, KeyAlgorithm, PrivateKey, Subject};
+    use proptest::prelude::*;
+
+    fn request(name: &str) -> SigningRequest {
+        let spec = CertificateSpec::new("a", [name]).unwrap();
+        SigningRequest::of(&spec, &PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap()).unwrap()
+    }
+
+    fn permits(base: &GeneralName<'_>, name: &str) -> bool {
+        let permitted = vec![Subtree::read(base).unwrap().unwrap()];
+        Constraints { permitted, excluded: Vec::new() }.check(&request(name)).is_ok()
+    }
+
+    fn excludes(base: &GeneralName<'_>, name: &str) -> bool {
+        let excluded = vec![Subtree::read(base).unwrap().unwrap()];
+        Constraints { permitted: Vec::new(), excluded }.check(&request(name)).is_err()
+    }
+
+    #[test]
+    fn a_name_and_those_below_it_are_in_its_subtree() {
+        let base = GeneralName::DNSName("Example.com");
+        for (name, within) in [
+            ("example.com", true),
+            ("www.example.com", true),
+            ("*.example.com", true),
+            ("*.www.example.com", true),
+            ("badexample.com", false),
+            ("example.org", false),
+            ("*.com", false),
+        ] {
+            assert_eq!(permits(&base, name), within, "{name}");
+        }
+        let below = GeneralName::DNSName(".example.com");
+        assert!(permits(&below, "www.example.com") && permits(&below, "*.example.com"));
+        assert!(!permits(&below, "example.com"));
+        assert!(permits(&base, "192.0.2.1"), "a constraint of names says nothing of addresses");
+    }
+
+    #[test]
+    fn a_wildcard_that_stands_for_an_excluded_name_too_is_refused() {
+        let base = GeneralName::DNSName("www.example.com");
+        assert!(excludes(&base, "*.example.com") && excludes(&base, "www.example.com"));
+        assert!(excludes(&base, "*.www.example.com") && excludes(&base, "a.www.example.com"));
+        assert!(!excludes(&base, "example.com") && !excludes(&base, "*.com"));
+        assert!(!permits(&base, "*.example.com"), "it stands for others, too");
+    }
+
+    #[test]
+    fn addresses_mailboxes_and_uris_have_rules_of_their_own() {
+        let net = GeneralName::IPAddress(&[192, 0, 2, 0, 255, 255, 255, 0]);
+        assert!(permits(&net, "192.0.2.77") && !permits(&net, "192.0.3.1"));
+        assert!(permits(&net, "2001:db8::1"), "of the other family nothing is said");
+        let host = GeneralName::RFC822Name("example.com");
+        assert!(permits(&host, "ops@example.com") && !permits(&host, "ops@mail.example.com"));
+        let hosts = GeneralName::RFC822Name(".example.com");
+        assert!(permits(&hosts, "ops@mail.example.com") && !permits(&hosts, "ops@example.com"));
+        let one = GeneralName::RFC822Name("ops@example.com");
+        assert!(permits(&one, "ops@example.com") && !permits(&one, "dev@example.com"));
+        let domain = GeneralName::URI("prod");
+        assert!(permits(&domain, "spiffe://prod/web") && !permits(&domain, "spiffe://test/web"));
+        assert!(!permits(&domain, "urn:uuid:1"), "without a host it is in none");
+        assert!(permits(&GeneralName::URI(".example.com"), "https://user@a.example.com:443/x"));
+    }
+
+    #[test]
+    fn a_subject_has_to_begin_as_the_constraint_says() {
+        let base = Subtree::Directory(vec![(vec![2, 5, 4, 10], "example".to_owned())]);
+        let constraints = Constraints { permitted: vec![base], excluded: Vec::new() };
+        let mut request = request("a.example");
+        assert!(constraints.check(&request).is_ok(), "no subject, no constraint");
+        request.subject = Subject::named("a");
+        let refused = constraints.check(&request).unwrap_err();
+        assert!(refused.contains("subject a"), "{refused}");
+        request.subject.organization = Some("Example".to_owned());
+        assert!(constraints.check(&request).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_permitted_whole_is_excluded_whole(
+            base in "\\.?[a-c]{1,2}(\\.[a-c]{1,2}){0,2}", name in "(\\*\\.)?[a-c]{1,2}(\\.[a-c]{1,2}){0,3}",
+        ) {
+            if dns_meets(&base, &name) == Cover::All {
+                let host = name.replace('*', "x");
+                prop_assert_eq!(dns_meets(&base, &host), Cover::All);
+            }
+            let _ = (host_of(&name), email_meets(&base, &name), host_meets(&base, &name));
+        }
+    }
+}

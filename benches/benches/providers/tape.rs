@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use perennial_core::{HttpClient, HttpError};
 use perennial_testkit::vendor::{Service, TxtStore};
 
@@ -52,9 +52,12 @@ impl Tape {
 
 #[async_trait]
 impl HttpClient for Tape {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let State { service, store, answers, next } = &mut *self.state();
         if let Some(service) = service {
+            // As it would be on the wire, for a signature has it.
+            let host = request.uri().host().and_then(|host| host.parse().ok());
+            request.headers_mut().extend(host.map(|host| (header::HOST, host)));
             answers.push(service.answer(&request, store));
             return Ok(answers.last().cloned().unwrap_or_default());
         }

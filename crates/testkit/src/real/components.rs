@@ -66,7 +66,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,

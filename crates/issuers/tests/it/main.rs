@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod acme;
+mod ca;
 mod caa;
 mod http01;
 mod http01_pebble;
 mod lifecycle;
+mod pki;
 mod renewal;
 mod scene;
 mod selection;
+mod self_signed;
 mod vault;

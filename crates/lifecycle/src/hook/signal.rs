@@ -132,9 +132,14 @@ mod tests {
         process::{Child, Command, Stdio},
     };
 
+    /// A process that is called `sleep`, which it is a moment after it was begun.
     fn sleeper() -> Child {
-        let mut sleep = Command::new("sleep");
-        sleep.arg("600").stdin(Stdio::null()).spawn().unwrap()
+        let child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        while name_of(pid).is_some_and(|name| name != "sleep") {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]

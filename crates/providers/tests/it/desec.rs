@@ -52,7 +52,7 @@ async fn the_sets_of_a_batch_are_one_write_and_the_zone_is_one_question() {
 #[tokio::test]
 async fn a_sibling_goes_back_as_it_came_and_a_refusal_is_told() {
     let fake = fake().await;
-    fake.store().add(ZONE, NAME, "sibling", 3600);
+    fake.store().add(ZONE, NAME, "sibling", 7200);
     fake.store().echo = Echo::Segmented;
     let (provider, name) = (make(Means::of(&fake)), NAME.parse::<perennial_core::DomainName>().unwrap());
     engine::apply(&*provider, &[Change::add(name.clone(), "ours")]).await.unwrap();
@@ -60,9 +60,11 @@ async fn a_sibling_goes_back_as_it_came_and_a_refusal_is_told() {
     let sets: serde_json::Value = serde_json::from_slice(&written.body).unwrap();
     let records = sets[0]["records"].as_array().unwrap();
     assert!(records.iter().any(|record| record.as_str().unwrap().contains("\" \"")), "{records:?}");
+    assert!(fake.store().records.iter().all(|record| record.ttl == 7200));
     let refusal = serde_json::json!({ "detail": "the plan is exhausted" });
     fake.fault(When::Read, Fault::Answer(Reply::json(400, &refusal)));
     let zone = provider.zone(&name).await.unwrap();
     let error = provider.values(&zone, &name).await.unwrap_err();
     assert!(error.to_string().contains("the plan is exhausted"), "{error}");
+    assert!(!error.to_string().contains('{'), "{error}");
 }

@@ -102,3 +102,12 @@ async fn a_refusal_has_the_number_of_its_request() {
     let error = make(Means::of(&fake)).zone(&ZONE.parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("r-4711") && error.to_string().contains("is odd"), "{error}");
 }
+
+#[tokio::test]
+async fn who_was_faster_with_the_same_value_did_our_work() {
+    let fake = fake().await;
+    let provider = make(Means::of(&fake));
+    fake.fault(When::Write, Fault::Interfere(Box::new(|store| _ = store.add(ZONE, NAME, "v", 3600))));
+    engine::apply(&*provider, &[Change::add(NAME.parse().unwrap(), "v")]).await.unwrap();
+    assert_eq!(fake.store().values(NAME), ["v"]);
+}

@@ -56,3 +56,16 @@ async fn a_refusal_has_the_vendors_code() {
     let error = engine::apply(&*provider, &[Change::add(NAME.parse().unwrap(), "v")]).await.unwrap_err();
     assert_eq!(error.code(), Some("ACCESS_DENIED"));
 }
+
+#[tokio::test]
+async fn a_sibling_goes_back_as_it_came() {
+    let fake = fake().await;
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    let quoted = serde_json::json!([{ "data": "\"sibling\"", "ttl": 600 }]);
+    fake.fault(When::Read, Fault::Answer(Reply::json(200, &quoted)));
+    provider.apply(&zone, &[Change::add(name, "ours")]).await.unwrap();
+    let written = fake.exchanges().into_iter().find(|it| it.writes).unwrap();
+    let texts: serde_json::Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(texts[0]["data"], "\"sibling\"");
+}

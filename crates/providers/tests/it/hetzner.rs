@@ -80,3 +80,13 @@ async fn more_than_fifty_values_are_more_than_one_write_and_the_last_sibling_is_
     // What is removed goes last, so the set has been there all the time.
     assert!(fake.store().records.iter().all(|record| record.ttl == 4321));
 }
+
+#[tokio::test]
+async fn a_zone_that_is_answered_to_another_name_is_not_taken() {
+    let fake = fake().await;
+    // The path takes a number, too.
+    let zone = json!({ "zone": { "id": 4711, "name": "elsewhere.example" } });
+    fake.fault(When::Read, Fault::Answer(Reply::json(200, &zone)));
+    let zone = make(Means::of(&fake)).zone(&NAME.parse().unwrap()).await.unwrap();
+    assert_eq!(zone.to_string(), ZONE);
+}

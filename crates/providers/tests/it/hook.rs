@@ -99,13 +99,17 @@ async fn what_an_api_server_says_is_explained() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_zone_is_told_to_nobody() {
+async fn all_changes_are_told_or_none_where_one_is_not_in_the_zone() {
     let fake = VendorServer::start(vendor::HttpReq::new("acme", SECRET), &[ZONE]).await.unwrap();
     let zone = Zone::new("example.net".parse().unwrap());
     let changes = [Change::add("a.example.net".parse().unwrap(), "v"), Change::add(name(), "v")];
     let error = httpreq(&fake).apply(&zone, &changes).await.unwrap_err();
     assert!(matches!(error, Error::InvalidRequest { .. }), "{error}");
     assert!(fake.exchanges().is_empty());
+    let zone = Zone::new(ZONE.parse().unwrap());
+    let changes = ["one", "two"].map(|value| Change::add(name(), value));
+    httpreq(&fake).apply(&zone, &changes).await.unwrap();
+    assert_eq!(fake.store().values(NAME), ["one", "two"]);
 }
 
 #[tokio::test]

@@ -60,14 +60,24 @@ async fn everything_that_is_asked_and_written_is_of_the_view() {
     let (written, read) = exchanges.split_last().unwrap();
     for exchange in read {
         let query = exchange.uri.query().unwrap();
-        assert!(query.contains("view=outside"), "{query}");
+        assert!(query.contains("&view=outside"), "{query}");
     }
     let query = read.last().unwrap().uri.query().unwrap();
     assert!(
-        query.contains(&format!("name={NAME}&"))
+        query.starts_with(&format!("name={NAME}&"))
             && query.contains("_return_fields=name%2Ctext%2Cttl%2Cuse_ttl"),
         "{query}"
     );
     let body: serde_json::Value = serde_json::from_slice(&written.body).unwrap();
     assert_eq!(body, json!({ "name": NAME, "text": "v", "view": "outside", "ttl": 60, "use_ttl": true }));
+}
+
+#[tokio::test]
+async fn who_was_faster_with_the_same_value_did_our_work() {
+    let fake = fake().await;
+    fake.fault(When::Write, Fault::Interfere(Box::new(|store| _ = store.add(ZONE, NAME, "v", 3600))));
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    provider.apply(&zone, &[Change::add(name, "v")]).await.unwrap();
+    assert_eq!(fake.store().values(NAME), ["v"]);
 }

@@ -88,3 +88,18 @@ async fn what_a_field_is_refused_for_is_told_and_no_time_to_live_of_ones_own_is_
     provider.apply(&zone, &[longer]).await.unwrap();
     assert_eq!(fake.store().records.last().unwrap().ttl, 3600);
 }
+
+#[tokio::test]
+async fn a_domain_of_another_name_is_not_taken_and_a_time_to_live_is_one_that_linode_has() {
+    let fake = fake().await;
+    let other = serde_json::json!({
+        "data": [{ "id": 4711, "domain": "elsewhere.example" }], "page": 1, "pages": 1, "results": 1,
+    });
+    fake.fault(When::Read, Fault::Answer(Reply::json(200, &other)));
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    assert_eq!(zone.apex.as_str(), ZONE);
+    // Asked for 60 seconds.
+    provider.apply(&zone, &[Change::add(name, "v")]).await.unwrap();
+    assert_eq!(fake.store().records[0].ttl, 120);
+}

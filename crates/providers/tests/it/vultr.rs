@@ -50,4 +50,15 @@ async fn a_refusal_is_told_in_the_vendors_words() {
     fake.fault(When::Any, Fault::Answer(Reply::json(400, &refusal)));
     let error = make(Means::of(&fake)).zone(&ZONE.parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("Invalid data"), "{error}");
+    assert!(!error.to_string().contains('{'), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_value_has_the_time_to_live_of_its_siblings() {
+    let fake = fake().await;
+    fake.store().add(ZONE, NAME, "sibling", 4321);
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    provider.apply(&zone, &[Change::add(name, "ours")]).await.unwrap();
+    assert!(fake.store().records.iter().all(|record| record.ttl == 4321));
 }

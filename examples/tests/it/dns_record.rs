@@ -130,6 +130,10 @@ async fn a_vendors_refusal_says_its_code_and_the_remedy_and_leaves_no_receipt() 
     assert_eq!(fake.store().values(NAME), ["somebody else's"]);
     scene.refused(66, &["list", "www.example.org"]);
 
+    fake.fault(When::Write, Fault::Forbidden);
+    let refused = scene.refused(77, &["add", NAME, "w", "--receipt", "w.json"]);
+    assert!(refused.contains("HTTP 403") && !scene.home.path().join("w.json").exists(), "{refused}");
+
     for _ in 0..4 {
         fake.fault(When::Write, Fault::Trouble(None));
     }

@@ -346,6 +346,12 @@ impl fmt::Debug for Rfc2136 {
     }
 }
 
+/// The door for fuzzing: reads the text as a file of keys.
+#[doc(hidden)]
+pub fn read_any_key_file(text: &str) -> Result<Vec<TsigKey>, KeyFileError> {
+    key_file::parse(text, tsig::Weak::Refused)
+}
+
 /// The door for fuzzing: reads the bytes as the answer to a signed update and to a query, and as the word on
 /// a zone. Nothing comes out of it but, one day, a panic.
 #[doc(hidden)]

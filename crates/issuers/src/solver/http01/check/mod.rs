@@ -231,7 +231,7 @@ impl Look<'_> {
 
     /// Where a redirect leads to.
     async fn place_of(self, to: &Url, own: IpAddr) -> Result<SocketAddr, Found> {
-        let port = to.port().unwrap_or(match to.scheme() {
+        let port = to.port().unwrap_or_else(|| match to.scheme() {
             "https" => self.check.ports.https,
             _ => self.check.ports.http,
         });

@@ -10,7 +10,7 @@ use perennial_providers::{
 };
 use perennial_testkit::{
     specification::Vendor,
-    vendor::{self, AwsKey, Echo, Exchange, VendorServer},
+    vendor::{self, AwsKey, Echo, Exchange, Fault, VendorServer, When},
 };
 
 use crate::{
@@ -97,6 +97,16 @@ async fn a_set_is_read_before_the_first_write_where_that_is_wanted() {
         assert_eq!(fake.exchanges().len(), requests);
         provider.apply(&zone, &[Change::remove(name(), "v")]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_document_that_is_broken_is_quoted_without_what_a_terminal_obeys() {
+    let fake = fake().await;
+    let body = "<a>\u{1b}[2J<b\u{1b}[2J></c></a>";
+    fake.fault(When::Read, Fault::Answer(http::Response::new(body.into())));
+    let error = make(Means::of(&fake)).zone(&name()).await.unwrap_err();
+    assert!(matches!(error, Error::Misbehaved { .. }), "{error:?}");
+    assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Certificates for servers over [rustls](::rustls): the right one for each handshake, exchanged while they serve.
+//! Certificates for servers over rustls: the right one for each handshake, exchanged while they serve.
 //!
 //! A [`CertificateResolver`] is what a server's configuration asks for a certificate at each handshake. It is fed
 //! by a [`Manager`](crate::Manager) ([`resolver`](crate::Manager::resolver)), by one kept certificate

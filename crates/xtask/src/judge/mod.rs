@@ -11,6 +11,8 @@ mod dns;
 pub(crate) mod fleet;
 mod issue;
 #[cfg(target_os = "linux")]
+mod namespace;
+#[cfg(target_os = "linux")]
 mod nat64;
 mod pebble;
 mod providers;

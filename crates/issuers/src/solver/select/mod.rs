@@ -154,11 +154,14 @@ mod tests {
         any().zone(name(text))
     }
 
+    /// Selectors, the name, the labels of its certificate, and who is for it in which order.
+    type Row<'a> = (&'a [Selector], &'a str, &'a [(&'a str, &'a str)], &'a [usize]);
+
     #[test]
     fn labels_must_match_then_names_beat_zones_longer_zones_shorter_ones_and_the_first_the_rest() {
         let internal = [("exposure", "internal")];
         #[rustfmt::skip] // A table.
-        let table: &[(&[Selector], &str, &[(&str, &str)], &[usize])] = &[
+        let table: &[Row<'_>] = &[
             (&[], "a.example", &[], &[]),
             (&[any()], "a.example", &[], &[0]),
             (&[any(), any()], "a.example", &[], &[0, 1]),

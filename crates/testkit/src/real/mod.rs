@@ -56,6 +56,9 @@ mod launch;
 mod moto;
 pub use moto::{Moto, MotoRecordSet};
 
+mod nginx;
+pub use nginx::{Nginx, NginxBuilder};
+
 mod nsd;
 pub use nsd::{Nsd, NsdBuilder};
 

@@ -181,7 +181,7 @@ fn take_unpacked(
 /// The version that a program says it has; `None` when it does not run.
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
-        Tool::Dig | Tool::Named | Tool::Nsd => &["-v"],
+        Tool::Dig | Tool::Named | Tool::Nginx | Tool::Nsd => &["-v"],
         Tool::DnssecKeygen
         | Tool::DnssecSignzone
         | Tool::Ip

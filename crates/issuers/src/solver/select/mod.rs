@@ -154,7 +154,7 @@ mod tests {
         any().zone(name(text))
     }
 
-    /// The solvers' selectors, the name, the labels, and which solvers are for it, best first.
+    /// Selectors, the name, the labels of its certificate, and who is for it in which order.
     type Row<'a> = (&'a [Selector], &'a str, &'a [(&'a str, &'a str)], &'a [usize]);
 
     #[test]

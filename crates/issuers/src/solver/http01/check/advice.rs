@@ -197,6 +197,11 @@ impl fmt::Display for Advice {
                 "expected {expected:?} but got {got:?}: another server answers, or one that shows the same for every \
                  path; forward /.well-known/acme-challenge/ to this program"
             ),
+            Self::WrongStatus { status: status @ 500..=599 } => write!(
+                f,
+                "wrong status code {status}, expected 200: the server there is in trouble, or the one behind it is not \
+                 up: see that it runs and is forwarded to"
+            ),
             Self::WrongStatus { status } => write!(
                 f,
                 "wrong status code {status}, expected 200: the server there does not know the answer; forward \

@@ -139,7 +139,7 @@ fn cause_of_answer(answer: &Answer, expected: &str) -> Advice {
     let Answer { status, content, body, signs } = answer;
     match content {
         Content::OtherKeyAuthorization => {
-            Advice::Intercepted { expected: shortened(expected), got: shortened(body), by: signs.clone() }
+            Advice::Intercepted { expected: both_parts(expected), got: both_parts(body), by: signs.clone() }
         }
         Content::Html if matches!(status, 401 | 403 | 406 | 429 | 503) || is_shield(signs) => {
             Advice::Shielded { status: *status, by: signs.clone() }
@@ -155,6 +155,15 @@ fn is_shield(signs: &[String]) -> bool {
         ["cloudflare", "akamai", "sucuri", "imperva", "cf-ray", "x-amz-cf-id", "x-azure-ref"];
     signs.iter().any(|sign| SHIELDS.iter().any(|shield| sign.to_ascii_lowercase().contains(shield)))
 }
+
+/// A key authorization, of which the token is often the same and the thumbprint another's: the beginning of both.
+fn both_parts(key_authorization: &str) -> String {
+    let (token, thumbprint) = key_authorization.split_once('.').unwrap_or((key_authorization, ""));
+    let start = |part: &str| part.chars().take(MOST_OF_A_PART).collect::<String>();
+    format!("{}….{}… (truncated)", start(token), start(thumbprint))
+}
+
+const MOST_OF_A_PART: usize = 10;
 
 /// As much as a message has room for.
 fn shortened(text: &str) -> String {
@@ -285,7 +294,8 @@ mod tests {
     fn an_interceptor_is_shown_with_what_was_expected_and_what_came_both_cut_short() {
         let (_, advice) = diagnose(&rows(vec![at(V4, said(200, OTHER))]));
         let said = advice[0].to_string();
-        for part in ["evaGxfADs6pSRb2LAv9IZf17", "(truncated)", "TCP", "/.well-known/acme-challenge/"] {
+        let both = "expected \"evaGxfADs6….9jg46WB3rR… (truncated)\" but got \"evaGxfADs6….AAAA6WB3rR… (truncated)\"";
+        for part in [both, "TCP", "/.well-known/acme-challenge/"] {
             assert!(said.contains(part), "{said}");
         }
     }

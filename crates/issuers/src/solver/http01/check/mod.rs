@@ -231,10 +231,9 @@ impl Look<'_> {
 
     /// Where a redirect leads to.
     async fn place_of(self, to: &Url, own: IpAddr) -> Result<SocketAddr, Found> {
-        let port = to.port().unwrap_or_else(|| match to.scheme() {
-            "https" => self.check.ports.https,
-            _ => self.check.ports.http,
-        });
+        let Ports { http, https } = self.check.ports;
+        let usual = if to.scheme() == "https" { https } else { http };
+        let port = to.port().unwrap_or(usual);
         let host = to.host_str().unwrap_or_default();
         if self.url.host_str() == Some(host) {
             return Ok(SocketAddr::new(own, port));

@@ -11,6 +11,9 @@ pub use acme::{
 mod answer;
 pub use answer::dns_answer;
 
+mod provider;
+pub use provider::{provider_answer, provider_json, tsig_key_file, txt_quoting, update_answer};
+
 mod store;
 pub use store::{store_index_log, store_record};
 
@@ -26,7 +29,7 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 22] = [
+pub const TARGETS: [(&str, fn(&[u8])); 27] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -44,9 +47,14 @@ pub const TARGETS: [(&str, fn(&[u8])); 22] = [
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("provider_answer", provider_answer),
+    ("provider_json", provider_json),
     ("spec_json", spec_json),
     ("store_index_log", store_index_log),
     ("store_record", store_record),
+    ("tsig_key_file", tsig_key_file),
+    ("txt_quoting", txt_quoting),
+    ("update_answer", update_answer),
     ("watch_engine", watch_engine),
     ("zone_walk", zone_walk),
 ];

@@ -23,6 +23,8 @@ mod args;
 mod duration;
 mod embedded;
 mod failure;
+#[path = "../shared/options.rs"]
+mod options;
 mod progress;
 mod scene;
 mod summary;

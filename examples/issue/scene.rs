@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use perennial::{
-    core::{HttpClient, HttpError, ReqwestClient, SecretString},
+    core::{HttpClient, HttpError, ReqwestClient},
     propagation::{Checker, Policy},
-    providers::{DnsProvider, Options, Registry},
+    providers::{DnsProvider, Registry},
 };
 
-use crate::{args::Args, failure::Failure};
+use crate::{args::Args, failure::Failure, options};
 
 /// Everything that an issuance needs, whether embedded or real.
 pub(crate) struct Scene {
@@ -35,10 +35,12 @@ impl Scene {
         }
         let provider = args.provider.as_deref().ok_or_else(|| missing("--provider"))?;
         let http = http(args.ca_file.as_deref())?;
+        let registry = Registry::standard();
+        let options = options::of(&registry, provider, &args.provider_option)?;
         Ok(Self {
             directory,
             agreed: args.agree_tos,
-            provider: provider_from(provider, &args.provider_option)?,
+            provider: registry.create(provider, &options)?,
             checker: checker(args, http.clone())?,
             http,
             names: args.domain.clone(),
@@ -60,29 +62,6 @@ fn http(ca_file: Option<&Path>) -> Result<Arc<dyn HttpClient>, Failure> {
         (error, _) => Failure::local(error.to_string()),
     });
     Ok(Arc::new(client?))
-}
-
-/// Options from the environment, then those of the command line over them.
-fn provider_from(kind: &str, given: &[String]) -> Result<Arc<dyn DnsProvider>, Failure> {
-    let registry = Registry::standard();
-    let known = registry.kinds().find(|(name, _)| *name == kind).map(|(_, factory)| factory);
-    let mut options = match known {
-        Some(factory) => factory.options_from_env(kind).map_err(perennial::providers::Error::from)?,
-        None => Options::new(),
-    };
-    for option in given {
-        let Some((key, value)) = option.split_once('=') else {
-            // The text may be a secret without its key: it is not shown.
-            return Err(Failure::usage("--provider-option needs the form KEY=VALUE".to_owned()));
-        };
-        let value = match value.strip_prefix('@') {
-            Some(path) => SecretString::from_file(path)
-                .map_err(|error| Failure::usage(format!("--provider-option {key}: {error}")))?,
-            None => SecretString::new(value),
-        };
-        options = options.with(key, value);
-    }
-    Ok(registry.create(kind, &options)?)
 }
 
 fn checker(args: &Args, http: Arc<dyn HttpClient>) -> Result<Checker, Failure> {

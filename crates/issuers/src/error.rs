@@ -1,6 +1,6 @@
 //! What can go wrong while a certificate is issued, sorted by whose fault it is.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use perennial_acme::{CertificateFault, Problem, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
@@ -8,7 +8,11 @@ use perennial_lifecycle::{
     CertificateId, FactsError, IssueError, IssueErrorClass, StoreError, budget::Counted,
 };
 
-use crate::ca::{AuthorityFault, SignerError};
+use crate::{
+    ca::{AuthorityFault, SignerError},
+    solver::http01::Http01Report,
+    vault::VaultError,
+};
 
 /// What can go wrong while a certificate is issued.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,6 +50,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// There can be no web server for answers at an address.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// On which address.
+        address: SocketAddr,
+        /// Why, and the remedy.
+        reason: String,
+    },
     /// The operating system gives no random numbers.
     #[error("the operating system gave no random numbers for a serial number")]
     NoRandomness,
@@ -58,6 +70,12 @@ pub enum Error {
         offered: String,
         /// The challenge types that could be solved, separated by commas.
         have: String,
+    },
+    /// What the CA would fetch is not what was put there.
+    #[error("{}", summary(.reports))]
+    NotServed {
+        /// What was seen at each name that failed.
+        reports: Vec<Http01Report>,
     },
     /// The checker found the proof not to be visible, or could not look.
     #[error(transparent)]
@@ -99,6 +117,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// No solver of this issuer can prove the name, whatever the CA offers.
+    #[error("{name} cannot be proven: {reason}")]
+    Unsolvable {
+        /// Which name.
+        name: DomainName,
+        /// Why, and the remedy.
+        reason: String,
+    },
     /// The certificate asks for something that this issuer cannot put into it.
     #[error("certificate {certificate} asks for {what}; change the spec or choose another issuer")]
     Unserved {
@@ -106,6 +132,17 @@ pub enum Error {
         certificate: CertificateId,
         /// For what, and why it cannot be had.
         what: String,
+    },
+    /// A Vault, or the way to it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// An answer cannot be written below the document root of a web server.
+    #[error("{}: {reason}", path.display())]
+    Webroot {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        reason: String,
     },
 }
 
@@ -119,16 +156,22 @@ impl Error {
             | Self::Constrained { .. }
             | Self::NoSolver { .. }
             | Self::Request { .. }
-            | Self::Unserved { .. } => Retry::Never,
+            | Self::Unserved { .. }
+            | Self::Unsolvable { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
             Self::Authority(fault) => fault.retry(),
-            Self::NoRandomness | Self::TooSlow { .. } | Self::Unreadable(_) | Self::Unsigned { .. } => {
-                Retry::Backoff
-            }
+            Self::Listen { .. }
+            | Self::NoRandomness
+            | Self::NotServed { .. }
+            | Self::TooSlow { .. }
+            | Self::Unreadable(_)
+            | Self::Unsigned { .. }
+            | Self::Webroot { .. } => Retry::Backoff,
             Self::Signer(error) => error.retry(),
             Self::Propagation(error) => error.retry(),
             Self::Provider(error) => error.retry(),
             Self::Store(error) => error.retry(),
+            Self::Vault(error) => error.retry(),
         }
     }
 
@@ -138,23 +181,38 @@ impl Error {
         match self {
             Self::AccountFile { .. }
             | Self::Configuration { .. }
+            | Self::Listen { .. }
             | Self::NoRandomness
             | Self::NoSolver { .. }
             | Self::Store(_)
-            | Self::Unsigned { .. } => IssueErrorClass::Local,
+            | Self::Unsigned { .. }
+            | Self::Webroot { .. } => IssueErrorClass::Local,
             Self::Acme(error) => acme_class(error),
             // It is the CA that is in trouble, and another one may well sign.
             Self::Authority(_) | Self::Signer(_) => IssueErrorClass::Transient,
             Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
-            Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
+            Self::NotServed { .. } | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => {
+                IssueErrorClass::Validation
+            }
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
             Self::Unreadable(_) => IssueErrorClass::Contract,
-            Self::Unserved { .. } => IssueErrorClass::Policy,
+            Self::Unserved { .. } | Self::Unsolvable { .. } => IssueErrorClass::Policy,
+            Self::Vault(error) => error.class(),
         }
     }
 }
+
+fn summary(reports: &[Http01Report]) -> String {
+    let told: Vec<String> = reports.iter().take(MOST_TOLD).map(Http01Report::summary).collect();
+    let more = reports.len().saturating_sub(MOST_TOLD);
+    let more = if more == 0 { String::new() } else { format!("; and {more} more names") };
+    told.join("; ") + &more
+}
+
+/// Names that fail together fail for one reason.
+const MOST_TOLD: usize = 3;
 
 fn acme_class(error: &perennial_acme::Error) -> IssueErrorClass {
     use perennial_acme::Error as Acme;
@@ -243,8 +301,13 @@ impl From<Error> for IssueError {
             },
             // The CA waits for its own certificate.
             Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
+            Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
-            Error::Propagation(_) | Error::Provider(_) | Error::TooSlow { .. } => issue_error.elsewhere(),
+            Error::NotServed { .. }
+            | Error::Propagation(_)
+            | Error::Provider(_)
+            | Error::TooSlow { .. }
+            | Error::Webroot { .. } => issue_error.elsewhere(),
             _ => issue_error,
         }
     }

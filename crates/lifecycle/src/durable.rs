@@ -40,6 +40,7 @@ pub(crate) trait Faults: Send + Sync {
 pub(crate) enum Call {
     Create,
     CreateDirectory,
+    Give,
     Link,
     Remove,
     Rename,
@@ -134,6 +135,18 @@ impl Disk {
         }
     }
 
+    /// Gives a file or a directory to an owner and a group, and then a mode: a change of the owner may take bits of it.
+    pub(crate) fn give(
+        &self,
+        path: &Path,
+        (owner, group): (Option<u32>, Option<u32>),
+        mode: u32,
+    ) -> Result<(), StoreError> {
+        let given = self.before(Call::Give, path).and_then(|()| give(path, owner, group));
+        given.map_err(|error| io_error("change the owner or group of", path, &error))?;
+        set_mode(path, mode).map_err(|error| io_error("change the mode of", path, &error))
+    }
+
     /// Writes at the place where a file stands.
     pub(crate) fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = self.before(Call::Write, path) {
@@ -162,7 +175,7 @@ impl Disk {
         fs::rename(from, to)
     }
 
-    /// Replaces a symbolic link to a directory.
+    /// Replaces a symbolic link, or what lies in its place.
     pub(crate) fn point(&self, link: &Path, target: &Path) -> Result<(), StoreError> {
         let temporary = temporary_beside(link);
         let _ = fs::remove_file(&temporary);
@@ -202,13 +215,38 @@ impl Disk {
 }
 
 #[cfg(unix)]
+fn give(path: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    if owner.is_none() && group.is_none() { Ok(()) } else { std::os::unix::fs::chown(path, owner, group) }
+}
+
+#[cfg(not(unix))]
+fn give(_: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    if owner.is_none() && group.is_none() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
 fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
 #[cfg(windows)]
 fn symlink(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, link)
+    let is_directory = link.parent().is_none_or(|parent| parent.join(target).is_dir());
+    if is_directory {
+        std::os::windows::fs::symlink_dir(target, link)
+    } else {
+        std::os::windows::fs::symlink_file(target, link)
+    }
 }
 
 /// The parent of a relative name is the empty path, which means the working directory.

@@ -96,10 +96,21 @@ impl Facts {
         self.public_key_fingerprint == Self::fingerprint_of(key)
     }
 
+    /// Whether this is its public key, a DER SubjectPublicKeyInfo: for keys that others hold.
+    #[must_use]
+    pub fn has_public_key(&self, der: &[u8]) -> bool {
+        self.public_key_fingerprint == sha256_hex(der)
+    }
+
     /// The [`public_key_fingerprint`](Self::public_key_fingerprint) of a certificate with this key.
     #[must_use]
     pub fn fingerprint_of(key: &PrivateKey) -> String {
-        sha256_hex(&key.public_key_der())
+        Self::fingerprint_of_der(&key.public_key_der())
+    }
+
+    /// The same, of a DER SubjectPublicKeyInfo.
+    pub(crate) fn fingerprint_of_der(public_key: &[u8]) -> String {
+        sha256_hex(public_key)
     }
 
     /// How long the certificate is valid in all.
@@ -218,7 +229,8 @@ pub(crate) mod tests {
         );
         assert_eq!(facts.addresses, BTreeSet::from(["192.0.2.1".parse().unwrap()]));
         assert_eq!(facts.other_names.len(), 0, "{:?}", facts.other_names);
-        assert!(facts.has_key(&key));
+        assert!(facts.has_key(&key) && facts.has_public_key(&key.public_key_der()));
+        assert!(!facts.has_public_key(&[]));
         assert!(!facts.has_key(&PrivateKey::generate(crate::KeyAlgorithm::EcdsaP256).unwrap()));
     }
 

@@ -1,9 +1,15 @@
 //! Who signs certificates.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use perennial_core::{DomainName, RequestedNames, Retry};
+use perennial_core::{DomainName, RequestedNames, Retry, Timestamp};
 use rustls_pki_types::{
     CertificateDer,
     pem::{PemObject as _, SectionKind},
@@ -11,8 +17,8 @@ use rustls_pki_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateId, CertificateSpec, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
-    SuggestedWindow, Usage, budget::Counted,
+    CertificateId, CertificateSpec, Contract, Facts, FactsError, Journal, PrivateKey, StoreError, Subject,
+    SuggestedWindow, Usage, budget::Counted, contract,
 };
 
 /// Who signs certificates: an ACME CA, a private key, a Vault.
@@ -195,6 +201,8 @@ pub struct SigningRequest {
     pub public_key_der: Vec<u8>,
     /// The profile asked for.
     pub profile: Option<String>,
+    /// The labels of the certificate, by which an issuer may choose among its ways; none of them is in the certificate.
+    pub labels: BTreeMap<String, String>,
     /// The certificate that the new one takes the place of, if the same issuer has issued it (RFC 9773 §5).
     pub replaces: Option<IssuedChain>,
     key: Option<OwnKey>,
@@ -241,6 +249,7 @@ impl SigningRequest {
             is_ca: false,
             public_key_der: key.public_key_der(),
             profile: None,
+            labels: BTreeMap::new(),
             replaces: None,
             key: None,
         })
@@ -275,9 +284,20 @@ impl SigningRequest {
             usages: spec.key_usages().clone(),
             is_ca: spec.is_ca(),
             profile: spec.profile_name().map(str::to_owned),
+            labels: spec.labels().clone(),
             replaces: None,
             key: None,
         })
+    }
+
+    /// Whether a certificate is what was asked for: its key, exactly the names, the kind, and that it is valid now. The
+    /// keeper asks that of every issuer's; an issuer that can say more about it, such as the request at the other
+    /// side, asks before.
+    ///
+    /// # Errors
+    /// The [`Contract`] that is broken.
+    pub fn check(&self, facts: &Facts, now: Timestamp) -> Result<(), Contract> {
+        contract::check(facts, self, &Facts::fingerprint_of_der(&self.public_key_der), now)
     }
 
     /// The key itself, for an issuer that [needs](Issuer::needs_key) it.

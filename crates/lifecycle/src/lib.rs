@@ -26,6 +26,9 @@
 mod approver;
 pub use approver::{Approval, ApprovalRequest, Approver, Rules};
 
+mod assembly;
+pub use assembly::AssemblyFault;
+
 pub mod budget;
 
 mod chain;
@@ -61,6 +64,11 @@ pub mod failover;
 
 mod facts;
 pub use facts::{Facts, FactsError};
+
+mod hook;
+pub use hook::{CommandHook, HookError, Reload, ReloadHook};
+#[cfg(unix)]
+pub use hook::{ReloadSignal, SignalHook};
 
 mod identifier;
 pub use identifier::Identifier;
@@ -115,6 +123,8 @@ pub use spec::{
 
 pub mod store;
 pub use store::{FileStore, MemoryStore, Slot, Store, Version};
+
+pub mod trust;
 
 mod window;
 pub use window::SuggestedWindow;

@@ -227,6 +227,7 @@ impl OrderRecord {
             | Stage::OrderCreated { .. }
             | Stage::Propagated { .. }
             | Stage::RateLimited { .. }
+            | Stage::Signed { .. }
             | Stage::Warned { .. } => {}
         }
     }

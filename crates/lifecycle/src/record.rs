@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Material, OrderRecord,
-    Progress, SuggestedWindow, Transitions, spec::CertificateId,
+    Progress, SinkName, SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -40,6 +40,10 @@ pub struct Record {
     /// Why it was not delivered, and when that is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undelivered: Option<Failures>,
+    /// The sinks whose hooks have not taken up what was delivered last, and how that failed; `None` for one that nobody
+    /// has told of it yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reloads: BTreeMap<SinkName, Option<Failures>>,
     /// The failures since the last success or change of the spec, with the issuer that is wished for.
     pub failures: Option<Failures>,
     /// The same with those that are asked in its place.
@@ -97,6 +101,7 @@ impl Record {
             debts: Vec::new(),
             delivered: None,
             undelivered: None,
+            reloads: BTreeMap::new(),
             failures: None,
             elsewhere: BTreeMap::new(),
             compromised: Vec::new(),

@@ -12,9 +12,17 @@ pub use perennial_providers as providers;
 #[doc(no_inline)]
 pub use perennial_acme::directory;
 #[doc(no_inline)]
-pub use perennial_issuers::{AcmeIssuer, CaIssuer, CaSource, Dns01, SelfSignedIssuer};
+pub use perennial_issuers::{
+    AcmeIssuer, CaIssuer, CaSource, Dns01, Http01, HttpHook, SelfSignedIssuer, VaultAuth, VaultIssuer,
+    VaultSecret,
+};
 #[doc(no_inline)]
-pub use perennial_lifecycle::{Certificate, CertificateSpec, FileStore, KeyAlgorithm, MemoryStore};
+pub use perennial_lifecycle::{
+    Certificate, CertificateId, CertificateSpec, CommandHook, FileSink, FileStore, KeyAlgorithm, MemoryStore,
+    OutputFormat,
+};
 
 mod manager;
 pub use manager::{Manager, ManagerBuilder};
+
+pub mod rustls;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use perennial_core::Clock;
 use perennial_lifecycle::{
-    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, SpecError, Store,
+    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, ReloadHook, Sink,
+    SpecError, Store, StoreError,
 };
+
+use crate::rustls::CertificateResolver;
 
 /// Keeps certificates: obtains them, verifies them, stores them, and renews them for as long as it lives.
 ///
@@ -53,6 +56,7 @@ use perennial_lifecycle::{
 #[derive(Clone)]
 pub struct Manager {
     keeper: Keeper,
+    store: Arc<dyn Store>,
     /// The only issuer, if there is one only: specs that name none mean it.
     sole_issuer: Option<IssuerName>,
 }
@@ -60,7 +64,8 @@ pub struct Manager {
 impl Manager {
     /// Starts a manager over a store, such as a [`FileStore`](crate::FileStore).
     pub fn builder(store: impl Store + 'static) -> ManagerBuilder {
-        ManagerBuilder { keeper: Keeper::builder(Arc::new(store)), issuers: Vec::new() }
+        let store: Arc<dyn Store> = Arc::new(store);
+        ManagerBuilder { keeper: Keeper::builder(store.clone()), store, issuers: Vec::new() }
     }
 
     /// Keeps a certificate from now on, and returns its handle at once.
@@ -76,6 +81,21 @@ impl Manager {
             _ => spec,
         };
         self.keeper.keep(spec).await
+    }
+
+    /// All certificates of the store for TLS servers, as they are and as they are renewed: see
+    /// [`CertificateResolver::follow_all`]. Names that none of them has are refused.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot say what it holds.
+    pub async fn resolver(&self) -> Result<CertificateResolver, StoreError> {
+        let resolver = CertificateResolver::new();
+        resolver.follow_all(self).await?;
+        Ok(resolver)
+    }
+
+    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The keeper underneath.
@@ -94,6 +114,7 @@ impl Manager {
 #[must_use = "a builder does nothing until `build`"]
 pub struct ManagerBuilder {
     keeper: KeeperBuilder,
+    store: Arc<dyn Store>,
     issuers: Vec<IssuerName>,
 }
 
@@ -102,6 +123,15 @@ impl ManagerBuilder {
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.keeper = self.keeper.clock(clock);
         self
+    }
+
+    /// Who is told when something was delivered to the place of this name: a server that has to read its files again.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn hook(mut self, sink: &str, hook: impl ReloadHook + 'static) -> Result<Self, SpecError> {
+        self.keeper = self.keeper.hook(sink.parse()?, Arc::new(hook));
+        Ok(self)
     }
 
     /// An issuer, and the name that specs call it by.
@@ -121,6 +151,16 @@ impl ManagerBuilder {
         self
     }
 
+    /// A place that certificates are delivered to, such as a [`FileSink`](crate::FileSink), and the name that specs call
+    /// it by.
+    ///
+    /// # Errors
+    /// [`SpecError::Id`] when the name is malformed.
+    pub fn sink(mut self, name: &str, sink: impl Sink + 'static) -> Result<Self, SpecError> {
+        self.keeper = self.keeper.sink(name.parse()?, Arc::new(sink));
+        Ok(self)
+    }
+
     /// Makes the manager. Nothing is sent yet.
     #[must_use]
     pub fn build(self) -> Manager {
@@ -128,6 +168,6 @@ impl ManagerBuilder {
             [sole] => Some(sole.clone()),
             _ => None,
         };
-        Manager { keeper: self.keeper.build(), sole_issuer }
+        Manager { keeper: self.keeper.build(), store: self.store, sole_issuer }
     }
 }

@@ -18,6 +18,10 @@ use crate::{PostgresStore, fault, row};
 ///
 /// Rows that others are about to claim are passed over instead of waited for, and no more are locked than are
 /// claimed. The row is locked before its fence is drawn, so fences grow in the order of claims.
+///
+/// How many first issuances there are is counted beforehand, so that one walk through the renewals finds as many as
+/// there is room for: all claimers begin at the same end, and each walk passes what the others have just claimed.
+/// Where others are faster with what was counted, a second walk fills the room.
 pub(crate) async fn due(
     store: &PostgresStore,
     owner: &Owner,
@@ -26,7 +30,8 @@ pub(crate) async fn due(
 ) -> Result<Vec<Claim>, StoreError> {
     let (renewals, firsts) = ("has_certificate", "NOT has_certificate");
     let statement = format!(
-        "WITH renewals AS ({half}),
+        "WITH waiting AS ({waiting}),
+         renewals AS ({some}),
          firsts AS ({rest}),
          more AS ({more}),
          due AS (
@@ -38,7 +43,8 @@ pub(crate) async fn due(
          SET owner = $1, damage = NULL, newer = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
          FROM due WHERE kept.id = due.id
          RETURNING {CLAIMED}, {was}",
-        half = head(renewals, "$4"),
+        waiting = waiting(firsts, "$3 - $4"),
+        some = head(renewals, "$3 - (SELECT count(*) FROM waiting)"),
         rest = head(firsts, "$3 - (SELECT count(*) FROM renewals)"),
         more = head(
             &format!("{renewals} AND id <> ALL (ARRAY(SELECT id FROM renewals))"),
@@ -77,6 +83,14 @@ fn head(line: &str, most: &str) -> String {
     format!(
         "SELECT id, next_at FROM perennial_records WHERE {line} AND next_at <= now() AND {}
          ORDER BY next_at, id LIMIT {most} FOR UPDATE SKIP LOCKED",
+        is_readable(),
+    )
+}
+
+/// Those of a line that are due, no more than so many, locked by somebody or not.
+fn waiting(line: &str, most: &str) -> String {
+    format!(
+        "SELECT FROM perennial_records WHERE {line} AND next_at <= now() AND {} LIMIT {most}",
         is_readable(),
     )
 }

@@ -21,7 +21,7 @@
 pub mod caa;
 
 mod checker;
-pub use checker::{Checker, CheckerBuilder, Checks, Connectivity, Watches};
+pub use checker::{Checker, CheckerBuilder, Checks, Connectivity, HostAddress, Watches};
 
 mod duration;
 

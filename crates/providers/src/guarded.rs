@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use perennial_core::DomainName;
 
-use crate::{Applied, Capabilities, Change, DnsProvider, Error, Pending, Zone};
+use crate::{Applied, Capabilities, Change, DnsProvider, Error, Pending, TxtRecord, Zone};
 
 /// Where a provider may write. Nothing set is no limit.
 ///
@@ -123,6 +123,10 @@ impl DnsProvider for Guarded {
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
         self.provider.values(zone, name).await
+    }
+
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
+        self.provider.records(zone, name).await
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {

@@ -26,7 +26,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`Capabilities`] | the contract and its words |
+//! | [`DnsProvider`], [`Change`], [`Zone`], [`Applied`], [`Receipt`], [`TxtRecord`], [`Capabilities`] | the contract and its words |
 //! | [`MemoryProvider`] | the contract kept in memory |
 //! | [`akamai`], [`alidns`], [`azure`], [`bunny`], [`cloudflare`], [`desec`], [`digitalocean`], [`dnsimple`], [`dnspod`], [`duckdns`], [`gandi`], [`godaddy`], [`google`], [`hetzner`], [`infoblox`], [`inwx`], [`ionos`], [`linode`], [`namecheap`], [`netcup`], [`ns1`], [`ovh`], [`porkbun`], [`powerdns`], [`route53`], [`scaleway`], [`vultr`] | vendors and their interfaces |
 //! | [`acme_dns`] | a server for challenges alone |
@@ -138,6 +138,9 @@ pub mod scaleway;
 pub mod signature;
 
 pub mod txt;
+
+mod txt_record;
+pub use txt_record::TxtRecord;
 
 pub mod vendor;
 

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use perennial_core::DomainName;
 
 use crate::{
-    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Receipt, WriteClass, Zone, zone_match,
+    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Receipt, TxtRecord, WriteClass, Zone,
+    zone_match,
 };
 
 /// A provider whose zones are in memory: for tests, for rehearsals, and as the shortest true implementation
@@ -146,6 +147,12 @@ impl DnsProvider for MemoryProvider {
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
         self.known(zone)?;
         Ok(self.records(name).into_keys().collect())
+    }
+
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
+        self.known(zone)?;
+        let records = Self::records(self, name).into_iter();
+        Ok(records.map(|(value, record)| TxtRecord::new(value, Some(record.ttl))).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use perennial_core::DomainName;
 
-use crate::{Applied, Capabilities, Change, Error, Pending, Zone};
+use crate::{Applied, Capabilities, Change, Error, Pending, TxtRecord, Zone};
 
 /// Who can change the TXT records of a zone.
 ///
@@ -63,6 +63,17 @@ pub trait DnsProvider: Send + Sync {
     /// # Errors
     /// [`Error`] when the question could not be answered.
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error>;
+
+    /// The same with the times to live, for somebody who looks: nothing of the contract rests on these.
+    ///
+    /// Without any by default, since not every interface tells them.
+    ///
+    /// # Errors
+    /// [`Error`] when the question could not be answered.
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
+        let values = self.values(zone, name).await?;
+        Ok(values.into_iter().map(|value| TxtRecord::new(value, None)).collect())
+    }
 
     /// Whether the vendor's own servers have what was applied: one look, never a wait
     /// ([`engine::wait_in_sync`](crate::engine::wait_in_sync) waits).

@@ -15,7 +15,7 @@ pub(crate) fn everything() -> Result<(), Error> {
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     shell::run(documentation)?;
     supply()?;
-    fuzz_targets()
+    fuzz_targets(&metadata)
 }
 
 /// The part that takes no time.
@@ -24,14 +24,20 @@ pub(crate) fn formatting() -> Result<(), Error> {
 }
 
 /// The fuzz targets are a workspace of their own. Their corpora are replayed, which needs no fuzzer; that they
-/// compile with it is checked where there is a C++ compiler, since the fuzzer is written in C++.
-fn fuzz_targets() -> Result<(), Error> {
-    shell::run(shell::cargo(["test", "--manifest-path", FUZZ, "--no-default-features"]))?;
+/// compile with it is checked where there is a C++ compiler, since the fuzzer is written in C++. What both
+/// workspaces depend on is built once.
+fn fuzz_targets(metadata: &Metadata) -> Result<(), Error> {
+    let fuzz = |command: &str, features: &[&str]| {
+        let mut cargo = shell::cargo([command, "--manifest-path", FUZZ]);
+        cargo.args(features).env("CARGO_TARGET_DIR", &metadata.target_directory);
+        shell::run(cargo)
+    };
+    fuzz("test", &["--no-default-features"])?;
     if shell::output(shell::program("c++", ["--version"])).is_err() {
         println!("skipped: compiling the fuzz targets: there is no C++ compiler (c++) for libFuzzer");
         return Ok(());
     }
-    shell::run(shell::cargo(["check", "--manifest-path", FUZZ]))
+    fuzz("check", &[])
 }
 
 const FUZZ: &str = "fuzz/Cargo.toml";

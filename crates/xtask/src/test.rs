@@ -21,6 +21,8 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("judge nat64", || judge("nat64")),
         ("judge pebble", || judge("pebble")),
         ("judge issue", || judge("issue")),
+        #[cfg(target_os = "linux")]
+        ("judge load-balancer", || judge("load-balancer")),
         // The moments and the disks take half as long as all else together: `judge crash` whole.
         #[cfg(target_os = "linux")]
         ("judge crash", || judge_only("crash", "_steps")),

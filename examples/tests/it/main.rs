@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on says where.
 
 mod account;
+mod dns_record;
 mod issue;
 mod propagation;
 mod readme;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::{HttpClient, HttpError, NoRedirects};
@@ -223,6 +223,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 pub struct ReqwestClientBuilder {
     body_limit: usize,
     connect_timeout: Duration,
+    identity: Option<Identity>,
     /// The URL may hold a password.
     proxy: Option<SecretString>,
     roots: Vec<u8>,
@@ -236,6 +237,7 @@ impl fmt::Debug for ReqwestClientBuilder {
         f.debug_struct("ReqwestClientBuilder")
             .field("body_limit", &self.body_limit)
             .field("connect_timeout", &self.connect_timeout)
+            .field("identity", &self.identity.as_ref().map(|_| "set"))
             .field("proxy", &self.proxy.as_ref().map(|_| "set"))
             .field("scheme", &self.scheme)
             .field("timeout", &self.timeout)
@@ -250,6 +252,7 @@ impl Default for ReqwestClientBuilder {
             // The largest honest answer is a chain with alternates or a page of DNS records, well under it.
             body_limit: 1 << 20,
             connect_timeout: Duration::from_secs(10),
+            identity: None,
             proxy: None,
             roots: Vec::new(),
             scheme: SchemePolicy::HttpsOnly,
@@ -264,6 +267,13 @@ impl ReqwestClientBuilder {
     /// The most bytes of a body. Default: 1 MiB.
     pub const fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
+        self
+    }
+
+    /// Who we are towards servers that ask for a certificate (RFC 8446 §4.3.2): a chain, leaf first, and its key, PEM
+    /// each. Default: nobody. Every server that asks sees it, so such a client is for one server.
+    pub fn client_identity_pem(mut self, chain: impl Into<String>, key: impl Into<SecretString>) -> Self {
+        self.identity = Some(Identity { chain_pem: chain.into(), key_pem: key.into() });
         self
     }
 
@@ -317,15 +327,15 @@ impl ReqwestClientBuilder {
     /// Makes the client.
     ///
     /// # Errors
-    /// [`HttpError::Tls`] when the extra roots are no certificates or the operating system's cannot be
-    /// loaded, [`HttpError::BadRequest`] when the proxy or user agent is malformed.
+    /// [`HttpError::Tls`] when the extra roots or the identity are no certificates, the identity's key is another's, or
+    /// the operating system's roots cannot be loaded, [`HttpError::BadRequest`] when the proxy or user agent is malformed.
     pub fn build(self) -> Result<ReqwestClient, HttpError> {
         let bad = |what: &str, error: &::reqwest::Error| HttpError::BadRequest {
             url: what.to_owned(),
             reason: innermost(error),
         };
         let mut builder = ::reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&self.roots)?)
+            .tls_backend_preconfigured(tls(&self.roots, self.identity.as_ref())?)
             .redirect(::reqwest::redirect::Policy::none())
             .retry(::reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
@@ -342,28 +352,47 @@ impl ReqwestClientBuilder {
     }
 }
 
+/// Who a client is.
+#[derive(Clone)]
+struct Identity {
+    chain_pem: String,
+    key_pem: SecretString,
+}
+
 /// TLS through ring with the operating system's verifier, widened by the extra roots.
-fn tls(roots_pem: &[u8]) -> Result<rustls::ClientConfig, HttpError> {
-    let fault = |reason: String| HttpError::Tls { url: "any URL".to_owned(), reason };
+fn tls(roots_pem: &[u8], identity: Option<&Identity>) -> Result<rustls::ClientConfig, HttpError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(error.to_string()))?;
-    let mut roots = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(roots_pem) {
-        roots.push(certificate.map_err(|error| fault(format!("a trusted root is not PEM: {error}")))?);
-    }
+        .map_err(|error| tls_settings(error.to_string()))?;
+    let roots = certificates("the trusted roots", roots_pem)?;
     if roots_pem.iter().any(|byte| !byte.is_ascii_whitespace()) && roots.is_empty() {
-        return Err(fault("the trusted roots hold no CERTIFICATE block".to_owned()));
+        return Err(tls_settings("the trusted roots hold no CERTIFICATE block".to_owned()));
     }
-    let config = if roots.is_empty() {
-        builder.with_platform_verifier().map_err(|error| fault(error.to_string()))?.with_no_client_auth()
+    let builder = if roots.is_empty() {
+        builder.with_platform_verifier().map_err(|error| tls_settings(error.to_string()))?
     } else {
         let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider)
-            .map_err(|error| fault(error.to_string()))?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+            .map_err(|error| tls_settings(error.to_string()))?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     };
-    Ok(config)
+    let Some(identity) = identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates("the client's identity", identity.chain_pem.as_bytes())?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.expose().as_bytes())
+        .map_err(|_| tls_settings("the key of the client's identity is not PEM".to_owned()))?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| tls_settings(format!("the client's identity cannot be used: {error}")))
+}
+
+fn certificates(whose: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+    let all = CertificateDer::pem_slice_iter(pem);
+    all.collect::<Result<_, _>>()
+        .map_err(|error| tls_settings(format!("a certificate of {whose} is not PEM: {error}")))
+}
+
+fn tls_settings(reason: String) -> HttpError {
+    HttpError::Tls { url: "any URL".to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -397,6 +426,22 @@ mod tests {
         ] {
             assert!(!passes(elsewhere), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn an_identity_that_is_none_is_refused_before_anything_is_sent_and_not_shown() {
+        let [one, other] = [(); 2].map(|()| rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap());
+        let (chain, key) = (one.cert.pem(), one.signing_key.serialize_pem());
+        let built = |chain: &str, key: &str| {
+            let builder = ReqwestClient::builder().client_identity_pem(chain, key);
+            assert!(!format!("{builder:?}").contains("BEGIN"));
+            builder.build().map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(built(&chain, &key), Ok(()));
+        let foreign = built(&chain, &other.signing_key.serialize_pem()).unwrap_err();
+        assert!(foreign.contains("identity"), "{foreign}");
+        assert!(built(&chain, "hunter2").is_err_and(|error| !error.contains("hunter2")));
+        assert!(built("", &key).is_err());
     }
 
     #[test]

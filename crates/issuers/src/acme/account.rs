@@ -15,8 +15,8 @@ use crate::Error;
 pub(super) struct AccountKeeper {
     directory: String,
     file: Option<PathBuf>,
-    contacts: Vec<String>,
-    agreed: bool,
+    /// What a new one is asked for with.
+    wanted: NewAccount,
     /// Two certificates that start at once must not register two accounts.
     known: Mutex<Option<Account>>,
 }
@@ -49,8 +49,8 @@ impl Drop for Credentials {
 }
 
 impl AccountKeeper {
-    pub(super) fn new(directory: String, file: Option<PathBuf>, contacts: Vec<String>, agreed: bool) -> Self {
-        Self { directory, file, contacts, agreed, known: Mutex::new(None) }
+    pub(super) fn new(directory: String, file: Option<PathBuf>, wanted: NewAccount) -> Self {
+        Self { directory, file, wanted, known: Mutex::new(None) }
     }
 
     /// The URL of the CA's directory.
@@ -105,7 +105,7 @@ impl AccountKeeper {
             if let Some(url) = own.url.as_deref().filter(|url| Some(*url) != gone) {
                 return Ok(client.account(url, key)?);
             }
-            let account = client.register(self.wanted(), key.clone()).await?;
+            let account = client.register(self.wanted.clone(), key.clone()).await?;
             let kept = self.load(journal).await?;
             if self.is_kept(&kept.accounts, &key)?
                 && self.keep(kept, Some(account.url()), &key, journal).await?
@@ -115,14 +115,6 @@ impl AccountKeeper {
             }
         }
         Err(self.damaged("somebody else replaces it again and again"))
-    }
-
-    fn wanted(&self) -> NewAccount {
-        let wanted = self
-            .contacts
-            .iter()
-            .fold(NewAccount::new(), |account, contact| account.contact(contact.as_str()));
-        if self.agreed { wanted.agree_to_terms() } else { wanted }
     }
 
     /// Whether the account that is kept has this key.

@@ -17,12 +17,10 @@ impl AcmeIssuer {
         let debts = journal.debts().await;
         let proofs: Vec<Proof> = debts.iter().filter_map(Progress::decode).collect();
         let mut result = Ok(());
-        for (solver, own) in self.by_solver(&proofs) {
+        for (solver, own) in self.solvers.by_solver(&proofs) {
             result = result.and(remove(&**solver, &own, journal).await);
         }
-        let kinds: Vec<String> = self.solvers.iter().map(|solver| solver.kind().to_string()).collect();
-        let known = proofs.iter().filter(|proof| kinds.contains(&proof.kind)).count();
-        let unclaimed = debts.len().saturating_sub(known);
+        let unclaimed = debts.len().saturating_sub(self.solvers.claimed(&proofs));
         if unclaimed == 0 {
             return result;
         }

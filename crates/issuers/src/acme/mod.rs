@@ -3,13 +3,17 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use perennial_acme::{CaaCheck, Client};
+use perennial_acme::{CaaCheck, Client, ExternalAccount, NewAccount};
 use perennial_core::{Clock, HttpClient, ReqwestClient, SystemClock};
 use perennial_lifecycle::{
     CertificateSpec, IssueError, IssuedChain, Issuer, Journal, Revocation, SigningRequest, SuggestedWindow,
 };
 
-use crate::{Error, Proof, Solver, caa::WithMethods};
+use crate::{
+    Error, Solver,
+    caa::WithMethods,
+    solver::{Panel, Seat, Selector},
+};
 
 mod account;
 use account::AccountKeeper;
@@ -21,6 +25,7 @@ use deadline::{Deadline, within};
 
 mod renewal_info;
 mod revocation;
+mod turns;
 mod unserved;
 mod walk;
 
@@ -48,7 +53,7 @@ pub struct AcmeIssuer {
     client: Client,
     clock: Arc<dyn Clock>,
     account: AccountKeeper,
-    solvers: Vec<Arc<dyn Solver>>,
+    solvers: Panel,
     preferred_chain: Option<String>,
     timeout: Duration,
 }
@@ -63,20 +68,12 @@ impl AcmeIssuer {
             clock: Arc::new(SystemClock::new()),
             contacts: Vec::new(),
             directory: directory.into(),
+            external_account: None,
             http: None,
             preferred_chain: None,
             solvers: Vec::new(),
             timeout: TIMEOUT,
         }
-    }
-
-    /// Each solver with the proofs that are its own, in the order in which solvers were given.
-    fn by_solver(&self, proofs: &[Proof]) -> impl Iterator<Item = (&Arc<dyn Solver>, Vec<Proof>)> {
-        self.solvers.iter().filter_map(move |solver| {
-            let kind = solver.kind().to_string();
-            let own: Vec<Proof> = proofs.iter().filter(|proof| proof.kind == kind).cloned().collect();
-            (!own.is_empty()).then_some((solver, own))
-        })
     }
 }
 
@@ -93,6 +90,9 @@ const MARGIN: Duration = Duration::from_secs(5);
 impl Issuer for AcmeIssuer {
     async fn issue(&self, request: &SigningRequest, journal: &Journal) -> Result<IssuedChain, IssueError> {
         unserved::refuse(request)?;
+        for name in &request.names {
+            self.solvers.candidates(name, &request.labels)?;
+        }
         let deadline = Deadline::new(self.clock.now(), self.timeout);
         let walk = walk::issue(self, request, journal, deadline);
         let walked = within(self.timeout + MARGIN, "the issuance", walk).await;
@@ -119,8 +119,8 @@ impl Issuer for AcmeIssuer {
         Ok(revocation::revoke(self, revocation, journal).await?)
     }
 
-    fn providers(&self, _: &CertificateSpec) -> Vec<String> {
-        self.solvers.iter().filter_map(|solver| solver.provider()).collect()
+    fn providers(&self, spec: &CertificateSpec) -> Vec<String> {
+        self.solvers.providers(spec.names(), spec.labels())
     }
 }
 
@@ -133,9 +133,10 @@ pub struct AcmeIssuerBuilder {
     clock: Arc<dyn Clock>,
     contacts: Vec<String>,
     directory: String,
+    external_account: Option<ExternalAccount>,
     http: Option<Arc<dyn HttpClient>>,
     preferred_chain: Option<String>,
-    solvers: Vec<Arc<dyn Solver>>,
+    solvers: Vec<Seat>,
     timeout: Duration,
 }
 
@@ -173,6 +174,13 @@ impl AcmeIssuerBuilder {
         self
     }
 
+    /// The customer whom the CA knows already, and to whom a new account is tied (RFC 8555 §7.3.4): some CAs take no
+    /// other. It is used once, when the account is registered.
+    pub fn external_account(mut self, customer: ExternalAccount) -> Self {
+        self.external_account = Some(customer);
+        self
+    }
+
     /// Who carries the requests. Default: [`ReqwestClient`] with the operating system's roots. A private CA
     /// needs one with its root.
     pub fn http(mut self, http: Arc<dyn HttpClient>) -> Self {
@@ -187,9 +195,33 @@ impl AcmeIssuerBuilder {
         self
     }
 
-    /// Who proves names; repeatable, the first whose type the CA offers is used.
-    pub fn solver(mut self, solver: impl Solver + 'static) -> Self {
-        self.solvers.push(Arc::new(solver));
+    /// Who proves names for which there is nobody in particular; repeatable, the first whose type the CA offers is
+    /// used.
+    pub fn solver(self, solver: impl Solver + 'static) -> Self {
+        self.solver_for(Selector::new(), solver)
+    }
+
+    /// Who proves the names that the selector matches; repeatable. Where several match, a solver for the very name
+    /// goes before one for its zone, one for a longer zone before one for a shorter, and one for anything in
+    /// particular before one for everything; then the first. One whose type the CA does not offer is left out. One that
+    /// fails for a reason that stays is followed by the next of another type, in the same issuance.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use perennial_issuers::{AcmeIssuer, Dns01, solver::Selector};
+    /// # use perennial_providers::{DnsProvider, rfc2136::Rfc2136};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (public, internal): (Arc<dyn DnsProvider>, Arc<dyn DnsProvider>) =
+    /// #     (Arc::new(Rfc2136::from_env()?), Arc::new(Rfc2136::from_env()?));
+    /// let issuer = AcmeIssuer::builder(perennial_acme::directory::LETS_ENCRYPT_STAGING)
+    ///     .solver(Dns01::new(public))
+    ///     .solver_for(Selector::new().zone("corp.example.com".parse()?), Dns01::new(internal))
+    ///     .build()?;
+    /// # let _ = issuer; Ok(())
+    /// # }
+    /// ```
+    pub fn solver_for(mut self, selector: Selector, solver: impl Solver + 'static) -> Self {
+        self.solvers.push(Seat { selector, solver: Arc::new(solver) });
         self
     }
 
@@ -204,34 +236,27 @@ impl AcmeIssuerBuilder {
     ///
     /// # Errors
     /// [`Error::Acme`] when the directory URL is no https URL or the HTTP client cannot be made,
-    /// [`Error::Configuration`] when there is no solver, or two of one kind.
+    /// [`Error::Configuration`] when there is no solver, or two of one type with the same selector.
     pub fn build(self) -> Result<AcmeIssuer, Error> {
-        if self.solvers.is_empty() {
-            let reason =
-                format!("the issuer at {} has no solver: give it one, such as Dns01", self.directory);
-            return Err(Error::Configuration { reason });
-        }
-        let kinds: Vec<String> = self.solvers.iter().map(|solver| solver.kind().to_string()).collect();
-        if let Some(twice) = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind)) {
-            let reason =
-                format!("the issuer at {} has two solvers for {}: give it one", self.directory, twice.1);
-            return Err(Error::Configuration { reason });
-        }
+        let solvers = Panel::new(self.solvers, &self.directory)?;
         let http = match self.http {
             Some(http) => http,
             None => Arc::new(ReqwestClient::new().map_err(perennial_acme::Error::from)?),
         };
         let mut client = Client::builder(self.directory.as_str()).http(http).clock(self.clock.clone());
         if let Some(check) = self.caa {
-            let methods = self.solvers.iter().map(|solver| solver.kind()).collect();
-            client = client.caa_check(Arc::new(WithMethods { check, methods }));
+            let check = WithMethods { check, methods: solvers.kinds() };
+            client = client.caa_check(Arc::new(check));
         }
+        let wanted = self.contacts.into_iter().fold(NewAccount::new(), NewAccount::contact);
+        let wanted = if self.agreed { wanted.agree_to_terms() } else { wanted };
+        let wanted = self.external_account.into_iter().fold(wanted, NewAccount::external_account);
         Ok(AcmeIssuer {
-            account: AccountKeeper::new(self.directory, self.account_file, self.contacts, self.agreed),
+            account: AccountKeeper::new(self.directory, self.account_file, wanted),
             client: client.build()?,
             clock: self.clock,
             preferred_chain: self.preferred_chain,
-            solvers: self.solvers,
+            solvers,
             timeout: self.timeout.min(LONGEST_TIMEOUT),
         })
     }

@@ -16,6 +16,7 @@ use super::{
     AcmeIssuer,
     deadline::{Deadline, within},
     renewal_info,
+    turns::{Again, Turns},
 };
 use crate::{Error, Proof, Task};
 
@@ -58,25 +59,50 @@ impl Walker<'_> {
             .map_err(Misuse::from)
             .map_err(AcmeError::from)?;
         let plan = Plan { request, certification_request, deadline: self.deadline.moment };
-        let walk = match self.journal.progress().await.and_then(|progress| progress.decode::<State>()) {
-            Some(state) => Walk::resume(plan, state),
-            None => Walk::new(plan),
-        };
-        let mut walk = walk.map_err(AcmeError::from)?;
-        let walked = self.drive(account, &mut walk).await;
-        if let Err(Error::Acme(error)) = &walked {
+        let mut state = self.journal.progress().await.and_then(|progress| progress.decode::<State>());
+        let mut turns = Turns::default();
+        loop {
+            let walk = match state.take() {
+                Some(state) => Walk::resume(plan.clone(), state),
+                None => Walk::new(plan.clone()),
+            };
+            let mut walk = walk.map_err(AcmeError::from)?;
+            let error = match self.drive(account, &mut walk, &mut turns).await {
+                Ok(chain) => return Ok(chain),
+                Err(error) => error,
+            };
+            self.give_up(account, &walk, &error).await?;
+            state = match turns.after(&error, |name, turns| self.has_way(name, turns)) {
+                Some(Again::SameOrder) => walk.state().order().cloned().map(|order| State::Ordered { order }),
+                Some(Again::NewOrder) => None,
+                None => return Err(error),
+            };
+            // What the next one presents may be put in the same place.
+            self.issuer.clean_up(self.journal).await?;
+        }
+    }
+
+    /// Tells the failure, and lets go of an order that has come to nothing.
+    async fn give_up(self, account: &Account, walk: &Walk, error: &Error) -> Result<(), Error> {
+        if let Error::Acme(error) = error {
             self.tell_failure(error).await;
         }
-        if let Err(Error::Acme(AcmeError::OrderInvalid(_))) = &walked {
+        let ended = matches!(error, Error::Acme(AcmeError::OrderInvalid(_)));
+        if ended {
             // Whether the CA lets go of the other authorizations is not what the failure is about.
             account.send(walk.leftovers()).await;
         }
-        let ended = matches!(&walked, Err(Error::Acme(AcmeError::OrderInvalid(_))));
-        if ended || (walked.is_err() && walk.state().order().is_none()) {
+        if ended || walk.state().order().is_none() {
             // There is no order to go on with: the next call makes one, and who counts them knows.
             self.journal.start_over().await?;
         }
-        walked
+        Ok(())
+    }
+
+    /// Whether somebody who had no turn yet can prove a name in a way that the CA offers.
+    fn has_way(self, name: &DomainName, turns: &Turns) -> bool {
+        let candidates = self.issuer.solvers.candidates(name, &self.request.labels).unwrap_or_default();
+        candidates.iter().any(|seat| turns.is_open(name, &seat.solver.kind()))
     }
 
     /// Tells what the CA refuses, name by name where it says so, and what it counts.
@@ -122,7 +148,12 @@ impl Walker<'_> {
         }
     }
 
-    async fn drive(self, account: &Account, walk: &mut Walk) -> Result<IssuedChain, Error> {
+    async fn drive(
+        self,
+        account: &Account,
+        walk: &mut Walk,
+        turns: &mut Turns,
+    ) -> Result<IssuedChain, Error> {
         let mut proofs = Vec::new();
         let mut told = Told::default();
         loop {
@@ -137,7 +168,8 @@ impl Walker<'_> {
                     Event::Recorded
                 }
                 Step::Do(Errand::Choose(offers)) => {
-                    let (challenges, chosen) = self.choose(account, &offers)?;
+                    let (challenges, chosen) = self.choose(account, &offers, turns)?;
+                    turns.choose(&offers, &chosen);
                     self.tell_chosen(&challenges, &chosen).await;
                     proofs = chosen;
                     Event::Chosen(challenges)
@@ -237,12 +269,48 @@ impl Walker<'_> {
     }
 
     /// One challenge for each authorization: its URL, and the proof that will be presented for it.
-    fn choose(self, account: &Account, offers: &[Offer]) -> Result<(Vec<Url>, Vec<Proof>), Error> {
+    fn choose(
+        self,
+        account: &Account,
+        offers: &[Offer],
+        turns: &Turns,
+    ) -> Result<(Vec<Url>, Vec<Proof>), Error> {
         let chosen = offers.iter().map(|offer| {
-            let chosen = choose(self.issuer, &account.offered(offer))?;
+            let chosen = self.choose_one(&account.offered(offer), turns)?;
             Ok((chosen.challenge.state().url.clone(), chosen.proof))
         });
         chosen.collect()
+    }
+
+    /// The first of those who are for a name and can do what the CA offers.
+    fn choose_one(self, authorization: &Authorization, turns: &Turns) -> Result<Chosen, Error> {
+        let Some(base) = authorization.identifier().dns() else {
+            let reason = format!("the CA wants {} proven, which is no DNS name", authorization.identifier());
+            return Err(Error::Configuration { reason });
+        };
+        // Told apart from the apex, which has its own authorization and its own value.
+        let name = if authorization.is_wildcard() { wildcard_of(base) } else { base.clone() };
+        let names = &self.request.names;
+        // A CA may ask for an ancestor of what was asked for (RFC 9444): whoever is for the one proves the other.
+        let below = || names.iter().find(|asked| asked.base().is_at_or_below(base));
+        let asked = names.iter().find(|asked| **asked == name).or_else(below).unwrap_or(&name);
+        let candidates = self.issuer.solvers.candidates(asked, &self.request.labels)?;
+        for seat in &candidates {
+            let kind = seat.solver.kind();
+            if turns.is_over(&name, &kind) {
+                continue;
+            }
+            if let Some(challenge) = authorization.challenge(&kind) {
+                let key_authorization = challenge.key_authorization()?;
+                let mut proof = seat.solver.proof(&Task::new(base, &key_authorization))?;
+                (proof.name, proof.selector) = (name, seat.selector.clone());
+                return Ok(Chosen { challenge, proof });
+            }
+        }
+        let offered: Vec<_> =
+            authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();
+        let have: Vec<_> = candidates.iter().map(|seat| seat.solver.kind().to_string()).collect();
+        Err(Error::NoSolver { name, offered: offered.join(", "), have: have.join(", ") })
     }
 
     async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
@@ -265,7 +333,7 @@ impl Walker<'_> {
     /// of it again: that the walk has come here is on record then, and what it owes is not.
     async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
         self.journal.owe(&debts(proofs)?).await?;
-        for (solver, own) in self.issuer.by_solver(proofs) {
+        for (solver, own) in self.issuer.solvers.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
             for Proof { kind, name, at, .. } in own {
                 self.journal.tell(Stage::ChallengePresented { name: name.into(), kind, at }).await;
@@ -275,7 +343,7 @@ impl Walker<'_> {
     }
 
     async fn wait(self, proofs: &[Proof]) -> Result<(), Error> {
-        for (solver, own) in self.issuer.by_solver(proofs) {
+        for (solver, own) in self.issuer.solvers.by_solver(proofs) {
             solver.wait(&own, self.deadline.left()).await?;
             for at in places(&own) {
                 self.journal.tell(Stage::Propagated { at }).await;
@@ -322,29 +390,8 @@ struct Chosen {
     proof: Proof,
 }
 
-fn choose(issuer: &AcmeIssuer, authorization: &Authorization) -> Result<Chosen, Error> {
-    let Some(name) = authorization.identifier().dns() else {
-        let reason = format!("the CA wants {} proven, which is no DNS name", authorization.identifier());
-        return Err(Error::Configuration { reason });
-    };
-    for solver in &issuer.solvers {
-        if let Some(challenge) = authorization.challenge(&solver.kind()) {
-            let key_authorization = challenge.key_authorization()?;
-            let mut proof = solver.proof(&Task::new(name, &key_authorization))?;
-            if authorization.is_wildcard() {
-                // Told apart from the apex, which has its own authorization and its own value.
-                proof.name = wildcard_of(name);
-            }
-            return Ok(Chosen { challenge, proof });
-        }
-    }
-    let offered: Vec<_> = authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();
-    let have: Vec<_> = issuer.solvers.iter().map(|solver| solver.kind().to_string()).collect();
-    Err(Error::NoSolver { name: name.clone(), offered: offered.join(", "), have: have.join(", ") })
-}
-
 /// The name with `*.` before it; itself where that would be too long for a name.
-fn wildcard_of(name: &DomainName) -> DomainName {
+pub(super) fn wildcard_of(name: &DomainName) -> DomainName {
     name.child("*").unwrap_or_else(|_| name.clone())
 }
 

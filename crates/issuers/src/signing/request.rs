@@ -121,6 +121,10 @@ mod tests {
         SigningRequest::of(&spec, &PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap()).unwrap()
     }
 
+    fn signed_part(der: &[u8]) -> Vec<u8> {
+        X509CertificationRequest::from_der(der).unwrap().1.certification_request_info.raw.to_vec()
+    }
+
     fn refused(change: impl FnOnce(&mut SigningRequest)) -> String {
         let mut request = request();
         change(&mut request);
@@ -169,14 +173,13 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_never_panics_and_no_change_of_what_is_signed_passes(at in 0usize..2_000, bit in 0u8..8) {
+        fn a_changed_byte_never_panics_and_what_passes_is_what_was_signed(at in 0usize..2_000, bit in 0u8..8) {
             let mut request = request();
+            let signed = signed_part(&request.csr_der);
             let at = at % request.csr_der.len();
             request.csr_der[at] ^= 1 << bit;
-            // The signature's own frame comes last: 72 bytes at most, and the algorithm.
-            let signed = request.csr_der.len() - 90;
-            let read = read(&request);
-            prop_assert!(at >= signed || read.is_err());
+            // Some bits beside the signature say nothing, such as how many of the last byte are unused.
+            prop_assert!(read(&request).is_err() || signed_part(&request.csr_der) == signed);
         }
     }
 }

@@ -12,6 +12,13 @@ use crate::Error;
 mod dns01;
 pub use dns01::Dns01;
 
+pub mod http01;
+pub use http01::Http01;
+
+mod select;
+pub use select::Selector;
+pub(crate) use select::{Panel, PassedOver, Seat};
+
 /// Who proves names to a CA by one type of challenge (RFC 8555 §8).
 ///
 /// The three verbs are apart so that slow ones overlap: all proofs of an order are presented first, then
@@ -90,6 +97,9 @@ pub struct Proof {
     pub at: String,
     /// What is put there. Not secret: the whole world sees it.
     pub value: String,
+    /// What the solver is for that it was made by: of several of one kind it is the one that removes it.
+    #[serde(default, skip_serializing_if = "Selector::is_default")]
+    pub selector: Selector,
 }
 
 impl Proof {
@@ -101,7 +111,8 @@ impl Proof {
         at: impl Into<String>,
         value: impl Into<String>,
     ) -> Self {
-        Self { kind: kind.to_string(), name, at: at.into(), value: value.into() }
+        let selector = Selector::new();
+        Self { kind: kind.to_string(), name, at: at.into(), value: value.into(), selector }
     }
 }
 

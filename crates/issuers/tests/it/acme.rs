@@ -21,8 +21,8 @@ use perennial_testkit::{
 };
 
 use crate::scene::{
-    NAMES, NoHttp01, NoTlsAlpn01, OWNER, Silence, build_error, builder, checker, debt, dns01, hanging, issue,
-    issuer, journal, provider, request, spec, stubborn, world,
+    NAMES, NoHttp01, OWNER, Silence, build_error, builder, checker, debt, dns01, hanging, issue, issuer,
+    journal, provider, request, spec, stubborn, world,
 };
 
 fn records(world: &World) -> Vec<String> {
@@ -592,14 +592,6 @@ async fn the_first_solver_whose_challenge_is_offered_is_used_and_two_of_one_kind
     issue(&issuer).await.unwrap();
     let error = build_error(builder(&world).solver(dns01(&world)).solver(dns01(&world)));
     assert!(error.to_string().contains("two solvers for dns-01"), "{error}");
-}
-
-#[tokio::test]
-async fn a_challenge_that_no_solver_solves_is_named_with_those_that_could() {
-    let world = world().await;
-    let error = issue(&builder(&world).solver(NoTlsAlpn01).build().unwrap()).await.unwrap_err();
-    assert_eq!((error.class, error.retry()), (IssueErrorClass::Local, Retry::Never));
-    assert!(error.message.contains("dns-01") && error.message.contains("tls-alpn-01"), "{error}");
 }
 
 #[tokio::test]

@@ -159,6 +159,7 @@ macro_rules! no_solver {
         }
     };
 }
+no_solver!(NoDns01, ChallengeKind::Dns01);
 no_solver!(NoHttp01, ChallengeKind::Http01);
 no_solver!(NoTlsAlpn01, ChallengeKind::TlsAlpn01);
 

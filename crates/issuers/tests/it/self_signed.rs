@@ -50,7 +50,7 @@ async fn it_has_all_that_the_spec_asks_for() {
         "DNS:a.example, DNS:*.a.example, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1",
         "URI:spiffe://prod/web, email:ops@a.example",
         "CA:FALSE",
-        "TLS Web Server Authentication, Code Signing",
+        "Code Signing, TLS Web Server Authentication",
         "X509v3 Subject Key Identifier",
         "X509v3 Authority Key Identifier",
     ] {

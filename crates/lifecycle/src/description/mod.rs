@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     CertificateId, Conditions, Denied, Event, EventKind, Failures, Generation, Holding, IssuerName,
-    KeyAlgorithm, Material, OrderRecord, Record, Stage, conditions, failures_with, renews_at,
+    KeyAlgorithm, Material, OrderRecord, Record, SinkName, Stage, conditions, failures_with, renews_at,
 };
 
 mod text;
@@ -38,6 +38,9 @@ pub struct Description {
     /// The attempts that failed since the last success, by who was asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<IssuerName, Failures>,
+    /// The sinks whose hooks have not taken up what was delivered last, and how that failed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reloads: BTreeMap<SinkName, Option<Failures>>,
     /// How many things were presented for it that are still to be removed.
     pub debts: usize,
     /// What happened to that request, in the order of time, told again from what is on record.
@@ -128,6 +131,7 @@ pub fn describe(record: &Record, material: Material, now: Timestamp) -> Descript
         request,
         order,
         failures: failures(record),
+        reloads: record.reloads.clone(),
         debts: record.debts.len(),
     }
 }

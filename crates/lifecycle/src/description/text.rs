@@ -32,6 +32,14 @@ impl fmt::Display for Description {
             line(f, "  Next Attempt", &failures.retry_at)?;
             line(f, "  Message", &failures.message)?;
         }
+        for (sink, failures) in &self.reloads {
+            writeln!(f, "Not Taken Up:")?;
+            line(f, "  Sink", sink)?;
+            if let Some(failures) = failures {
+                line(f, "  Next Call", &failures.retry_at)?;
+                line(f, "  Message", &failures.message)?;
+            }
+        }
         if self.debts > 0 {
             line(f, "To Be Removed", &self.debts)?;
         }

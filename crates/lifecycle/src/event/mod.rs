@@ -161,6 +161,24 @@ pub enum EventKind {
         /// Why.
         why: Redelivery,
     },
+    /// A hook has not taken up what was delivered: what serves may be the one before. Nothing is issued or delivered
+    /// anew for that.
+    ReloadFailed {
+        /// Of which sink.
+        sink: SinkName,
+        /// What went wrong.
+        message: String,
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
+    /// A hook has taken up what was delivered.
+    Reloaded {
+        /// Of which sink.
+        sink: SinkName,
+        /// What it had to say, fit to be shown.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        said: String,
+    },
     /// A request is on record, and an issuer is asked.
     Requested {
         /// Whom.

@@ -114,6 +114,14 @@ pub enum Stage {
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
+    /// The issuer has signed, without an order.
+    Signed {
+        /// The certificate's serial number, in lower-case hex.
+        serial: String,
+        /// By which its request is known at the other side, in logs and audits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<String>,
+    },
     /// The CA has checked every name.
     Validated,
     /// The issuer has something to say about the certificate that it gives: it ends sooner than was asked for.

@@ -50,6 +50,8 @@ impl EventKind {
             Self::OverBudget { .. } => "OverBudget",
             Self::Quarantined { .. } => "Quarantined",
             Self::Redelivered { .. } => "Redelivered",
+            Self::ReloadFailed { .. } => "ReloadFailed",
+            Self::Reloaded { .. } => "Reloaded",
             Self::Requested { .. } => "Requested",
             Self::Reused { .. } => "Reused",
             Self::RevocationFailed { .. } => "RevocationFailed",
@@ -75,6 +77,7 @@ impl EventKind {
         "OrderFailed",
         "Quarantined",
         "RateLimited",
+        "ReloadFailed",
         "RevocationFailed",
         "Revoked",
         "StoreUnavailable",
@@ -93,6 +96,7 @@ impl EventKind {
             | Self::LeaseLost
             | Self::NotAdopted { .. }
             | Self::Quarantined { .. }
+            | Self::ReloadFailed { .. }
             | Self::RevocationFailed { .. }
             | Self::Revoked { .. }
             | Self::StoreUnavailable { .. }
@@ -130,6 +134,7 @@ impl Stage {
             Self::OrderFailed { .. } => "OrderFailed",
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
+            Self::Signed { .. } => "Signed",
             Self::Validated => "Validated",
             Self::Warned { .. } => "IssuerWarning",
         }
@@ -180,6 +185,14 @@ impl fmt::Display for EventKind {
             }
             Self::Quarantined { message } | Self::StoreUnavailable { message } => f.write_str(message),
             Self::Redelivered { why } => write!(f, "delivered once more: {why}"),
+            Self::ReloadFailed { sink, message, retry_at } => {
+                write!(
+                    f,
+                    "delivered to {sink}, but not taken up: {message}; that is tried again at {retry_at}"
+                )
+            }
+            Self::Reloaded { sink, said } if said.is_empty() => write!(f, "taken up at {sink}"),
+            Self::Reloaded { sink, said } => write!(f, "taken up at {sink}: {said}"),
             Self::Requested { issuer, generation } => {
                 write!(f, "the request of generation {generation} is on record; {issuer} is asked")
             }
@@ -241,6 +254,10 @@ impl fmt::Display for Stage {
                 write!(f, "the CA asks for less until {until}: {limit}")
             }
             Self::RateLimited { limit, until: None } => write!(f, "the CA asks for less: {limit}"),
+            Self::Signed { serial, request: Some(request) } => {
+                write!(f, "the issuer has signed certificate {serial}, in its request {request}")
+            }
+            Self::Signed { serial, request: None } => write!(f, "the issuer has signed certificate {serial}"),
             Self::Validated => f.write_str("the CA has validated every name"),
             Self::Warned { message } => write!(f, "the issuer warns: {message}"),
         }
@@ -336,6 +353,18 @@ mod tests {
             (
                 Kind::Redelivered { why: Redelivery::Gone },
                 "Normal Redelivered: delivered once more: what was delivered is gone",
+            ),
+            (
+                Kind::ReloadFailed { sink: "web".parse().unwrap(), message: message(), retry_at },
+                "Warning ReloadFailed: delivered to web, but not taken up: it is so; that is tried again at 2027-01-15T08:00:00Z",
+            ),
+            (
+                Kind::Reloaded { sink: "web".parse().unwrap(), said: text("told process 7") },
+                "Normal Reloaded: taken up at web: told process 7",
+            ),
+            (
+                Kind::Reloaded { sink: "web".parse().unwrap(), said: String::new() },
+                "Normal Reloaded: taken up at web",
             ),
             (
                 Kind::Requested { issuer: issuer(), generation },
@@ -441,6 +470,14 @@ mod tests {
             (
                 Stage::RateLimited { limit: limit(), until: None },
                 "Warning RateLimited: the CA asks for less: too many",
+            ),
+            (
+                Stage::Signed { serial: text("0a1b"), request: Some(text("6a8d9023")) },
+                "Normal Signed: the issuer has signed certificate 0a1b, in its request 6a8d9023",
+            ),
+            (
+                Stage::Signed { serial: text("0a1b"), request: None },
+                "Normal Signed: the issuer has signed certificate 0a1b",
             ),
             (Stage::Validated, "Normal Validated: the CA has validated every name"),
             (

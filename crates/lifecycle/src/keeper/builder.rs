@@ -18,7 +18,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    Approver, Event, Issuer, IssuerName, OnDemand, Sink, SinkName, Store,
+    Approver, Event, Issuer, IssuerName, OnDemand, ReloadHook, Sink, SinkName, Store,
     budget::{Limit, Limits},
     event::Audience,
     rest::Rests,
@@ -32,6 +32,7 @@ pub struct KeeperBuilder {
     audience: Audience,
     clock: Arc<dyn Clock>,
     grace: Duration,
+    hooks: BTreeMap<SinkName, Arc<dyn ReloadHook>>,
     issuers: BTreeMap<IssuerName, Arc<dyn Issuer>>,
     lease: Duration,
     limits: BTreeMap<IssuerName, Limits>,
@@ -53,6 +54,7 @@ impl KeeperBuilder {
             audience: Audience::new(),
             clock: Arc::new(SystemClock::new()),
             grace: GRACE,
+            hooks: BTreeMap::new(),
             issuers: BTreeMap::new(),
             lease: LEASE,
             limits: BTreeMap::new(),
@@ -84,6 +86,12 @@ impl KeeperBuilder {
     /// most supervisors of services allow, and longer than any one request takes that is answered at all.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Who is told when something was delivered to a sink. Default: nobody.
+    pub fn hook(mut self, sink: SinkName, hook: Arc<dyn ReloadHook>) -> Self {
+        self.hooks.insert(sink, hook);
         self
     }
 
@@ -180,6 +188,7 @@ impl KeeperBuilder {
             board: Board::new(sizes),
             clock: self.clock.clone(),
             grace: self.grace,
+            hooks: self.hooks,
             issuers: self.issuers,
             leases: Leases::new(self.store.clone(), self.lease, self.clock),
             limits: self.limits,

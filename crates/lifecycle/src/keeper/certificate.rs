@@ -78,9 +78,18 @@ impl Certificate {
     /// # Errors
     /// [`Error::ShutDown`] when the keeper ends.
     pub async fn changed(&self, than: &Issued) -> Result<Arc<Issued>, Error> {
+        self.other_than(Some(than)).await
+    }
+
+    /// Waits until another certificate serves than this one, or any at all, however long that takes: for those who
+    /// hand certificates on, and have nobody to tell of troubles.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`] when the keeper ends.
+    pub async fn other_than(&self, than: Option<&Issued>) -> Result<Arc<Issued>, Error> {
         let mut state = self.state.clone();
-        let newer =
-            |state: &State| state.current.as_ref().is_some_and(|now| now.generation != than.generation);
+        let known = than.map(|than| than.generation);
+        let newer = |state: &State| state.current.as_ref().is_some_and(|now| Some(now.generation) != known);
         let state = state.wait_for(newer).await.map_err(|_| Error::ShutDown { id: self.id.clone() })?;
         state.current.clone().ok_or_else(|| Error::ShutDown { id: self.id.clone() })
     }
@@ -131,6 +140,15 @@ impl Issued {
     #[must_use]
     pub const fn private_key_pem(&self) -> &SecretString {
         &self.private_key_pem
+    }
+
+    /// One that no keeper has issued.
+    #[cfg(test)]
+    pub(crate) fn made(chain_pem: &str, private_key_pem: &SecretString) -> Self {
+        let facts = Facts::from_pem(chain_pem.as_bytes()).unwrap();
+        let (generation, issued_at) = (Generation::from_number(1), facts.not_before);
+        let (chain_pem, private_key_pem) = (chain_pem.to_owned(), private_key_pem.clone());
+        Self { generation, facts, issued_at, chain_pem, private_key_pem }
     }
 
     /// The four files that servers read.

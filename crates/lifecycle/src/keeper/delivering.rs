@@ -7,7 +7,7 @@ use perennial_core::Retry;
 use super::{
     Inner, Issued,
     desk::{Desk, Page},
-    material,
+    material, reloading,
 };
 use crate::{
     Delivered, Delivery, Error, EventKind, Found, IssueError, IssueErrorClass, Record, Redelivery, Shipment,
@@ -82,8 +82,11 @@ pub(super) async fn deliver(desk: Desk<'_>, page: &mut Page, why: Redelivery) ->
                 },
             });
             record.undelivered = None;
+            // It is owed from here on: whoever dies now has it done by who comes after.
+            record.reloads = reloading::owed(desk.inner, record);
             desk.save(page).await?;
             desk.tell(page.id(), EventKind::Redelivered { why });
+            reloading::reload(desk, page).await?;
         }
         Err(error) => {
             let failed = IssueError::new(IssueErrorClass::Local, error.message.as_str(), error.retry());

@@ -65,6 +65,7 @@ impl Keeper {
             let (version, mut record) = self.inner.record(id).await?;
             record.forget_failures();
             record.undelivered = None;
+            record.reloads.values_mut().for_each(|failures| *failures = None);
             record.asked_at = record.asked_at.map(|_| self.inner.clock.now());
             record.next_at = self.inner.at_once();
             record.observe(None, self.inner.clock.now());

@@ -38,7 +38,9 @@ pub(super) async fn put_right(inner: &Inner, from: Option<Timestamp>) -> Result<
 /// Whether it should be looked at before its time: its failures lie in the future, or its time lies beyond what it
 /// may wait for.
 fn is_misplaced(record: &Record, now: Timestamp) -> bool {
-    let rows = record.failures.iter().chain(record.elsewhere.values()).chain(&record.undelivered);
+    let reloads = record.reloads.values().flatten();
+    let rows =
+        record.failures.iter().chain(record.elsewhere.values()).chain(&record.undelivered).chain(reloads);
     let mut rows = rows.filter(|failures: &&Failures| !failover::is_sane(failures, now));
     if rows.next().is_some() {
         return true;

@@ -7,7 +7,7 @@ use perennial_core::Timestamp;
 use super::{
     Inner, Outcome, adopting, boxed, delivering,
     desk::{Desk, Page},
-    due, failing, material, revoking, settling,
+    due, failing, material, reloading, revoking, settling,
     spending::of_failures,
     suggested,
     walk::{self, Issuance},
@@ -95,7 +95,10 @@ pub(super) fn next_at(inner: &Inner, record: &Record, outcome: &Outcome, now: Ti
     let poll_at = poll_at.filter(|_| !is_over);
     let undelivered = record.undelivered.as_ref().map(|failures| failures.retry_at);
     // What has passed was looked at just now, and nothing came of it: it must not be looked at for ever.
-    for moment in poll_at.into_iter().chain(undelivered).filter(|moment| is_new || *moment > now) {
+    let reloads = record.reloads.values().map(|failures| failures.as_ref().map_or(now, |it| it.retry_at));
+    for moment in
+        poll_at.into_iter().chain(undelivered).chain(reloads).filter(|moment| is_new || *moment > now)
+    {
         at = at.min(moment);
     }
     if is_new && delivering::is_due(inner, record) {
@@ -131,6 +134,7 @@ async fn look(desk: Desk<'_>, mut page: Page) -> Result<Option<(Outcome, Page)>,
         return Ok(Some((Outcome::GivenUp { error: Error::Denied { id, reason }, until }, page)));
     }
     boxed(|| suggested::ask(desk, &mut page)).await?;
+    boxed(|| reloading::reload(desk, &mut page)).await?;
     let material = match material::found(desk.inner, &page.record).await {
         Err(Error::Store(error)) if material::is_of_one_slot(&error) => {
             let message = format!("{error}; the certificate is renewed by its dates");

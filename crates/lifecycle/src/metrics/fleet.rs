@@ -187,6 +187,7 @@ fn is_failing(record: &Record) -> bool {
     record.failures.is_some()
         || !record.elsewhere.is_empty()
         || record.undelivered.is_some()
+        || record.reloads.values().any(Option::is_some)
         || record.denied.is_some()
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use perennial_core::SecretString;
 
 use crate::{
@@ -113,6 +114,23 @@ fn split_leaf(fullchain: &str) -> (&str, &str) {
     let second = fullchain.match_indices(BEGIN).nth(1).map_or(fullchain.len(), |(at, _)| at);
     fullchain.split_at(second)
 }
+
+/// One PEM section with lines of 64 characters (RFC 7468 §2).
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}
+
+const LINE: usize = 64;
 
 #[cfg(test)]
 mod tests {

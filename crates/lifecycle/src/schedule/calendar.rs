@@ -2,7 +2,7 @@
 //!
 //! The present hour is a heap, which is small and stays in the processor's cache; later hours of the half year, and
 //! later half years, are slots with doubly linked lists, so that an entry is set, moved or removed by touching its
-//! neighbours. When an hour begins its list becomes the heap. One heap of all would cost as many bytes and, for
+//! neighbours. When an hour begins its lists become the heap. One heap of all would cost as many bytes and, for
 //! every change, a walk through levels that are each a cache miss; a hierarchical wheel of seconds touches each
 //! entry, and its page, twice more.
 
@@ -72,14 +72,18 @@ pub(super) struct Calendar {
     present: BinaryHeap<Reverse<Due>>,
     /// How many in `present` are timers.
     live: usize,
-    /// The first entry of each slot's list: hours, then half years.
-    heads: Box<[u32]>,
+    /// The first entry of each list of each slot: hours, then half years.
+    heads: Box<[Heads]>,
     /// A bit for each slot that has entries.
     occupied: Box<[u64]>,
     /// Where the calendar stands, in [seconds](second). No slot up to its hour has entries.
     cursor: u32,
     length: usize,
 }
+
+/// The first entries of a slot's lists. Who walks over a list waits for memory at each entry; over several at once, he
+/// waits for all of them together.
+type Heads = [u32; LISTS];
 
 /// A moment and an index, in one word: moments first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +116,7 @@ impl Calendar {
             mark: PRESENT - number,
             present: BinaryHeap::new(),
             live: 0,
-            heads: vec![NONE; SLOTS].into_boxed_slice(),
+            heads: vec![NO_HEADS; SLOTS].into_boxed_slice(),
             occupied: vec![0; SLOTS / 64].into_boxed_slice(),
             cursor: 0,
             length: 0,
@@ -138,7 +142,7 @@ impl Calendar {
             self.live -= 1;
             self.sweep(entries);
         } else {
-            self.unlink(entries, entry);
+            self.unlink(entries, index, entry);
             entries.forget(index);
         }
         self.length -= 1;
@@ -172,10 +176,16 @@ impl Calendar {
         let mut earliest = self.present.peek().map(|Reverse(due)| due.at());
         if earliest.is_none() {
             let (slot, _) = self.next_slot()?;
-            let mut at = self.head(slot);
-            while let Some(entry) = at.and_then(|index| entries.get(index)) {
-                earliest = Some(earliest.map_or(entry.at, |earliest| earliest.min(entry.at)));
-                at = (entry.next != NONE).then_some(entry.next);
+            let mut heads = self.heads(slot);
+            while heads != NO_HEADS {
+                for at in &mut heads {
+                    let Some(entry) = entries.get(*at) else {
+                        *at = NONE;
+                        continue;
+                    };
+                    earliest = Some(earliest.map_or(entry.at, |earliest| earliest.min(entry.at)));
+                    *at = entry.next;
+                }
             }
         }
         earliest.map(|at| Timestamp::from_unix(i64::from(at)))
@@ -196,19 +206,26 @@ impl Calendar {
 
     /// Lays the entries of a slot that has begun into finer ones, or the heap.
     fn open(&mut self, entries: &mut Entries, slot: usize) {
-        let mut next = self.head(slot);
+        let mut heads = self.heads(slot);
         self.clear(slot);
         let mut present = std::mem::take(&mut self.present).into_vec();
-        while let Some((index, entry)) = next.and_then(|at| Some((at, entries.get_mut(at)?))) {
-            next = (entry.next != NONE).then_some(entry.next);
-            let at = entry.at;
-            match self::slot(at, self.cursor) {
-                None => {
-                    entry.prev = self.mark;
-                    present.push(Reverse(Due::new(at, index)));
-                    self.live += 1;
+        while heads != NO_HEADS {
+            for head in &mut heads {
+                let index = *head;
+                let Some(entry) = entries.get_mut(index) else {
+                    *head = NONE;
+                    continue;
+                };
+                *head = entry.next;
+                let at = entry.at;
+                match self::slot(at, self.cursor) {
+                    None => {
+                        entry.prev = self.mark;
+                        present.push(Reverse(Due::new(at, index)));
+                        self.live += 1;
+                    }
+                    Some(finer) => self.link(entries, index, at, finer),
                 }
-                Some(finer) => self.link(entries, index, at, finer),
             }
         }
         // In one go: that takes as long as one walk over it.
@@ -230,24 +247,29 @@ impl Calendar {
         }
     }
 
-    fn head(&self, slot: usize) -> Option<u32> {
-        self.heads.get(slot).copied().filter(|head| *head != NONE)
+    fn heads(&self, slot: usize) -> Heads {
+        self.heads.get(slot).copied().unwrap_or(NO_HEADS)
+    }
+
+    /// The head of the list that an index belongs to.
+    fn head(&mut self, slot: usize, index: u32) -> Option<&mut u32> {
+        self.heads.get_mut(slot)?.get_mut(index as usize % LISTS)
     }
 
     fn link(&mut self, entries: &mut Entries, index: u32, at: u32, slot: usize) {
-        let next = self.head(slot);
-        if let Some(next) = next.and_then(|next| entries.get_mut(next)) {
+        let Some(head) = self.head(slot, index) else { return };
+        let next = std::mem::replace(head, index);
+        if let Some(next) = entries.get_mut(next) {
             next.prev = index;
         } else if let Some(word) = self.occupied.get_mut(slot / 64) {
             *word |= 1 << (slot % 64);
         }
-        if let (Some(entry), Some(head)) = (entries.get_mut(index), self.heads.get_mut(slot)) {
-            *entry = Entry { at, next: next.unwrap_or(NONE), prev: NONE };
-            *head = index;
+        if let Some(entry) = entries.get_mut(index) {
+            *entry = Entry { at, next, prev: NONE };
         }
     }
 
-    fn unlink(&mut self, entries: &mut Entries, Entry { at, next, prev }: Entry) {
+    fn unlink(&mut self, entries: &mut Entries, index: u32, Entry { at, next, prev }: Entry) {
         if let Some(next) = entries.get_mut(next) {
             next.prev = prev;
         }
@@ -258,16 +280,17 @@ impl Calendar {
             return;
         }
         let Some(slot) = slot(at, self.cursor) else { return };
-        if next == NONE {
-            self.clear(slot);
-        } else if let Some(head) = self.heads.get_mut(slot) {
+        if let Some(head) = self.head(slot, index) {
             *head = next;
+        }
+        if self.heads(slot) == NO_HEADS {
+            self.clear(slot);
         }
     }
 
     fn clear(&mut self, slot: usize) {
-        if let Some(head) = self.heads.get_mut(slot) {
-            *head = NONE;
+        if let Some(heads) = self.heads.get_mut(slot) {
+            *heads = NO_HEADS;
         }
         if let Some(word) = self.occupied.get_mut(slot / 64) {
             *word &= !(1 << (slot % 64));
@@ -339,6 +362,9 @@ const HALF_YEAR: u32 = 24;
 const HOURS: usize = 1 << (HALF_YEAR - HOUR);
 /// Those, and the half years until 2106.
 const SLOTS: usize = HOURS + (1 << (32 - HALF_YEAR));
+/// The lists of a slot: as many misses as a processor's core has under way at once, nearly.
+const LISTS: usize = 8;
+const NO_HEADS: Heads = [NONE; LISTS];
 /// The end of a list.
 const NONE: u32 = u32::MAX;
 /// In no list and not in the heap.

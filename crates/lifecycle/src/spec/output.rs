@@ -21,21 +21,23 @@ pub struct Output {
 
 /// In what form a certificate is delivered. Which of them a place takes it says itself
 /// ([`Sink::takes`](crate::Sink::takes)), and a wish for another is refused at once; a [`FileSink`](crate::FileSink)
-/// takes [`Pem`](Self::Pem).
+/// takes all, those with a password once it has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OutputFormat {
     /// Key and chain in one PEM text, as HAProxy reads it.
     CombinedPem,
-    /// The private key in DER (PKCS#8).
+    /// The private key (PKCS#8) and the leaf in DER.
     Der,
-    /// A Java key store.
+    /// A Java key store, and a trust store.
     Jks,
+    /// A manifest of a `kubernetes.io/tls` secret.
+    KubernetesSecret,
     /// The four PEM files that servers read.
     #[default]
     Pem,
-    /// A PKCS#12 file (RFC 7292).
+    /// A PKCS#12 file (RFC 7292), and a trust store.
     Pkcs12,
 }
 
@@ -45,6 +47,7 @@ impl fmt::Display for OutputFormat {
             Self::CombinedPem => "combined PEM",
             Self::Der => "DER",
             Self::Jks => "JKS",
+            Self::KubernetesSecret => "Kubernetes secret",
             Self::Pem => "PEM",
             Self::Pkcs12 => "PKCS#12",
         })

@@ -6,6 +6,7 @@ mod budgets;
 mod engine;
 mod faulty_store;
 mod health;
+mod hooks;
 mod issuer;
 mod keeper;
 mod mended;
@@ -13,6 +14,7 @@ mod mended;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod openmetrics;
+mod outputs;
 #[cfg(feature = "metrics")]
 mod promtool;
 mod readiness;

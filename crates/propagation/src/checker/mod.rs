@@ -26,6 +26,8 @@ mod examine;
 mod finder;
 mod flights;
 mod given;
+mod hosts;
+pub use hosts::HostAddress;
 mod locator;
 mod paths;
 mod prefixes;

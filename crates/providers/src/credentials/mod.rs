@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`aws`] | a key, the role of a machine or container, a role that one takes on |
 //! | [`azure`] | a client secret, a managed identity, a workload identity |
-//! | [`google`] | a service account's key, the metadata server |
+//! | [`google`] | a service account's key, the metadata server, a federated workload, an account to act as |
 //! | [`ovh`] | a consumer key, a service account |
 //!
 //! Each has an `Access` that keeps what is good, renews it before its end, one renewal at a time, and says in an

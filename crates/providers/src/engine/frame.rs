@@ -247,6 +247,14 @@ macro_rules! forward {
                 $crate::DnsProvider::values(&*self.0, zone, name).await
             }
 
+            async fn records(
+                &self,
+                zone: &$crate::Zone,
+                name: &perennial_core::DomainName,
+            ) -> Result<Vec<$crate::TxtRecord>, $crate::Error> {
+                $crate::DnsProvider::records(&*self.0, zone, name).await
+            }
+
             async fn in_sync(&self, pending: &$crate::Pending) -> Result<bool, $crate::Error> {
                 $crate::DnsProvider::in_sync(&*self.0, pending).await
             }

@@ -15,7 +15,9 @@ use super::{
     frame::{Effect, Frame, MOST_LOSSES, MOST_RACES},
     net::{Net, names, net},
 };
-use crate::{Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, Zone};
+use crate::{
+    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, TxtRecord, Zone,
+};
 
 /// An interface that creates and deletes records by their identifiers.
 #[async_trait]
@@ -313,13 +315,19 @@ impl<V: RecordApi> DnsProvider for Records<V> {
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
+        let records = DnsProvider::records(self, zone, name).await?;
+        Ok(records.into_iter().map(|record| record.value).collect())
+    }
+
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
         let records = self.0.vendor.records(zone, std::slice::from_ref(name)).await;
-        let records = records.map_err(|error| self.0.note(error))?;
-        let mut values: Vec<_> =
-            records.into_iter().filter(|record| record.name == *name).map(|record| record.value).collect();
-        values.sort();
-        values.dedup();
-        Ok(values)
+        let records = records.map_err(|error| self.0.note(error))?.into_iter();
+        let at_name = records.filter(|record| record.name == *name);
+        let mut records: Vec<_> = at_name.map(|record| TxtRecord::new(record.value, record.ttl)).collect();
+        records.sort_by(|one, other| one.value.cmp(&other.value));
+        // Some vendors hold duplicates.
+        records.dedup_by(|one, other| one.value == other.value);
+        Ok(records)
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {

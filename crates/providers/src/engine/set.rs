@@ -21,8 +21,8 @@ use super::{
     record::described,
 };
 use crate::{
-    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, WriteClass,
-    Zone,
+    Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, TxtRecord,
+    WriteClass, Zone,
 };
 
 /// An interface that replaces a whole record set.
@@ -31,6 +31,13 @@ pub trait SetApi: Vendor {
     /// How many sets one [`swap`](Self::swap) can replace, all or none of them. One by default.
     fn sets_per_write(&self) -> usize {
         1
+    }
+
+    /// Whether [`swap`](Self::swap) is refused for certain where an `old` is empty and there is a set all the same.
+    /// Then what is only added is written without a look first. It counts with
+    /// [`WriteClass::SetWithPrecondition`] alone; yes by default.
+    fn refuses_a_second_set(&self) -> bool {
+        true
     }
 
     /// The TXT record set at a name; [`RecordSet::empty`] where there is none.
@@ -198,7 +205,8 @@ impl<V: SetApi> Sets<V> {
         // No two of one process fight for a set.
         let _alone = self.0.lock(SerialScope::Set, zone, names).await;
         // The usual case is a name that nobody else uses: the vendor says if it is not so.
-        let mut blind = checked && net.iter().all(|it| it.action == Action::Add);
+        let mut blind =
+            checked && vendor.refuses_a_second_set() && net.iter().all(|it| it.action == Action::Add);
         let mut effects: Vec<Option<Effect>> = vec![None; net.len()];
         let mut found = Outcome::AlreadyDone;
         let mut pending = None;
@@ -306,8 +314,13 @@ impl<V: SetApi> DnsProvider for Sets<V> {
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
+        let records = self.records(zone, name).await?;
+        Ok(records.into_iter().map(|record| record.value).collect())
+    }
+
+    async fn records(&self, zone: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
         let set = self.0.vendor.read(zone, name).await.map_err(|error| self.0.note(error))?;
-        Ok(set.members.into_iter().map(|member| member.value).collect())
+        Ok(set.members.into_iter().map(|member| TxtRecord::new(member.value, set.ttl)).collect())
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {

@@ -13,9 +13,17 @@ pub(super) const PROJECT: OptionDoc =
     OptionDoc::optional("project", "the project that the zones are in; the account's own by default");
 const SERVICE_ACCOUNT: OptionDoc = OptionDoc::optional(
     "service-account",
-    "the JSON of a service account's key; without one, GOOGLE_APPLICATION_CREDENTIALS and the machine are asked",
+    "the JSON of a service account's key, or of a workload identity federation's configuration; without one, \
+     GOOGLE_APPLICATION_CREDENTIALS and the machine are asked",
 )
 .secret();
+const IMPERSONATE: OptionDoc =
+    OptionDoc::optional("impersonate", "the e-mail address of a service account to act as; none by default");
+const IAM_URL: OptionDoc = OptionDoc::optional(
+    "iam-url",
+    "where tokens of service accounts to act as are handed out; https://iamcredentials.googleapis.com by default",
+)
+.form(OptionForm::Url);
 const TOKEN_URL: OptionDoc =
     OptionDoc::optional("token-url", "where access tokens are handed out; what the key says by default")
         .form(OptionForm::Url);
@@ -30,7 +38,19 @@ const PRIVATE: OptionDoc =
 /// How a [`Registry`](crate::Registry) makes this provider.
 #[must_use]
 pub fn factory() -> Factory {
-    let docs = [PROJECT, SERVICE_ACCOUNT, TOKEN_URL, METADATA_URL, PRIVATE, ZONE, ZONE_ID, TTL, BASE_URL];
+    let docs = [
+        PROJECT,
+        SERVICE_ACCOUNT,
+        IMPERSONATE,
+        TOKEN_URL,
+        IAM_URL,
+        METADATA_URL,
+        PRIVATE,
+        ZONE,
+        ZONE_ID,
+        TTL,
+        BASE_URL,
+    ];
     Factory::new("Google Cloud DNS", docs, |options| Ok(Arc::new(from_options(options)?)))
 }
 
@@ -42,8 +62,14 @@ pub(super) fn from_options(options: &Options) -> Result<GoogleCloudDns, Error> {
     if let Some(url) = options.text(&METADATA_URL) {
         access = access.metadata_url(url);
     }
+    if let Some(email) = options.text(&IMPERSONATE) {
+        access = access.impersonate(email);
+    }
+    if let Some(url) = options.text(&IAM_URL) {
+        access = access.iam_url(url);
+    }
     let access = match options.get(SERVICE_ACCOUNT.name) {
-        Some(json) => access.service_account(json)?,
+        Some(json) => access.credentials(json)?,
         None => access.environment()?,
     };
     let mut builder = GoogleCloudDns::builder(access).private(options.flag(KIND, &PRIVATE)?);

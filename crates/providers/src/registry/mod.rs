@@ -144,7 +144,7 @@ impl Registry {
 
     fn factory(&self, kind: &str) -> Result<&Factory, ConfigError> {
         self.factories.get(kind).ok_or_else(|| ConfigError::UnknownProvider {
-            kind: kind.to_owned(),
+            kind: shown(kind),
             known: self.factories.keys().cloned().collect(),
         })
     }
@@ -220,7 +220,7 @@ impl Factory {
         if let Some(unknown) = options.keys().find(|key| self.all_options().all(|doc| doc.name != *key)) {
             return Err(ConfigError::UnknownOption {
                 provider: kind.to_owned(),
-                option: unknown.to_owned(),
+                option: shown(unknown),
                 known: self.all_options().map(|doc| doc.name.to_owned()).collect(),
             });
         }
@@ -229,6 +229,11 @@ impl Factory {
             None => Ok(()),
         }
     }
+}
+
+/// A word of a configuration file as a terminal may be shown it. Whoever wrote it knows it from its beginning.
+fn shown(word: &str) -> String {
+    word.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }
 
 /// Who knows environment variables: the process, or a test.
@@ -284,6 +289,17 @@ mod tests {
         );
         let error = registry().create("stone", &Options::default()).err().unwrap();
         assert_eq!(error.to_string(), "there is no DNS provider `stone`; there are paper");
+    }
+
+    #[test]
+    fn words_that_are_not_known_are_shown_without_what_a_terminal_obeys() {
+        let options = [("zone", "example.com"), ("\u{1b}[2Jcolor", "red")];
+        assert!(error_of(&options).starts_with("paper has no option `[2Jcolor`"), "{}", error_of(&options));
+        let error = registry().create(&format!("\0{}", "x".repeat(1000)), &Options::new()).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!("there is no DNS provider `{}`; there are paper", "x".repeat(64))
+        );
     }
 
     #[tokio::test]

@@ -340,6 +340,7 @@ mod tests {
     fn all_keys_of_a_file_are_read_in_their_order() {
         let bind = "options { directory \"/tmp\"; };\n/* new\n */ key new { secret c2VjcmV0; algorithm hmac-sha256; };
             server 192.0.2.1 { keys { new; }; }; // key none {
+            view inside { recursion no; key another { secret c2VjcmV0; }; }; key new;
             key \"old\" { algorithm HMAC-SHA256; secret \"b2xk\"; };";
         assert_eq!(shown(bind), ["new. hmac-sha256", "old. hmac-sha256"]);
         let knot = "server:\n  listen: 127.0.0.1\nkey:\n- id: new\n  secret: \"c2VjcmV0\"\n\n- id: old # until May\n  \

@@ -90,6 +90,9 @@ mod tests {
         assert_eq!(names(&keys.in_turn()), ["c. hmac-sha256", "a. hmac-sha256", "b. hmac-sha256"]);
         keys.accepted(&key("c"));
         keys.accepted(&key("unknown"));
+        // The same name with another secret is another key.
+        let other = TsigKey::new("b", Algorithm::HmacSha256, &"b3RoZXI=".into()).unwrap();
+        keys.accepted(&other);
         assert_eq!(names(&keys.in_turn())[0], "c. hmac-sha256");
     }
 
@@ -105,6 +108,10 @@ mod tests {
         std::fs::write(file.path(), "key {").unwrap();
         assert!(keys.news().is_empty());
         assert_eq!(keys.in_turn().len(), 2);
+        // A copy reads the same file.
+        let copy = keys.clone();
+        std::fs::write(file.path(), "third:hmac-sha256:c2VjcmV0").unwrap();
+        assert_eq!(names(&copy.news()), ["third. hmac-sha256"]);
         // The same name with another secret is another key.
         std::fs::write(file.path(), "new:hmac-sha256:b3RoZXI=").unwrap();
         assert_eq!(keys.news().len(), 1);

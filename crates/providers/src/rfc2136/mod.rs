@@ -32,7 +32,9 @@ use hickory_proto::{
 };
 use perennial_core::{Clock, DomainName, SystemClock};
 
-use crate::{Applied, Capabilities, Change, DnsProvider, Error, Receipt, WriteClass, Zone, txt, zone_match};
+use crate::{
+    Applied, Capabilities, Change, DnsProvider, Error, Receipt, TxtRecord, WriteClass, Zone, txt, zone_match,
+};
 
 mod builder;
 pub use builder::Rfc2136Builder;
@@ -307,7 +309,12 @@ impl DnsProvider for Rfc2136 {
         Ok(Applied::new(added.map(|change| Receipt::new(KIND, zone, change)).collect()))
     }
 
-    async fn values(&self, _: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {
+        let records = self.records(zone, name).await?;
+        Ok(records.into_iter().map(|record| record.value).collect())
+    }
+
+    async fn records(&self, _: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
         let answer = self.query(name, RecordType::TXT).await?;
         let at_name = answer.answers.iter().filter(|record| {
             // An alias brings records of other names along.
@@ -315,7 +322,10 @@ impl DnsProvider for Rfc2136 {
         });
         Ok(at_name
             .filter_map(|record| match &record.data {
-                RData::TXT(data) => Some(txt::join(data.txt_data.iter())),
+                RData::TXT(data) => {
+                    let ttl = Duration::from_secs(record.ttl.into());
+                    Some(TxtRecord::new(txt::join(data.txt_data.iter()), Some(ttl)))
+                }
                 _ => None,
             })
             .collect())
@@ -334,6 +344,12 @@ impl fmt::Debug for Rfc2136 {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// The door for fuzzing: reads the text as a file of keys.
+#[doc(hidden)]
+pub fn read_any_key_file(text: &str) -> Result<Vec<TsigKey>, KeyFileError> {
+    key_file::parse(text, tsig::Weak::Refused)
 }
 
 /// The door for fuzzing: reads the bytes as the answer to a signed update and to a query, and as the word on

@@ -5,14 +5,14 @@ use quick_xml::escape::escape;
 use super::text;
 use crate::engine::{RecordSet, Swap};
 
-/// The bodies of the requests that make these swaps, one after the other.
-pub(super) fn of(swaps: &[Swap]) -> Vec<String> {
+/// The bodies of the requests that make these swaps, one after the other; `create` is how a set comes to be there.
+pub(super) fn of(swaps: &[Swap], create: &str) -> Vec<String> {
     let mut bodies = Vec::new();
     let mut batch = ChangeBatch::new();
     for swap in swaps {
         let mut next = ChangeBatch::new();
         next.push("DELETE", &swap.old);
-        next.push("CREATE", &swap.new);
+        next.push(create, &swap.new);
         if !batch.has_room_for(&next) {
             bodies.extend(batch.finish());
             batch = ChangeBatch::new();
@@ -105,7 +105,7 @@ mod tests {
         let old = set(name, [Member::echoed("a&b", "\"a&\" \"b\"")]);
         let new = set(name, [Member::echoed("a&b", "\"a&\" \"b\""), Member::new("c")]);
         assert_eq!(
-            of(&[Swap { old, new }]),
+            of(&[Swap { old, new }], "CREATE"),
             ["<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
               <ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
               <ChangeBatch><Changes>\
@@ -131,16 +131,16 @@ mod tests {
                 Swap { old: set(&name, []), new: set(&name, [Member::new(&value), Member::new(&value)]) }
             })
             .collect();
-        assert_eq!(of(&swaps).len(), 1);
+        assert_eq!(of(&swaps, "CREATE").len(), 1);
     }
 
     #[test]
     fn what_is_too_much_for_one_batch_is_cut_between_two_sets() {
         let swaps: Vec<_> =
             (0..20).map(|n| addition(&format!("h{n}.example.com"), &"x".repeat(4096))).collect();
-        let bodies = of(&swaps);
+        let bodies = of(&swaps, "CREATE");
         assert_eq!(bodies.len(), 4);
         assert_eq!(bodies.iter().map(|body| body.matches("<Change>").count()).sum::<usize>(), 20);
-        assert!(of(&[]).is_empty());
+        assert!(of(&[], "CREATE").is_empty());
     }
 }

@@ -65,7 +65,7 @@ impl Route53 {
             .complaints(read_complaint)
             .needs(NEEDS)
             .rate(RATE);
-        Route53Builder { client, settings: Settings::new(), private: false }
+        Route53Builder { client, settings: Settings::new(), private: false, upsert: false }
     }
 
     /// A provider as the environment describes it: `PERENNIAL_ROUTE53_ACCESS_KEY_ID` and the other options; where they
@@ -84,6 +84,7 @@ pub struct Route53Builder {
     client: ClientBuilder,
     settings: Settings,
     private: bool,
+    upsert: bool,
 }
 
 engine::setters!(Route53Builder: base_url, clock, http, options, ttl, zone);
@@ -92,6 +93,14 @@ impl Route53Builder {
     /// Looks for private hosted zones, and for them alone. Default: for public ones.
     pub const fn private(mut self, private: bool) -> Self {
         self.private = private;
+        self
+    }
+
+    /// Writes sets by UPSERT, after a look that costs a request: for servers that are compatible with Route 53 and
+    /// do not keep the word of CREATE, such as moto and LocalStack. What another process writes in between may be
+    /// lost there. Default: no, since Route 53 itself refuses what is not as it was read.
+    pub const fn upsert(mut self, upsert: bool) -> Self {
+        self.upsert = upsert;
         self
     }
 
@@ -106,7 +115,7 @@ impl Route53Builder {
     /// # Errors
     /// [`Error::Config`] when the base URL is none that requests with credentials may go to.
     pub fn build(self) -> Result<Route53, Error> {
-        let api = Api { client: self.client.build()?, private: self.private };
+        let api = Api { client: self.client.build()?, private: self.private, upsert: self.upsert };
         Ok(Route53(Arc::new(Sets::new(api, self.settings))))
     }
 }
@@ -121,6 +130,7 @@ const RATE: Rate = Rate::new(5, Duration::from_secs(1));
 struct Api {
     client: Client,
     private: bool,
+    upsert: bool,
 }
 
 impl Api {
@@ -219,6 +229,10 @@ impl SetApi for Api {
         200
     }
 
+    fn refuses_a_second_set(&self) -> bool {
+        !self.upsert
+    }
+
     async fn read(&self, zone: &Zone, name: &DomainName) -> Result<RecordSet, Error> {
         let answer = self
             .client
@@ -251,7 +265,7 @@ impl SetApi for Api {
     async fn swap(&self, zone: &Zone, swaps: &[Swap]) -> Result<Option<String>, Error> {
         let path = format!("{}/rrset/", Self::path(zone)?);
         let mut handles = Vec::new();
-        for body in batch::of(swaps) {
+        for body in batch::of(swaps, if self.upsert { "UPSERT" } else { "CREATE" }) {
             let call = self.client.post(&path).header("accept", "application/xml");
             // Sent twice it fails the second time on its own precondition, which is a race like any other.
             let answer = call.body("application/xml", body).repeatable().send().await;

@@ -43,6 +43,12 @@ const INSTANCE_URL: OptionDoc = OptionDoc::optional(
 .form(OptionForm::Url);
 const PRIVATE: OptionDoc =
     OptionDoc::optional("private", "true: look for private zones").form(OptionForm::Flag).default("false");
+const UPSERT: OptionDoc = OptionDoc::optional(
+    "upsert",
+    "true: write by UPSERT after a look, for what is compatible with Route 53 and laxer (moto, LocalStack)",
+)
+.form(OptionForm::Flag)
+.default("false");
 
 /// How a [`Registry`](crate::Registry) makes this provider.
 #[must_use]
@@ -60,6 +66,7 @@ pub fn factory() -> Factory {
         STS_URL,
         INSTANCE_URL,
         PRIVATE,
+        UPSERT,
         ZONE,
         ZONE_ID,
         TTL,
@@ -74,7 +81,10 @@ pub(super) fn from_options(options: &Options) -> Result<Route53, Error> {
         Some(region) => Route53::builder_signing_for(access, region),
         None => Route53::builder(access),
     };
-    builder = builder.private(options.flag(KIND, &PRIVATE)?).options(KIND, options)?;
+    builder = builder
+        .private(options.flag(KIND, &PRIVATE)?)
+        .upsert(options.flag(KIND, &UPSERT)?)
+        .options(KIND, options)?;
     if let Some(id) = options.text(&ZONE_ID) {
         builder = builder.zone_id(id);
     }

@@ -87,14 +87,15 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The other side does not answer as it should: what a provider says of an answer that it cannot use.
+    /// The other side does not answer as it should: what a provider says of an answer that it cannot use. It may quote
+    /// the answer, or a reader that does.
     #[must_use]
     pub fn misbehaved(&self, reason: impl Into<String>) -> Error {
         let Asked { kind, server, secrets, .. } = &*self.asked;
         Error::Misbehaved {
             provider: (*kind).to_owned(),
             server: server.clone(),
-            reason: secrets.hide(&reason.into()),
+            reason: text::sentence(&reason.into(), secrets),
             fault: Some(Box::new(VendorFault::of_status(self.status.as_u16()))),
         }
     }

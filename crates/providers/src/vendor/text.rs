@@ -5,12 +5,20 @@ use super::Secrets;
 /// Enough of an error message to act upon, and no more of a stranger's text.
 const MOST: usize = 300;
 
+/// A remedy stands at its end.
+const MOST_OF_A_SENTENCE: usize = 1000;
+
 /// A code or the name of an exchange.
 const MOST_OF_A_WORD: usize = 80;
 
 /// The text without secrets and control characters, on one line, cut.
 pub(super) fn shown(text: &str, secrets: &Secrets) -> String {
     cut(&one_line(&secrets.hide(text)), MOST)
+}
+
+/// The same of a sentence of ours that quotes the vendor.
+pub(super) fn sentence(text: &str, secrets: &Secrets) -> String {
+    cut(&one_line(&secrets.hide(text)), MOST_OF_A_SENTENCE)
 }
 
 /// The same of a short thing.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use perennial_core::{DomainName, Retry};
-use perennial_providers::{Change, DnsProvider, Error, acme_dns::AcmeDns, engine};
+use perennial_providers::{Change, DnsProvider, Error, Options, Registry, acme_dns::AcmeDns, engine};
 use perennial_testkit::vendor::{self, Fault, VendorServer, When};
 
 use crate::law::Means;
@@ -121,4 +121,68 @@ async fn each_mistake_is_named_and_no_key_is_shown() {
     let error = builder.without_registration().build().unwrap().zone(&name()).await.unwrap_err();
     assert!(matches!(error, Error::ZoneNotFound { .. }), "{error}");
     assert!(!unknown.exists());
+}
+
+#[tokio::test]
+async fn a_value_that_was_pushed_out_is_written_again() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let accounts = directory.path().join("accounts.json");
+    let target = registered(&fake, &accounts).await;
+    let provider = provider(&fake, &accounts);
+    let values = ["one", "two", "three"].map(value);
+    for value in &values {
+        engine::apply(&provider, &[Change::add(target.clone(), &**value)]).await.unwrap();
+    }
+    let [one, two, three] = values;
+    assert_eq!(fake.store().values(target.as_str()), [three.clone(), two.clone()]);
+    engine::apply(&provider, &[Change::add(target.clone(), &*two)]).await.unwrap();
+    engine::apply(&provider, &[Change::add(target.clone(), &*one)]).await.unwrap();
+    assert_eq!(fake.store().values(target.as_str()), [one, three]);
+}
+
+#[tokio::test]
+async fn names_that_are_asked_for_at_once_get_an_account_each_and_each_its_own_key() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let means = Means::of(&fake);
+    let builder = AcmeDns::builder(means.base_url, directory.path().join("accounts.json"));
+    let builder = builder.allow_from("192.0.2.0/24").allow_from("2001:db8::/32");
+    let provider = builder.clock(means.clock).http(means.http).build().unwrap();
+    let names = ["a", "b", "a"].map(|label| format!("_acme-challenge.{label}.example.com").parse().unwrap());
+    let asked = futures_util::future::join_all(names.iter().map(|name| provider.zone(name))).await;
+    let targets: Vec<DomainName> = asked
+        .into_iter()
+        .map(|found| match found.unwrap_err() {
+            Error::DelegationRequired { target, .. } => target,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(targets[0], targets[2]);
+    let exchanges = fake.exchanges();
+    assert_eq!(exchanges.len(), 2);
+    for exchange in exchanges {
+        let asked: serde_json::Value = serde_json::from_slice(&exchange.body).unwrap();
+        assert_eq!(asked["allowfrom"], serde_json::json!(["192.0.2.0/24", "2001:db8::/32"]));
+    }
+    for (word, count) in [("first", 1), ("second", 2)] {
+        for target in &targets {
+            engine::apply(&provider, &[Change::add(target.clone(), value(word))]).await.unwrap();
+            assert_eq!(fake.store().values(target.as_str()).len(), count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn registration_can_be_switched_off_by_an_option() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let options: Options = [
+        ("server".to_owned(), fake.base_url()),
+        ("accounts".to_owned(), directory.path().join("accounts.json").to_str().unwrap().to_owned()),
+        ("register".to_owned(), "false".to_owned()),
+    ]
+    .into_iter()
+    .collect();
+    let provider = Registry::standard().create("acme-dns", &options).unwrap();
+    let error = provider.zone(&name()).await.unwrap_err();
+    assert!(matches!(error, Error::ZoneNotFound { .. }), "{error}");
+    assert!(fake.exchanges().is_empty());
 }

@@ -1,11 +1,17 @@
-//! Akamai Edge DNS over its fake.
+//! Akamai Edge DNS over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
 use perennial_providers::{Change, DnsProvider, akamai::Akamai, engine, signature::eg1::Credentials};
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const CLIENT: &str = "akab-fake-client-token";
 const SECRET: &str = "fake/secret+for=tests-only";
@@ -29,6 +35,14 @@ async fn every_law_is_kept() {
     let fake = fake().await;
     let case = Case::new(&fake, &make).secret(CLIENT).secret(SECRET).secret(ACCESS).without_comments();
     case.echoes(&[Echo::Quoted, Echo::Segmented]).overwrites_blindly().keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    // No answer with status 204 has a body (RFC 9110 §15.3.5).
+    let wrong = ["response 204: the body is absent"];
+    documented::holds(Vendor::Akamai, &fake, make(Means::of(&fake)), &wrong).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Azure DNS, public and private, over its fake.
+//! Azure DNS, public and private, over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
@@ -12,9 +12,15 @@ use perennial_providers::{
     credentials::azure::Access,
     engine,
 };
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const TOKEN: &str = "ey.t0k3n-of-dns";
 const SECRET: &str = "s3cret-of-the-application";
@@ -68,6 +74,18 @@ async fn every_law_is_kept_in_a_resource_group() {
     let fake = fake().await;
     let case = Case::new(&fake, &make_in_group).secret(TOKEN).secret(SECRET).echoes(&[Echo::AsSent]);
     case.with_twins().keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    documented::holds(Vendor::Azure, &fake, make(Means::of(&fake)), &[]).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_in_a_resource_group_is_as_documented() {
+    let fake = fake().await;
+    documented::holds(Vendor::Azure, &fake, make_in_group(Means::of(&fake)), &[]).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
-//! DigitalOcean over its fake.
+//! DigitalOcean over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
 use perennial_providers::{Change, DnsProvider, digitalocean::DigitalOcean, engine};
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const TOKEN: &str = "dop_v1_c0ffee";
 
@@ -23,6 +29,12 @@ async fn every_law_is_kept() {
     let fake = fake().await;
     // Values come back as they were sent: the vendor neither quotes nor unquotes.
     Case::new(&fake, &make).secret(TOKEN).echoes(&[Echo::AsSent]).keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    documented::holds(Vendor::DigitalOcean, &fake, make(Means::of(&fake)), &[]).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
-//! DNSPod over its fake.
+//! DNSPod over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
 use perennial_providers::{Change, DnsProvider, Error, dnspod::Dnspod, engine};
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const KEY_ID: &str = "AKIDFAKEFORTESTS0002";
 const KEY: &str = "fake-secret-for-tests-only";
@@ -25,6 +31,12 @@ async fn every_law_is_kept() {
     let fake = fake().await;
     let case = Case::new(&fake, &make).secret(KEY).secret(TOKEN).never_walks();
     case.echoes(&[Echo::AsSent, Echo::Quoted]).keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    documented::holds(Vendor::Tencent, &fake, make(Means::of(&fake)), &[]).await;
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use perennial_core::DomainName;
 use perennial_providers::{Change, DnsProvider, engine};
 use perennial_testkit::{
     specification::{self, Vendor},
-    vendor::VendorServer,
+    vendor::{Fault, RetryAfter, VendorServer, When},
 };
 
 use crate::law::{NAME, ZONE};
 
-/// Looks for zones, adds at three names and at the apex, reads, waits and removes, and finds no fault in any
-/// exchange. Where the document is missing, that is said aloud.
+/// Looks for zones, adds at three names and at the apex, reads, waits and removes, is refused and comes back, and
+/// finds no fault in any exchange. Where the document is missing, that is said aloud.
 ///
 /// `wrong` are parts of faults that are the document's, each with its reason in the caller's comments: as
 /// the vendor's own client makes the same.
@@ -44,9 +44,16 @@ pub(crate) async fn holds(
     let removals: Vec<_> = applied.receipts.iter().map(|receipt| receipt.removal()).collect();
     engine::apply(&*provider, &removals).await.unwrap();
     assert!(fake.store().records.is_empty());
+    fake.fault(When::Read, Fault::Busy(Some(RetryAfter::Seconds(1))));
+    assert!(provider.values(&zone, &name).await.unwrap().is_empty());
+    for refused in [Fault::Forbidden, Fault::Unauthorized] {
+        fake.fault(When::Any, refused);
+        engine::apply(&*provider, &changes).await.unwrap_err();
+    }
+    // Refusals are in the vendor's words, too.
     let exchanges = fake.exchanges();
-    assert!(exchanges.len() > 5);
-    let violations = exchanges.iter().filter(|exchange| exchange.honest).flat_map(|exchange| {
+    assert!(exchanges.len() > 8);
+    let violations = exchanges.iter().flat_map(|exchange| {
         let response = exchange.response().unwrap();
         specification.check(&exchange.request(), &response)
     });

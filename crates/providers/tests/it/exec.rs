@@ -97,7 +97,48 @@ async fn it_is_made_from_options_and_kept_to_its_zones() {
     assert_eq!(log, format!("--verbose a b present {NAME}. v\n"));
     let error = provider.zone(&"a.example.net".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::ZoneNotFound { .. }), "{error}");
+    let (_directory, path) = script("exec sleep 600");
+    let hanging = options.clone().with("program", path.to_str().unwrap()).with("timeout", "1");
+    let provider = Registry::standard().create("exec", &hanging).unwrap();
+    let error = engine::apply(&*provider, &[Change::add(name(), "v")]).await.unwrap_err();
+    assert!(error.to_string().contains("had not ended after 1 seconds"), "{error}");
     let bad = options.with("arguments", "--verbose");
     let error = Registry::standard().create("exec", &bad).err().unwrap();
     assert!(error.to_string().contains("it is no JSON array of texts"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_hears_nothing_and_its_last_words_are_the_ones_that_are_quoted() {
+    let (directory, path) = script(
+        "readlink /proc/$$/fd/0 > stdin; head -c 3000 /dev/zero | tr '\\0' a; echo; echo the end; exit 1",
+    );
+    let error = failure(&Exec::builder(path).build()).await;
+    assert!(error.to_string().ends_with("aaa the end"), "{error}");
+    assert_eq!(fs::read_to_string(directory.path().join("stdin")).unwrap(), "/dev/null\n");
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_leaves_no_program_behind() {
+    let (directory, path) = script("echo $$ > pid; exec sleep 600");
+    let provider = Exec::builder(path).build();
+    let changes = [Change::add(name(), "v")];
+    let started = async {
+        let pid = directory.path().join("pid");
+        while !fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        fs::read_to_string(pid).unwrap()
+    };
+    let pid = tokio::select! {
+        pid = started => pid,
+        applied = engine::apply(&provider, &changes) => panic!("{applied:?}"),
+    };
+    // Killed at once, and gone when it is reaped.
+    let status = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
+    let ended = async {
+        while fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use perennial_providers::{DnsProvider, godaddy::GoDaddy};
+use perennial_providers::{Change, DnsProvider, engine, godaddy::GoDaddy};
 use perennial_testkit::{
     specification::Vendor,
-    vendor::{self, VendorServer},
+    vendor::{self, Fault, Reply, VendorServer, When},
 };
 
 use crate::{
     documented,
-    law::{Case, Means, ZONE},
+    law::{Case, Means, NAME, ZONE},
 };
 
 const TOKEN: &str = "g0k3y:c0ffee";
@@ -34,4 +34,38 @@ async fn every_law_is_kept() {
 async fn what_is_sent_and_answered_is_as_documented() {
     let fake = fake().await;
     documented::holds(Vendor::GoDaddy, &fake, make(Means::of(&fake)), &[]).await;
+}
+
+#[tokio::test]
+async fn a_set_that_is_gone_is_deleted_already() {
+    let fake = fake().await;
+    fake.store().add(ZONE, NAME, "ours", 600);
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    let gone = serde_json::json!({ "code": "NOT_FOUND", "message": "no such set" });
+    fake.fault(When::Write, Fault::Answer(Reply::json(404, &gone)));
+    provider.apply(&zone, &[Change::remove(name, "ours")]).await.unwrap();
+    assert!(fake.store().records.is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_vendors_code() {
+    let fake = fake().await;
+    fake.fault(When::Write, Fault::Forbidden);
+    let provider = make(Means::of(&fake));
+    let error = engine::apply(&*provider, &[Change::add(NAME.parse().unwrap(), "v")]).await.unwrap_err();
+    assert_eq!(error.code(), Some("ACCESS_DENIED"));
+}
+
+#[tokio::test]
+async fn a_sibling_goes_back_as_it_came() {
+    let fake = fake().await;
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    let quoted = serde_json::json!([{ "data": "\"sibling\"", "ttl": 600 }]);
+    fake.fault(When::Read, Fault::Answer(Reply::json(200, &quoted)));
+    provider.apply(&zone, &[Change::add(name, "ours")]).await.unwrap();
+    let written = fake.exchanges().into_iter().find(|it| it.writes).unwrap();
+    let texts: serde_json::Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(texts[0]["data"], "\"sibling\"");
 }

@@ -1,4 +1,4 @@
-//! Google Cloud DNS over its fake.
+//! Google Cloud DNS over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
@@ -12,9 +12,15 @@ use perennial_providers::{
     engine,
     google::{GoogleCloudDns, GoogleCloudDnsBuilder, KIND},
 };
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const TOKEN: &str = "ya29.t0k3n-of-dns";
 
@@ -55,6 +61,12 @@ async fn every_law_is_kept() {
     let fake = fake().await;
     let case = Case::new(&fake, &make).secret(TOKEN).echoes(&[Echo::Quoted, Echo::Segmented]);
     case.with_twins().found_by_id().keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    documented::holds(Vendor::GoogleCloudDns, &fake, make(Means::of(&fake)), &[]).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Web services of one's own: lego's `httpreq`, and a webhook of cert-manager.
 
-use perennial_core::DomainName;
-use perennial_providers::{Change, DnsProvider, Error, engine, httpreq::HttpReq, webhook::Webhook};
-use perennial_testkit::vendor::{self, Fault, VendorServer, When};
+use std::time::Duration;
+
+use perennial_core::{Clock, DomainName};
+use perennial_providers::{Change, DnsProvider, Error, Zone, engine, httpreq::HttpReq, webhook::Webhook};
+use perennial_testkit::vendor::{self, Fault, Reply, RetryAfter, VendorServer, When};
+use serde_json::json;
 
 use crate::law::{Means, NAME, ZONE};
 
@@ -93,4 +96,68 @@ async fn what_an_api_server_says_is_explained() {
     assert!(error.to_string().contains("it failed to Present a.example.net: no such zone"), "{error}");
     let outside = webhook(&fake).zone(&zone).await.unwrap_err();
     assert!(matches!(outside, Error::ZoneNotFound { .. }), "{outside}");
+}
+
+#[tokio::test]
+async fn all_changes_are_told_or_none_where_one_is_not_in_the_zone() {
+    let fake = VendorServer::start(vendor::HttpReq::new("acme", SECRET), &[ZONE]).await.unwrap();
+    let zone = Zone::new("example.net".parse().unwrap());
+    let changes = [Change::add("a.example.net".parse().unwrap(), "v"), Change::add(name(), "v")];
+    let error = httpreq(&fake).apply(&zone, &changes).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidRequest { .. }), "{error}");
+    assert!(fake.exchanges().is_empty());
+    let zone = Zone::new(ZONE.parse().unwrap());
+    let changes = ["one", "two"].map(|value| Change::add(name(), value));
+    httpreq(&fake).apply(&zone, &changes).await.unwrap();
+    assert_eq!(fake.store().values(NAME), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn httpreq_is_kept_to_its_zones_to_tls_and_to_the_time_that_it_is_told_to_wait() {
+    let fake = VendorServer::start(vendor::HttpReq::new("acme", SECRET), &[ZONE]).await.unwrap();
+    let means = Means::of(&fake);
+    let builder = || HttpReq::builder(format!("{}/hook", means.base_url)).credentials("acme", SECRET);
+    let builder = || builder().clock(means.clock.clone()).http(means.http.clone());
+    let provider = builder().zone(ZONE.parse().unwrap()).build().unwrap();
+    assert_eq!(provider.zone(&name()).await.unwrap().to_string(), ZONE);
+    let error = provider.zone(&"a.example.net".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::ZoneNotFound { .. }), "{error}");
+
+    let before = means.clock.now();
+    fake.fault(When::Write, Fault::Busy(Some(RetryAfter::Seconds(9))));
+    engine::apply(&provider, &[Change::add(name(), "v")]).await.unwrap();
+    assert!(means.clock.now().since(before) >= Duration::from_secs(9));
+
+    let error = HttpReq::builder("http://dns.example.com/hook").build().unwrap_err();
+    assert!(error.to_string().contains("plain http"), "{error}");
+    assert!(HttpReq::builder("http://dns.example.com/hook").plain_http(true).build().is_ok());
+    let webhook = || Webhook::builder("http://dns.example.com/apis/a/v1alpha1/b", ZONE.parse().unwrap());
+    assert!(webhook().build().unwrap_err().to_string().contains("plain http"));
+    assert!(webhook().plain_http(true).build().is_ok());
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_its_namespace_and_configuration_and_believed_in_what_it_was_asked_alone() {
+    let fake = VendorServer::start(vendor::Webhook::new(SECRET), &[ZONE]).await.unwrap();
+    let means = Means::of(&fake);
+    let url = format!("{}/apis/acme.example.com/v1alpha1/paper", means.base_url);
+    let config = json!({ "apiKeySecretRef": { "name": "dns", "key": "token" } });
+    let builder = Webhook::builder(url, ZONE.parse().unwrap()).token(SECRET);
+    let builder = builder.namespace("certificates").config(config.clone());
+    let provider = builder.clock(means.clock).http(means.http).build().unwrap();
+    engine::apply(&provider, &[Change::add(name(), "v")]).await.unwrap();
+    let payload: serde_json::Value = serde_json::from_slice(&fake.exchanges()[0].body).unwrap();
+    assert_eq!(payload["request"]["resourceNamespace"], "certificates");
+    assert_eq!(payload["request"]["config"], config);
+
+    for (answer, part) in [
+        (json!({ "response": { "uid": "another", "success": true } }), "it answers another request"),
+        (json!({ "kind": "ChallengePayload" }), "its answer has no `response`"),
+    ] {
+        let said = failure(&fake, &provider, Fault::Answer(Reply::json(200, &answer))).await;
+        assert!(said.contains(part), "{said}");
+    }
+    fake.fault(When::Any, Fault::Forbidden);
+    let error = engine::apply(&provider, &[Change::add(name(), "v")]).await.unwrap_err();
+    assert_eq!(error.code(), Some("Forbidden"));
 }

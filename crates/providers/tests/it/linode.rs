@@ -5,7 +5,7 @@ use std::sync::Arc;
 use perennial_providers::{Change, DnsProvider, Error, linode::Linode};
 use perennial_testkit::{
     specification::Vendor,
-    vendor::{self, Echo, VendorServer},
+    vendor::{self, Echo, Fault, Reply, VendorServer, When},
 };
 
 use crate::{
@@ -56,4 +56,50 @@ async fn a_domain_that_was_made_anew_is_found_by_its_new_number() {
     assert_ne!(new.id, old.id);
     provider.apply(&new, &add).await.unwrap();
     assert_eq!(fake.store().values(NAME), ["v"]);
+}
+
+#[tokio::test]
+async fn a_record_of_another_type_is_no_value() {
+    let fake = fake().await;
+    fake.store().add(ZONE, NAME, "192.0.2.1", 300);
+    fake.store().records[0].kind = "A".to_owned();
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    provider.apply(&zone, &[Change::add(name.clone(), "192.0.2.1")]).await.unwrap();
+    assert_eq!(provider.values(&zone, &name).await.unwrap(), ["192.0.2.1"]);
+    provider.apply(&zone, &[Change::remove(name, "192.0.2.1")]).await.unwrap();
+    let left: Vec<_> = fake.store().records.iter().map(|record| record.kind.clone()).collect();
+    assert_eq!(left, ["A"]);
+}
+
+#[tokio::test]
+async fn what_a_field_is_refused_for_is_told_and_no_time_to_live_of_ones_own_is_the_zones() {
+    let fake = fake().await;
+    let provider = make(Means::of(&fake));
+    let refusal = serde_json::json!({ "errors": [{ "field": "target", "reason": "too long" }] });
+    fake.fault(When::Write, Fault::Answer(Reply::json(400, &refusal)));
+    let name: perennial_core::DomainName = NAME.parse().unwrap();
+    let zone = provider.zone(&name).await.unwrap();
+    let error = provider.apply(&zone, &[Change::add(name.clone(), "v")]).await.unwrap_err();
+    assert!(error.to_string().contains("target: too long"), "{error}");
+    // A sibling without one does not lend zero.
+    fake.store().add(ZONE, NAME, "sibling", 0);
+    let longer = Change::add(name, "v").with_ttl(std::time::Duration::from_secs(3600));
+    provider.apply(&zone, &[longer]).await.unwrap();
+    assert_eq!(fake.store().records.last().unwrap().ttl, 3600);
+}
+
+#[tokio::test]
+async fn a_domain_of_another_name_is_not_taken_and_a_time_to_live_is_one_that_linode_has() {
+    let fake = fake().await;
+    let other = serde_json::json!({
+        "data": [{ "id": 4711, "domain": "elsewhere.example" }], "page": 1, "pages": 1, "results": 1,
+    });
+    fake.fault(When::Read, Fault::Answer(Reply::json(200, &other)));
+    let (provider, name) = (make(Means::of(&fake)), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    assert_eq!(zone.apex.as_str(), ZONE);
+    // Asked for 60 seconds.
+    provider.apply(&zone, &[Change::add(name, "v")]).await.unwrap();
+    assert_eq!(fake.store().records[0].ttl, 120);
 }

@@ -29,6 +29,7 @@ mod knot;
 mod law;
 mod linode;
 mod mangled;
+mod moto;
 mod namecheap;
 mod netcup;
 mod ns1;

@@ -1,11 +1,17 @@
-//! PowerDNS over its fake, of today and of yesterday.
+//! PowerDNS over its fake, of today and of yesterday, and held against the vendor's own document.
 
 use std::{sync::Arc, time::Duration};
 
 use perennial_providers::{Change, DnsProvider, WriteClass, engine, powerdns::PowerDns};
-use perennial_testkit::vendor::{self, Echo, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, Echo, VendorServer},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const KEY: &str = "pdns-k3y";
 
@@ -39,6 +45,23 @@ async fn every_law_is_kept_where_single_values_are_added_and_removed() {
 async fn every_law_is_kept_where_sets_are_replaced() {
     let fake = fake(vendor::PowerDns::new(KEY).without_extend()).await;
     Case::new(&fake, &make).secret(KEY).echoes(&ECHOES).overwrites_blindly().keeps().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake(vendor::PowerDns::new(KEY)).await;
+    documented::holds(Vendor::PowerDns, &fake, make(Means::of(&fake)), &[]).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_server_that_replaces_sets_is_as_documented() {
+    let fake = fake(vendor::PowerDns::new(KEY).without_extend()).await;
+    let Means { base_url, clock, http } = Means::of(&fake);
+    let provider = PowerDns::builder(base_url, KEY).notify(true).clock(clock).http(http).build().unwrap();
+    // Servers say in a body that the notification is queued; a set that goes has no time to live, as the text
+    // beside the schema has it.
+    let wrong = ["notify: response 200: the document has no body there", "\"ttl\" is a required property"];
+    documented::holds(Vendor::PowerDns, &fake, Arc::new(provider), &wrong).await;
 }
 
 #[tokio::test]

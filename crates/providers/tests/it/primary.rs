@@ -329,3 +329,34 @@ async fn the_key_that_was_accepted_is_not_looked_for_again() {
     // there already, and one that adds beside them.
     assert_eq!(scene.updates(), 1 + 1 + 2 + 2);
 }
+
+#[tokio::test]
+async fn of_two_refusals_the_one_of_the_key_that_is_known_is_told() {
+    let zone = dns::Zone::new("example.com").unwrap();
+    let key = TsigKey::generate("acme-key", TsigAlgorithm::HmacSha256).unwrap();
+    let server = AuthoritativeServer::builder()
+        .zone(&zone)
+        .updates(UpdatePolicy::challenges_only(&key))
+        .start(Endpoint::bind("127.0.0.1:0").await.unwrap());
+    let ours = |name: &str| {
+        let secret = key.secret_base64.as_str().into();
+        rfc2136::TsigKey::new(name, Algorithm::HmacSha256, &secret).unwrap()
+    };
+    for names in [["coming-key", "acme-key"], ["acme-key", "coming-key"]] {
+        let builder = Rfc2136::builder(server.address().into()).zone("example.com".parse().unwrap());
+        let provider = names.into_iter().fold(builder, |builder, name| builder.key(ours(name))).build();
+        let change = [Change::add("www.example.com".parse().unwrap(), "v")];
+        let error = engine::apply(&provider, &change).await.unwrap_err();
+        assert!(matches!(error, Error::Permission { .. }), "{names:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_refused_key_is_a_reason_to_try_the_next_one() {
+    let scene = scene().await;
+    let coming = rfc2136::TsigKey::new("coming-key", Algorithm::HmacSha256, &"c2VjcmV0".into()).unwrap();
+    scene.server.set_behaviour(Behaviour::ServerFailure);
+    let error = scene.failure(scene.builder().key(coming).build()).await;
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert_eq!(scene.server.queries().len(), 1);
+}

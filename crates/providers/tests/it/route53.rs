@@ -1,4 +1,4 @@
-//! Route 53 over its fake.
+//! Route 53 over its fake, and held against the vendor's own document.
 
 use std::sync::Arc;
 
@@ -8,9 +8,15 @@ use perennial_providers::{
     engine,
     route53::{KIND, Route53, Route53Builder},
 };
-use perennial_testkit::vendor::{self, AwsKey, Echo, Exchange, VendorServer};
+use perennial_testkit::{
+    specification::Vendor,
+    vendor::{self, AwsKey, Echo, Exchange, Fault, VendorServer, When},
+};
 
-use crate::law::{Case, Means, NAME, ZONE};
+use crate::{
+    documented,
+    law::{Case, Means, NAME, ZONE},
+};
 
 const KEY_ID: &str = "AKIDFAKEFORTESTS0001";
 const KEY: &str = "fake/secret+for=tests-only";
@@ -49,6 +55,17 @@ async fn every_law_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_sent_and_answered_is_as_documented() {
+    let fake = fake().await;
+    // The model has one length for the id alone, as requests have it, and for what answers have: the path.
+    let wrong = ["/Id: \"/hostedzone/"];
+    documented::holds(Vendor::Route53, &fake, make(Means::of(&fake)), &wrong).await;
+    let id = fake.store().zones[0].id.clone();
+    let provider = builder(&Means::of(&fake)).zone_id(&id).build().unwrap();
+    documented::holds(Vendor::Route53, &fake, Arc::new(provider), &wrong).await;
+}
+
+#[tokio::test]
 async fn fifty_names_with_two_values_each_are_one_change() {
     let fake = fake().await;
     let provider = make(Means::of(&fake));
@@ -67,6 +84,29 @@ async fn fifty_names_with_two_values_each_are_one_change() {
     provider.apply(&zone, &removals).await.unwrap();
     assert_eq!(writes(&fake).len(), 1);
     assert!(fake.store().records.is_empty());
+}
+
+#[tokio::test]
+async fn a_set_is_read_before_the_first_write_where_that_is_wanted() {
+    let fake = fake().await;
+    for (upsert, requests) in [(false, 1), (true, 2)] {
+        let provider = builder(&Means::of(&fake)).upsert(upsert).build().unwrap();
+        let zone = provider.zone(&name()).await.unwrap();
+        fake.clear_exchanges();
+        provider.apply(&zone, &[Change::add(name(), "v")]).await.unwrap();
+        assert_eq!(fake.exchanges().len(), requests);
+        provider.apply(&zone, &[Change::remove(name(), "v")]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_is_broken_is_quoted_without_what_a_terminal_obeys() {
+    let fake = fake().await;
+    let body = "<a>\u{1b}[2J<b\u{1b}[2J></c></a>";
+    fake.fault(When::Read, Fault::Answer(http::Response::new(body.into())));
+    let error = make(Means::of(&fake)).zone(&name()).await.unwrap_err();
+    assert!(matches!(error, Error::Misbehaved { .. }), "{error:?}");
+    assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
 }
 
 #[tokio::test]

@@ -28,13 +28,13 @@ use crate::{Error, sync::lock};
 
 /// Who answers requests.
 #[async_trait]
-pub(super) trait Answer: Send + Sync + 'static {
+pub(crate) trait Answer: Send + Sync + 'static {
     async fn answer(&self, request: Request<Bytes>) -> Delivery;
 }
 
 /// What is sent back.
 #[derive(Debug)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// Nothing: the connection is closed.
     Lost,
     /// Bytes that are not for hyper to make.
@@ -44,16 +44,16 @@ pub(super) enum Delivery {
 }
 
 /// A port with a certificate, at which nobody answers yet.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     /// What clients must trust.
-    pub(super) root_pem: String,
-    pub(super) address: SocketAddr,
+    pub(crate) root_pem: String,
+    pub(crate) address: SocketAddr,
 }
 
 impl Listener {
-    pub(super) async fn bind() -> Result<Self, Error> {
+    pub(crate) async fn bind() -> Result<Self, Error> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let unusable = |error: std::io::Error| Error::Bind { address: any, reason: error.to_string() };
         let listener = TcpListener::bind(any).await.map_err(unusable)?;
@@ -66,7 +66,7 @@ impl Listener {
     }
 
     /// Answers until the handle aborts it.
-    pub(super) fn serve(self, answer: Arc<dyn Answer>) -> AbortHandle {
+    pub(crate) fn serve(self, answer: Arc<dyn Answer>) -> AbortHandle {
         tokio::spawn(accept(self.listener, self.acceptor, answer)).abort_handle()
     }
 }

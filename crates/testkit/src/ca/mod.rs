@@ -43,7 +43,7 @@ mod external_account;
 
 mod hierarchy;
 
-mod https;
+pub(crate) mod https;
 
 mod identifier;
 

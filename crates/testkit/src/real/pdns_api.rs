@@ -6,15 +6,11 @@ use std::{
     path::Path,
 };
 
-use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use http::{Method, Request, StatusCode, request};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
-use super::{Components, Error, Tool, ask, launch, pdns::plugins, port::Port};
+use super::{Components, Error, Tool, ask, exchange::exchange, launch, pdns::plugins, port::Port};
 use crate::ChildGuard;
 
 /// A running PowerDNS with its HTTP API, and the zones it was started with; stopped when dropped. Its records are
@@ -43,7 +39,7 @@ impl PdnsApi {
             let mut server = Self::spawn(&components)?;
             let api = server.api_addr;
             let probe = || async move {
-                exchange(api, Method::GET, "/api/v1/servers/localhost", String::new())
+                exchange(api, request(Method::GET, "/api/v1/servers/localhost"), String::new())
                     .await
                     .is_ok_and(|(status, _)| status == StatusCode::OK)
             };
@@ -123,7 +119,7 @@ impl PdnsApi {
 
     async fn expect(&self, method: Method, path: &str, body: String) -> Result<String, Error> {
         let failed = |reason| Error::Answer { server: self.api_addr, question: path.to_owned(), reason };
-        match exchange(self.api_addr, method, path, body).await {
+        match exchange(self.api_addr, request(method, path), body).await {
             Ok((status, body)) if status.is_success() => Ok(body),
             Ok((status, body)) => Err(failed(format!("{status}: {body}"))),
             Err(error) => Err(failed(error.to_string())),
@@ -144,6 +140,10 @@ impl PdnsApi {
         let [socket_addr, api_addr] = [dns, api].map(|port| SocketAddr::new(localhost, port.number()));
         Ok(Self { guard, socket_addr, api_addr, _directory: directory, _ports: ports })
     }
+}
+
+fn request(method: Method, path: &str) -> request::Builder {
+    Request::builder().method(method).uri(path).header("x-api-key", KEY)
 }
 
 fn configuration(home: &Path, plugins: Option<&Path>, dns: u16, api: u16) -> String {
@@ -181,32 +181,6 @@ security-poll-suffix=
         let _ = writeln!(text, "module-dir={}", plugins.display());
     }
     text
-}
-
-async fn exchange(
-    api: SocketAddr,
-    method: Method,
-    path: &str,
-    body: String,
-) -> std::io::Result<(StatusCode, String)> {
-    let other = std::io::Error::other::<Box<dyn std::error::Error + Send + Sync>>;
-    let stream = TcpStream::connect(api).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| other(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, api.to_string())
-        .header("x-api-key", KEY)
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| other(error.into()))?;
-    let response = sender.send_request(request).await.map_err(|error| other(error.into()))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| other(error.into()))?.to_bytes();
-    connection.abort();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 #[cfg(test)]

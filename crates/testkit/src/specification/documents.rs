@@ -161,8 +161,8 @@ pub fn require(vendor: Vendor) -> Option<Specification> {
     match open(vendor) {
         Ok(specification) => Some(specification),
         Err(error @ Error::Missing { .. }) if std::env::var_os(VARIABLE).is_none() => {
-            // Nothing is lost where standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{error}");
+            // In one piece, beside other tests. Nothing is lost where standard error is closed.
+            let _ = std::io::stderr().write_all(format!("{error}\n").as_bytes());
             None
         }
         Err(error) => panic!("{error}"),

@@ -34,6 +34,12 @@ pub(super) fn read(document: &Value) -> Result<Specification, String> {
 
 const METHODS: [&str; 7] = ["delete", "get", "head", "options", "patch", "post", "put"];
 
+/// Azure compares names and types of resources without regard to case, and its documents write them as they like.
+fn template(path: &str) -> Template {
+    let template = Template::parse(path);
+    if path.contains("/providers/Microsoft.") { template.ignoring_case() } else { template }
+}
+
 struct Reader<'d> {
     document: &'d Value,
 }
@@ -64,7 +70,7 @@ impl<'d> Reader<'d> {
         }
         Ok(Operation {
             methods: vec![method.parse::<Method>().map_err(|_| format!("{name}: no such method"))?],
-            path: Template::parse(path),
+            path: template(path),
             action: None,
             parameters,
             body: body.and_then(|body| self.content(body, Side::Request)),

@@ -42,6 +42,8 @@ pub(super) struct Template(Vec<Segment>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
+    /// A literal whose case does not matter.
+    Caseless(String),
     Literal(String),
     Parameter(String),
 }
@@ -60,6 +62,19 @@ impl Template {
         Self(segments.collect())
     }
 
+    /// The same where the case of fixed segments does not matter.
+    pub(super) fn ignoring_case(self) -> Self {
+        Self(
+            self.0
+                .into_iter()
+                .map(|segment| match segment {
+                    Segment::Literal(text) => Segment::Caseless(text),
+                    other => other,
+                })
+                .collect(),
+        )
+    }
+
     /// What fills the parameters, when the path fits; percent-encoding undone.
     pub(super) fn matches(&self, path: &str) -> Option<Vec<(String, String)>> {
         let given: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -70,11 +85,12 @@ impl Template {
         for (segment, given) in self.0.iter().zip(given) {
             let given = percent_encoding::percent_decode_str(given).decode_utf8_lossy();
             match segment {
+                Segment::Caseless(text) if text.eq_ignore_ascii_case(&given) => {}
                 Segment::Literal(text) if *text == given => {}
                 Segment::Parameter(name) if !given.is_empty() => {
                     filled.push((name.clone(), given.into_owned()));
                 }
-                Segment::Literal(_) | Segment::Parameter(_) => return None,
+                Segment::Caseless(_) | Segment::Literal(_) | Segment::Parameter(_) => return None,
             }
         }
         Some(filled)
@@ -83,7 +99,7 @@ impl Template {
     /// How exact it is: of two that fit, the one with more fixed segments is meant (OpenAPI, "Path
     /// Templating Matching").
     pub(super) fn literals(&self) -> usize {
-        self.0.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count()
+        self.0.iter().filter(|segment| !matches!(segment, Segment::Parameter(_))).count()
     }
 }
 
@@ -190,6 +206,16 @@ mod tests {
             assert_eq!(template.matches(path), None, "{path}");
         }
         assert!(Template::parse("/zone/{Id}/rrset/").matches("/zone/Z1/rrset").is_none(), "the final slash");
+    }
+
+    #[test]
+    fn case_matters_in_what_is_filled_in_alone_where_it_does_not_matter() {
+        let template = Template::parse("/dnsZones/{zone}").ignoring_case();
+        let filled = template.matches("/dnszones/Example.com").unwrap();
+        assert_eq!(filled, [("zone".into(), "Example.com".into())]);
+        assert_eq!(template.matches("/dnszone/example.com"), None);
+        assert_eq!(Template::parse("/dnsZones/{zone}").matches("/dnszones/example.com"), None);
+        assert_eq!(template.literals(), 1);
     }
 
     #[test]

@@ -73,9 +73,7 @@ impl Service for Akamai {
             return problem(404, "Not Found", "The zone does not exist.");
         };
         match (request.method().clone(), rest) {
-            (Method::GET, []) => {
-                Reply::json(200, &json!({ "zone": zone.name, "type": "PRIMARY", "contractId": "C-FAKE" }))
-            }
+            (Method::GET, []) => Reply::json(200, &zone_object(&zone)),
             (method, ["names", name, "types", "TXT"]) => {
                 let name = name.to_ascii_lowercase();
                 record_set(&method, request.body(), store, &zone, &name)
@@ -92,6 +90,14 @@ impl Service for Akamai {
             Refusal::Unauthorized => problem(401, "Not authorized", "Signature does not match"),
         }
     }
+}
+
+fn zone_object(zone: &StoredZone) -> serde_json::Value {
+    json!({
+        "zone": zone.name, "type": "PRIMARY", "contractId": "C-FAKE", "activationState": "ACTIVE",
+        "lastModifiedBy": "fake", "lastModifiedDate": "2026-01-01T00:00:00Z",
+        "versionId": "00000000-0000-4000-8000-000000000001",
+    })
 }
 
 fn record_set(

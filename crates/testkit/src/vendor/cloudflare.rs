@@ -130,7 +130,17 @@ fn zones(request: &Request<Bytes>, store: &TxtStore) -> Response<Bytes> {
 }
 
 fn zone_json(zone: &StoredZone) -> Value {
-    json!({ "id": zone.id, "name": zone.name, "status": "active", "type": "full", "paused": false })
+    json!({
+        "id": zone.id, "name": zone.name, "status": "active", "type": "full", "paused": false,
+        "development_mode": 0,
+        "owner": { "id": "0123456789abcdef0123456789abcdef", "type": "organization", "name": "fake" },
+        "account": { "id": "0123456789abcdef0123456789abcdef", "name": "fake" },
+        "meta": { "step": 2, "custom_certificate_quota": 0, "page_rule_quota": 3, "phishing_detected": false },
+        "name_servers": ["bob.ns.cloudflare.com", "lola.ns.cloudflare.com"],
+        "original_name_servers": null, "original_registrar": null, "original_dnshost": null,
+        "created_on": "2026-01-01T00:00:00Z", "modified_on": "2026-01-01T00:00:00Z",
+        "activated_on": "2026-01-01T00:00:00Z",
+    })
 }
 
 fn records(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore) -> Response<Bytes> {
@@ -146,19 +156,22 @@ fn records(request: &Request<Bytes>, zone: &StoredZone, store: &TxtStore) -> Res
 }
 
 fn record_json(store: &TxtStore, record: &StoredRecord) -> Value {
-    json!({
+    let mut object = json!({
         "id": record.id,
         "type": record.kind,
         "name": record.name,
         "content": store.echoed(record),
         "ttl": record.ttl,
-        "comment": record.comment,
         "proxiable": false,
         "proxied": false,
         "tags": [],
         "created_on": "2026-01-01T00:00:00Z",
         "modified_on": "2026-01-01T00:00:00Z",
-    })
+    });
+    if let (Some(comment), Some(object)) = (&record.comment, object.as_object_mut()) {
+        object.insert("comment".to_owned(), comment.as_str().into());
+    }
+    object
 }
 
 fn list<T>(

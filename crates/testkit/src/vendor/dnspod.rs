@@ -114,9 +114,24 @@ fn domains(store: &TxtStore, parameters: &Parameters) -> Value {
     let here = page(store, &zones, parameters, 20);
     let list: Vec<_> = here
         .iter()
-        .map(|zone| json!({ "DomainId": number(zone), "Name": zone.name, "Punycode": zone.name, "Status": "ENABLE" }))
+        .map(|zone| {
+            let records = store.records.iter().filter(|record| record.zone == zone.id).count();
+            json!({
+                "DomainId": number(zone), "Name": zone.name, "Punycode": zone.name, "Status": "ENABLE",
+                "TTL": 600, "CNAMESpeedup": "DISABLE", "DNSStatus": "", "Grade": "DP_FREE", "GradeLevel": 2,
+                "GradeTitle": "免费版", "GroupId": 1, "SearchEnginePush": "NO", "Remark": "",
+                "EffectiveDNS": ["ns1.dnspod.net", "ns2.dnspod.net"], "IsVip": "NO", "VipStartAt": MOMENT,
+                "VipEndAt": MOMENT, "VipAutoRenew": "DEFAULT", "RecordCount": records, "CreatedOn": MOMENT,
+                "UpdatedOn": MOMENT, "Owner": "fake@qcloud.com", "TagList": [],
+            })
+        })
         .collect();
-    json!({ "DomainCountInfo": { "DomainTotal": zones.len(), "AllTotal": zones.len() }, "DomainList": list })
+    let count = json!({
+        "DomainTotal": zones.len(), "AllTotal": zones.len(), "MineTotal": zones.len(), "ShareTotal": 0,
+        "VipTotal": 0, "PauseTotal": 0, "ErrorTotal": 0, "LockTotal": 0, "SpamTotal": 0, "VipExpire": 0,
+        "ShareOutTotal": 0, "GroupTotal": 0,
+    });
+    json!({ "DomainCountInfo": count, "DomainList": list })
 }
 
 fn records(store: &TxtStore, parameters: &Parameters) -> Answered {
@@ -137,7 +152,8 @@ fn records(store: &TxtStore, parameters: &Parameters) -> Answered {
             json!({
                 "RecordId": record.id.parse::<u64>().unwrap_or_default(), "Name": below(&zone, &record.name),
                 "Type": record.kind, "Value": store.echoed(record), "TTL": record.ttl, "Line": "默认",
-                "LineId": "0", "Status": "ENABLE", "Remark": record.comment, "MX": 0, "Weight": null,
+                "LineId": "0", "Status": "ENABLE", "Remark": record.comment.as_deref().unwrap_or_default(),
+                "MX": 0, "Weight": null, "UpdatedOn": MOMENT, "MonitorStatus": "", "DefaultNS": false,
             })
         })
         .collect();
@@ -187,6 +203,9 @@ fn page<'i, T>(store: &TxtStore, items: &'i [T], parameters: &Parameters, defaul
     let rest = items.get(parameters.offset.unwrap_or_default()..).unwrap_or_default();
     rest.get(..most).unwrap_or(rest)
 }
+
+/// When everything was made.
+const MOMENT: &str = "2026-01-01 00:00:00";
 
 const REQUEST_ID: &str = "ab4f1426-ea15-42ea-8183-fake00000000";
 

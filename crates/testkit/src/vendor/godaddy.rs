@@ -75,7 +75,11 @@ impl Service for GoDaddy {
 
     fn refusal(&self, refusal: Refusal) -> Response<Bytes> {
         match refusal {
-            Refusal::Busy => fault(429, "TOO_MANY_REQUESTS", "Too many requests received within interval"),
+            Refusal::Busy => Reply::json(
+                429,
+                &json!({ "code": "TOO_MANY_REQUESTS", "message": "Too many requests received within interval",
+                         "retryAfterSec": 1 }),
+            ),
             Refusal::Forbidden => fault(403, "ACCESS_DENIED", "Authenticated user is not allowed access"),
             Refusal::Trouble => fault(503, "UNAVAILABLE", "Service unavailable"),
             Refusal::Unauthorized => {

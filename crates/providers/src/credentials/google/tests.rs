@@ -171,3 +171,149 @@ fn a_file_that_is_no_key_of_a_service_account_is_refused_without_showing_it() {
     let access = with(&nowhere, |variables| builder(&tokens()).in_environment(variables));
     assert!(access.unwrap_err().to_string().contains("cannot read /nowhere/key.json"));
 }
+
+/// STS, IAM and the service that hands out the workload's token, each at its own host.
+fn federation() -> Desk {
+    Desk::new(|request| match request.uri().host().unwrap() {
+        "sts.googleapis.com" => {
+            says(200, r#"{"access_token": "federated-t0k3n", "expires_in": 3599, "token_type": "Bearer"}"#)
+        }
+        "iamcredentials.googleapis.com" => {
+            says(200, r#"{"accessToken": "ya29.impersonated", "expireTime": "2027-01-15T08:30:00Z"}"#)
+        }
+        _ => says(200, r#"{"value": "from-the-runner", "count": 1}"#),
+    })
+}
+
+fn external(source: &Value, impersonation: bool) -> SecretString {
+    let mut json = serde_json::json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/k8s",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": source,
+    });
+    if impersonation {
+        let url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/dns@p.iam.gserviceaccount.com:generateAccessToken";
+        json["service_account_impersonation_url"] = url.into();
+    }
+    json.to_string().into()
+}
+
+#[tokio::test]
+async fn the_token_of_another_identity_provider_is_exchanged_and_read_anew_each_time() {
+    let (desk, file) = (federation(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(file.path(), "first-t0k3n\n").unwrap();
+    let json = external(&serde_json::json!({ "file": file.path() }), false);
+    let access = builder(&desk).credentials(&json).unwrap();
+    assert_eq!(access.token().await.unwrap().expose(), "federated-t0k3n");
+    assert_eq!(desk.seen(), ["POST https://sts.googleapis.com/v1/token"]);
+    let form: std::collections::BTreeMap<_, _> = desk.last_form().into_iter().collect();
+    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:token-exchange");
+    assert_eq!(form["requested_token_type"], "urn:ietf:params:oauth:token-type:access_token");
+    assert_eq!(form["scope"], DNS_SCOPE);
+    assert_eq!(form["subject_token"], "first-t0k3n");
+    assert_eq!(form["subject_token_type"], "urn:ietf:params:oauth:token-type:jwt");
+    assert!(form["audience"].starts_with("//iam.googleapis.com/projects/1/"));
+    assert_eq!(access.project().await.unwrap(), None);
+    std::fs::write(file.path(), "second-t0k3n").unwrap();
+    desk.clock.advance(Duration::from_secs(3300));
+    access.token().await.unwrap();
+    assert!(desk.last_form().contains(&("subject_token".into(), "second-t0k3n".into())));
+}
+
+#[tokio::test]
+async fn a_federated_workload_acts_as_the_service_account_that_its_configuration_names() {
+    let desk = federation();
+    let source = serde_json::json!({
+        "url": "http://169.254.169.254/metadata/identity?resource=api://x",
+        "headers": { "Metadata": "True", "Authorization": "bearer of-the-runner-s3cret" },
+        "format": { "type": "json", "subject_token_field_name": "value" },
+    });
+    let variable = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(variable.path(), external(&source, true).expose()).unwrap();
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", variable.path().to_str().unwrap())];
+    let access = with(&variables, |variables| builder(&desk).in_environment(variables)).unwrap();
+    assert_eq!(access.token().await.unwrap().expose(), "ya29.impersonated");
+    let account = "dns@p.iam.gserviceaccount.com";
+    assert_eq!(
+        desk.seen(),
+        [
+            "GET http://169.254.169.254/metadata/identity?resource=api://x".to_owned(),
+            "POST https://sts.googleapis.com/v1/token".to_owned(),
+            format!(
+                "POST https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
+            ),
+        ]
+    );
+    let asked = desk.last();
+    assert_eq!(header(&asked, "authorization"), "Bearer federated-t0k3n");
+    let body: Value = serde_json::from_slice(asked.body()).unwrap();
+    assert_eq!(body, serde_json::json!({ "scope": [DNS_SCOPE], "lifetime": "3600s" }));
+    // Until 08:30, and it is 08:00: five minutes before the end it is renewed.
+    desk.clock.advance(Duration::from_secs(24 * 60));
+    access.token().await.unwrap();
+    assert_eq!(desk.seen().len(), 3);
+    desk.clock.advance(Duration::from_secs(61));
+    access.token().await.unwrap();
+    assert_eq!(desk.seen().len(), 6);
+}
+
+#[tokio::test]
+async fn an_account_acts_as_another_one_and_a_refusal_names_the_role() {
+    let desk = Desk::new(|request| match request.uri().host().unwrap() {
+        "oauth2.googleapis.com" => says(200, r#"{"access_token": "own-t0k3n", "expires_in": 3599}"#),
+        _ => says(
+            403,
+            r#"{"error": {"code": 403, "message": "Permission 'iam.serviceAccounts.getAccessToken' denied", "status": "PERMISSION_DENIED"}}"#,
+        ),
+    });
+    let access = builder(&desk).impersonate("dns@p.iam.gserviceaccount.com").service_account(&KEY.into());
+    let error = error_of(access).await;
+    let claims = desk.seen();
+    assert!(
+        claims[1]
+            .ends_with("/v1/projects/-/serviceAccounts/dns%40p.iam.gserviceaccount.com:generateAccessToken")
+    );
+    assert!(
+        matches!(error, Error::Permission { .. }) && error.code() == Some("PERMISSION_DENIED"),
+        "{error:?}"
+    );
+    let text = error.to_string();
+    assert!(text.contains("iam.serviceAccountTokenCreator") && !text.contains("own-t0k3n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_refused_exchange_says_what_to_look_at_and_shows_no_token() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret-subject-token").unwrap();
+    let json = external(&serde_json::json!({ "file": file.path() }), false);
+    let refusal = r#"{"error": "invalid_grant", "error_description": "The audience in s3cret-subject-token does not match"}"#;
+    let error = error_of(builder(&refuses(refusal)).external_account(&json)).await;
+    assert!(matches!(error, Error::Auth { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("workload identity pool") && !error.to_string().contains("s3cret"),
+        "{error}"
+    );
+    for content in ["", " \n"] {
+        std::fs::write(file.path(), content).unwrap();
+        let error = error_of(builder(&federation()).external_account(&json)).await;
+        assert!(error.to_string().contains("it is empty; look who writes it"), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_with_a_source_that_is_not_known_is_refused() {
+    let error = |source: Value| {
+        let access = builder(&federation()).credentials(&external(&source, true));
+        access.map(drop).unwrap_err().to_string()
+    };
+    assert!(error(serde_json::json!({ "environment_id": "aws1" })).contains("neither a `file` nor a `url`"));
+    assert!(error(serde_json::json!({ "file": "t", "format": { "type": "json" } })).contains("`format`"));
+    assert!(error(serde_json::json!({ "url": "ftp://x.example/t" })).contains("https"));
+    assert!(error(serde_json::json!({ "url": "t" })).contains("not a URL"));
+    let bent =
+        external(&serde_json::json!({ "file": "t" }), true).expose().replace(":generateAccessToken", "/x");
+    let error = builder(&federation()).credentials(&bent.into()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("generateAccessToken"), "{error}");
+}

@@ -30,6 +30,8 @@ pub(super) async fn is_kept_at_the_apex_and_for_names_however_they_are_written(c
         doing("adding", provider.apply(&zone, &[Change::add(at.clone(), "v")]).await)?;
         case.expect("adding", stored, &["v"])?;
         same("the values", doing("reading", provider.values(&zone, &at).await)?, vec!["v".to_owned()])?;
+        let records = doing("reading", provider.records(&zone, &at).await)?;
+        same("the records", records.into_iter().map(|it| it.value).collect(), vec!["v".to_owned()])?;
         doing("removing", provider.apply(&zone, &[Change::remove(at, "v")]).await)?;
         case.expect("removing", stored, &[])?;
     }

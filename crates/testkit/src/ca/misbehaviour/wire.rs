@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 
 /// Bytes instead of an answer.
 #[derive(Debug)]
-pub(in crate::ca) struct Raw {
+pub(crate) struct Raw {
     pub(in crate::ca) pieces: Vec<Piece>,
     pub(in crate::ca) end: End,
 }

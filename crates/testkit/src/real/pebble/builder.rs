@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Pebble, Ports, identity::Identity};
+use super::{Pebble, Ports};
 use crate::{
     ChildGuard,
-    real::{Components, Error, Tool, launch, port::Port},
+    real::{Components, Error, Tool, identity::Identity, launch, port::Port},
 };
 
 /// Describes a Pebble; see [`Pebble::builder`].

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Pebble;
-use crate::real::Error;
+use crate::real::{Error, identity::unanswered};
 
 /// What the certificate authority holds of a certificate that it issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Pebble {
             "Valid" => Ok(CertificateStatus::Valid),
             other => Err(format!("the status is {other:?}")),
         });
-        status.map_err(|reason| super::unanswered(port, &path, reason))
+        status.map_err(|reason| unanswered(port, &path, reason))
     }
 
     /// What it answers from now on to those who ask for the renewal information (RFC 9773) of a certificate:

@@ -2,14 +2,11 @@
 
 use tempfile::TempDir;
 
-use super::{Error, port::Port};
+use super::{identity::Identity, port::Port};
 use crate::ChildGuard;
 
 mod builder;
 pub use builder::PebbleBuilder;
-
-mod identity;
-use identity::Identity;
 
 mod management;
 pub use management::CertificateStatus;
@@ -77,15 +74,6 @@ impl Pebble {
     #[must_use]
     pub fn log(&self) -> String {
         self.guard.log_tail()
-    }
-}
-
-/// The management interface, or the directory, did not say what it should.
-fn unanswered(port: u16, path: &str, reason: impl std::fmt::Display) -> Error {
-    Error::Answer {
-        server: (std::net::Ipv4Addr::LOCALHOST, port).into(),
-        question: path.to_owned(),
-        reason: reason.to_string(),
     }
 }
 

@@ -53,7 +53,8 @@ impl Service for Route53 {
             (Method::GET, ["hostedzonesbyname"]) => zones_by_name(request, store),
             (Method::GET, ["hostedzone", id]) => match store.zone(id) {
                 Some(zone) => xml(&format!(
-                    "<GetHostedZoneResponse xmlns=\"{NAMESPACE}\">{}<DelegationSet><NameServers/></DelegationSet>\
+                    "<GetHostedZoneResponse xmlns=\"{NAMESPACE}\">{}<DelegationSet><NameServers>\
+                     <NameServer>ns-2048.awsdns-64.com</NameServer></NameServers></DelegationSet>\
                      </GetHostedZoneResponse>",
                     zone_element(zone)
                 )),

@@ -13,12 +13,11 @@ use perennial_testkit::{
 };
 use tempfile::TempDir;
 
-use super::{
-    Setting,
-    namespace::{Namespace, ip},
-    text,
+use super::{Setting, text};
+use crate::{
+    judge::namespace::{Namespace, ip},
+    shell,
 };
-use crate::shell;
 
 /// The networks; everything in them stops when this is dropped.
 pub(super) struct Lab {

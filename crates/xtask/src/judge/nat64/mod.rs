@@ -9,7 +9,6 @@
 //! ```
 
 mod lab;
-mod namespace;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 

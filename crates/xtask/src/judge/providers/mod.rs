@@ -14,7 +14,7 @@ use table::Table;
 
 pub(super) const SUITE: Suite = Suite {
     name: "providers",
-    tools: &[Tool::Knotd, Tool::Named, Tool::Pdns],
+    tools: &[Tool::Knotd, Tool::Moto, Tool::Named, Tool::Pdns],
     addresses: Vec::new,
     build,
     run,

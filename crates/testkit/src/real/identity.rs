@@ -1,4 +1,4 @@
-//! Who a Pebble is towards HTTPS clients, and requests to it.
+//! Who a server with an HTTPS interface is towards its clients, and requests to it.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::real::{Error, launch};
+use super::{Error, launch};
 
 /// Who the server is towards HTTPS clients: a root of its own for every start, so that whoever is trusted
 /// under it is the server that was started.
@@ -31,7 +31,7 @@ const LARGEST_BODY: usize = 1 << 20;
 impl Identity {
     pub(super) fn create(home: &Path) -> Result<Self, Error> {
         let (root, certificate_pem, key_pem) = chain().map_err(|error| crate::Error::Certificate {
-            what: "the certificate of Pebble's HTTPS",
+            what: "the certificate of a server's HTTPS",
             reason: error.to_string(),
         })?;
         launch::write(&home.join("certificate.pem"), &certificate_pem)?;
@@ -40,26 +40,36 @@ impl Identity {
     }
 
     pub(super) async fn get(&self, port: u16, path: &str) -> Result<Bytes, Error> {
-        self.ask(port, http::Request::get(path).body(Full::default())).await
+        self.expect(port, http::Request::get(path).body(Full::default())).await
     }
 
     pub(super) async fn post(&self, port: u16, path: &str, body: Bytes) -> Result<Bytes, Error> {
-        self.ask(port, http::Request::post(path).body(Full::new(body))).await
+        self.expect(port, http::Request::post(path).body(Full::new(body))).await
     }
 
-    async fn ask(
-        &self,
-        port: u16,
-        request: Result<http::Request<Full<Bytes>>, http::Error>,
-    ) -> Result<Bytes, Error> {
+    async fn expect(&self, port: u16, request: Request) -> Result<Bytes, Error> {
+        let path = request.as_ref().map_or_else(|_| String::new(), |request| request.uri().to_string());
+        let response = self.exchange(port, request).await?;
+        match response.status() {
+            http::StatusCode::OK => Ok(response.into_body()),
+            status => Err(unanswered(port, &path, status)),
+        }
+    }
+
+    /// Sends one request over a connection of its own; whatever status the answer has.
+    pub(super) async fn exchange(&self, port: u16, request: Request) -> Result<http::Response<Bytes>, Error> {
         let path = request.as_ref().map_or_else(|_| String::new(), |request| request.uri().to_string());
         let answer = async { self.fetch(port, request?).await };
-        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
         let answer = answer.map_err(Failure::from).and_then(|answer| answer);
-        answer.map_err(|reason| super::unanswered(port, &path, reason))
+        answer.map_err(|reason| unanswered(port, &path, reason))
     }
 
-    async fn fetch(&self, port: u16, mut request: http::Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+    async fn fetch(
+        &self,
+        port: u16,
+        mut request: http::Request<Full<Bytes>>,
+    ) -> Result<http::Response<Bytes>, Failure> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.clone())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -77,10 +87,9 @@ impl Identity {
         headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("perennial-testkit"));
         let answer = async {
             let response = sender.send_request(request).await?;
-            if response.status() != http::StatusCode::OK {
-                return Err(Failure::from(response.status().to_string()));
-            }
-            Ok(Limited::new(response.into_body(), LARGEST_BODY).collect().await?.to_bytes())
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, LARGEST_BODY).collect().await?.to_bytes();
+            Ok(http::Response::from_parts(head, body))
         };
         // The connection has to be driven while the answer is awaited, and ends with it.
         tokio::pin!(answer, connection);
@@ -91,13 +100,28 @@ impl Identity {
     }
 }
 
+/// A request on its way, or why it could not be written.
+pub(super) type Request = Result<http::Request<Full<Bytes>>, http::Error>;
+
+/// A server on loopback answers at once; it may make an RSA key first.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The server did not say what it should.
+pub(super) fn unanswered(port: u16, path: &str, reason: impl std::fmt::Display) -> Error {
+    Error::Answer {
+        server: (Ipv4Addr::LOCALHOST, port).into(),
+        question: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
 /// Only ever turned into text.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn chain() -> Result<(rcgen::Certificate, String, String), rcgen::Error> {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    root.distinguished_name.push(DnType::CommonName, "perennial testkit: Pebble's HTTPS");
+    root.distinguished_name.push(DnType::CommonName, "perennial testkit: a server's HTTPS");
     let root_key = KeyPair::generate()?;
     let root_certificate = root.self_signed(&root_key)?;
     let key = KeyPair::generate()?;

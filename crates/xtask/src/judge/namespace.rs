@@ -9,7 +9,6 @@ use perennial_testkit::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
-use super::text;
 use crate::shell;
 
 /// A network namespace with nothing in it but the loopback interface. It lasts as long as the value does.
@@ -92,4 +91,8 @@ pub(super) fn ip(words: &str) -> Result<(), String> {
 
 fn link(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
+}
+
+fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }

@@ -1,0 +1,8 @@
+//! The Vault issuer against a real OpenBao, and against answers that no OpenBao gives.
+
+mod answers;
+mod doors;
+mod keeping;
+mod refusals;
+mod scene;
+mod signing;

@@ -1,0 +1,89 @@
+//! Having what was delivered taken up: a debt on record from the delivery on, paid after a crash too.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt as _;
+use perennial_core::Retry;
+
+use super::{
+    Inner,
+    desk::{Desk, Page},
+    walk::last_words,
+};
+use crate::{
+    EventKind, Failures, HookError, IssueError, IssueErrorClass, Record, Reload, ReloadHook, SinkName,
+    StoreError, facts::printable, ladder, schedule::Spread,
+};
+
+/// The hooks that are to be called after a delivery of everything.
+pub(super) fn owed(inner: &Inner, record: &Record) -> BTreeMap<SinkName, Option<Failures>> {
+    let sinks = record.spec.outputs().iter().map(|output| &output.sink);
+    sinks.filter(|sink| inner.hooks.contains_key(*sink)).map(|sink| (sink.clone(), None)).collect()
+}
+
+/// Calls the hooks whose time has come, and writes down how that went. One that nobody knows any more is forgotten: it
+/// would be waited for without end.
+pub(super) async fn reload(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
+    if page.record.reloads.is_empty() {
+        return Ok(());
+    }
+    let Some(facts) = page.record.current.as_ref().map(|current| current.facts.clone()) else {
+        page.record.reloads.clear();
+        page.noted = true;
+        return Ok(());
+    };
+    let now = desk.now();
+    let is_due = |failures: &Option<Failures>| failures.as_ref().is_none_or(|it| it.retry_at <= now);
+    let due = page.record.reloads.iter().filter(|(_, failures)| is_due(failures));
+    let due: Vec<SinkName> = due.map(|(sink, _)| sink.clone()).collect();
+    for name in due {
+        let Some(hook) = desk.inner.hooks.get(&name).cloned() else {
+            page.record.reloads.remove(&name);
+            page.noted = true;
+            continue;
+        };
+        let place = desk.inner.sinks.get(&name).and_then(|sink| sink.place(page.id()));
+        let delivery = Reload::new(page.id().clone(), name.clone(), place, facts.clone());
+        let result = desk.hold.left_while(called(hook, delivery)).await;
+        note(desk, page, name, result).await?;
+    }
+    Ok(())
+}
+
+/// Writes down how one hook went, and tells it.
+async fn note(
+    desk: Desk<'_>,
+    page: &mut Page,
+    sink: SinkName,
+    result: Result<String, HookError>,
+) -> Result<(), StoreError> {
+    let (now, record) = (desk.now(), &mut page.record);
+    let kind = match result {
+        Ok(said) => {
+            record.reloads.remove(&sink);
+            EventKind::Reloaded { sink, said: printable(&said) }
+        }
+        Err(error) => {
+            let message = printable(&error.message);
+            let failed = IssueError::new(IssueErrorClass::Local, message.as_str(), error.retry());
+            let expires = record.current.as_ref().map(|current| current.facts.not_after);
+            let before = record.reloads.get(&sink).cloned().flatten();
+            let spread = Spread::of(record.id());
+            let failures = ladder::fail(before.as_ref(), &failed, now, expires, spread);
+            let retry_at = failures.retry_at;
+            record.reloads.insert(sink.clone(), Some(failures));
+            EventKind::ReloadFailed { sink, message, retry_at }
+        }
+    };
+    desk.save(page).await?;
+    desk.tell(page.id(), kind);
+    Ok(())
+}
+
+/// Runs the code of a hook, which is not ours: that it panics must not keep the failure from being written down.
+async fn called(hook: Arc<dyn ReloadHook>, delivery: Reload) -> Result<String, HookError> {
+    AssertUnwindSafe(hook.reload(&delivery)).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("the hook panicked: {}", last_words(&*panic));
+        Err(HookError::new(message, Retry::Backoff))
+    })
+}

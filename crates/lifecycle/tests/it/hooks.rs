@@ -1,0 +1,213 @@
+//! Hooks after a delivery: called until they succeed, after a crash too, and never a reason to issue anything.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use perennial_core::{Retry, Timestamp};
+use perennial_lifecycle::{
+    CertificateId, CertificateSpec, EventKind, FileSink, HookError, IssuerName, Keeper, KeeperBuilder,
+    MemoryStore, Outcome, OutputFormat, Record, Reload, ReloadHook, SinkName, Store,
+};
+use perennial_testkit::ManualClock;
+
+use crate::issuer::TestIssuer;
+
+/// What a hook does when it is called.
+enum Answer {
+    Fail,
+    Hang,
+    Panic,
+    Succeed,
+}
+
+/// Answers as it is told to, and then succeeds.
+#[derive(Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Answer>>,
+    called: Mutex<Vec<Reload>>,
+    hanging: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl ReloadHook for Scripted {
+    async fn reload(&self, delivery: &Reload) -> Result<String, HookError> {
+        self.called.lock().unwrap().push(delivery.clone());
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Succeed);
+        match answer {
+            Answer::Fail => Err(HookError::new("no such server\n\u{1b}[31m", Retry::Backoff)),
+            Answer::Hang => {
+                self.hanging.notify_one();
+                std::future::pending().await
+            }
+            Answer::Panic => panic!("it fell over"),
+            Answer::Succeed => Ok("done".to_owned()),
+        }
+    }
+}
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    store: Arc<MemoryStore>,
+    issuer: Arc<TestIssuer>,
+    hook: Arc<Scripted>,
+    told: Arc<Mutex<Vec<EventKind>>>,
+    directory: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
+        let issuer = TestIssuer::new(clock.clone(), Duration::from_secs(90 * 86_400));
+        let hook = Scripted { answers: Mutex::new(answers.into_iter().collect()), ..Scripted::default() };
+        Self {
+            store: Arc::new(MemoryStore::with_clock(clock.clone())),
+            issuer,
+            clock,
+            hook: Arc::new(hook),
+            told: Arc::default(),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn builder(&self) -> KeeperBuilder {
+        let told = self.told.clone();
+        Keeper::builder(self.store.clone())
+            .clock(self.clock.clone())
+            .issuer(IssuerName::default(), self.issuer.clone())
+            .sink(web(), Arc::new(FileSink::new(self.directory.path())))
+            .hook(web(), self.hook.clone())
+            .observer(move |event| told.lock().unwrap().push(event.kind.clone()))
+    }
+
+    async fn record(&self) -> Record {
+        self.store.load(&name()).await.unwrap().unwrap().1
+    }
+
+    fn calls(&self) -> usize {
+        self.hook.called.lock().unwrap().len()
+    }
+
+    fn requests(&self) -> usize {
+        self.issuer.asked.lock().unwrap().len()
+    }
+
+    /// What was told of deliveries and hooks, in one word each.
+    fn words(&self) -> Vec<&'static str> {
+        let told = self.told.lock().unwrap();
+        let words = told.iter().map(EventKind::reason);
+        words.filter(|word| matches!(*word, "Redelivered" | "Reloaded" | "ReloadFailed")).collect()
+    }
+}
+
+fn name() -> CertificateId {
+    "site".parse().unwrap()
+}
+
+fn web() -> SinkName {
+    "web".parse().unwrap()
+}
+
+fn spec() -> CertificateSpec {
+    CertificateSpec::new("site", ["site.example"])
+        .unwrap()
+        .output(web(), OutputFormat::Pem)
+        .output(web(), OutputFormat::CombinedPem)
+}
+
+#[tokio::test]
+async fn a_hook_is_called_once_for_a_delivery_in_two_forms_and_told_where_it_lies() {
+    let scene = Scene::new([]);
+    let keeper = scene.builder().build();
+    keeper.wish(spec()).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }));
+    keeper.step(&name()).await.unwrap();
+    let called = scene.hook.called.lock().unwrap().clone();
+    let [delivery] = called.as_slice() else { panic!("{called:?}") };
+    let place = scene.directory.path().join("site");
+    assert_eq!((&delivery.id, &delivery.sink, delivery.place.as_ref()), (&name(), &web(), Some(&place)));
+    assert_eq!(delivery.facts, scene.record().await.current.unwrap().facts);
+    assert_eq!(scene.words(), ["Redelivered", "Reloaded"]);
+    let said = EventKind::Reloaded { sink: web(), said: "done".to_owned() };
+    assert!(scene.told.lock().unwrap().contains(&said));
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_called_later_and_nothing_is_issued_or_delivered_for_it() {
+    let scene = Scene::new([Answer::Fail, Answer::Panic]);
+    let keeper = scene.builder().build();
+    keeper.wish(spec()).await.unwrap();
+    let Outcome::Issued { .. } = keeper.step(&name()).await.unwrap() else { panic!("not issued") };
+    let record = scene.record().await;
+    let failures = record.reloads[&web()].clone().unwrap();
+    assert_eq!(failures.message, "no such server\u{fffd}\u{fffd}[31m", "without what it does to a terminal");
+    assert!(record.undelivered.is_none() && record.failures.is_none() && record.delivered.is_some());
+    assert_eq!(record.next_at, failures.retry_at, "it is looked at again when the hook is due");
+    let shown = keeper.describe(&name()).await.unwrap().to_string();
+    assert!(shown.contains("Not Taken Up:") && shown.contains("no such server"), "{shown}");
+    keeper.step(&name()).await.unwrap();
+    assert_eq!(scene.calls(), 1, "not before its time");
+    scene.clock.set(failures.retry_at);
+    keeper.step(&name()).await.unwrap();
+    let second = scene.record().await.reloads[&web()].clone().unwrap();
+    assert_eq!((second.count, second.message.as_str()), (2, "the hook panicked: it fell over"));
+    assert!(second.retry_at > failures.retry_at);
+    scene.clock.set(second.retry_at);
+    keeper.step(&name()).await.unwrap();
+    assert_eq!((scene.calls(), scene.requests()), (3, 1));
+    assert!(scene.record().await.reloads.is_empty());
+    assert_eq!(scene.words(), ["Redelivered", "ReloadFailed", "ReloadFailed", "Reloaded"]);
+}
+
+#[tokio::test]
+async fn a_crash_between_the_delivery_and_the_hook_calls_it_again() {
+    let scene = Scene::new([Answer::Hang]);
+    {
+        let keeper = scene.builder().build();
+        keeper.wish(spec()).await.unwrap();
+        let id = name();
+        let step = keeper.step(&id);
+        tokio::select! {
+            _ = step => panic!("the hook hangs"),
+            () = scene.hook.hanging.notified() => {} // Here the process dies.
+        }
+    }
+    let record = scene.record().await;
+    assert!(
+        record.delivered.is_some() && record.reloads[&web()].is_none(),
+        "it is on record that it is owed"
+    );
+    assert!(scene.directory.path().join("site/fullchain.pem").exists());
+    scene.clock.advance(Duration::from_secs(120)); // Its lease ends.
+    let keeper = scene.builder().build();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!((scene.calls(), scene.requests()), (2, 1));
+    assert!(scene.record().await.reloads.is_empty());
+    assert_eq!(scene.words(), ["Redelivered", "Reloaded"]);
+}
+
+#[tokio::test]
+async fn what_somebody_has_mended_is_called_at_once_and_what_nobody_knows_is_forgotten() {
+    let scene = Scene::new([Answer::Fail, Answer::Succeed, Answer::Fail]);
+    let keeper = scene.builder().build();
+    keeper.wish(spec()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    keeper.retry(&name()).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!((scene.calls(), scene.record().await.reloads.len()), (2, 0));
+    keeper.wish(spec().label("team", "shop")).await.unwrap();
+    keeper.step(&name()).await.unwrap();
+    assert_eq!((scene.calls(), scene.record().await.reloads.len()), (3, 1), "it was delivered once more");
+    drop(keeper);
+    let without = Keeper::builder(scene.store.clone())
+        .clock(scene.clock.clone())
+        .issuer(IssuerName::default(), scene.issuer.clone())
+        .sink(web(), Arc::new(FileSink::new(scene.directory.path())))
+        .build();
+    scene.clock.advance(Duration::from_secs(3_600));
+    without.step(&name()).await.unwrap();
+    assert!(scene.record().await.reloads.is_empty());
+}

@@ -1,0 +1,257 @@
+//! How a resolver hears of renewals.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use perennial_lifecycle::{
+    Certificate, CertificateId, EventKind, Events, Generation, Heard, Issued, Keeper, Store, StoreError,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    CertificateResolver, ServedCertificate, ServingError, UnknownNames,
+    resolver::{CertificateResolverBuilder, Inner},
+};
+use crate::Manager;
+
+/// A kept certificate for a TLS server.
+pub trait Serve {
+    /// A resolver that serves this certificate to every client, whatever name it asks for, and each renewal of it
+    /// from its first moment. It refuses connections until the first certificate is there.
+    ///
+    /// Must be called within a tokio runtime. The certificate is kept for as long as the resolver lives.
+    fn rustls(&self) -> CertificateResolver;
+}
+
+impl Serve for Certificate {
+    fn rustls(&self) -> CertificateResolver {
+        let resolver = CertificateResolverBuilder::default()
+            .default_certificate(self.id().clone())
+            .unknown_names(UnknownNames::Default)
+            .build();
+        resolver.follow(self);
+        resolver
+    }
+}
+
+/// Those who tell a resolver of renewals, for as long as it lives.
+#[derive(Default)]
+pub(super) struct Followers {
+    tasks: Mutex<JoinSet<()>>,
+    faults: Mutex<BTreeMap<CertificateId, ServingError>>,
+}
+
+impl Followers {
+    fn faults(&self) -> MutexGuard<'_, BTreeMap<CertificateId, ServingError>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CertificateResolver {
+    /// Serves a kept certificate for its names, and each renewal of it from its first moment.
+    ///
+    /// What serves already is served when this returns. A renewal whose key and chain do not belong together is
+    /// not served, but [told](Self::faults), and the certificate before it stays. Must be called within a tokio
+    /// runtime; the certificate is kept for as long as the resolver lives.
+    pub fn follow(&self, certificate: &Certificate) {
+        let current = certificate.current();
+        if let Some(issued) = &current {
+            self.take(certificate.id(), issued);
+        }
+        let task = follow_one(certificate.clone(), current, Arc::downgrade(&self.inner));
+        self.inner.followers.tasks().spawn(task);
+    }
+
+    /// Serves all certificates that the manager's store holds, for their names, as they are issued, renewed and
+    /// removed. All that are there are served when this returns.
+    ///
+    /// What this process issues is served from its first moment. What others who share the store have issued or
+    /// removed is seen within half a minute, and where there are many certificates when their turn has come: a
+    /// thousand every half minute. Must be called within a tokio runtime; the manager goes on for as long as the
+    /// resolver lives.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot say what it holds. A single certificate that cannot be read is left
+    /// out, and looked at again.
+    pub async fn follow_all(&self, manager: &Manager) -> Result<(), StoreError> {
+        let mut follower = Follower {
+            // From now on, so that nothing happens unheard while the store is read.
+            events: manager.keeper().events(),
+            keeper: manager.keeper().clone(),
+            store: manager.store().clone(),
+            known: BTreeMap::new(),
+            turn: None,
+        };
+        loop {
+            follower.look(self).await?;
+            if follower.turn.is_none() {
+                break;
+            }
+        }
+        self.inner.followers.tasks().spawn(follower.follow(Arc::downgrade(&self.inner)));
+        Ok(())
+    }
+
+    /// Which renewals are not served, and why: the certificate before them is, if there was one.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(CertificateId, ServingError)> {
+        self.inner.followers.faults().iter().map(|(id, fault)| (id.clone(), fault.clone())).collect()
+    }
+
+    fn take(&self, id: &CertificateId, issued: &Issued) {
+        let mut faults = self.inner.followers.faults();
+        match ServedCertificate::from_issued(issued) {
+            Ok(certificate) => {
+                faults.remove(id);
+                self.insert(id.clone(), certificate);
+            }
+            Err(fault) => drop(faults.insert(id.clone(), fault)),
+        }
+    }
+
+    fn lose(&self, id: &CertificateId) {
+        self.inner.followers.faults().remove(id);
+        self.remove(id);
+    }
+}
+
+async fn follow_one(certificate: Certificate, mut last: Option<Arc<Issued>>, resolver: Weak<Inner>) {
+    while let Ok(issued) = certificate.other_than(last.as_deref()).await {
+        let Some(inner) = resolver.upgrade() else { return };
+        CertificateResolver { inner }.take(certificate.id(), &issued);
+        last = Some(issued);
+    }
+}
+
+/// Follows all certificates of a store.
+struct Follower {
+    events: Events,
+    keeper: Keeper,
+    store: Arc<dyn Store>,
+    /// Which generation of each is served; `None` for one that has no certificate yet.
+    known: BTreeMap<CertificateId, Option<Generation>>,
+    /// Up to where the store was looked through; `None` when the next look begins at its beginning.
+    turn: Option<CertificateId>,
+}
+
+/// What a store holds of one certificate.
+enum Found {
+    Gone,
+    Same,
+    Serves(Option<Box<Issued>>),
+    Unreadable,
+}
+
+impl Follower {
+    async fn follow(mut self, resolver: Weak<Inner>) {
+        let mut next_look = Instant::now() + EACH;
+        loop {
+            let heard = timeout_at(next_look, self.events.next()).await;
+            let Some(inner) = resolver.upgrade() else { return };
+            let resolver = CertificateResolver { inner };
+            match heard {
+                Ok(Some(Heard::Event(event))) => {
+                    let is_news = matches!(event.kind, EventKind::Adopted { .. } | EventKind::Issued { .. });
+                    if let Some(id) = event.certificate.as_ref().filter(|_| is_news) {
+                        self.refresh(&resolver, vec![id.clone()]).await;
+                    }
+                }
+                // What was missed is seen at the looks that follow, from the first on.
+                Ok(Some(Heard::Missed(_))) => (self.turn, next_look) = (None, Instant::now()),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+            if Instant::now() >= next_look {
+                // A store that does not answer takes nothing away from those who serve.
+                let _ = self.look(&resolver).await;
+                next_look = Instant::now() + EACH;
+            }
+        }
+    }
+
+    /// Looks at those whose turn it is.
+    async fn look(&mut self, resolver: &CertificateResolver) -> Result<(), StoreError> {
+        let page = self.store.list(self.turn.as_ref(), TURN).await?;
+        let last = page.last().filter(|_| page.len() >= TURN).cloned();
+        // Those that were known in this part of the store, and are not listed there any more.
+        let is_of_part = |id: &CertificateId| {
+            self.turn.as_ref().is_none_or(|turn| id > turn) && last.as_ref().is_none_or(|last| id <= last)
+        };
+        let gone: Vec<CertificateId> = self
+            .known
+            .keys()
+            .filter(|id| is_of_part(id) && page.binary_search(id).is_err())
+            .cloned()
+            .collect();
+        for id in gone {
+            self.known.remove(&id);
+            resolver.lose(&id);
+        }
+        self.refresh(resolver, page).await;
+        self.turn = last;
+        Ok(())
+    }
+
+    /// Serves what the store holds of these.
+    async fn refresh(&mut self, resolver: &CertificateResolver, ids: Vec<CertificateId>) {
+        let this = &*self;
+        let reads = ids.into_iter().map(|id| async move {
+            let found = this.found(&id).await;
+            (id, found)
+        });
+        let all: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
+        for (id, found) in all {
+            match found {
+                Found::Gone => {
+                    self.known.remove(&id);
+                    resolver.lose(&id);
+                }
+                Found::Serves(issued) => {
+                    let generation = issued.as_ref().map(|issued| issued.generation());
+                    if let Some(issued) = issued {
+                        resolver.take(&id, &issued);
+                    }
+                    self.known.insert(id, generation);
+                }
+                Found::Same | Found::Unreadable => {}
+            }
+        }
+    }
+
+    async fn found(&self, id: &CertificateId) -> Found {
+        let record = match self.store.load(id).await {
+            Ok(Some((_, record))) => record,
+            Ok(None) => return Found::Gone,
+            Err(_) => return Found::Unreadable,
+        };
+        let generation = record.current.as_ref().map(|current| current.generation);
+        if self.known.get(id) == Some(&generation) {
+            return Found::Same;
+        }
+        match self.keeper.current(id).await {
+            Ok(issued) if issued.is_some() || generation.is_none() => Found::Serves(issued.map(Box::new)),
+            // Its key and chain do not belong together, or cannot be read: what served before serves on.
+            _ => Found::Unreadable,
+        }
+    }
+}
+
+/// How often the store is looked at for what others have written: as often as keepers look.
+const EACH: Duration = Duration::from_secs(30);
+
+/// How many are looked at each time.
+const TURN: usize = 1_000;
+
+/// How many are read at once: round trips to a database overlap.
+const AT_ONCE: usize = 16;

@@ -1,0 +1,492 @@
+//! Which certificate a handshake is answered with.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use perennial_core::{DomainName, Timestamp};
+use perennial_lifecycle::CertificateId;
+use rustls::{
+    ServerConfig, SignatureScheme,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use super::{
+    ServedCertificate,
+    follow::Followers,
+    table::{Table, Values},
+};
+
+/// Chooses the certificate of each handshake by the name that the client asks for (SNI, RFC 6066 §3), among as
+/// many as there are, while they are renewed.
+///
+/// The name itself comes before a wildcard, which stands for exactly one label (RFC 9525 §6.3). Of several
+/// certificates for one name the client gets one whose key it can verify, of those the one that was issued last.
+/// A certificate that has ended is served rather than none: the client says what is wrong with it, and
+/// [`expired`](Self::expired) tells the operator. Who asks for no name, as those who connect to an address do,
+/// gets the [default certificate](CertificateResolverBuilder::default_certificate); who asks for a name that
+/// nobody has put here is [answered as chosen](CertificateResolverBuilder::unknown_names).
+///
+/// A handshake takes no lock and copies nothing. Cloning is cheap; all clones serve the same certificates.
+///
+/// ```
+/// use perennial::rustls::{CertificateResolver, ServedCertificate};
+/// # use perennial::core::SecretString;
+/// # let key = rcgen::KeyPair::generate()?;
+/// # let chain = rcgen::CertificateParams::new(vec!["*.example.com".to_owned()])?.self_signed(&key)?.pem();
+/// # let key = SecretString::new(key.serialize_pem());
+///
+/// let resolver = CertificateResolver::new();
+/// resolver.insert("wildcard".parse()?, ServedCertificate::from_pem(&chain, &key)?);
+/// assert!(resolver.find(Some("www.example.com"), &[]).is_some());
+/// assert!(resolver.find(Some("a.b.example.com"), &[]).is_none());
+/// let config = resolver.server_config(&["h2", "http/1.1"]); // for tokio-rustls, hyper, axum, quinn
+/// # let _ = config; Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct CertificateResolver {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    exact: Table<Seat>,
+    /// By the name after `*.`.
+    wildcards: Table<Seat>,
+    default: ArcSwapOption<Seat>,
+    default_id: Option<CertificateId>,
+    unknown_names: UnknownNames,
+    served: Mutex<BTreeMap<CertificateId, Served>>,
+    pub(super) followers: Followers,
+}
+
+/// Where the handshakes of one certificate look: a renewal for the same names changes what lies here and nothing
+/// else.
+struct Seat {
+    certified: ArcSwap<CertifiedKey>,
+    /// When that was issued, in Unix seconds.
+    not_before: AtomicI64,
+}
+
+/// One certificate, and where it is served.
+struct Served {
+    certificate: ServedCertificate,
+    seat: Arc<Seat>,
+}
+
+/// What is answered to clients that ask for a name that no certificate here is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnknownNames {
+    /// The default certificate, which such a client refuses with a message about the wrong name; for servers
+    /// whose clients do not look at the name.
+    Default,
+    /// An alert. The default: nobody learns which names are served here, and no client takes a wrong
+    /// certificate for an attack.
+    #[default]
+    Refuse,
+}
+
+impl CertificateResolver {
+    /// A resolver without certificates, which refuses names that it does not know.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings.
+    pub fn builder() -> CertificateResolverBuilder {
+        CertificateResolverBuilder::default()
+    }
+
+    /// Serves a certificate for its DNS names from now on, in place of the one with the same id.
+    ///
+    /// At no moment is one of its names without a certificate. The work is in proportion to the names of this
+    /// certificate and of the one that it replaces, however many others there are.
+    pub fn insert(&self, id: CertificateId, certificate: ServedCertificate) {
+        let mut served = self.inner.served();
+        let names = &certificate.facts().names;
+        if let Some(known) = served.get_mut(&id)
+            && known.certificate.facts().names == *names
+        {
+            known.seat.fill(&certificate);
+            known.certificate = certificate;
+            return;
+        }
+        let seat = Arc::new(Seat::of(&certificate));
+        for name in names {
+            self.inner.table(name).insert(key(name).into(), seat.clone());
+        }
+        if self.inner.default_id.as_ref() == Some(&id) {
+            self.inner.default.store(Some(seat.clone()));
+        }
+        if let Some(old) = served.insert(id, Served { certificate, seat }) {
+            self.inner.take_away(&old);
+        }
+    }
+
+    /// Serves a certificate no more. Whether there was one.
+    pub fn remove(&self, id: &CertificateId) -> bool {
+        let mut served = self.inner.served();
+        let Some(old) = served.remove(id) else { return false };
+        self.inner.take_away(&old);
+        if self.inner.default_id.as_ref() == Some(id) {
+            self.inner.default.store(None);
+        }
+        true
+    }
+
+    /// What is served under an id.
+    #[must_use]
+    pub fn served(&self, id: &CertificateId) -> Option<ServedCertificate> {
+        self.inner.served().get(id).map(|served| served.certificate.clone())
+    }
+
+    /// The ids of all that is served.
+    #[must_use]
+    pub fn ids(&self) -> Vec<CertificateId> {
+        self.inner.served().keys().cloned().collect()
+    }
+
+    /// Which certificates are served though they have ended, and since when.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> Vec<(CertificateId, Timestamp)> {
+        let served = self.inner.served();
+        let ended = |(id, served): (&CertificateId, &Served)| {
+            let not_after = served.certificate.facts().not_after;
+            (not_after < now).then(|| (id.clone(), not_after))
+        };
+        served.iter().filter_map(ended).collect()
+    }
+
+    /// The certificate for a client that asks for this name, and can verify these signatures.
+    ///
+    /// Any text will do for a name: what is none has no certificate.
+    #[must_use]
+    pub fn find(&self, server_name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        match server_name {
+            Some(name) => self.inner.named(name, schemes).or_else(|| match self.inner.unknown_names {
+                UnknownNames::Default => self.inner.default(),
+                UnknownNames::Refuse => None,
+            }),
+            None => self.inner.default(),
+        }
+    }
+
+    /// A configuration for servers: these certificates, TLS 1.2 and 1.3 over *ring*, no certificates of clients,
+    /// and these protocols above (ALPN, RFC 7301), the one that is liked best first.
+    #[must_use]
+    pub fn server_config(&self, protocols: &[&str]) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        #[expect(clippy::expect_used, reason = "it fails for providers that have no suite for a version")]
+        let builder = builder.with_safe_default_protocol_versions().expect("ring has both versions");
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
+impl Default for CertificateResolver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CertificateResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.inner.served().len();
+        f.debug_struct("CertificateResolver").field("certificates", &count).finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for CertificateResolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.find(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+impl Inner {
+    fn named(&self, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let mut buffer = [0; LONGEST_NAME];
+        let name = lower_case(name.strip_suffix('.').unwrap_or(name), &mut buffer)?;
+        let best = |seats: Values<'_, Seat>| best(seats, schemes);
+        let exact = self.exact.find(name, best);
+        exact.or_else(|| self.wildcards.find(name.split_once('.')?.1, best)).flatten()
+    }
+
+    fn default(&self) -> Option<Arc<CertifiedKey>> {
+        self.default.load().as_ref().map(|seat| seat.certified.load_full())
+    }
+
+    fn table(&self, name: &DomainName) -> &Table<Seat> {
+        if name.is_wildcard() { &self.wildcards } else { &self.exact }
+    }
+
+    fn take_away(&self, old: &Served) {
+        for name in &old.certificate.facts().names {
+            self.table(name).remove(key(name), &old.seat);
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeMap<CertificateId, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    fn of(certificate: &ServedCertificate) -> Self {
+        Self {
+            certified: ArcSwap::new(certificate.certified_key().clone()),
+            not_before: AtomicI64::new(certificate.facts().not_before.unix()),
+        }
+    }
+
+    fn fill(&self, certificate: &ServedCertificate) {
+        self.certified.store(certificate.certified_key().clone());
+        self.not_before.store(certificate.facts().not_before.unix(), Ordering::Relaxed);
+    }
+}
+
+/// Of several: one that the client can verify, and of those the latest. When it can verify none, it gets one all
+/// the same: rustls then says that there is no signature scheme in common, which is what is wrong.
+fn best<'a>(
+    mut seats: impl Iterator<Item = &'a Arc<Seat>>,
+    schemes: &[SignatureScheme],
+) -> Option<Arc<CertifiedKey>> {
+    let first = seats.next()?;
+    let Some(second) = seats.next() else { return Some(first.certified.load_full()) };
+    let all = [first, second].into_iter().chain(seats);
+    let ranked = all.map(|seat| {
+        let certified = seat.certified.load_full();
+        let fits = certified.key.choose_scheme(schemes).is_some();
+        ((fits, seat.not_before.load(Ordering::Relaxed)), certified)
+    });
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, certified)| certified)
+}
+
+/// What a name lies under in its table.
+fn key(name: &DomainName) -> &str {
+    name.as_str().strip_prefix("*.").unwrap_or(name.as_str())
+}
+
+/// The name in lower case, in the buffer where it is not so already; `None` for what is too long for a name.
+fn lower_case<'a>(name: &'a str, buffer: &'a mut [u8; LONGEST_NAME]) -> Option<&'a str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
+    if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(name);
+    }
+    let buffer = buffer.get_mut(..name.len())?;
+    buffer.copy_from_slice(name.as_bytes());
+    buffer.make_ascii_lowercase();
+    std::str::from_utf8(buffer).ok()
+}
+
+/// RFC 1035 §2.3.4, as text without the final dot.
+const LONGEST_NAME: usize = 253;
+
+/// Settings of a [`CertificateResolver`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct CertificateResolverBuilder {
+    default_certificate: Option<CertificateId>,
+    unknown_names: UnknownNames,
+}
+
+impl CertificateResolverBuilder {
+    /// Which certificate is for those who ask for no name. Default: none, and they are refused. It may come later.
+    pub fn default_certificate(mut self, id: CertificateId) -> Self {
+        self.default_certificate = Some(id);
+        self
+    }
+
+    /// What is answered to those who ask for a name that is not served here. Default: they are refused.
+    pub const fn unknown_names(mut self, answer: UnknownNames) -> Self {
+        self.unknown_names = answer;
+        self
+    }
+
+    /// Makes the resolver, without certificates yet.
+    #[must_use]
+    pub fn build(self) -> CertificateResolver {
+        let inner = Inner {
+            exact: Table::new(),
+            wildcards: Table::new(),
+            default: ArcSwapOption::empty(),
+            default_id: self.default_certificate,
+            unknown_names: self.unknown_names,
+            served: Mutex::default(),
+            followers: Followers::default(),
+        };
+        CertificateResolver { inner: Arc::new(inner) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rustls::testing::{at, served, served_ed25519};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    fn id(text: &str) -> CertificateId {
+        text.parse().unwrap()
+    }
+
+    /// Under which of these a name is served.
+    fn found<'a>(
+        resolver: &CertificateResolver,
+        name: Option<&str>,
+        of: &[(&'a str, &ServedCertificate)],
+    ) -> Option<&'a str> {
+        let found = resolver.find(name, &[])?;
+        of.iter().find(|(_, known)| Arc::ptr_eq(known.certified_key(), &found)).map(|(label, _)| *label)
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_a_wildcard_stands_for_one_label() {
+        let resolver = CertificateResolver::new();
+        let (exact, wildcard) = (served(&["www.a.example"], 0), served(&["*.a.example", "a.example"], 0));
+        resolver.insert(id("exact"), exact.clone());
+        resolver.insert(id("wildcard"), wildcard.clone());
+        let of = [("exact", &exact), ("wildcard", &wildcard)];
+        for (name, expected) in [
+            ("www.a.example", Some("exact")),
+            ("WWW.A.Example", Some("exact")),
+            ("www.a.example.", Some("exact")),
+            ("mail.a.example", Some("wildcard")),
+            ("MAIL.A.EXAMPLE", Some("wildcard")),
+            ("a.example", Some("wildcard")),
+            ("b.www.a.example", None),
+            ("example", None),
+            ("", None),
+            (".", None),
+            (".a.example", Some("wildcard")),
+            ("192.0.2.1", None),
+        ] {
+            assert_eq!(found(&resolver, Some(name), &of), expected, "{name}");
+        }
+        assert_eq!(found(&resolver, None, &of), None);
+    }
+
+    #[test]
+    fn the_default_certificate_is_for_those_who_name_nobody_and_where_chosen_for_unknown_names() {
+        let (first, other) = (served(&["a.example"], 0), served(&["b.example"], 0));
+        let of = [("first", &first), ("other", &other)];
+        for (answer, expected) in [(UnknownNames::Refuse, None), (UnknownNames::Default, Some("first"))] {
+            let resolver =
+                CertificateResolver::builder().default_certificate(id("first")).unknown_names(answer).build();
+            assert_eq!(found(&resolver, None, &of), None, "it may come later");
+            resolver.insert(id("other"), other.clone());
+            assert_eq!(found(&resolver, None, &of), None);
+            resolver.insert(id("first"), first.clone());
+            assert_eq!(found(&resolver, None, &of), Some("first"));
+            assert_eq!(found(&resolver, Some("c.example"), &of), expected);
+            assert_eq!(found(&resolver, Some("b.example"), &of), Some("other"));
+            assert!(resolver.remove(&id("first")));
+            assert_eq!(found(&resolver, None, &of), None);
+        }
+    }
+
+    #[test]
+    fn a_renewal_takes_the_place_of_the_old_one_under_its_names_and_no_others() {
+        let resolver = CertificateResolver::builder().default_certificate(id("site")).build();
+        let old = served(&["a.example", "b.example"], 0);
+        let same = served(&["a.example", "b.example"], 10);
+        let other = served(&["b.example", "*.c.example"], 20);
+        let of = [("old", &old), ("same", &same), ("other", &other)];
+        let all = |resolver: &CertificateResolver| {
+            [Some("a.example"), Some("b.example"), Some("x.c.example"), None]
+                .map(|name| found(resolver, name, &of))
+        };
+        resolver.insert(id("site"), old.clone());
+        assert_eq!(all(&resolver), [Some("old"), Some("old"), None, Some("old")]);
+        resolver.insert(id("site"), same.clone());
+        assert_eq!(all(&resolver), [Some("same"), Some("same"), None, Some("same")]);
+        resolver.insert(id("site"), other.clone());
+        assert_eq!(all(&resolver), [None, Some("other"), Some("other"), Some("other")]);
+        assert_eq!(resolver.served(&id("site")).unwrap().facts(), other.facts());
+        assert!(resolver.remove(&id("site")));
+        assert!(!resolver.remove(&id("site")));
+        assert_eq!(all(&resolver), [None; 4]);
+        assert_eq!(resolver.inner.exact.len() + resolver.inner.wildcards.len(), 0);
+    }
+
+    #[test]
+    fn of_two_certificates_for_a_name_the_later_one_serves_and_the_other_when_it_is_gone() {
+        let resolver = CertificateResolver::new();
+        let (placeholder, real) = (served(&["a.example"], 10), served(&["a.example"], 20));
+        let of = [("placeholder", &placeholder), ("real", &real)];
+        resolver.insert(id("real"), real.clone());
+        resolver.insert(id("placeholder"), placeholder.clone());
+        assert_eq!(found(&resolver, Some("a.example"), &of), Some("real"));
+        resolver.remove(&id("real"));
+        assert_eq!(found(&resolver, Some("a.example"), &of), Some("placeholder"));
+    }
+
+    #[test]
+    fn of_two_certificates_for_a_name_a_client_gets_one_that_it_can_verify() {
+        let resolver = CertificateResolver::new();
+        let (plain, modern) = (served(&["a.example"], 10), served_ed25519(&["a.example"], 20));
+        resolver.insert(id("plain"), plain.clone());
+        resolver.insert(id("modern"), modern.clone());
+        let find = |schemes: &[SignatureScheme]| resolver.find(Some("a.example"), schemes).unwrap();
+        let (ecdsa, ed25519) = (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ED25519);
+        assert!(Arc::ptr_eq(&find(&[ecdsa, ed25519]), modern.certified_key()));
+        assert!(Arc::ptr_eq(&find(&[ed25519]), modern.certified_key()));
+        assert!(Arc::ptr_eq(&find(&[ecdsa]), plain.certified_key()));
+        assert!(Arc::ptr_eq(&find(&[SignatureScheme::RSA_PSS_SHA256]), modern.certified_key()));
+    }
+
+    #[test]
+    fn what_has_ended_is_served_and_told() {
+        let resolver = CertificateResolver::new();
+        let certificate = served(&["a.example"], 0);
+        resolver.insert(id("a"), certificate.clone());
+        assert_eq!(resolver.expired(at(1_000)), []);
+        assert_eq!(resolver.expired(at(1_001)), [(id("a"), at(1_000))]);
+        assert_eq!(found(&resolver, Some("a.example"), &[("a", &certificate)]), Some("a"));
+        assert_eq!(resolver.ids(), [id("a")]);
+    }
+
+    #[test]
+    fn no_handshake_finds_a_name_without_a_certificate_while_it_is_renewed() {
+        let resolver = CertificateResolver::new();
+        let kept = [served(&["a.example", "b.example"], 0), served(&["a.example", "*.b.example"], 10)];
+        resolver.insert(id("a"), kept[0].clone());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        assert!(resolver.find(Some("a.example"), &[]).is_some());
+                    }
+                });
+            }
+            for round in 0..5_000 {
+                resolver.insert(id("a"), kept[round % 2].clone());
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+
+    static SERVED: LazyLock<ServedCertificate> = LazyLock::new(|| served(&["*.a.example"], 0));
+
+    proptest! {
+        #[test]
+        fn no_name_panics(name in ".{0,300}") {
+            let resolver = CertificateResolver::new();
+            resolver.insert(id("a"), SERVED.clone());
+            let _ = resolver.find(Some(&name), &[]);
+            let _ = resolver.find(Some(&format!("{name}.A.example")), &[]);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The front door, opened from outside.
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where.
+
+mod authority;
+mod client;
+mod rustls;

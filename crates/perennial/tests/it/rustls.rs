@@ -1,0 +1,187 @@
+//! Real handshakes, while certificates come, are renewed and go.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use perennial::{
+    Certificate, CertificateSpec, Manager, MemoryStore,
+    lifecycle::{CertificateId, Store},
+    rustls::{CertificateResolver, Serve as _, ServedCertificate},
+};
+use perennial_core::SecretString;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    authority::Authority,
+    client::{connect, served_by},
+};
+
+fn manager(store: &Arc<MemoryStore>) -> Manager {
+    Manager::builder(store.clone()).issuer("test", Authority::new()).unwrap().build()
+}
+
+fn spec(id: &str, names: &[&str]) -> CertificateSpec {
+    CertificateSpec::new(id, names.iter().copied()).unwrap()
+}
+
+fn id(text: &str) -> CertificateId {
+    text.parse().unwrap()
+}
+
+/// Serves connections until the runtime ends: what comes in goes out again.
+async fn echo(resolver: &CertificateResolver) -> SocketAddr {
+    let acceptor = TlsAcceptor::from(Arc::new(resolver.server_config(&["echo"])));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let (mut reading, mut writing) = tokio::io::split(acceptor.accept(stream).await?);
+                tokio::io::copy(&mut reading, &mut writing).await
+            });
+        }
+    });
+    address
+}
+
+fn serial(resolver: &CertificateResolver, of: &str) -> Option<String> {
+    resolver.served(&id(of)).map(|served| served.facts().serial.clone())
+}
+
+/// Waits until it is so, for ten minutes: of the test's time, where that is not the machine's.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..60_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// Has a certificate renewed, and returns the new one's serial number.
+async fn renew(certificate: &Certificate) -> String {
+    let current = certificate.ready().await.unwrap();
+    certificate.keeper().replace_compromised(certificate.id()).await.unwrap();
+    certificate.changed(&current).await.unwrap().facts().serial.clone()
+}
+
+#[tokio::test]
+async fn handshakes_get_each_renewal_and_a_connection_that_is_open_stays() {
+    let manager = manager(&Arc::new(MemoryStore::new()));
+    let certificate = manager.keep(spec("site", &["a.example"])).await.unwrap();
+    let resolver = certificate.rustls();
+    let first = certificate.ready().await.unwrap().facts().serial.clone();
+    until("the first is served", || serial(&resolver, "site").is_some()).await;
+
+    let address = echo(&resolver).await;
+    let mut open = connect(address, "a.example", &["echo"]).await.unwrap();
+    assert_eq!(served_by(&open).serial, first);
+    for name in ["b.example", "127.0.0.1"] {
+        let stranger = connect(address, name, &[]).await.unwrap();
+        assert_eq!(served_by(&stranger).serial, first, "one certificate is for everybody");
+    }
+
+    let second = renew(&certificate).await;
+    until("the renewal is served", || serial(&resolver, "site") == Some(second.clone())).await;
+    let new = connect(address, "a.example", &["echo"]).await.unwrap();
+    assert_eq!(served_by(&new).serial, second);
+    open.write_all(b"still here").await.unwrap();
+    let mut answer = [0; 10];
+    open.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"still here");
+}
+
+#[tokio::test]
+async fn all_certificates_of_a_manager_are_served_by_name_and_others_are_refused() {
+    let manager = manager(&Arc::new(MemoryStore::new()));
+    let first = manager.keep(spec("first", &["a.example", "*.a.example"])).await.unwrap();
+    let stored = first.ready().await.unwrap().facts().serial.clone();
+    let resolver = manager.resolver().await.unwrap();
+    assert_eq!(serial(&resolver, "first"), Some(stored), "what is there is served at once");
+
+    let second = manager.keep(spec("second", &["b.example"])).await.unwrap();
+    second.ready().await.unwrap();
+    until("the second is served", || serial(&resolver, "second").is_some()).await;
+    let renewed = renew(&first).await;
+    until("the renewal is served", || serial(&resolver, "first") == Some(renewed.clone())).await;
+
+    let address = echo(&resolver).await;
+    for (name, of) in [("a.example", "first"), ("WWW.a.example", "first"), ("b.example", "second")] {
+        let connection = connect(address, name, &[]).await.unwrap();
+        assert_eq!(Some(served_by(&connection).serial), serial(&resolver, of), "{name}");
+    }
+    for name in ["c.example", "x.y.a.example", "127.0.0.1"] {
+        let error = connect(address, name, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("AccessDenied"), "{name}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_processes_issue_and_remove_is_seen() {
+    let store = Arc::new(MemoryStore::new());
+    let (serving, other) = (manager(&store), manager(&store));
+    let resolver = serving.resolver().await.unwrap();
+    let certificate = other.keep(spec("site", &["a.example"])).await.unwrap();
+    let first = certificate.ready().await.unwrap().facts().serial.clone();
+    until("the first is served", || serial(&resolver, "site") == Some(first.clone())).await;
+    let second = renew(&certificate).await;
+    until("the renewal is served", || serial(&resolver, "site") == Some(second.clone())).await;
+
+    other.shut_down().await;
+    let (version, _) = store.load(&id("site")).await.unwrap().unwrap();
+    store.remove(&id("site"), version, None).await.unwrap();
+    until("it is gone", || resolver.ids().is_empty()).await;
+    assert!(resolver.find(Some("a.example"), &[]).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_without_a_sound_key_and_chain_leaves_the_old_one_serving() {
+    let store = Arc::new(MemoryStore::new());
+    let (serving, other) = (manager(&store), manager(&store));
+    let certificate = other.keep(spec("site", &["a.example"])).await.unwrap();
+    let first = certificate.ready().await.unwrap().facts().serial.clone();
+    other.shut_down().await;
+    let resolver = serving.resolver().await.unwrap();
+    assert_eq!(serial(&resolver, "site"), Some(first.clone()));
+
+    let (version, mut record) = store.load(&id("site")).await.unwrap().unwrap();
+    let current = record.current.as_mut().unwrap();
+    current.generation = current.generation.next();
+    store.commit(&record, Some(version)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(serial(&resolver, "site"), Some(first));
+    // Who starts anew has nothing sound to serve.
+    assert!(serving.resolver().await.unwrap().ids().is_empty());
+}
+
+#[tokio::test]
+async fn a_resolver_ends_its_work_when_it_is_dropped() {
+    let store = Arc::new(MemoryStore::new());
+    let manager = manager(&store);
+    let certificate = manager.keep(spec("site", &["a.example"])).await.unwrap();
+    certificate.ready().await.unwrap();
+    let resolvers = [certificate.rustls(), manager.resolver().await.unwrap()];
+    drop((manager, certificate));
+    assert!(Arc::strong_count(&store) > 1, "they keep the certificates kept");
+    drop(resolvers);
+    until("nobody holds the store any more", || Arc::strong_count(&store) == 1).await;
+}
+
+#[tokio::test]
+async fn certificates_of_ones_own_are_served_without_a_manager() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let chain = params.self_signed(&key).unwrap().pem();
+    let resolver = CertificateResolver::new();
+    let served = ServedCertificate::from_pem(&chain, &SecretString::new(key.serialize_pem())).unwrap();
+    resolver.insert(id("own"), served);
+    let address = echo(&resolver).await;
+    let connection = connect(address, "a.example", &["echo"]).await.unwrap();
+    assert_eq!(Some(served_by(&connection).serial), serial(&resolver, "own"));
+    assert_eq!(connection.get_ref().1.alpn_protocol(), Some(&b"echo"[..]));
+}

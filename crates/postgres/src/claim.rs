@@ -87,10 +87,12 @@ fn head(line: &str, most: &str) -> String {
     )
 }
 
-/// Those of a line that are due, no more than so many, locked by somebody or not.
+/// Those of a line that are due, no more than so many, locked by somebody or not. In the order of the index, or a
+/// server that does not know yet how few there are looks for them through the whole table.
 fn waiting(line: &str, most: &str) -> String {
     format!(
-        "SELECT FROM perennial_records WHERE {line} AND next_at <= now() AND {} LIMIT {most}",
+        "SELECT FROM perennial_records WHERE {line} AND next_at <= now() AND {}
+         ORDER BY next_at, id LIMIT {most}",
         is_readable(),
     )
 }

@@ -23,6 +23,7 @@ mod clean_up;
 mod deadline;
 use deadline::{Deadline, within};
 
+mod refusal;
 mod renewal_info;
 mod revocation;
 mod turns;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use perennial_acme::{ChallengeKind, Error as AcmeError, OrderInvalid, Problem, ProblemType, flow::Offer};
 use perennial_core::DomainName;
 
-use super::walk::wildcard_of;
+use super::refusal::refusals;
 use crate::{Error, Proof, solver::PassedOver};
 
 /// Who had a turn in this issuance.
@@ -77,20 +77,11 @@ impl Turns {
     }
 }
 
-/// The names whose proof the CA has looked for and not found: some CAs say so of the authorizations, some in the order's
-/// own problem or its parts (RFC 8555 §6.7.1), where a wildcard may go by its base name.
+/// The names whose proof the CA has looked for and not found.
 fn refused(order: &OrderInvalid, chosen: &BTreeMap<DomainName, String>) -> Vec<DomainName> {
-    let of_authorizations = order.failures.iter().filter_map(|failure| {
-        let name =
-            failure.identifier.dns().filter(|_| failure.problem.as_ref().is_some_and(was_looked_for))?;
-        Some(if failure.wildcard { wildcard_of(name) } else { name.clone() })
-    });
-    let problems = order.problem.iter().flat_map(|problem| [problem].into_iter().chain(&problem.subproblems));
-    let of_order = problems.filter(|problem| was_looked_for(problem)).filter_map(|problem| {
-        let name = problem.identifier.as_ref()?.dns()?;
-        [name.clone(), wildcard_of(name)].into_iter().find(|name| chosen.contains_key(name))
-    });
-    let named: Vec<DomainName> = of_authorizations.chain(of_order).collect();
+    let refusals = refusals(order, |name| chosen.contains_key(name)).into_iter();
+    let looked_for = refusals.filter(|refusal| refusal.problem.is_some_and(was_looked_for));
+    let named: Vec<DomainName> = looked_for.map(|refusal| refusal.name).collect();
     // Some say in the order what was wrong, and not with which name: where all were proven in one way, it is that way.
     let is_nameless = named.is_empty() && order.problem.as_ref().is_some_and(was_looked_for);
     let ways: BTreeSet<&String> = chosen.values().collect();

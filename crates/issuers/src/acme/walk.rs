@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
-    Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, OrderInvalid, ProblemType, Url,
+    Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
     call::{Call, Download},
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Task as WalkTask, Walk},
 };
@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{
     AcmeIssuer,
     deadline::{Deadline, within},
+    refusal::{Refusal, refusals},
     renewal_info,
     turns::{Again, Turns},
 };
@@ -111,29 +112,10 @@ impl Walker<'_> {
             self.journal.tell(Stage::RateLimited { limit: problem.to_string(), until: limit.retry_at }).await;
         }
         let AcmeError::OrderInvalid(order) = error else { return };
-        for (name, reason) in self.refusals(order) {
+        for Refusal { name, reason, .. } in refusals(order, |name| self.request.names.contains(name)) {
             self.journal.tell(Stage::ChallengeFailed { name: name.into(), reason }).await;
         }
         self.journal.tell(Stage::OrderFailed { reason: order.to_string() }).await;
-    }
-
-    /// Which names were refused and why: some CAs say so of the authorizations, some in the order's own problem or
-    /// its parts (RFC 8555 §6.7.1), where a wildcard may go by its base name.
-    fn refusals(self, order: &OrderInvalid) -> Vec<(DomainName, String)> {
-        let of_authorizations = order.failures.iter().filter_map(|failure| {
-            let name = failure.identifier.dns()?;
-            let name = if failure.wildcard { wildcard_of(name) } else { name.clone() };
-            Some((name, failure.problem.as_ref().map_or_else(|| failure.to_string(), ToString::to_string)))
-        });
-        let problems =
-            order.problem.iter().flat_map(|problem| [problem].into_iter().chain(&problem.subproblems));
-        let of_order = problems.filter_map(|problem| {
-            let name = problem.identifier.as_ref()?.dns()?;
-            let asked = [name.clone(), wildcard_of(name)];
-            let name = asked.into_iter().find(|name| self.request.names.contains(name))?;
-            Some((name, problem.to_string()))
-        });
-        of_authorizations.chain(of_order).collect()
     }
 
     fn new_order(self) -> NewOrder {

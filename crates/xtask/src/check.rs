@@ -25,7 +25,7 @@ pub(crate) fn formatting() -> Result<(), Error> {
 
 /// The fuzz targets are a workspace of their own. Their corpora are replayed, which needs no fuzzer; that they
 /// compile with it is checked where there is a C++ compiler, since the fuzzer is written in C++. What both
-/// workspaces depend on is built once.
+/// workspaces depend on with the same features is built once.
 fn fuzz_targets(metadata: &Metadata) -> Result<(), Error> {
     let fuzz = |command: &str, features: &[&str]| {
         let mut cargo = shell::cargo([command, "--manifest-path", FUZZ]);

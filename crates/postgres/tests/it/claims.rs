@@ -66,6 +66,37 @@ async fn many_processes_at_once_claim_each_certificate_once() {
     assert_eq!(fences.len(), CERTIFICATES);
 }
 
+/// How often the table of records was read from end to end, once so many rows were made and written anew: a session
+/// tells what it did when it ends, and a little later.
+async fn whole_reads(server: &Postgres, made: usize, written: usize) -> String {
+    let statement = format!(
+        "SELECT seq_scan FROM pg_stat_user_tables
+         WHERE relname = 'perennial_records' AND n_tup_ins = {made} AND n_tup_upd = {written}"
+    );
+    loop {
+        if let Some(reads) = aside(server.socket(), &statement).await.pop() {
+            return reads;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_claim_finds_what_is_due_by_the_index_alone_whatever_the_server_knows_of_the_table() {
+    const CERTIFICATES: usize = 20_000;
+    let Some(server) = server().await else { return };
+    fill(&store(&server).await, CERTIFICATES).await;
+    // None is a first certificate, which nobody has told the server: it takes a half of them for such.
+    aside(server.socket(), "UPDATE perennial_records SET has_certificate = true").await;
+    let before = whole_reads(&server, CERTIFICATES, CERTIFICATES).await;
+    let (claimer, owner) = (store(&server).await, Owner::unique());
+    for _ in 0..5 {
+        assert_eq!(claimer.claim(&owner, MINUTE, 100).await.unwrap().len(), 100);
+    }
+    drop(claimer);
+    assert_eq!(whole_reads(&server, CERTIFICATES, CERTIFICATES + 500).await, before);
+}
+
 #[tokio::test]
 async fn a_claim_does_not_wait_for_a_row_that_somebody_writes() {
     let Some(server) = server().await else { return };

@@ -1,6 +1,11 @@
 //! The world in which lives end, and what it has counted.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use perennial::{
     core::{DomainName, PrivateKey, SecretString},
@@ -94,6 +99,20 @@ impl Lab {
     }
 }
 
+/// Puts what is in a directory into another, links as links: which generation is seen is said by one.
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, into) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        match fs::symlink_metadata(&entry)?.file_type() {
+            kind if kind.is_symlink() => symlink(fs::read_link(&entry)?, &into)?,
+            kind if kind.is_dir() => copy_directory(&entry, &into)?,
+            _ => fs::copy(&entry, &into).map(drop)?,
+        }
+    }
+    Ok(())
+}
+
 const ZONE: &str = "example.com";
 
 /// By so many seconds the clock of a recovery is ahead: a keeper leaves alone for a minute what it has just
@@ -139,11 +158,7 @@ impl Lane<'_> {
             return Ok(());
         }
         let (from, to) = (self.delivered(), self.target().join(self.id.as_str()));
-        text(fs::create_dir_all(&to))?;
-        for file in text(fs::read_dir(&from))? {
-            let file = text(file)?;
-            text(fs::copy(file.path(), to.join(file.file_name())))?;
-        }
+        text(copy_directory(&from, &to))?;
         let due = self.due.as_ref().ok_or("nothing was prepared")?;
         place::copy(due, &*place.open().await?, &self.id).await
     }

@@ -11,7 +11,6 @@ use super::{
     complaint::Context,
     pace::Pace,
     patience::{self, LONGEST_WAIT, Next, Trouble},
-    retry_after,
 };
 use crate::{ConfigError, Error};
 
@@ -221,7 +220,7 @@ impl Client {
         }
         let Some(complaint) = (inner.complaints)(&answer) else { return Tried::Answered(answer) };
         let trouble = complaint.trouble(&answer, now);
-        let wait = retry_after::read(answer.headers(), now);
+        let wait = complaint.wait(&answer, now);
         let context = Context {
             now,
             until: wait.map(|wait| now + wait),

@@ -18,6 +18,7 @@ use super::{
 use crate::Error;
 
 mod check;
+pub(crate) use check::shown;
 pub use check::{
     Advice, Answer, Content, Evidence, Found, Http01Report, Observation, Phase, RedirectFault, SelfCheck,
     Verdict, diagnose,

@@ -1,6 +1,7 @@
 //! What a server shows in a TLS handshake, whoever trusts it.
 //!
-//! The [probe](crate::probe) looks so what a name is served with. Nothing secret is sent over such a connection, and nothing that comes is trusted: it is compared, and text of it
+//! The self-check of tls-alpn-01 looks so before a CA does, and the [probe](crate::probe) looks what a name is served
+//! with. Nothing secret is sent over such a connection, and nothing that comes is trusted: it is compared, and text of it
 //! is shortened and stripped of control characters.
 
 use std::{fmt, net::IpAddr, net::SocketAddr};
@@ -13,7 +14,7 @@ use crate::solver::http01::Phase;
 
 mod connect;
 mod destination;
-pub(crate) use destination::Destinations;
+pub(crate) use destination::{Destinations, look_at};
 
 mod witness;
 pub(crate) use witness::any_certificate;

@@ -12,9 +12,9 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Evidence that the CA will fail stops the proof, which is a [failure](Error::NotServed). What cannot be told from
-    /// here does not, for the CA may well see what this host cannot. The default: it costs no rate limit where there is
-    /// evidence, and blocks nobody where there is none.
+    /// Evidence that the CA will fail stops the proof, which is a failure ([`Error::NotServed`], [`Error::NotShown`]). What
+    /// cannot be told from here does not, for the CA may well see what this host cannot. The default: it costs no rate
+    /// limit where there is evidence, and blocks nobody where there is none.
     #[default]
     Require,
     /// Nobody looks.

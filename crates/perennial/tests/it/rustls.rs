@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use perennial::{
     AcmeIssuer, Certificate, CertificateSpec, Manager, MemoryStore, TlsAlpn01,
     core::ReqwestClient,
-    issuers::solver::tls_alpn01::ChallengeCertificates,
+    issuers::solver::tls_alpn01::{ChallengeCertificates, SelfCheck},
     lifecycle::{CertificateId, Store},
     rustls::{CertificateResolver, Serve as _, ServedCertificate},
 };
@@ -200,7 +200,7 @@ async fn cas_are_shown_proofs_beside_the_certificates_of_all_others() {
     let issuer = AcmeIssuer::builder(world.ca().directory_url())
         .http(Arc::new(http))
         .agree_to_terms()
-        .solver(TlsAlpn01::new(challenges.clone()))
+        .solver(TlsAlpn01::new(challenges.clone()).self_check(SelfCheck::new().connect_to([address])))
         .build()
         .unwrap();
     let manager = Manager::builder(MemoryStore::new()).issuer("acme", issuer).unwrap().build();

@@ -22,7 +22,7 @@ mod proof;
 mod recorder;
 mod renewal;
 mod requests;
-mod responder;
+pub(super) mod responder;
 mod revocation;
 mod walk;
 

@@ -19,6 +19,9 @@ mod select;
 pub use select::Selector;
 pub(crate) use select::{Panel, PassedOver, Seat};
 
+pub mod tls_alpn01;
+pub use tls_alpn01::TlsAlpn01;
+
 /// Who proves names to a CA by one type of challenge (RFC 8555 §8).
 ///
 /// The three verbs are apart so that slow ones overlap: all proofs of an order are presented first, then

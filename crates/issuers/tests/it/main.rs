@@ -13,4 +13,5 @@ mod renewal;
 mod scene;
 mod selection;
 mod self_signed;
+mod tls_alpn01;
 mod vault;

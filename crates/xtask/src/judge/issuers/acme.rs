@@ -1,17 +1,20 @@
 //! The ACME issuer at two certificate authorities that validate for themselves, by each way to prove a name.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 use perennial::{
     AcmeIssuer, Http01,
-    acme::{ChallengeKind::TlsAlpn01, ExternalAccount},
+    acme::ExternalAccount,
     core::{ReqwestClient, SystemClock},
     issuers::{
-        AcmeIssuerBuilder, Solver,
-        solver::http01::{Http01Listener, SelfCheck},
+        AcmeIssuerBuilder, Solver, TlsAlpn01,
+        solver::{
+            http01::{Http01Listener, SelfCheck},
+            tls_alpn01::{ChallengeCertificates, TlsAlpn01Listener},
+        },
     },
     propagation::Checker,
 };
@@ -21,8 +24,8 @@ use perennial_testkit::{
     real::{Openbao, Pebble},
 };
 
-use super::{Case, Outcome, issue, shown::Shown, text};
-use crate::judge::{pebble::responder::Responder, surroundings::Surroundings};
+use super::{Case, Outcome, issue, text};
+use crate::judge::surroundings::Surroundings;
 
 /// The names under test, and the two.
 pub(super) struct Lab {
@@ -39,7 +42,8 @@ pub(super) struct Lab {
 struct Servers {
     http: Http01Listener,
     http_port: u16,
-    tls: Arc<Responder>,
+    certificates: ChallengeCertificates,
+    _tls: TlsAlpn01Listener,
     tls_port: u16,
 }
 
@@ -119,9 +123,13 @@ impl Lab {
 
 impl Servers {
     async fn start(http_port: u16, tls_port: u16) -> Result<Self, String> {
-        let here = [(Ipv4Addr::LOCALHOST, http_port).into(), (Ipv6Addr::LOCALHOST, http_port).into()];
-        let http = text(Http01Listener::bind(here).await)?;
-        Ok(Self { http, http_port, tls: Arc::new(Responder::start(0, tls_port).await?), tls_port })
+        let here = |port| -> [SocketAddr; 2] {
+            [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+        };
+        let http = text(Http01Listener::bind(here(http_port)).await)?;
+        let certificates = ChallengeCertificates::new();
+        let tls = text(TlsAlpn01Listener::bind(here(tls_port), &certificates).await)?;
+        Ok(Self { http, http_port, certificates, _tls: tls, tls_port })
     }
 
     /// The solver with a look of its own.
@@ -165,8 +173,9 @@ async fn by_http(lab: &Lab, authority: &Authority<'_>, name: &str) -> Outcome {
     authority.issues(issuer, name).await
 }
 
+/// By the listener that serves nothing but proofs.
 async fn by_tls(authority: &Authority<'_>, name: &str) -> Outcome {
-    let issuer = authority.issuer(Shown::new(TlsAlpn01, authority.servers.tls.clone()))?;
+    let issuer = authority.issuer(TlsAlpn01::new(authority.servers.certificates.clone()))?;
     authority.issues(issuer, name).await
 }
 

@@ -4,15 +4,13 @@
 //!   VaultIssuer --- sign/ROLE ---> OpenBao
 //!   AcmeIssuer ---- ACME --------> OpenBao, Pebble --- DNS ------> a resolver and its zone, of the testkit
 //!                                      |
-//!                                      +------------- HTTP ------> the solver's own listener
-//!                                      +------------- TLS -------> a responder
+//!                                      +------- HTTP, TLS -------> the solvers' own listeners
 //! ```
 //!
 //! OpenBao looks at the ports 80 and 443, which are free in here.
 
 mod acme;
 mod keeping;
-mod shown;
 mod vault;
 
 use std::{pin::Pin, sync::Arc, time::Duration};

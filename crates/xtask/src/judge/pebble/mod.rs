@@ -22,7 +22,7 @@ mod proof;
 mod recorder;
 mod renewal;
 mod requests;
-pub(super) mod responder;
+mod responder;
 mod revocation;
 mod walk;
 

@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::text;
 
 /// Stops when it is dropped.
-pub(in crate::judge) struct Responder {
+pub(super) struct Responder {
     shown: Arc<Shown>,
     _tasks: JoinSet<()>,
 }
@@ -43,7 +43,7 @@ const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6
 
 impl Responder {
     /// Listens for HTTP on the one port and for TLS on the other.
-    pub(in crate::judge) async fn start(http_port: u16, tls_port: u16) -> Result<Self, String> {
+    pub(super) async fn start(http_port: u16, tls_port: u16) -> Result<Self, String> {
         let (shown, mut tasks) = (Arc::new(Shown::default()), JoinSet::new());
         for address in ADDRESSES {
             let listener = text(TcpListener::bind((address, http_port)).await)?;
@@ -55,12 +55,12 @@ impl Responder {
     }
 
     /// Answers requests for that path with that text.
-    pub(in crate::judge) fn show_http(&self, path: impl Into<String>, body: impl Into<String>) {
+    pub(super) fn show_http(&self, path: impl Into<String>, body: impl Into<String>) {
         locked(&self.shown.bodies).insert(path.into(), body.into());
     }
 
     /// Answers TLS handshakes for that server name with that certificate.
-    pub(in crate::judge) fn show_tls(
+    pub(super) fn show_tls(
         &self,
         server_name: impl Into<String>,
         certificate: CertificateDer<'static>,

@@ -16,7 +16,7 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("check", check::everything),
         ("tests", || tests(Judges::Required)),
         ("example", example),
-        ("benches", || bench::smoke(&["acme", "nat64"])),
+        ("benches", || bench::smoke(&["acme", "issuers", "nat64", "providers"])),
         ("judge dns", || judge("dns")),
         ("judge nat64", || judge("nat64")),
         ("judge pebble", || judge("pebble")),

@@ -7,7 +7,7 @@
 //! which of several is for which name.
 //! [`CaIssuer`] signs with the key of a CA, and [`SelfSignedIssuer`] with the certificate's own.
 //! [`VaultIssuer`] asks a Vault or an OpenBao to sign. [`CaaLookup`] looks at CAA records before an order is sent;
-//! [`HttpHook`] tells a server that a certificate was delivered.
+//! [`HttpHook`] tells a server that a certificate was delivered, and a [`Probe`] looks whether it is served.
 
 pub mod acme;
 pub use acme::{AcmeIssuer, AcmeIssuerBuilder};
@@ -21,8 +21,14 @@ pub use caa::CaaLookup;
 mod error;
 pub use error::Error;
 
+mod handshake;
+pub use handshake::NoHandshake;
+
 mod http_hook;
 pub use http_hook::HttpHook;
+
+pub mod probe;
+pub use probe::Probe;
 
 mod self_signed;
 pub use self_signed::{SelfSignedIssuer, SelfSignedIssuerBuilder};

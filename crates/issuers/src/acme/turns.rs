@@ -62,6 +62,9 @@ impl Turns {
             Error::NotServed { reports } => {
                 (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
             }
+            Error::NotShown { reports } => {
+                (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
+            }
             _ => return None,
         };
         let before = self.passed_over.len();

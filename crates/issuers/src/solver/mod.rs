@@ -15,6 +15,8 @@ pub use dns01::Dns01;
 pub mod http01;
 pub use http01::Http01;
 
+mod look;
+
 mod select;
 pub use select::Selector;
 pub(crate) use select::{Panel, PassedOver, Seat};

@@ -9,6 +9,7 @@ mod http01;
 mod http01_pebble;
 mod lifecycle;
 mod pki;
+mod probe;
 mod renewal;
 mod scene;
 mod selection;

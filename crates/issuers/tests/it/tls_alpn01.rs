@@ -3,31 +3,37 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use perennial_acme::ChallengeKind;
-use perennial_core::ReqwestClient;
+use perennial_acme::{
+    ChallengeKind, Jwk,
+    challenge::{KeyAuthorization, Token},
+};
+use perennial_core::{HttpClient, ReqwestClient};
 use perennial_issuers::{
     AcmeIssuer, Error, Proof, Solver, Task, TlsAlpn01,
-    solver::tls_alpn01::{ChallengeAcceptor, ChallengeCertificates, TlsAlpn01Listener},
+    solver::tls_alpn01::{
+        ChallengeAcceptor, ChallengeCertificates, Policy, SelfCheck, TlsAlpn01Listener, Verdict,
+    },
 };
 use perennial_lifecycle::{
     CertificateSpec, IssueErrorClass, Issuer as _, Journal, KeyAlgorithm, PrivateKey, SigningRequest,
 };
 use perennial_testkit::{
     CertificateAuthority, World,
+    ca::{OrderStatus, Verb},
     dns::Data,
     real::{self, Pebble, Tool},
 };
 use rustls::{ServerConfig, crypto::ring::default_provider, server::Acceptor};
 use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::scene::{builder, journal};
+use crate::scene::{builder, checker, dns01, journal};
 
 const NAMES: [&str; 2] = ["app.example.com", "www.example.com"];
 
@@ -39,7 +45,17 @@ fn request() -> SigningRequest {
 
 async fn world(tls: SocketAddr) -> World {
     let authority = CertificateAuthority::builder().validate_tls_at(tls);
-    World::builder().zone("example.com").authority(authority).build().await.unwrap()
+    let world = World::builder().zone("example.com").authority(authority).build().await.unwrap();
+    for name in NAMES {
+        world.zone().add(name, Data::A(Ipv4Addr::LOCALHOST)).unwrap();
+    }
+    world
+}
+
+/// A solver that looks at this port before the CA does.
+fn solver(world: &World, certificates: &ChallengeCertificates, port: u16) -> TlsAlpn01 {
+    let check = SelfCheck::new().checker(checker(world)).port(port);
+    TlsAlpn01::new(certificates.clone()).self_check(check).timeout(Duration::from_millis(1500))
 }
 
 async fn listener(certificates: &ChallengeCertificates, port: u16) -> TlsAlpn01Listener {
@@ -53,18 +69,27 @@ async fn listener(certificates: &ChallengeCertificates, port: u16) -> TlsAlpn01L
     }
 }
 
-fn issuer(world: &World, certificates: &ChallengeCertificates) -> AcmeIssuer {
-    builder(world).solver(TlsAlpn01::new(certificates.clone())).build().unwrap()
+fn issuer(world: &World, certificates: &ChallengeCertificates, at: SocketAddr) -> AcmeIssuer {
+    builder(world).solver(solver(world, certificates, at.port())).build().unwrap()
 }
 
 #[tokio::test]
 async fn names_are_proven_by_a_listener_and_nothing_is_shown_afterwards() {
     let certificates = ChallengeCertificates::new();
     let listener = listener(&certificates, 0).await;
-    let world = world(listener.addresses()[0]).await;
-    let chain = issuer(&world, &certificates).issue(&request(), &journal().await).await.unwrap();
+    let at = listener.addresses()[0];
+    let world = world(at).await;
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let seen = reports.clone();
+    let solver = solver(&world, &certificates, at.port())
+        .on_report(move |report| seen.lock().unwrap().push(report.clone()));
+    let issuer = builder(&world).solver(solver).build().unwrap();
+    let chain = issuer.issue(&request(), &journal().await).await.unwrap();
     assert_eq!(chain.facts().names.len(), 2);
     assert!(certificates.is_empty());
+    let reports = reports.lock().unwrap();
+    assert_eq!(reports.iter().map(|report| report.verdict).collect::<Vec<_>>(), [Verdict::Pass; 2]);
+    assert!(reports[0].to_string().contains("127.0.0.1: the right proof"), "{}", reports[0]);
 }
 
 #[tokio::test]
@@ -86,7 +111,7 @@ async fn a_server_that_knows_nothing_of_challenges_goes_on_serving_while_names_a
         }
     });
     let world = world(address).await;
-    let issuer = issuer(&world, &certificates);
+    let issuer = issuer(&world, &certificates, address);
     let (request, journal) = (request(), journal().await);
     let issued = issuer.issue(&request, &journal);
     let (issued, spoken) = tokio::join!(issued, speak(address, root));
@@ -125,14 +150,64 @@ async fn speak(
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_asked_is_a_failed_validation_and_nothing_is_left() {
-    let other = ChallengeCertificates::new();
-    let listener = listener(&other, 0).await;
-    let world = world(listener.addresses()[0]).await;
+async fn what_is_not_shown_is_no_matter_for_the_ca_and_the_next_solver_goes_on_with_the_same_order() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(ordinary().0);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let world = world(address).await;
     let certificates = ChallengeCertificates::new();
-    let error = issuer(&world, &certificates).issue(&request(), &journal().await).await.unwrap_err();
+    let tls = || solver(&world, &certificates, address.port());
+    let (request, blind) = (request(), builder(&world).solver(tls().policy(Policy::Warn)).build().unwrap());
+    let error = issuer(&world, &certificates, address).issue(&request, &journal().await).await.unwrap_err();
     assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    assert!(error.message.contains("the certificate of an ordinary server is shown"), "{error}");
+    assert!(!error.is_the_issuers());
+    let count = |verb| world.ca().requests().iter().filter(|request| request.verb == Some(verb)).count();
+    assert_eq!(count(Verb::Challenge), 0, "the CA was not asked to look");
+
+    let both = builder(&world).solver(tls()).solver(dns01(&world)).build().unwrap();
+    both.issue(&request, &journal().await).await.unwrap();
+    let orders: Vec<_> = world.ca().orders().iter().map(|order| order.status).collect();
+    assert_eq!(orders, [OrderStatus::Pending, OrderStatus::Valid]);
+
+    let error = blind.issue(&request, &journal().await).await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    assert!(!error.message.contains("ordinary server"), "what the CA says is told: {error}");
     assert!(certificates.is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_port_is_a_failure_unless_this_machine_shows_the_proof_elsewhere() {
+    let certificates = ChallengeCertificates::new();
+    let listener = listener(&certificates, 0).await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let world = world(closed).await;
+    let name = NAMES[0].parse().unwrap();
+    let token = Token::parse("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA").unwrap();
+    let key = KeyAuthorization::new(&token, &Jwk::ed25519([7; 32]).thumbprint());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let check = SelfCheck::new().checker(checker(&world)).port(closed.port());
+    let solver =
+        |check| TlsAlpn01::new(certificates.clone()).self_check(check).timeout(Duration::from_secs(2));
+    let hairpin = solver(check.clone().locally(listener.addresses().to_vec()))
+        .on_report(move |report| told.lock().unwrap().push(report.clone()));
+    let proofs = vec![hairpin.proof(&Task::new(&name, &key)).unwrap()];
+    hairpin.present(&proofs).await.unwrap();
+    hairpin.wait(&proofs, Duration::from_secs(30)).await.unwrap();
+    let report = seen.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report}");
+    assert!(report.advice[0].contains("hairpin"), "{report}");
+
+    let error = solver(check.clone()).wait(&proofs, Duration::from_secs(30)).await.unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1: port 443 is closed"), "{error}");
+    let elsewhere = solver(check.connect_to(listener.addresses().to_vec()));
+    elsewhere.wait(&proofs, Duration::from_secs(30)).await.unwrap();
 }
 
 /// The solver of a process that dies when everything is presented.
@@ -169,6 +244,7 @@ async fn a_process_that_died_with_its_proofs_presented_presents_them_again() {
     let world = world(listener.addresses()[0]).await;
     let (request, journal): (_, Journal) = (request(), journal().await);
     let dying = builder(&world).solver(Dying(TlsAlpn01::new(before.clone()))).build().unwrap();
+    let living = issuer(&world, &after, listener.addresses()[0]);
     let crash = async {
         while before.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -179,7 +255,7 @@ async fn a_process_that_died_with_its_proofs_presented_presents_them_again() {
         () = crash => {}
     }
     assert_eq!(journal.debts().await.len(), 2, "what was presented is on record");
-    let chain = issuer(&world, &after).issue(&request, &journal).await.unwrap();
+    let chain = living.issue(&request, &journal).await.unwrap();
     assert_eq!(chain.facts().names.len(), 2);
     assert!(after.is_empty() && journal.debts().await.is_empty());
 }
@@ -194,20 +270,23 @@ async fn pebble_finds_the_proof_where_it_is_shown_and_says_so_where_it_is_not() 
     let pebble = Pebble::builder().dns_server(world.resolver()).start().await.unwrap();
     let certificates = ChallengeCertificates::new();
     let http = ReqwestClient::builder().root_certificates_pem(pebble.ca_pem()).build().unwrap();
-    let issuer = AcmeIssuer::builder(pebble.directory_url())
-        .http(Arc::new(http))
-        .agree_to_terms()
-        .solver(TlsAlpn01::new(certificates.clone()))
-        .build()
-        .unwrap();
+    let http: Arc<dyn HttpClient> = Arc::new(http);
+    let issuer = |policy| {
+        let solver = solver(&world, &certificates, pebble.tls_port()).policy(policy);
+        let builder = AcmeIssuer::builder(pebble.directory_url()).http(http.clone()).agree_to_terms();
+        builder.solver(solver).build().unwrap()
+    };
     let shown = listener(&certificates, pebble.tls_port()).await;
-    let chain = issuer.issue(&request(), &journal().await).await.unwrap();
+    let chain = issuer(Policy::Require).issue(&request(), &journal().await).await.unwrap();
     assert_eq!(chain.facts().names.len(), 2);
 
     drop(shown);
     let _other = listener(&ChallengeCertificates::new(), pebble.tls_port()).await;
-    let error = issuer.issue(&request(), &journal().await).await.unwrap_err();
-    assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+    for (policy, found_by_us) in [(Policy::Skip, false), (Policy::Require, true)] {
+        let error = issuer(policy).issue(&request(), &journal().await).await.unwrap_err();
+        assert_eq!(error.class, IssueErrorClass::Validation, "{error}");
+        assert_eq!(error.message.contains("does not show the proof"), found_by_us, "{error}");
+    }
     assert!(certificates.is_empty());
 }
 
@@ -221,7 +300,8 @@ async fn no_bytes_of_a_client_end_the_listener() {
         stream.write_all(bytes).await.unwrap();
     }
     let world = world(listener.addresses()[0]).await;
-    issuer(&world, &certificates).issue(&request(), &journal().await).await.unwrap();
+    let issuer = issuer(&world, &certificates, listener.addresses()[0]);
+    issuer.issue(&request(), &journal().await).await.unwrap();
     let taken = TlsAlpn01Listener::bind([listener.addresses()[0]], &certificates).await.unwrap_err();
     assert!(taken.to_string().contains(&listener.addresses()[0].to_string()), "{taken}");
 }

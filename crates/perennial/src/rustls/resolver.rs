@@ -10,7 +10,9 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use perennial_acme::challenge::tls_alpn01;
 use perennial_core::{DomainName, Timestamp};
+use perennial_issuers::solver::tls_alpn01::ChallengeCertificates;
 use perennial_lifecycle::CertificateId;
 use rustls::{
     ServerConfig, SignatureScheme,
@@ -63,6 +65,7 @@ pub(super) struct Inner {
     default_id: Option<CertificateId>,
     unknown_names: UnknownNames,
     served: Mutex<BTreeMap<CertificateId, Served>>,
+    challenges: Option<ChallengeCertificates>,
     pub(super) followers: Followers,
 }
 
@@ -180,7 +183,9 @@ impl CertificateResolver {
     }
 
     /// A configuration for servers: these certificates, TLS 1.2 and 1.3 over *ring*, no certificates of clients,
-    /// and these protocols above (ALPN, RFC 7301), the one that is liked best first.
+    /// and these protocols above (ALPN, RFC 7301), the one that is liked best first. Where
+    /// [challenges](CertificateResolverBuilder::challenges) are answered, theirs comes last, and a server that names
+    /// no other refuses clients that offer some: name `http/1.1`, if that is what it speaks.
     #[must_use]
     pub fn server_config(&self, protocols: &[&str]) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -189,6 +194,9 @@ impl CertificateResolver {
         let builder = builder.with_safe_default_protocol_versions().expect("ring has both versions");
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        if self.inner.challenges.is_some() {
+            config.alpn_protocols.push(tls_alpn01::PROTOCOL.to_vec());
+        }
         config
     }
 }
@@ -208,6 +216,11 @@ impl fmt::Debug for CertificateResolver {
 
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(challenges) = &self.inner.challenges
+            && ChallengeCertificates::are_asked(&hello)
+        {
+            return challenges.find(hello.server_name()?);
+        }
         self.find(hello.server_name(), hello.signature_schemes())
     }
 }
@@ -299,9 +312,20 @@ const LONGEST_NAME: usize = 253;
 pub struct CertificateResolverBuilder {
     default_certificate: Option<CertificateId>,
     unknown_names: UnknownNames,
+    challenges: Option<ChallengeCertificates>,
 }
 
 impl CertificateResolverBuilder {
+    /// What CAs are shown that look for the proof of a name (tls-alpn-01, RFC 8737), beside the certificates that all
+    /// others get: what a [`TlsAlpn01`](crate::TlsAlpn01) presents there. Default: CAs are clients like others.
+    ///
+    /// CAs are told by the one protocol that they offer, so [`server_config`](CertificateResolver::server_config)
+    /// takes that in. The connection of one ends after the handshake.
+    pub fn challenges(mut self, certificates: ChallengeCertificates) -> Self {
+        self.challenges = Some(certificates);
+        self
+    }
+
     /// Which certificate is for those who ask for no name. Default: none, and they are refused. It may come later.
     pub fn default_certificate(mut self, id: CertificateId) -> Self {
         self.default_certificate = Some(id);
@@ -324,6 +348,7 @@ impl CertificateResolverBuilder {
             default_id: self.default_certificate,
             unknown_names: self.unknown_names,
             served: Mutex::default(),
+            challenges: self.challenges,
             followers: Followers::default(),
         };
         CertificateResolver { inner: Arc::new(inner) }

@@ -6,13 +6,18 @@
 //! [`TlsAlpn01Listener`]. A load balancer in front has to pass connections through as they are; one that ends TLS
 //! itself answers the CA with its own certificate, and the challenge fails.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use data_encoding::BASE64URL_NOPAD;
 use perennial_acme::{ChallengeKind, Identifier, challenge::tls_alpn01};
+use tokio::time::{self, Instant};
 
-use super::{Proof, Solver, Task};
+use super::{
+    Proof, Solver, Task,
+    look::{TIMEOUT, watch, watch_all},
+};
+pub use super::{http01::Verdict, look::Policy};
 use crate::Error;
 
 mod acceptor;
@@ -20,6 +25,9 @@ pub use acceptor::ChallengeAcceptor;
 
 mod certificates;
 pub use certificates::ChallengeCertificates;
+
+mod check;
+pub use check::{Found, Observation, SelfCheck, TlsAlpn01Report};
 
 mod listener;
 pub use listener::TlsAlpn01Listener;
@@ -29,6 +37,9 @@ pub use listener::TlsAlpn01Listener;
 /// What it presents lies in [`ChallengeCertificates`], which the server asks. The proof on record is the digest of the
 /// key authorization: after a crash a new certificate is made of it, which proves the name as well. Nothing is left
 /// behind by a process that dies. Wildcards cannot be proven this way.
+///
+/// Before the CA is told, the proof is looked for at every address of the name, since a look in vain is a failed validation,
+/// of which CAs count few. What is shown is this process's alone: a load balancer has to lead the CA to it.
 ///
 /// ```
 /// use perennial_issuers::{TlsAlpn01, solver::tls_alpn01::{ChallengeCertificates, TlsAlpn01Listener}};
@@ -42,16 +53,75 @@ pub use listener::TlsAlpn01Listener;
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TlsAlpn01 {
     certificates: ChallengeCertificates,
+    check: SelfCheck,
+    policy: Policy,
+    timeout: Duration,
+    on_report: Option<OnReport>,
 }
 
+type OnReport = Arc<dyn Fn(&TlsAlpn01Report) + Send + Sync>;
+
 impl TlsAlpn01 {
-    /// Presents what is to be proven there.
+    /// Presents what is to be proven there; looks at each for at most a minute.
     #[must_use]
-    pub const fn new(certificates: ChallengeCertificates) -> Self {
-        Self { certificates }
+    pub fn new(certificates: ChallengeCertificates) -> Self {
+        let (check, policy) = (SelfCheck::new(), Policy::default());
+        Self { certificates, check, policy, timeout: TIMEOUT, on_report: None }
+    }
+
+    /// How to look. Default: [`SelfCheck::new`].
+    #[must_use]
+    pub fn self_check(mut self, check: SelfCheck) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// What the look is worth. Default: [`Policy::Require`].
+    #[must_use]
+    pub const fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long a proof that is not seen is looked for. Default: a minute, since load balancers need a while to take up a
+    /// server.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Who is shown what each look has found.
+    #[must_use]
+    pub fn on_report(mut self, on_report: impl Fn(&TlsAlpn01Report) + Send + Sync + 'static) -> Self {
+        self.on_report = Some(Arc::new(on_report));
+        self
+    }
+
+    /// Looks until the proof is seen, or time is up; returns the last report when there is evidence against it.
+    async fn watch(&self, proof: &Proof, deadline: Instant) -> Result<Option<TlsAlpn01Report>, Error> {
+        let digest = &digest(proof)?;
+        let look = move || async move {
+            let report = self.check.look(&proof.name, digest).await?;
+            if let Some(on_report) = &self.on_report {
+                on_report(&report);
+            }
+            Ok(report)
+        };
+        watch(look, |report| report.verdict, deadline).await
+    }
+
+    async fn look_at_all(&self, proofs: &[Proof], deadline: Instant) -> Result<(), Error> {
+        let watches = proofs.iter().map(|proof| self.watch(proof, deadline)).collect();
+        let reports = watch_all(watches).await?;
+        if reports.is_empty() || self.policy == Policy::Warn {
+            Ok(())
+        } else {
+            Err(Error::NotShown { reports })
+        }
     }
 }
 
@@ -78,9 +148,17 @@ impl Solver for TlsAlpn01 {
         Ok(())
     }
 
-    /// What is presented is seen by the next handshake.
-    async fn wait(&self, _: &[Proof], _: Duration) -> Result<(), Error> {
-        Ok(())
+    async fn wait(&self, proofs: &[Proof], deadline: Duration) -> Result<(), Error> {
+        match self.policy {
+            Policy::Skip => Ok(()),
+            Policy::Wait(pause) => {
+                time::sleep(pause.min(deadline)).await;
+                Ok(())
+            }
+            Policy::Require | Policy::Warn => {
+                self.look_at_all(proofs, Instant::now() + deadline.min(self.timeout)).await
+            }
+        }
     }
 
     async fn clean_up(&self, proofs: &[Proof]) -> Result<(), Error> {
@@ -90,6 +168,18 @@ impl Solver for TlsAlpn01 {
             result = result.and(removed);
         }
         result
+    }
+}
+
+impl fmt::Debug for TlsAlpn01 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { certificates, check, policy, timeout, .. } = self;
+        f.debug_struct("TlsAlpn01")
+            .field("certificates", certificates)
+            .field("check", check)
+            .field("policy", policy)
+            .field("timeout", timeout)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@ mod ca;
 mod caa;
 mod http01;
 mod http01_pebble;
+mod http01_shared;
 mod lifecycle;
 mod pki;
 mod renewal;

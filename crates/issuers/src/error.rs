@@ -50,6 +50,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Somebody else removes challenge records as fast as they are put there.
+    #[error(
+        "the TXT record at {at} was removed {times} times while it was waited for: find out who else keeps that zone in \
+         order, such as a DNS controller or a clean-up job, and have it leave challenge names alone"
+    )]
+    Contested {
+        /// Where.
+        at: DomainName,
+        /// How often.
+        times: u32,
+    },
     /// There can be no web server for answers at an address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -160,7 +171,8 @@ impl Error {
             | Self::Unsolvable { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
             Self::Authority(fault) => fault.retry(),
-            Self::Listen { .. }
+            Self::Contested { .. }
+            | Self::Listen { .. }
             | Self::NoRandomness
             | Self::NotServed { .. }
             | Self::TooSlow { .. }
@@ -191,9 +203,9 @@ impl Error {
             // It is the CA that is in trouble, and another one may well sign.
             Self::Authority(_) | Self::Signer(_) => IssueErrorClass::Transient,
             Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
-            Self::NotServed { .. } | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => {
-                IssueErrorClass::Validation
-            }
+            Self::Contested { .. }
+            | Self::NotServed { .. }
+            | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
@@ -303,7 +315,8 @@ impl From<Error> for IssueError {
             Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
             Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
-            Error::NotServed { .. }
+            Error::Contested { .. }
+            | Error::NotServed { .. }
             | Error::Propagation(_)
             | Error::Provider(_)
             | Error::TooSlow { .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
     Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
@@ -11,6 +12,7 @@ use perennial_acme::{
 use perennial_core::DomainName;
 use perennial_lifecycle::{IssuedChain, Journal, OfferedChallenge, Progress, SigningRequest, Stage};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::{
     AcmeIssuer,
@@ -151,6 +153,9 @@ impl Walker<'_> {
                 }
                 Step::Do(Errand::Choose(offers)) => {
                     let (challenges, chosen) = self.choose(account, &offers, turns)?;
+                    let chosen =
+                        within(self.deadline.left(), "looking for where proofs go", self.locate(chosen))
+                            .await?;
                     turns.choose(&offers, &chosen);
                     self.tell_chosen(&challenges, &chosen).await;
                     proofs = chosen;
@@ -295,6 +300,18 @@ impl Walker<'_> {
         Err(Error::NoSolver { name, offered: offered.join(", "), have: have.join(", ") })
     }
 
+    /// Where the proofs really go, before that is written down.
+    async fn locate(self, proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
+        let locate = |proof: Proof| async {
+            match self.issuer.solvers.solver_of(&proof) {
+                Some(solver) => solver.locate(proof).await,
+                None => Ok(proof),
+            }
+        };
+        let located = stream::iter(proofs.into_iter().map(locate)).buffered(TOGETHER);
+        located.try_collect().await
+    }
+
     async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
         for (url, Proof { kind, name, .. }) in challenges.iter().zip(proofs) {
             let (name, kind, url) = (name.clone().into(), kind.clone(), url.to_string());
@@ -326,7 +343,19 @@ impl Walker<'_> {
 
     async fn wait(self, proofs: &[Proof]) -> Result<(), Error> {
         for (solver, own) in self.issuer.solvers.by_solver(proofs) {
-            solver.wait(&own, self.deadline.left()).await?;
+            let (told, mut hears) = mpsc::unbounded_channel();
+            let wait = async move {
+                let tell = |stage| drop(told.send(stage));
+                solver.wait_and_tell(&own, self.deadline.left(), &tell).await.map(|()| own)
+            };
+            let hear = async {
+                while let Some(stage) = hears.recv().await {
+                    self.journal.tell(stage).await;
+                }
+            };
+            // Nothing more is told once the wait is over.
+            let (waited, ()) = tokio::join!(wait, hear);
+            let own = waited?;
             for at in places(&own) {
                 self.journal.tell(Stage::Propagated { at }).await;
             }
@@ -355,6 +384,9 @@ impl Walker<'_> {
         Ok(chain)
     }
 }
+
+/// How many names are looked at together before their proofs are put there.
+const TOGETHER: usize = 16;
 
 /// What was told of an order.
 #[derive(Default)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use perennial_acme::{ChallengeKind, challenge::KeyAuthorization};
 use perennial_core::DomainName;
+use perennial_lifecycle::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-mod dns01;
+pub mod dns01;
 pub use dns01::Dns01;
 
 pub mod http01;
@@ -25,7 +26,8 @@ pub(crate) use select::{Panel, PassedOver, Seat};
 /// waited for, then the CA is told, and in the end all are removed.
 ///
 /// # Contract
-/// - `proof` is pure: it says what will be put where, so that it can be written down before it is.
+/// - `proof` is pure: it says what will be put where, so that it can be written down before it is. `locate` may look
+///   around before that, and MUST NOT change anything anywhere.
 /// - `present` and `clean_up` MUST be idempotent: after a crash they are called again with the same proofs.
 ///   They touch exactly what a proof says and nothing beside it.
 /// - `wait` returns when the CA will see every proof, and no later than `deadline`.
@@ -47,6 +49,15 @@ pub trait Solver: Send + Sync {
     /// [`Error`] when the name cannot be proven this way.
     fn proof(&self, task: &Task<'_>) -> Result<Proof, Error>;
 
+    /// Where a proof really goes, if that is not where its name says: behind an alias, for instance. What is returned
+    /// is written down, presented and removed. Provided: where [`proof`](Self::proof) has put it.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be found out, or leads nowhere.
+    async fn locate(&self, proof: Proof) -> Result<Proof, Error> {
+        Ok(proof)
+    }
+
     /// Puts all proofs in place.
     ///
     /// # Errors
@@ -58,6 +69,20 @@ pub trait Solver: Send + Sync {
     /// # Errors
     /// [`Error::Propagation`] with the diagnosis when one is not visible in time.
     async fn wait(&self, proofs: &[Proof], deadline: Duration) -> Result<(), Error>;
+
+    /// The same, and tells what happens meanwhile. Provided: waits, and has nothing to tell.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    async fn wait_and_tell(
+        &self,
+        proofs: &[Proof],
+        deadline: Duration,
+        tell: &(dyn Fn(Stage) + Send + Sync),
+    ) -> Result<(), Error> {
+        let _ = tell;
+        self.wait(proofs, deadline).await
+    }
 
     /// Removes all proofs.
     ///

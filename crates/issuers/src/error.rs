@@ -94,6 +94,21 @@ pub enum Error {
     /// The DNS provider refused or failed.
     #[error(transparent)]
     Provider(#[from] perennial_providers::Error),
+    /// A record that stays has to be set by somebody, since no provider of ours does.
+    #[error(
+        "{name} cannot be proven yet: {reason}; set `{at} TXT \"{value}\"`, which stays there, or give the solver a \
+         provider that does"
+    )]
+    RecordWanted {
+        /// Which name.
+        name: DomainName,
+        /// At which name the record has to be.
+        at: String,
+        /// What it has to say, at least.
+        value: String,
+        /// What is wrong with those that are there.
+        reason: String,
+    },
     /// The signing request cannot be signed as it is.
     #[error("the signing request of certificate {certificate} cannot be signed: {reason}")]
     Request {
@@ -175,6 +190,7 @@ impl Error {
             | Self::Listen { .. }
             | Self::NoRandomness
             | Self::NotServed { .. }
+            | Self::RecordWanted { .. }
             | Self::TooSlow { .. }
             | Self::Unreadable(_)
             | Self::Unsigned { .. }
@@ -205,7 +221,8 @@ impl Error {
             Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
             Self::Contested { .. }
             | Self::NotServed { .. }
-            | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => IssueErrorClass::Validation,
+            | Self::Propagation(perennial_propagation::Error::NotPropagated(_))
+            | Self::RecordWanted { .. } => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
@@ -319,6 +336,7 @@ impl From<Error> for IssueError {
             | Error::NotServed { .. }
             | Error::Propagation(_)
             | Error::Provider(_)
+            | Error::RecordWanted { .. }
             | Error::TooSlow { .. }
             | Error::Webroot { .. } => issue_error.elsewhere(),
             _ => issue_error,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
-    Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
+    Challenge, ChallengeKind, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
     call::{Call, Download},
+    challenge::dns_persist01::Draft,
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Task as WalkTask, Walk},
 };
 use perennial_core::DomainName;
@@ -152,7 +153,7 @@ impl Walker<'_> {
                     Event::Recorded
                 }
                 Step::Do(Errand::Choose(offers)) => {
-                    let (challenges, chosen) = self.choose(account, &offers, turns)?;
+                    let (challenges, chosen) = self.choose(account, &offers, turns).await?;
                     let chosen =
                         within(self.deadline.left(), "looking for where proofs go", self.locate(chosen))
                             .await?;
@@ -256,21 +257,23 @@ impl Walker<'_> {
     }
 
     /// One challenge for each authorization: its URL, and the proof that will be presented for it.
-    fn choose(
+    async fn choose(
         self,
         account: &Account,
         offers: &[Offer],
         turns: &Turns,
     ) -> Result<(Vec<Url>, Vec<Proof>), Error> {
-        let chosen = offers.iter().map(|offer| {
-            let chosen = self.choose_one(&account.offered(offer), turns)?;
-            Ok((chosen.challenge.state().url.clone(), chosen.proof))
-        });
-        chosen.collect()
+        let mut chosen = (Vec::new(), Vec::new());
+        for offer in offers {
+            let Chosen { challenge, proof } = self.choose_one(&account.offered(offer), turns).await?;
+            chosen.0.push(challenge.state().url.clone());
+            chosen.1.push(proof);
+        }
+        Ok(chosen)
     }
 
     /// The first of those who are for a name and can do what the CA offers.
-    fn choose_one(self, authorization: &Authorization, turns: &Turns) -> Result<Chosen, Error> {
+    async fn choose_one(self, authorization: &Authorization, turns: &Turns) -> Result<Chosen, Error> {
         let Some(base) = authorization.identifier().dns() else {
             let reason = format!("the CA wants {} proven, which is no DNS name", authorization.identifier());
             return Err(Error::Configuration { reason });
@@ -288,8 +291,10 @@ impl Walker<'_> {
                 continue;
             }
             if let Some(challenge) = authorization.challenge(&kind) {
-                let key_authorization = challenge.key_authorization()?;
-                let mut proof = seat.solver.proof(&Task::new(base, &key_authorization))?;
+                let mut proof = match seat.solver.persists() {
+                    Some(draft) => standing_proof(&challenge, draft, &name).await?,
+                    None => seat.solver.proof(&Task::new(base, &challenge.key_authorization()?))?,
+                };
                 (proof.name, proof.selector) = (name, seat.selector.clone());
                 return Ok(Chosen { challenge, proof });
             }
@@ -331,7 +336,11 @@ impl Walker<'_> {
     /// Writes down what will be presented, and presents it. An earlier call may have got this far and removed all
     /// of it again: that the walk has come here is on record then, and what it owes is not.
     async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
-        self.journal.owe(&debts(proofs)?).await?;
+        let is_debt = |proof: &&Proof| {
+            self.issuer.solvers.solver_of(proof).is_none_or(|solver| solver.persists().is_none())
+        };
+        let owed: Vec<Proof> = proofs.iter().filter(is_debt).cloned().collect();
+        self.journal.owe(&debts(&owed)?).await?;
         for (solver, own) in self.issuer.solvers.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
             for Proof { kind, name, at, .. } in own {
@@ -402,6 +411,14 @@ struct Told {
 struct Chosen {
     challenge: Challenge,
     proof: Proof,
+}
+
+/// The record that stays, of a challenge that has no token.
+async fn standing_proof(challenge: &Challenge, draft: Draft, name: &DomainName) -> Result<Proof, Error> {
+    let at = challenge.dns_persist01_record_name()?;
+    let record = challenge.dns_persist01_record(draft).await?;
+    let record = if name.is_wildcard() { record.wildcard() } else { record };
+    Ok(Proof::new(&ChallengeKind::DnsPersist01, name.clone(), at.as_str(), record.to_string()))
 }
 
 /// The name with `*.` before it; itself where that would be too long for a name.

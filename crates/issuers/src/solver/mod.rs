@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_acme::{ChallengeKind, challenge::KeyAuthorization};
+use perennial_acme::{
+    ChallengeKind,
+    challenge::{KeyAuthorization, dns_persist01::Draft},
+};
 use perennial_core::DomainName;
 use perennial_lifecycle::Stage;
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,9 @@ use crate::Error;
 
 pub mod dns01;
 pub use dns01::Dns01;
+
+mod dns_persist01;
+pub use dns_persist01::DnsPersist01;
 
 pub mod http01;
 pub use http01::Http01;
@@ -40,6 +46,13 @@ pub trait Solver: Send + Sync {
 
     /// The DNS provider that it needs, by the name under which its requests are counted, if it needs one.
     fn provider(&self) -> Option<String> {
+        None
+    }
+
+    /// Which revision of dns-persist-01 it speaks, if its proofs are records that stay. They are made of the challenge
+    /// and not by [`proof`](Self::proof), since there is no token in them; they are not on record as owed, and nobody
+    /// removes them.
+    fn persists(&self) -> Option<Draft> {
         None
     }
 

@@ -6,6 +6,7 @@ mod bootstrap;
 mod ca;
 mod caa;
 mod dns01;
+mod dns_persist01;
 mod http01;
 mod http01_pebble;
 mod http01_shared;

@@ -53,7 +53,7 @@ pub enum Outcome {
 
 /// A change that the vendor has taken and its own servers may not have yet. It can be written down and asked
 /// about by another process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pending {
     /// The [`kind`](crate::DnsProvider::kind) of the provider.

@@ -31,6 +31,9 @@ use crate::{
 
 mod edgerc;
 
+mod source;
+use source::Source;
+
 mod options;
 pub use options::factory;
 
@@ -58,8 +61,12 @@ impl Akamai {
         credentials: eg1::Credentials,
         account_switch_key: Option<String>,
     ) -> AkamaiBuilder {
+        Self::begin(host, Source::Fixed(credentials), account_switch_key)
+    }
+
+    fn begin(host: &str, source: Source, account_switch_key: Option<String>) -> AkamaiBuilder {
         let host = host.trim().trim_start_matches("https://").trim_end_matches('/');
-        let signer = Signer { credentials, account_switch_key };
+        let signer = Signer { source, account_switch_key };
         let client =
             Client::builder(KIND, format!("https://{host}"), signer).complaints(complaint).needs(NEEDS);
         AkamaiBuilder { client, settings: Settings::new() }
@@ -79,7 +86,7 @@ engine::builder!(AkamaiBuilder, Akamai, |client, settings| Sets::new(Api { clien
 
 /// Signs each request with EdgeGrid, for whichever account it is.
 struct Signer {
-    credentials: eg1::Credentials,
+    source: Source,
     account_switch_key: Option<String>,
 }
 
@@ -94,16 +101,17 @@ impl Authorize for Signer {
             let uri = format!("{uri}{join}accountSwitchKey={}", segment(key)).parse();
             *request.uri_mut() = uri.map_err(|_| unfit("the account switch key does not fit into a URL"))?;
         }
+        let credentials = self.source.current();
         let nonce = format!("{:032x}", rand::random::<u128>());
-        eg1::sign(request, &self.credentials, &nonce, now).map_err(|_| {
+        eg1::sign(request, &credentials, &nonce, now).map_err(|_| {
             unfit("a token has a character that no header can carry; look for a line break where it is kept")
         })?;
-        let eg1::Credentials { client_token, client_secret, access_token, .. } = self.credentials.clone();
+        let eg1::Credentials { client_token, client_secret, access_token, .. } = credentials;
         Ok(Secrets::of(client_secret).and(client_token).and(access_token))
     }
 
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let eg1::Credentials { client_token, client_secret, access_token, .. } = &self.credentials;
+        let eg1::Credentials { client_token, client_secret, access_token, .. } = self.source.current();
         let account = self.account_switch_key.as_deref().unwrap_or_default();
         Some(Fingerprint::of([client_token.expose(), client_secret.expose(), access_token.expose(), account]))
     }

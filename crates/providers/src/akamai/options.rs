@@ -1,14 +1,17 @@
 //! The options of this provider.
 
-use std::sync::Arc;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
-use perennial_core::SecretString;
-
-use super::{Akamai, KIND, edgerc};
+use super::{
+    Akamai, KIND,
+    source::{self, Source},
+};
 use crate::{
     ConfigError, Error, Factory, OptionDoc, Options,
     registry::{BASE_URL, TTL, ZONE},
-    signature::eg1::Credentials,
 };
 
 const HOST: OptionDoc = OptionDoc::optional("host", "the API client's host, akab-….luna.akamaiapis.net");
@@ -34,18 +37,18 @@ pub fn factory() -> Factory {
 
 pub(super) fn from_options(options: &Options) -> Result<Akamai, Error> {
     let given = options.text(&ACCOUNT).map(str::to_owned);
-    let (host, credentials, account) = match options.text(&EDGERC) {
+    let (host, source, account) = match options.text(&EDGERC) {
         Some(path) => {
             let bad = |reason| ConfigError::BadOption {
                 provider: KIND.to_owned(),
                 option: EDGERC.name.to_owned(),
                 reason: format!("{path}: {reason}"),
             };
-            let text = std::fs::read_to_string(path)
-                .map(SecretString::new)
-                .map_err(|error| bad(error.to_string()))?;
-            let section = edgerc::read(&text, options.text(&SECTION).unwrap_or("default")).map_err(bad)?;
-            (section.host, section.credentials, given.or(section.account_key))
+            let (path, name) = (PathBuf::from(path), options.text(&SECTION).unwrap_or("default"));
+            let section = source::read(&path, name).map_err(bad)?;
+            let (section_name, last) = (name.to_owned(), Mutex::new(section.credentials));
+            let source = Source::Edgerc { path, section: section_name, last };
+            (section.host, source, given.or(section.account_key))
         }
         None => {
             let missing = ConfigError::MissingOption {
@@ -54,13 +57,15 @@ pub(super) fn from_options(options: &Options) -> Result<Akamai, Error> {
                 meaning: format!("{}; or give `edgerc`", HOST.meaning),
             };
             let host = options.text(&HOST).ok_or(missing)?.to_owned();
-            let token = |doc| options.token(KIND, doc).map(|credential| credential.current());
-            let credentials =
-                Credentials::new(token(&CLIENT_TOKEN)?, token(&CLIENT_SECRET)?, token(&ACCESS_TOKEN)?);
-            (host, credentials, given)
+            let source = Source::Tokens {
+                client_token: options.token(KIND, &CLIENT_TOKEN)?,
+                client_secret: options.token(KIND, &CLIENT_SECRET)?,
+                access_token: options.token(KIND, &ACCESS_TOKEN)?,
+            };
+            (host, source, given)
         }
     };
-    Akamai::builder_for_account(&host, credentials, account).options(KIND, options)?.build()
+    Akamai::begin(&host, source, account).options(KIND, options)?.build()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
     find::Finder,
     gather::{Commit, Gather, Reach},
     lock,
+    looks::Looks,
     net::Net,
 };
 use crate::{Applied, Capabilities, Change, Error, Outcome, Pending, Receipt, SerialScope, Zone};
@@ -98,11 +99,18 @@ pub(super) struct Frame<V> {
     settings: Settings,
     finder: Finder,
     gather: Gather,
+    looks: Looks,
 }
 
 impl<V: Vendor> Frame<V> {
     pub(super) fn new(vendor: V, settings: Settings) -> Self {
-        Self { vendor, settings, finder: Finder::default(), gather: Gather::default() }
+        Self {
+            vendor,
+            settings,
+            finder: Finder::default(),
+            gather: Gather::default(),
+            looks: Looks::default(),
+        }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -127,6 +135,11 @@ impl<V: Vendor> Frame<V> {
         changes: &[Change],
     ) -> Result<Applied, Error> {
         self.gather.write(by, reach, self.capabilities().batch_max.get(), zone, changes).await
+    }
+
+    /// See [`DnsProvider::in_sync`](crate::DnsProvider::in_sync).
+    pub(super) async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
+        self.looks.in_sync(&self.vendor, pending).await
     }
 
     /// The time to live that a new record is given.

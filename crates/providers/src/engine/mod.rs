@@ -33,6 +33,8 @@ pub use in_sync::wait_in_sync;
 
 mod lock;
 
+mod looks;
+
 mod net;
 
 mod pages;

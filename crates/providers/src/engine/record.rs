@@ -349,7 +349,7 @@ impl<V: RecordApi> DnsProvider for Records<V> {
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
-        self.0.vendor.in_sync(pending).await
+        self.0.in_sync(pending).await
     }
 }
 

@@ -333,7 +333,7 @@ impl<V: SetApi> DnsProvider for Sets<V> {
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
-        self.0.vendor.in_sync(pending).await
+        self.0.in_sync(pending).await
     }
 }
 

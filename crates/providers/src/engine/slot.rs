@@ -127,6 +127,6 @@ impl<V: SlotApi> DnsProvider for Slots<V> {
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
-        self.0.vendor.in_sync(pending).await
+        self.0.in_sync(pending).await
     }
 }

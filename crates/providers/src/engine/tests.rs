@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use perennial_core::{DomainName, Timestamp};
 use perennial_testkit::SkippingClock;
 
@@ -126,6 +126,8 @@ impl Vendor for Paper {
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
+        // Others get their turn while this one is under way.
+        tokio::task::yield_now().await;
         // The handle is how many looks it takes.
         let looks = self.state().reads;
         self.state().reads += 1;
@@ -427,6 +429,26 @@ async fn waiting_ends_when_all_is_in_sync_or_the_time_is_over() {
     assert!(matches!(error, Error::NotInSync { .. }), "{error}");
     assert!(error.to_string().contains("the change 999 of example.com"), "{error}");
     assert!(minute.since(Timestamp::from_unix(1_800_000_000)) <= Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn those_who_ask_about_one_change_at_once_are_one_look() {
+    let paper = Paper::new(WriteClass::SetWithPrecondition);
+    let provider = lawful(&paper);
+    let [one, other] = ["1", "0"].map(|handle| Pending::new("paper", &zone(), handle));
+    let look = async |pending| join_all((0..10).map(|_| provider.in_sync(pending))).await;
+    assert_eq!(look(&one).await, vec![Ok(false); 10]);
+    assert_eq!(paper.counts().0, 1);
+    // Who comes later looks anew, and another change is another look.
+    assert_eq!(look(&one).await, vec![Ok(true); 10]);
+    assert_eq!(look(&other).await, vec![Ok(true); 10]);
+    assert_eq!(paper.counts().0, 3);
+    // Who is dropped in the middle leaves the others to look.
+    let mut first = Box::pin(provider.in_sync(&one));
+    assert!((&mut first).now_or_never().is_none());
+    let second = provider.in_sync(&one);
+    let (_, second) = tokio::join!(async { drop(first) }, second);
+    assert_eq!(second, Ok(true));
 }
 
 #[tokio::test]

@@ -147,6 +147,6 @@ impl<V: ValueApi> DnsProvider for Values<V> {
     }
 
     async fn in_sync(&self, pending: &Pending) -> Result<bool, Error> {
-        self.0.vendor.in_sync(pending).await
+        self.0.in_sync(pending).await
     }
 }

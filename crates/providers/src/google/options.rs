@@ -68,8 +68,8 @@ pub(super) fn from_options(options: &Options) -> Result<GoogleCloudDns, Error> {
     if let Some(url) = options.text(&IAM_URL) {
         access = access.iam_url(url);
     }
-    let access = match options.get(SERVICE_ACCOUNT.name) {
-        Some(json) => access.credentials(json)?,
+    let access = match options.credential(&SERVICE_ACCOUNT) {
+        Some(json) => access.credentials_of(json)?,
         None => access.environment()?,
     };
     let mut builder = GoogleCloudDns::builder(access).private(options.flag(KIND, &PRIVATE)?);

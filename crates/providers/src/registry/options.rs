@@ -60,6 +60,11 @@ impl Options {
         self.0.get(name).map(|given| &given.value)
     }
 
+    /// The value of an option whenever it is needed.
+    pub(crate) fn credential(&self, doc: &OptionDoc) -> Option<Credential> {
+        self.0.get(doc.name).map(|given| given.credential.clone())
+    }
+
     /// The value of an option, read.
     ///
     /// # Errors

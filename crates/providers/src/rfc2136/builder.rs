@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use perennial_core::{Clock, DomainName};
 
-use super::{KeyFileError, Rfc2136, Transport, TsigKey, keys::Keys, tsig::Weak};
+use super::{Algorithm, KeyFileError, Rfc2136, Transport, TsigKey, TsigKeyError, keys::Keys, tsig::Weak};
+use crate::vendor::Credential;
 
 /// A provider in the making: see [`Rfc2136::builder`].
 #[derive(Clone, Debug)]
@@ -33,6 +34,17 @@ impl Rfc2136Builder {
 
     pub(super) fn keys_of(mut self, path: &Path, weak: Weak) -> Result<Self, KeyFileError> {
         self.0.keys = Arc::new(Keys::of_file(path, weak)?);
+        Ok(self)
+    }
+
+    /// A key whose secret is read again when the server does not accept it. It takes the place of others.
+    pub(super) fn key_of(
+        mut self,
+        name: &str,
+        algorithm: Algorithm,
+        secret: Credential,
+    ) -> Result<Self, TsigKeyError> {
+        self.0.keys = Arc::new(Keys::of_secret(name, algorithm, secret)?);
         Ok(self)
     }
 

@@ -1,11 +1,13 @@
 //! The keys that a server may know: one, or the old and the new one while keys are changed.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{KeyFileError, TsigKey, key_file, tsig::Weak};
+use super::{Algorithm, KeyFileError, TsigKey, TsigKeyError, key_file, tsig::Weak};
+use crate::vendor::Credential;
 
 /// The keys of one provider, the one that was accepted last first.
 ///
@@ -14,14 +16,44 @@ use super::{KeyFileError, TsigKey, key_file, tsig::Weak};
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     held: Mutex<Vec<TsigKey>>,
-    file: Option<(PathBuf, Weak)>,
+    source: Option<Source>,
+}
+
+/// Where keys come from that may be others later.
+#[derive(Clone)]
+enum Source {
+    /// A file of keys.
+    File(PathBuf, Weak),
+    /// The secret of one key.
+    Secret { name: String, algorithm: Algorithm, secret: Credential },
+}
+
+/// Without the secret.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, _) => f.debug_tuple("File").field(path).finish(),
+            Self::Secret { name, .. } => f.debug_struct("Secret").field("name", name).finish_non_exhaustive(),
+        }
+    }
 }
 
 impl Keys {
     /// Those of a file, which is read again when none of them is accepted.
     pub(super) fn of_file(path: &Path, weak: Weak) -> Result<Self, KeyFileError> {
         let keys = key_file::read(path, weak)?;
-        Ok(Self { held: Mutex::new(keys), file: Some((path.to_owned(), weak)) })
+        Ok(Self { held: Mutex::new(keys), source: Some(Source::File(path.to_owned(), weak)) })
+    }
+
+    /// One whose secret is read again when it is not accepted.
+    pub(super) fn of_secret(
+        name: &str,
+        algorithm: Algorithm,
+        secret: Credential,
+    ) -> Result<Self, TsigKeyError> {
+        let key = TsigKey::new(name, algorithm, &secret.current())?;
+        let source = Some(Source::Secret { name: name.to_owned(), algorithm, secret });
+        Ok(Self { held: Mutex::new(vec![key]), source })
     }
 
     pub(super) fn add(&mut self, key: TsigKey) {
@@ -41,14 +73,21 @@ impl Keys {
         }
     }
 
-    /// Those that the file has now and had not before, after the server refused all others. A file that cannot
-    /// be read changes nothing: the refusal tells what is wrong.
+    /// Those that are there now and were not before, after the server refused all others. What cannot be read
+    /// changes nothing: the refusal tells what is wrong.
     pub(super) fn news(&self) -> Vec<TsigKey> {
-        let Some((path, weak)) = &self.file else { return Vec::new() };
-        let keys = match key_file::read(path, *weak) {
+        let read = match &self.source {
+            None => return Vec::new(),
+            Some(Source::File(path, weak)) => key_file::read(path, *weak).map_err(|error| error.to_string()),
+            Some(Source::Secret { name, algorithm, secret }) => {
+                let key = TsigKey::new(name, *algorithm, &secret.current());
+                key.map(|key| vec![key]).map_err(|error| error.to_string())
+            }
+        };
+        let keys = match read {
             Ok(keys) => keys,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the key file cannot be read again");
+                tracing::warn!(source = ?self.source, error, "the keys cannot be read again");
                 return Vec::new();
             }
         };
@@ -65,7 +104,7 @@ impl Keys {
 
 impl Clone for Keys {
     fn clone(&self) -> Self {
-        Self { held: Mutex::new(self.in_turn()), file: self.file.clone() }
+        Self { held: Mutex::new(self.in_turn()), source: self.source.clone() }
     }
 }
 
@@ -115,5 +154,21 @@ mod tests {
         // The same name with another secret is another key.
         std::fs::write(file.path(), "new:hmac-sha256:b3RoZXI=").unwrap();
         assert_eq!(keys.news().len(), 1);
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_read_again_and_never_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "c2VjcmV0\n").unwrap();
+        let secret = Credential::from_file(file.path()).unwrap_or_else(|error| panic!("{error}"));
+        let keys = Keys::of_secret("acme-key", Algorithm::HmacSha256, secret).unwrap();
+        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        std::fs::write(file.path(), "bmV3ZXI=\n").unwrap();
+        assert_eq!(names(&keys.clone().news()), ["acme-key. hmac-sha256"]);
+        assert_eq!(keys.news().len(), 1);
+        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        std::fs::write(file.path(), "not base64!").unwrap();
+        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        assert!(!format!("{keys:?}").contains("bmV3ZXI"), "{keys:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 use perennial_core::{DomainName, SecretString};
 
 use super::{
-    Algorithm, DEFAULT_TIMEOUT, KIND, Rfc2136, Server, Transport, TsigKey, TsigKeyError, tsig::Weak,
+    Algorithm, DEFAULT_TIMEOUT, KIND, Rfc2136, Rfc2136Builder, Server, Transport, TsigKeyError, tsig::Weak,
 };
 use crate::{ConfigError, Factory, OptionDoc, Options};
 
@@ -51,9 +51,7 @@ pub(super) fn from_options(options: &Options) -> Result<Rfc2136, ConfigError> {
     let mut builder = Rfc2136::builder(server);
     let weak =
         if parsed::<bool>(options, &ALLOW_WEAK)? == Some(true) { Weak::Allowed } else { Weak::Refused };
-    if let Some(key) = key(options, weak)? {
-        builder = builder.key(key);
-    }
+    builder = with_key(builder, options, weak)?;
     if let Some(path) = options.get(KEY_FILE.name) {
         if [KEY_NAME, ALGORITHM, SECRET].iter().any(|doc| options.get(doc.name).is_some()) {
             let reason = "give either a key file or `key-name`, `algorithm` and `secret`, not both";
@@ -76,15 +74,15 @@ pub(super) fn from_options(options: &Options) -> Result<Rfc2136, ConfigError> {
 }
 
 /// A key is wanted as soon as one part of it is there: a forgotten part must not mean "unsigned".
-fn key(options: &Options, weak: Weak) -> Result<Option<TsigKey>, ConfigError> {
+fn with_key(builder: Rfc2136Builder, options: &Options, weak: Weak) -> Result<Rfc2136Builder, ConfigError> {
     if [KEY_NAME, ALGORITHM, SECRET].iter().all(|doc| options.get(doc.name).is_none()) {
-        return Ok(None);
+        return Ok(builder);
     }
     let name = options.get(KEY_NAME.name).ok_or_else(|| KEY_NAME.missing(KIND))?;
-    let secret = options.get(SECRET.name).ok_or_else(|| SECRET.missing(KIND))?;
+    let secret = options.credential(&SECRET).ok_or_else(|| SECRET.missing(KIND))?;
     let algorithm = options.get(ALGORITHM.name).map(|text| Algorithm::read(text.expose(), weak)).transpose();
     let algorithm = algorithm.map_err(|error| bad(&ALGORITHM, error.to_string()))?.unwrap_or_default();
-    TsigKey::new(name.expose(), algorithm, secret).map(Some).map_err(|error| {
+    builder.key_of(name.expose(), algorithm, secret).map_err(|error| {
         let doc = if matches!(error, TsigKeyError::Name { .. }) { KEY_NAME } else { SECRET };
         bad(&doc, error.to_string())
     })

@@ -1,12 +1,14 @@
 //! Credentials that can be changed under a running program, and what must not be seen of them.
 
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use perennial_core::{SecretError, SecretString};
+use perennial_core::{SecretBytes, SecretError, SecretString};
+use serde::de::IgnoredAny;
 
 /// A secret that a provider presents: a token, a password, a key.
 ///
@@ -38,13 +40,14 @@ impl Credential {
         SecretString::from_env(variable).map(Self::new)
     }
 
-    /// The content of a file, whatever it is when it is needed.
+    /// The content of a file, whatever it is when it is needed: one line, or a JSON object in any number of lines, as
+    /// some vendors hand out their keys.
     ///
     /// # Errors
     /// [`SecretError`] as [`SecretString::from_file`] when it has no usable content now.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, SecretError> {
         let path = path.into();
-        let last = Mutex::new(SecretString::from_file(&path)?);
+        let last = Mutex::new(read(&path)?);
         Ok(Self(Arc::new(Source::File { path, last })))
     }
 
@@ -54,7 +57,7 @@ impl Credential {
         match &*self.0 {
             Source::Fixed(secret) => secret.clone(),
             Source::File { path, last } => {
-                let read = SecretString::from_file(path);
+                let read = read(path);
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 match read {
                     Ok(secret) => *last = secret,
@@ -65,6 +68,16 @@ impl Credential {
                 last.clone()
             }
         }
+    }
+}
+
+fn read(path: &Path) -> Result<SecretString, SecretError> {
+    let line = SecretString::from_file(path);
+    let Err(SecretError::LineBreak { .. }) = &line else { return line };
+    let bytes = SecretBytes::from_file(path)?;
+    match std::str::from_utf8(bytes.expose()) {
+        Ok(text) if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok() => Ok(text.into()),
+        _ => line,
     }
 }
 
@@ -147,6 +160,20 @@ mod tests {
         std::fs::remove_file(file.path()).unwrap();
         assert_eq!(credential.current().expose(), "third");
         assert!(Credential::from_file(file.path()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_a_json_object_may_have_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |content: &str| {
+            std::fs::write(file.path(), content).unwrap();
+            Credential::from_file(file.path()).map(|credential| credential.current().expose().to_owned()).ok()
+        };
+        let key = "{\n  \"type\": \"service_account\"\n}\n";
+        assert_eq!(read(key).as_deref(), Some(key));
+        for other in ["a\nb", "{\n}x", "[\n1]", "\"a\"\n{}"] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ fn every_kind_has_a_page_and_a_row() {
         assert!(page.starts_with(&format!("# `{kind}`: ")), "{kind}'s page has another title");
         let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(headings, HEADINGS, "on {kind}'s page");
+        // Which version of the interface it is, and when that ends: "no end is announced" counts.
+        let beginning = page.split("\n## ").next().unwrap_or_default();
+        assert!(beginning.contains("announced"), "{kind}'s page says nothing of the interface's end");
         assert!(table.contains(&format!("\n| [`{kind}`]({kind}.md) | ")), "{kind} has no row");
     }
 }

@@ -306,3 +306,30 @@ async fn a_line_break_in_a_key_id_is_told_without_the_key() {
     let text = signer.authorize(&mut request, START).await.err().unwrap().to_string();
     assert!(text.contains("line break") && !text.contains("s3cret") && !text.contains("t0k3n"), "{text}");
 }
+
+#[test]
+fn who_is_the_same_to_aws_has_the_same_fingerprint() {
+    let desk = machine("dns-role");
+    let fixed = |secret: &str, token: Option<&str>| {
+        builder(&desk).fixed("AKIA".into(), secret.into(), token.map(Credential::from))
+    };
+    let assumed = |arn: &str| builder(&desk).assume(Arc::new(fixed("one", None)), Role::new(arn)).unwrap();
+    let identity = |arn: &str| builder(&desk).web_identity(Role::new(arn), "ey.t0k3n".into()).unwrap();
+    let elsewhere = builder(&desk).instance_url("http://[fd00:ec2::254]").instance().unwrap();
+    let all = || {
+        [
+            fixed("one", None),
+            fixed("two", None),
+            fixed("one", Some("session")),
+            assumed("arn:a"),
+            assumed("arn:b"),
+            identity("arn:a"),
+            identity("arn:b"),
+            builder(&desk).instance().unwrap(),
+        ]
+    };
+    let prints = all().map(|access| access.fingerprint().unwrap());
+    assert_eq!(prints, all().map(|access| access.fingerprint().unwrap()));
+    let apart: std::collections::HashSet<_> = prints.into_iter().chain(elsewhere.fingerprint()).collect();
+    assert_eq!(apart.len(), prints.len() + 1);
+}

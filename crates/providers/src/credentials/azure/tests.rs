@@ -190,3 +190,21 @@ fn the_environment_is_read_in_the_order_of_azures_own_libraries() {
         "azure needs the option `AZURE_TENANT_ID`: AZURE_CLIENT_SECRET is set, and goes with it"
     );
 }
+
+#[test]
+fn who_is_the_same_to_azure_has_the_same_fingerprint() {
+    let desk = tokens();
+    let all = || {
+        [
+            builder(&desk).client_secret("tenant", "app", "one".into()).unwrap(),
+            builder(&desk).client_secret("tenant", "app", "two".into()).unwrap(),
+            builder(&desk).client_secret("other", "app", "one".into()).unwrap(),
+            builder(&desk).workload_identity("tenant", "app", "ey.t0k3n".into()).unwrap(),
+            builder(&desk).managed_identity(None).unwrap(),
+            builder(&desk).managed_identity(Some("app".to_owned())).unwrap(),
+        ]
+        .map(|access| access.fingerprint().unwrap())
+    };
+    assert_eq!(all(), all());
+    assert_eq!(all().into_iter().collect::<std::collections::HashSet<_>>().len(), all().len());
+}

@@ -21,7 +21,10 @@ use super::{
 use crate::{
     ConfigError, Error,
     signature::jwt::{Claims, SigningKey},
-    vendor::{Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Fingerprint, Secrets, segment},
+    vendor::{
+        Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Credential, Fingerprint, Secrets,
+        segment,
+    },
 };
 
 mod federation;
@@ -49,7 +52,8 @@ enum Origin {
     /// The metadata server of a machine, a pod or a function, and the account there.
     Metadata { client: Client, account: String },
     /// A key that somebody made for a service account.
-    ServiceAccount { client: Client, key: Box<ServiceAccount> },
+    /// Where it was read from may hold another one later.
+    ServiceAccount { client: Client, key: Box<ServiceAccount>, source: Option<Credential> },
 }
 
 struct ServiceAccount {
@@ -60,6 +64,33 @@ struct ServiceAccount {
     who: Fingerprint,
     project: Option<String>,
     token_url: String,
+}
+
+impl ServiceAccount {
+    fn read(json: &SecretString) -> Result<Self, String> {
+        let not_one = || "it is not the JSON of a service account's key".to_owned();
+        // The error of the reader would show a part of the text.
+        let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
+        if file.kind != "service_account" {
+            return Err(format!(
+                "it is of the type {:?}; `service_account` and `external_account` are known here",
+                file.kind.chars().take(40).collect::<String>()
+            ));
+        }
+        let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
+        let pem = SecretString::new(pem);
+        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        let who = Fingerprint::of([&*email, pem.expose()]);
+        let token_url = file.token_uri.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
+        let (key_id, project) = (file.private_key_id, file.project_id);
+        Ok(Self { email, key_id, key, who, project, token_url })
+    }
+
+    /// The key that this text is, unless it is the same or none; its tokens come from where they came from.
+    fn newer(&self, json: &SecretString) -> Option<Self> {
+        let read = Self::read(json).ok().filter(|read| read.who != self.who)?;
+        Some(Self { token_url: self.token_url.clone(), ..read })
+    }
 }
 
 /// May read and write the records of Cloud DNS, and nothing else.
@@ -117,7 +148,10 @@ impl Access {
     async fn own_token(&self, scope: &str) -> Result<Lease<SecretString>, Error> {
         match &self.origin {
             Origin::Federation(federation) => federation.token(scope, self.clock.now()).await,
-            Origin::ServiceAccount { client, key } => self.by_key(client, key, scope).await,
+            Origin::ServiceAccount { client, key, source } => {
+                let newer = source.as_ref().and_then(|source| key.newer(&source.current()));
+                self.by_key(client, newer.as_ref().unwrap_or(key), scope).await
+            }
             Origin::Metadata { client, account } => self.by_metadata(client, account).await,
         }
     }
@@ -282,6 +316,19 @@ impl AccessBuilder {
         Ok(access)
     }
 
+    /// The same of a text that may be another one later: a key that is exchanged in its file needs no restart. A
+    /// configuration is read once.
+    ///
+    /// # Errors
+    /// As [`credentials`](Self::credentials).
+    pub fn credentials_of(self, json: Credential) -> Result<Access, Error> {
+        let mut access = self.credentials(&json.current())?;
+        if let Origin::ServiceAccount { source, .. } = &mut access.origin {
+            *source = Some(json);
+        }
+        Ok(access)
+    }
+
     /// A key or a configuration, whichever of the two this JSON text is: `service_account` or `external_account`.
     ///
     /// # Errors
@@ -307,7 +354,7 @@ impl AccessBuilder {
             builder = builder.http(http.clone());
         }
         let client = builder.build()?;
-        self.access(Origin::ServiceAccount { client, key: Box::new(account) })
+        self.access(Origin::ServiceAccount { client, key: Box::new(account), source: None })
     }
 
     /// The account of this machine.
@@ -333,7 +380,7 @@ impl AccessBuilder {
         const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
         if let Some(path) = variable(variables, self.provider, FILE)? {
             let json = read_file(path.expose()).map_err(|reason| self.bad(FILE, reason))?;
-            return self.credentials(&json);
+            return self.credentials_of(json);
         }
         if let Some(host) = variable(variables, self.provider, "GCE_METADATA_HOST")? {
             self.metadata_url = format!("http://{}", host.expose());
@@ -342,23 +389,9 @@ impl AccessBuilder {
     }
 
     fn read(&self, json: &SecretString) -> Result<ServiceAccount, String> {
-        let not_one = || "it is not the JSON of a service account's key".to_owned();
-        // The error of the reader would show a part of the text.
-        let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
-        if file.kind != "service_account" {
-            return Err(format!(
-                "it is of the type {:?}; `service_account` and `external_account` are known here",
-                file.kind.chars().take(40).collect::<String>()
-            ));
-        }
-        let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
-        let pem = SecretString::new(pem);
-        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
-        let who = Fingerprint::of([&*email, pem.expose()]);
-        let given = self.token_url.clone().or(file.token_uri);
-        let token_url = given.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
-        let (key_id, project) = (file.private_key_id, file.project_id);
-        Ok(ServiceAccount { email, key_id, key, who, project, token_url })
+        let account = ServiceAccount::read(json)?;
+        let token_url = self.token_url.clone().unwrap_or(account.token_url);
+        Ok(ServiceAccount { token_url, ..account })
     }
 
     fn bad(&self, option: &str, reason: String) -> ConfigError {
@@ -399,9 +432,8 @@ impl AccessBuilder {
     }
 }
 
-fn read_file(path: &str) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    Ok(SecretString::new(text))
+fn read_file(path: &str) -> Result<Credential, String> {
+    Credential::from_file(path).map_err(|error| format!("cannot read {path}: {error}"))
 }
 
 /// What both kinds of file have.

@@ -317,3 +317,46 @@ fn a_configuration_with_a_source_that_is_not_known_is_refused() {
     let error = builder(&federation()).credentials(&bent.into()).map(drop).unwrap_err().to_string();
     assert!(error.contains("generateAccessToken"), "{error}");
 }
+
+#[test]
+fn who_is_the_same_to_google_has_the_same_fingerprint() {
+    let desk = tokens();
+    let source = |file: &str| external(&serde_json::json!({ "file": file }), false);
+    let all = || {
+        [
+            builder(&desk).service_account(&KEY.into()).unwrap(),
+            builder(&desk).impersonate("dns@p.example").service_account(&KEY.into()).unwrap(),
+            builder(&desk).metadata().unwrap(),
+            builder(&desk).account("other").metadata().unwrap(),
+            builder(&desk).credentials(&source("/one")).unwrap(),
+            builder(&desk).credentials(&source("/two")).unwrap(),
+        ]
+        .map(|access| access.fingerprint().unwrap())
+    };
+    assert_eq!(all(), all());
+    assert_eq!(all().into_iter().collect::<std::collections::HashSet<_>>().len(), all().len());
+}
+
+#[tokio::test]
+async fn a_key_that_was_exchanged_in_its_file_needs_no_restart() {
+    let (desk, file) = (tokens(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(file.path(), KEY).unwrap();
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", file.path().to_str().unwrap())];
+    let access = with(&variables, |variables| builder(&desk).in_environment(variables)).unwrap();
+    let issuer = || {
+        let assertion = desk.last_form().remove(1).1;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()["iss"].as_str().unwrap().to_owned()
+    };
+    for (content, expected) in [
+        (KEY.to_owned(), "fake@fake-project.iam.gserviceaccount.com"),
+        (KEY.replace("fake@", "newer@"), "newer@fake-project.iam.gserviceaccount.com"),
+        // Where there is no key just now, the one that it began with is as good as any.
+        ("half of a k".to_owned(), "fake@fake-project.iam.gserviceaccount.com"),
+    ] {
+        std::fs::write(file.path(), content).unwrap();
+        desk.clock.advance(Duration::from_secs(3600));
+        access.token().await.unwrap();
+        assert_eq!(issuer(), expected);
+    }
+}

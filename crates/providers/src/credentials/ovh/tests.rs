@@ -71,3 +71,22 @@ async fn a_wrong_secret_is_told_without_it() {
     assert!(text.contains("the region of the account") && !text.contains("s3cret"), "{text}");
     assert!(!format!("{access:?}").contains("s3cret"));
 }
+
+#[test]
+fn who_is_the_same_to_ovhcloud_has_the_same_fingerprint() {
+    let desk = Desk::new(|_| says(200, "1800000100"));
+    let key = |secret: &str, consumer: &str| {
+        builder(&desk).consumer_key("app", secret.into(), consumer.into()).unwrap()
+    };
+    let all = || {
+        [
+            key("s3cret", "c0nsumer"),
+            key("other", "c0nsumer"),
+            key("s3cret", "other"),
+            builder(&desk).service_account("app", "s3cret".into()).unwrap(),
+        ]
+        .map(|access| access.fingerprint().unwrap())
+    };
+    assert_eq!(all(), all());
+    assert_eq!(all().into_iter().collect::<std::collections::HashSet<_>>().len(), all().len());
+}

@@ -1,0 +1,77 @@
+//! Where the texts that sign come from: what is in files is read again for every request.
+
+use std::{path::PathBuf, sync::Mutex, sync::PoisonError};
+
+use perennial_core::SecretString;
+
+use super::edgerc::{self, Section};
+use crate::{signature::eg1::Credentials, vendor::Credential};
+
+/// The texts that sign, and where they are.
+pub(super) enum Source {
+    /// A section of an `.edgerc`, and what it was when it could be read last.
+    Edgerc { path: PathBuf, section: String, last: Mutex<Credentials> },
+    /// They stay.
+    Fixed(Credentials),
+    /// Each by itself.
+    Tokens { client_token: Credential, client_secret: Credential, access_token: Credential },
+}
+
+impl Source {
+    /// What signs now.
+    pub(super) fn current(&self) -> Credentials {
+        match self {
+            Self::Edgerc { path, section, last } => {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                match read(path, section) {
+                    Ok(read) => *last = read.credentials,
+                    Err(reason) => {
+                        tracing::warn!(path = %path.display(), reason, "an .edgerc is unusable; what it had is used");
+                    }
+                }
+                last.clone()
+            }
+            Self::Fixed(credentials) => credentials.clone(),
+            Self::Tokens { client_token, client_secret, access_token } => {
+                Credentials::new(client_token.current(), client_secret.current(), access_token.current())
+            }
+        }
+    }
+}
+
+/// Reads a section of a file. The reason why it cannot be read shows no value.
+pub(super) fn read(path: &std::path::Path, section: &str) -> Result<Section, String> {
+    let text = std::fs::read_to_string(path).map(SecretString::new).map_err(|error| error.to_string())?;
+    edgerc::read(&text, section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(secret: &str) -> String {
+        format!("[default]\nhost = h.example\nclient_token = c\nclient_secret = {secret}\naccess_token = a\n")
+    }
+
+    #[test]
+    fn what_is_in_files_is_read_again_and_what_was_good_last_stays() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), section("first")).unwrap();
+        let last =
+            Mutex::new(read(file.path(), "default").unwrap_or_else(|reason| panic!("{reason}")).credentials);
+        let edgerc = Source::Edgerc { path: file.path().to_owned(), section: "default".to_owned(), last };
+        let secret = |source: &Source| source.current().client_secret.expose().to_owned();
+        assert_eq!(secret(&edgerc), "first");
+        for (content, expected) in [(section("second"), "second"), (String::new(), "second")] {
+            std::fs::write(file.path(), content).unwrap();
+            assert_eq!(secret(&edgerc), expected);
+        }
+        std::fs::write(file.path(), "one").unwrap();
+        let token = Credential::from_file(file.path()).unwrap_or_else(|error| panic!("{error}"));
+        let tokens =
+            Source::Tokens { client_token: "c".into(), client_secret: token, access_token: "a".into() };
+        assert_eq!(secret(&tokens), "one");
+        std::fs::write(file.path(), "other").unwrap();
+        assert_eq!(secret(&tokens), "other");
+    }
+}

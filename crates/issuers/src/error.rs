@@ -50,6 +50,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Somebody else removes challenge records as fast as they are put there.
+    #[error(
+        "the TXT record at {at} was removed {times} times while it was waited for: find out who else keeps that zone in \
+         order, such as a DNS controller or a clean-up job, and have it leave challenge names alone"
+    )]
+    Contested {
+        /// Where.
+        at: DomainName,
+        /// How often.
+        times: u32,
+    },
     /// There can be no web server for answers at an address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -89,6 +100,21 @@ pub enum Error {
     /// The DNS provider refused or failed.
     #[error(transparent)]
     Provider(#[from] perennial_providers::Error),
+    /// A record that stays has to be set by somebody, since no provider of ours does.
+    #[error(
+        "{name} cannot be proven yet: {reason}; set `{at} TXT \"{value}\"`, which stays there, or give the solver a \
+         provider that does"
+    )]
+    RecordWanted {
+        /// Which name.
+        name: DomainName,
+        /// At which name the record has to be.
+        at: String,
+        /// What it has to say, at least.
+        value: String,
+        /// What is wrong with those that are there.
+        reason: String,
+    },
     /// The signing request cannot be signed as it is.
     #[error("the signing request of certificate {certificate} cannot be signed: {reason}")]
     Request {
@@ -166,10 +192,12 @@ impl Error {
             | Self::Unsolvable { .. } => Retry::Never,
             Self::Acme(error) => error.retry(),
             Self::Authority(fault) => fault.retry(),
-            Self::Listen { .. }
+            Self::Contested { .. }
+            | Self::Listen { .. }
             | Self::NoRandomness
             | Self::NotServed { .. }
             | Self::NotShown { .. }
+            | Self::RecordWanted { .. }
             | Self::TooSlow { .. }
             | Self::Unreadable(_)
             | Self::Unsigned { .. }
@@ -198,11 +226,11 @@ impl Error {
             // It is the CA that is in trouble, and another one may well sign.
             Self::Authority(_) | Self::Signer(_) => IssueErrorClass::Transient,
             Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
-            Self::NotServed { .. }
+            Self::Contested { .. }
+            | Self::NotServed { .. }
             | Self::NotShown { .. }
-            | Self::Propagation(perennial_propagation::Error::NotPropagated(_)) => {
-                IssueErrorClass::Validation
-            }
+            | Self::Propagation(perennial_propagation::Error::NotPropagated(_))
+            | Self::RecordWanted { .. } => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
             Self::Propagation(_) | Self::TooSlow { .. } => IssueErrorClass::Transient,
             Self::Provider(error) => provider_class(error),
@@ -312,10 +340,12 @@ impl From<Error> for IssueError {
             Error::Authority(AuthorityFault::NotIssued { .. }) => issue_error.elsewhere(),
             Error::Vault(error) if error.is_limit() => issue_error.limit(),
             // The CA does not rest because a DNS provider is down, or a name server slow.
-            Error::NotServed { .. }
+            Error::Contested { .. }
+            | Error::NotServed { .. }
             | Error::NotShown { .. }
             | Error::Propagation(_)
             | Error::Provider(_)
+            | Error::RecordWanted { .. }
             | Error::TooSlow { .. }
             | Error::Webroot { .. } => issue_error.elsewhere(),
             _ => issue_error,

@@ -225,6 +225,7 @@ impl OrderRecord {
             }
             Stage::AccountReady { .. }
             | Stage::OrderCreated { .. }
+            | Stage::PresentedAgain { .. }
             | Stage::Propagated { .. }
             | Stage::RateLimited { .. }
             | Stage::Signed { .. }

@@ -52,6 +52,22 @@ pub enum Error {
     },
 
     // The world's.
+    /// The aliases of a name have no end.
+    #[error("the aliases of {name} lead nowhere: {reason}; mend the CNAME records")]
+    AliasesLeadNowhere {
+        /// The name.
+        name: DomainName,
+        /// Where they go.
+        reason: String,
+    },
+    /// No server of a zone says anything about a name.
+    #[error("no name server of {zone} says what {name} is; check whether they answer for the zone")]
+    NobodyKnows {
+        /// The name.
+        name: DomainName,
+        /// The zone.
+        zone: DomainName,
+    },
     /// A zone exists and nobody serves it.
     #[error("the zone {zone} has no name servers; check its delegation")]
     NoNameServers {
@@ -121,8 +137,10 @@ impl Error {
             | Self::TlsRoots { .. } => Retry::Never,
             // A name that is no name under any zone stays one; with labels tried, a zone may yet appear.
             Self::NoZone { tried, .. } if tried.is_empty() => Retry::Never,
-            Self::NoNameServers { .. }
+            Self::AliasesLeadNowhere { .. }
+            | Self::NoNameServers { .. }
             | Self::NoResolver { .. }
+            | Self::NobodyKnows { .. }
             | Self::NotPropagated(_)
             | Self::NoZone { .. }
             | Self::ResolversSilent { .. }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
-    Challenge, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
+    Challenge, ChallengeKind, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
     call::{Call, Download},
+    challenge::dns_persist01::Draft,
     flow::{Errand, Event, Offer, Plan, Reply, State, Step, Task as WalkTask, Walk},
 };
 use perennial_core::DomainName;
 use perennial_lifecycle::{IssuedChain, Journal, OfferedChallenge, Progress, SigningRequest, Stage};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::{
     AcmeIssuer,
@@ -150,7 +153,10 @@ impl Walker<'_> {
                     Event::Recorded
                 }
                 Step::Do(Errand::Choose(offers)) => {
-                    let (challenges, chosen) = self.choose(account, &offers, turns)?;
+                    let (challenges, chosen) = self.choose(account, &offers, turns).await?;
+                    let chosen =
+                        within(self.deadline.left(), "looking for where proofs go", self.locate(chosen))
+                            .await?;
                     turns.choose(&offers, &chosen);
                     self.tell_chosen(&challenges, &chosen).await;
                     proofs = chosen;
@@ -251,21 +257,23 @@ impl Walker<'_> {
     }
 
     /// One challenge for each authorization: its URL, and the proof that will be presented for it.
-    fn choose(
+    async fn choose(
         self,
         account: &Account,
         offers: &[Offer],
         turns: &Turns,
     ) -> Result<(Vec<Url>, Vec<Proof>), Error> {
-        let chosen = offers.iter().map(|offer| {
-            let chosen = self.choose_one(&account.offered(offer), turns)?;
-            Ok((chosen.challenge.state().url.clone(), chosen.proof))
-        });
-        chosen.collect()
+        let mut chosen = (Vec::new(), Vec::new());
+        for offer in offers {
+            let Chosen { challenge, proof } = self.choose_one(&account.offered(offer), turns).await?;
+            chosen.0.push(challenge.state().url.clone());
+            chosen.1.push(proof);
+        }
+        Ok(chosen)
     }
 
     /// The first of those who are for a name and can do what the CA offers.
-    fn choose_one(self, authorization: &Authorization, turns: &Turns) -> Result<Chosen, Error> {
+    async fn choose_one(self, authorization: &Authorization, turns: &Turns) -> Result<Chosen, Error> {
         let Some(base) = authorization.identifier().dns() else {
             let reason = format!("the CA wants {} proven, which is no DNS name", authorization.identifier());
             return Err(Error::Configuration { reason });
@@ -283,8 +291,10 @@ impl Walker<'_> {
                 continue;
             }
             if let Some(challenge) = authorization.challenge(&kind) {
-                let key_authorization = challenge.key_authorization()?;
-                let mut proof = seat.solver.proof(&Task::new(base, &key_authorization))?;
+                let mut proof = match seat.solver.persists() {
+                    Some(draft) => standing_proof(&challenge, draft, &name).await?,
+                    None => seat.solver.proof(&Task::new(base, &challenge.key_authorization()?))?,
+                };
                 (proof.name, proof.selector) = (name, seat.selector.clone());
                 return Ok(Chosen { challenge, proof });
             }
@@ -293,6 +303,18 @@ impl Walker<'_> {
             authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();
         let have: Vec<_> = candidates.iter().map(|seat| seat.solver.kind().to_string()).collect();
         Err(Error::NoSolver { name, offered: offered.join(", "), have: have.join(", ") })
+    }
+
+    /// Where the proofs really go, before that is written down.
+    async fn locate(self, proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
+        let locate = |proof: Proof| async {
+            match self.issuer.solvers.solver_of(&proof) {
+                Some(solver) => solver.locate(proof).await,
+                None => Ok(proof),
+            }
+        };
+        let located = stream::iter(proofs.into_iter().map(locate)).buffered(TOGETHER);
+        located.try_collect().await
     }
 
     async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
@@ -314,7 +336,11 @@ impl Walker<'_> {
     /// Writes down what will be presented, and presents it. An earlier call may have got this far and removed all
     /// of it again: that the walk has come here is on record then, and what it owes is not.
     async fn present(self, proofs: &[Proof]) -> Result<(), Error> {
-        self.journal.owe(&debts(proofs)?).await?;
+        let is_debt = |proof: &&Proof| {
+            self.issuer.solvers.solver_of(proof).is_none_or(|solver| solver.persists().is_none())
+        };
+        let owed: Vec<Proof> = proofs.iter().filter(is_debt).cloned().collect();
+        self.journal.owe(&debts(&owed)?).await?;
         for (solver, own) in self.issuer.solvers.by_solver(proofs) {
             within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
             for Proof { kind, name, at, .. } in own {
@@ -326,7 +352,19 @@ impl Walker<'_> {
 
     async fn wait(self, proofs: &[Proof]) -> Result<(), Error> {
         for (solver, own) in self.issuer.solvers.by_solver(proofs) {
-            solver.wait(&own, self.deadline.left()).await?;
+            let (told, mut hears) = mpsc::unbounded_channel();
+            let wait = async move {
+                let tell = |stage| drop(told.send(stage));
+                solver.wait_and_tell(&own, self.deadline.left(), &tell).await.map(|()| own)
+            };
+            let hear = async {
+                while let Some(stage) = hears.recv().await {
+                    self.journal.tell(stage).await;
+                }
+            };
+            // Nothing more is told once the wait is over.
+            let (waited, ()) = tokio::join!(wait, hear);
+            let own = waited?;
             for at in places(&own) {
                 self.journal.tell(Stage::Propagated { at }).await;
             }
@@ -356,6 +394,9 @@ impl Walker<'_> {
     }
 }
 
+/// How many names are looked at together before their proofs are put there.
+const TOGETHER: usize = 16;
+
 /// What was told of an order.
 #[derive(Default)]
 struct Told {
@@ -370,6 +411,14 @@ struct Told {
 struct Chosen {
     challenge: Challenge,
     proof: Proof,
+}
+
+/// The record that stays, of a challenge that has no token.
+async fn standing_proof(challenge: &Challenge, draft: Draft, name: &DomainName) -> Result<Proof, Error> {
+    let at = challenge.dns_persist01_record_name()?;
+    let record = challenge.dns_persist01_record(draft).await?;
+    let record = if name.is_wildcard() { record.wildcard() } else { record };
+    Ok(Proof::new(&ChallengeKind::DnsPersist01, name.clone(), at.as_str(), record.to_string()))
 }
 
 /// The name with `*.` before it; itself where that would be too long for a name.

@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_acme::{ChallengeKind, challenge::KeyAuthorization};
+use perennial_acme::{
+    ChallengeKind,
+    challenge::{KeyAuthorization, dns_persist01::Draft},
+};
 use perennial_core::DomainName;
+use perennial_lifecycle::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-mod dns01;
+pub mod dns01;
 pub use dns01::Dns01;
+
+mod dns_persist01;
+pub use dns_persist01::DnsPersist01;
 
 pub mod http01;
 pub use http01::Http01;
@@ -30,7 +37,8 @@ pub use tls_alpn01::TlsAlpn01;
 /// waited for, then the CA is told, and in the end all are removed.
 ///
 /// # Contract
-/// - `proof` is pure: it says what will be put where, so that it can be written down before it is.
+/// - `proof` is pure: it says what will be put where, so that it can be written down before it is. `locate` may look
+///   around before that, and MUST NOT change anything anywhere.
 /// - `present` and `clean_up` MUST be idempotent: after a crash they are called again with the same proofs.
 ///   They touch exactly what a proof says and nothing beside it.
 /// - `wait` returns when the CA will see every proof, and no later than `deadline`.
@@ -46,11 +54,27 @@ pub trait Solver: Send + Sync {
         None
     }
 
+    /// Which revision of dns-persist-01 it speaks, if its proofs are records that stay. They are made of the challenge
+    /// and not by [`proof`](Self::proof), since there is no token in them; they are not on record as owed, and nobody
+    /// removes them.
+    fn persists(&self) -> Option<Draft> {
+        None
+    }
+
     /// What will be put where for this task.
     ///
     /// # Errors
     /// [`Error`] when the name cannot be proven this way.
     fn proof(&self, task: &Task<'_>) -> Result<Proof, Error>;
+
+    /// Where a proof really goes, if that is not where its name says: behind an alias, for instance. What is returned
+    /// is written down, presented and removed. Provided: where [`proof`](Self::proof) has put it.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be found out, or leads nowhere.
+    async fn locate(&self, proof: Proof) -> Result<Proof, Error> {
+        Ok(proof)
+    }
 
     /// Puts all proofs in place.
     ///
@@ -63,6 +87,20 @@ pub trait Solver: Send + Sync {
     /// # Errors
     /// [`Error::Propagation`] with the diagnosis when one is not visible in time.
     async fn wait(&self, proofs: &[Proof], deadline: Duration) -> Result<(), Error>;
+
+    /// The same, and tells what happens meanwhile. Provided: waits, and has nothing to tell.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    async fn wait_and_tell(
+        &self,
+        proofs: &[Proof],
+        deadline: Duration,
+        tell: &(dyn Fn(Stage) + Send + Sync),
+    ) -> Result<(), Error> {
+        let _ = tell;
+        self.wait(proofs, deadline).await
+    }
 
     /// Removes all proofs.
     ///

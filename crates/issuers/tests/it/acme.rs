@@ -504,7 +504,7 @@ async fn an_order_of_another_ca_is_left_and_a_new_one_made() {
 #[tokio::test]
 async fn a_provider_that_hangs_is_given_up_at_the_timeout_and_cleaned_up_after() {
     let world = world().await;
-    let solver = hanging(provider(&world), |change| change.action == Action::Add);
+    let solver = hanging(provider(&world), |change| change.action == Action::Add).checker(checker(&world));
     let issuer = builder(&world).solver(solver).timeout(Duration::from_secs(1)).build().unwrap();
     let journal = journal().await;
     let error = issuer.issue(&request(), &journal).await.unwrap_err();

@@ -1,6 +1,9 @@
 //! A little internet, and an issuer in it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use perennial_acme::ChallengeKind;
@@ -12,9 +15,10 @@ use perennial_lifecycle::{
 };
 use perennial_propagation::Checker;
 use perennial_providers::{
-    Applied, Capabilities, Change, DnsProvider, Error as ProviderError, Options, Registry, Zone,
+    Action, Applied, Capabilities, Change, DnsProvider, Error as ProviderError, Options, Registry,
+    WriteClass, Zone,
 };
-use perennial_testkit::World;
+use perennial_testkit::{World, dns::Data};
 
 pub(crate) const OWNER: &str = "_acme-challenge.app.site.example.com";
 pub(crate) const NAMES: [&str; 2] = ["*.app.site.example.com", "app.site.example.com"];
@@ -128,6 +132,74 @@ pub(crate) fn stubborn(world: &World, refuses: fn(&Change) -> bool) -> Dns01 {
 
 pub(crate) fn hanging(inner: Arc<dyn DnsProvider>, hangs: fn(&Change) -> bool) -> Dns01 {
     Dns01::new(Arc::new(Stubborn { inner, balks_at: hangs, how: Balking::Hangs }))
+}
+
+/// A provider that writes into the zone of a world whatever the name: its primary lets us change challenge names alone.
+struct Direct(perennial_testkit::dns::Zone);
+
+#[async_trait]
+impl DnsProvider for Direct {
+    fn kind(&self) -> &str {
+        "direct"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(WriteClass::AtomicValue).batch_max(usize::MAX)
+    }
+
+    async fn zone(&self, _: &DomainName) -> Result<Zone, ProviderError> {
+        Ok(Zone::new(self.0.origin().trim_end_matches('.').parse().unwrap()))
+    }
+
+    async fn apply(&self, _: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        for Change { action, name, value, .. } in changes {
+            let data = Data::txt(value.as_str());
+            match action {
+                Action::Add => self.0.add(name.as_str(), data).unwrap(),
+                Action::Remove => self.0.remove(name.as_str(), &data).unwrap(),
+            }
+        }
+        Ok(Applied::new(Vec::new()))
+    }
+
+    async fn values(&self, _: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        Ok(self.0.txt_values(name.as_str()))
+    }
+}
+
+pub(crate) fn direct(world: &World) -> Arc<dyn DnsProvider> {
+    Arc::new(Direct(world.zone().clone()))
+}
+
+/// Counts the batches that reach a provider.
+pub(crate) struct Counted(Arc<dyn DnsProvider>, Arc<Mutex<Vec<usize>>>);
+
+#[async_trait]
+impl DnsProvider for Counted {
+    fn kind(&self) -> &str {
+        self.0.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.0.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        self.1.lock().unwrap().push(changes.len());
+        self.0.apply(zone, changes).await
+    }
+
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        self.0.values(zone, name).await
+    }
+}
+
+pub(crate) fn counted(inner: Arc<dyn DnsProvider>, batches: &Arc<Mutex<Vec<usize>>>) -> Counted {
+    Counted(inner, batches.clone())
 }
 
 /// Solvers of other kinds, which fail when they are used.

@@ -101,6 +101,11 @@ pub enum Stage {
         /// What the CA says.
         reason: String,
     },
+    /// Somebody else had removed what was presented, while it was waited for; it is in place again.
+    PresentedAgain {
+        /// Where.
+        at: String,
+    },
     /// The proof is visible where the CA will look.
     Propagated {
         /// Where.

@@ -75,6 +75,7 @@ impl EventKind {
         "IssuerWarning",
         "LeaseLost",
         "OrderFailed",
+        "PresentedAgain",
         "Quarantined",
         "RateLimited",
         "ReloadFailed",
@@ -105,6 +106,7 @@ impl EventKind {
                     Stage::ChallengeFailed { .. }
                     | Stage::CleanUpFailed { .. }
                     | Stage::OrderFailed { .. }
+                    | Stage::PresentedAgain { .. }
                     | Stage::RateLimited { .. }
                     | Stage::Warned { .. },
             } => Severity::Warning,
@@ -132,6 +134,7 @@ impl Stage {
             Self::OrderCreated { .. } => "CreateOrder",
             Self::OrderDescribed { .. } => "OrderDescribed",
             Self::OrderFailed { .. } => "OrderFailed",
+            Self::PresentedAgain { .. } => "PresentedAgain",
             Self::Propagated { .. } => "Propagated",
             Self::RateLimited { .. } => "RateLimited",
             Self::Signed { .. } => "Signed",
@@ -249,6 +252,9 @@ impl fmt::Display for Stage {
             }
             Self::OrderDescribed { certificate: Some(url), .. } => write!(f, "the certificate is at {url}"),
             Self::OrderFailed { reason } => write!(f, "the order came to nothing: {reason}"),
+            Self::PresentedAgain { at } => {
+                write!(f, "somebody else had removed what was presented at {at}; it is there again")
+            }
             Self::Propagated { at } => write!(f, "every name server that counts has {at}"),
             Self::RateLimited { limit, until: Some(until) } => {
                 write!(f, "the CA asks for less until {until}: {limit}")
@@ -462,6 +468,10 @@ mod tests {
                 "Normal OrderDescribed: the certificate is at https://ca.example/1",
             ),
             (Stage::OrderFailed { reason: reason() }, "Warning OrderFailed: the order came to nothing: no"),
+            (
+                Stage::PresentedAgain { at: at() },
+                "Warning PresentedAgain: somebody else had removed what was presented at there; it is there again",
+            ),
             (Stage::Propagated { at: at() }, "Normal Propagated: every name server that counts has there"),
             (
                 Stage::RateLimited { limit: limit(), until },

@@ -40,6 +40,7 @@ pub use follow::Serve;
 mod resolver;
 pub use resolver::{CertificateResolver, CertificateResolverBuilder, UnknownNames};
 
+mod slots;
 mod table;
 
 #[cfg(test)]

@@ -4,3 +4,5 @@
 mod authority;
 mod client;
 mod rustls;
+#[cfg(feature = "postgres")]
+mod shared_answers;

@@ -16,6 +16,7 @@ use crate::{
     zone::{ZoneServer, roots},
 };
 
+mod aliases;
 mod caa;
 mod calls;
 mod connectivity;

@@ -4,10 +4,13 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,7 +20,7 @@ use tokio::{
     time,
 };
 
-use super::Http01Responder;
+use super::{Http01Responder, Http01Shared};
 use crate::Error;
 
 /// A web server of our own, for machines on which nobody else has port 80. It stops when it is dropped.
@@ -36,9 +39,18 @@ use crate::Error;
 /// ten seconds and 8 KiB of header; more than 256 at a time wait.
 #[derive(Debug)]
 pub struct Http01Listener {
-    responder: Http01Responder,
+    shows: Shows,
     addresses: Vec<SocketAddr>,
     serving: Vec<AbortHandle>,
+}
+
+/// What it shows.
+#[derive(Clone, Debug)]
+struct Shows {
+    /// Of this process alone.
+    own: Http01Responder,
+    /// Of all that share a store.
+    shared: Arc<RwLock<Option<Http01Shared>>>,
 }
 
 /// A CA asks from a few places at once; the rest is strangers.
@@ -89,22 +101,44 @@ impl Http01Listener {
     fn serve(sockets: Vec<TcpListener>) -> Self {
         let addresses: Vec<SocketAddr> =
             sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
-        let responder = Http01Responder::shown_at(addresses.last().copied().map(here));
-        let serve = |socket| tokio::spawn(accept(socket, responder.clone())).abort_handle();
+        let own = Http01Responder::shown_at(addresses.last().copied().map(here));
+        let shows = Shows { own, shared: Arc::default() };
+        let serve = |socket| tokio::spawn(accept(socket, shows.clone())).abort_handle();
         let serving = sockets.into_iter().map(serve).collect();
-        Self { responder, addresses, serving }
+        Self { shows, addresses, serving }
     }
 
     /// Where it shows what it is given; for [`Http01::new`](super::Http01::new).
     #[must_use]
     pub fn responder(&self) -> Http01Responder {
-        self.responder.clone()
+        self.shows.own.clone()
+    }
+
+    /// Shows from now on what replicas share, too. What is returned is for [`Http01::new`](super::Http01::new): it knows
+    /// that this machine shows it here.
+    #[must_use]
+    pub fn share(&self, shared: Http01Shared) -> Http01Shared {
+        let shared = shared.shown_at(self.addresses.last().copied().map(here));
+        let mut place = self.shows.shared.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(shared.clone());
+        shared
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+}
+
+impl Shows {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let own = self.own.answer(request);
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match shared {
+            Some(shared) if own.status() == StatusCode::NOT_FOUND => shared.answer(request).await,
+            _ => own,
+        }
     }
 }
 
@@ -155,7 +189,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> Error {
     Error::Listen { address, reason: format!("{error}{remedy}") }
 }
 
-async fn accept(listener: TcpListener, responder: Http01Responder) {
+async fn accept(listener: TcpListener, shows: Shows) {
     // Dropping the set ends the connections with the server.
     let mut connections = JoinSet::new();
     loop {
@@ -163,7 +197,7 @@ async fn accept(listener: TcpListener, responder: Http01Responder) {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(time::timeout(PATIENCE, serve(stream, responder.clone())));
+                    connections.spawn(time::timeout(PATIENCE, serve(stream, shows.clone())));
                 }
                 Err(_) => time::sleep(BREATH).await,
             },
@@ -171,10 +205,10 @@ async fn accept(listener: TcpListener, responder: Http01Responder) {
     }
 }
 
-async fn serve(stream: TcpStream, responder: Http01Responder) {
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let response = responder.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
+async fn serve(stream: TcpStream, shows: Shows) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let shows = &shows;
+        async move { Ok::<_, Infallible>(shows.answer(&request).await) }
     });
     let served = http1::Builder::new()
         .keep_alive(false)

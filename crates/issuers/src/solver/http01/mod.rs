@@ -1,8 +1,8 @@
 //! The HTTP-01 challenge (RFC 8555 §8.3): an answer on port 80 of the name.
 //!
 //! Where the answer is put is one choice, an [`Http01Place`]: a [listener](Http01Listener) of our own, a
-//! [service](Http01Responder) in a web server of the program, files below the [document root](Webroot) of another. How it
-//! is looked at before the CA is told is another, a [`SelfCheck`].
+//! [service](Http01Responder) in a web server of the program, files below the [document root](Webroot) of another, or the
+//! [store](Http01Shared) that replicas share. How it is looked at before the CA is told is another, a [`SelfCheck`].
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -32,6 +32,9 @@ pub use place::{Http01Answer, Http01Place};
 
 mod responder;
 pub use responder::Http01Responder;
+
+mod shared;
+pub use shared::Http01Shared;
 
 #[cfg(unix)]
 mod webroot;

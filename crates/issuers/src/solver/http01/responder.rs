@@ -36,7 +36,7 @@ use crate::Error;
 /// ```
 ///
 /// It keeps the challenges of this process alone. Where a load balancer may ask another one, share them by
-/// `Http01Shared`.
+/// [`Http01Shared`](super::Http01Shared).
 #[derive(Clone, Default)]
 pub struct Http01Responder {
     /// By token.

@@ -116,6 +116,11 @@ impl Panel {
         })
     }
 
+    /// The solver that a proof is of.
+    pub(crate) fn solver_of(&self, proof: &Proof) -> Option<&Arc<dyn Solver>> {
+        self.0.get(self.seat_of(proof)?).map(|seat| &seat.solver)
+    }
+
     /// Each solver with the proofs that are its own, in the order in which solvers were given.
     pub(crate) fn by_solver(&self, proofs: &[Proof]) -> impl Iterator<Item = (&Arc<dyn Solver>, Vec<Proof>)> {
         let mut own = BTreeMap::<usize, Vec<Proof>>::new();

@@ -3,9 +3,11 @@
 
 mod account;
 mod dns_record;
+mod https_server;
 mod issue;
 mod propagation;
 mod readme;
+mod tls_server;
 
 /// Examples are built beside the tests: `target/debug/examples`.
 fn example(name: &str) -> std::path::PathBuf {

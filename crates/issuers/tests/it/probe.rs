@@ -151,13 +151,19 @@ async fn what_a_server_shows_is_told_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_without_the_key_is_found_out_and_one_that_wants_to_know_its_clients_is_seen() {
+async fn a_server_without_the_key_of_what_it_shows_is_found_out() {
     let house = House::new();
     let [old, current] = house.renewed(&[APP]).await;
     let key = SecretString::new(old.private_key_pem().expose());
     let served = Shows { key, ..Shows::all_of(&current) }.seen(&current).await;
     let Served::Unreachable(why) = &served else { panic!("{served:?}") };
     assert!(why.to_string().contains("does not hold the key"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_to_know_its_clients_is_seen_though_it_refuses_us() {
+    let house = House::new();
+    let [_, current] = house.renewed(&[APP]).await;
     let anchor = CertificateDer::from_pem_slice(house.root.chain.as_bytes()).unwrap();
     let picky = Shows { wants: Some(anchor), ..Shows::all_of(&current) };
     assert_eq!(picky.seen(&current).await, Served::Current);

@@ -306,33 +306,46 @@ async fn no_bytes_of_a_client_end_the_listener() {
     assert!(taken.to_string().contains(&listener.addresses()[0].to_string()), "{taken}");
 }
 
-/// A client's first words, as they are cut and changed.
-#[test]
-fn no_client_hello_panics() {
+/// A client's first words.
+fn hello(protocols: &[&str]) -> Vec<u8> {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("app.example.com").unwrap();
     let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
     let mut hello = Vec::new();
     client.write_tls(&mut hello).unwrap();
-    let certificates = ChallengeCertificates::new();
-    let answer = |bytes: &[u8]| {
-        let mut acceptor = Acceptor::default();
-        let _ = acceptor.read_tls(&mut &*bytes);
-        let Ok(Some(accepted)) = acceptor.accept() else { return None };
-        let asked = ChallengeCertificates::are_asked(&accepted.client_hello());
-        let _ = accepted.into_connection(certificates.server_config());
-        Some(asked)
-    };
-    assert_eq!(answer(&hello), Some(true));
+    hello
+}
+
+/// Whether a client is taken for a CA, if it is one that speaks TLS.
+fn is_ca(hello: &[u8]) -> Option<bool> {
+    let mut acceptor = Acceptor::default();
+    let _ = acceptor.read_tls(&mut &*hello);
+    let Ok(Some(accepted)) = acceptor.accept() else { return None };
+    let asked = ChallengeCertificates::are_asked(&accepted.client_hello());
+    let _ = accepted.into_connection(ChallengeCertificates::new().server_config());
+    Some(asked)
+}
+
+#[test]
+fn rfc8737_3_who_offers_that_protocol_and_no_other_is_a_ca() {
+    assert_eq!(is_ca(&hello(&["acme-tls/1"])), Some(true));
+    for client in [&["acme-tls/1", "h2"][..], &["h2", "acme-tls/1"], &["h2"], &[]] {
+        assert_eq!(is_ca(&hello(client)), Some(false), "{client:?}");
+    }
+}
+
+#[test]
+fn no_client_hello_panics() {
+    let hello = hello(&["acme-tls/1"]);
     for at in 0..hello.len() {
-        let _ = answer(&hello[..at]);
+        let _ = is_ca(&hello[..at]);
         for change in [0, 0xff, hello[at] ^ 1] {
             let mut changed = hello.clone();
             changed[at] = change;
-            let _ = answer(&changed);
+            let _ = is_ca(&changed);
         }
     }
 }

@@ -11,6 +11,9 @@ pub use acme::{
 mod answer;
 pub use answer::dns_answer;
 
+mod keystore;
+pub use keystore::{keystore_jks, keystore_pkcs12, private_key};
+
 mod provider;
 pub use provider::{provider_answer, provider_json, tsig_key_file, txt_quoting, update_answer};
 
@@ -29,7 +32,7 @@ use perennial_core::{DomainName, Timestamp};
 use perennial_propagation::{NameServer, caa, nat64};
 
 /// Every target: its name and what it does.
-pub const TARGETS: [(&str, fn(&[u8])); 27] = [
+pub const TARGETS: [(&str, fn(&[u8])); 30] = [
     ("acme_account", acme_account),
     ("acme_authorization", acme_authorization),
     ("acme_directory", acme_directory),
@@ -44,9 +47,12 @@ pub const TARGETS: [(&str, fn(&[u8])); 27] = [
     ("certificate_chain", certificate_chain),
     ("dns_answer", dns_answer),
     ("domain_name", domain_name),
+    ("keystore_jks", keystore_jks),
+    ("keystore_pkcs12", keystore_pkcs12),
     ("lifecycle_record", lifecycle_record),
     ("nameserver", nameserver),
     ("nat64_address", nat64_address),
+    ("private_key", private_key),
     ("provider_answer", provider_answer),
     ("provider_json", provider_json),
     ("spec_json", spec_json),

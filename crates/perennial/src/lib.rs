@@ -26,3 +26,20 @@ mod manager;
 pub use manager::{Manager, ManagerBuilder};
 
 pub mod rustls;
+
+/// The guides: what they show compiles.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/caa.md")]
+    struct Caa;
+    #[doc = include_str!("../../../docs/guide/http-01.md")]
+    struct Http01;
+    #[cfg(feature = "metrics")]
+    #[doc = include_str!("../../../docs/guide/metrics.md")]
+    struct Metrics;
+    #[cfg(unix)]
+    #[doc = include_str!("../../../docs/guide/outputs.md")]
+    struct Outputs;
+    #[doc = include_str!("../../../docs/guide/vault.md")]
+    struct Vault;
+}

@@ -12,8 +12,8 @@ use perennial::{
     issuers::{
         AcmeIssuerBuilder, Solver, TlsAlpn01,
         solver::{
-            http01::{Http01Listener, SelfCheck},
-            tls_alpn01::{ChallengeCertificates, TlsAlpn01Listener},
+            http01::{self, Http01Listener},
+            tls_alpn01::{self, ChallengeCertificates, TlsAlpn01Listener},
         },
     },
     propagation::Checker,
@@ -59,11 +59,11 @@ pub(super) fn cases(lab: &Lab) -> Vec<Case<'_>> {
     vec![
         ("pebble_dns01", Box::pin(async { by_dns(lab, &lab.pebble().await?).await })),
         ("pebble_http01", Box::pin(async { by_http(lab, &lab.pebble().await?, "p-http").await })),
-        ("pebble_tls_alpn01", Box::pin(async { by_tls(&lab.pebble().await?, "p-tls").await })),
+        ("pebble_tls_alpn01", Box::pin(async { by_tls(lab, &lab.pebble().await?, "p-tls").await })),
         ("openbao_acme_dns01", Box::pin(async { by_dns(lab, &lab.openbao()).await })),
         ("openbao_acme_external_account", Box::pin(bound(lab))),
         ("openbao_acme_http01", Box::pin(async { by_http(lab, &lab.openbao(), "o-http").await })),
-        ("openbao_acme_tls_alpn01", Box::pin(async { by_tls(&lab.openbao(), "o-tls").await })),
+        ("openbao_acme_tls_alpn01", Box::pin(async { by_tls(lab, &lab.openbao(), "o-tls").await })),
     ]
 }
 
@@ -134,12 +134,22 @@ impl Servers {
 
     /// The solver with a look of its own.
     fn http01(&self, world: &World) -> Result<Http01, String> {
-        let checker = Checker::builder()
-            .nameservers([text(world.resolver().to_string().parse())?])
-            .authoritative_port(world.authoritative_port());
-        let check = SelfCheck::new().checker(text(checker.build())?).ports(self.http_port, self.tls_port);
+        let check = http01::SelfCheck::new().checker(checker(world)?).ports(self.http_port, self.tls_port);
         Ok(Http01::new(self.http.responder()).self_check(check))
     }
+
+    /// The same.
+    fn tls_alpn01(&self, world: &World) -> Result<TlsAlpn01, String> {
+        let check = tls_alpn01::SelfCheck::new().checker(checker(world)?).port(self.tls_port);
+        Ok(TlsAlpn01::new(self.certificates.clone()).self_check(check))
+    }
+}
+
+fn checker(world: &World) -> Result<Checker, String> {
+    let checker = Checker::builder()
+        .nameservers([text(world.resolver().to_string().parse())?])
+        .authoritative_port(world.authoritative_port());
+    text(checker.build())
 }
 
 impl Authority<'_> {
@@ -173,9 +183,9 @@ async fn by_http(lab: &Lab, authority: &Authority<'_>, name: &str) -> Outcome {
     authority.issues(issuer, name).await
 }
 
-/// By the listener that serves nothing but proofs.
-async fn by_tls(authority: &Authority<'_>, name: &str) -> Outcome {
-    let issuer = authority.issuer(TlsAlpn01::new(authority.servers.certificates.clone()))?;
+/// By the listener that serves nothing but proofs, once the solver itself has seen them there.
+async fn by_tls(lab: &Lab, authority: &Authority<'_>, name: &str) -> Outcome {
+    let issuer = authority.issuer(authority.servers.tls_alpn01(&lab.world)?)?;
     authority.issues(issuer, name).await
 }
 

@@ -46,8 +46,9 @@ async fn a_delegated_name_is_proven_where_its_alias_leads_and_nothing_stays_ther
     world.zone().add(ELSEWHERE, Data::txt("foreign")).unwrap();
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let told = seen.clone();
-    let solver = dns01(&world)
-        .on_report(move |report| drop(told.lock().unwrap().insert(report.wanted.name().to_string())));
+    let solver = dns01(&world).on_report(move |report| {
+        told.lock().unwrap().insert(report.wanted.name().to_string());
+    });
     issue(&builder(&world).solver(solver).build().unwrap()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), BTreeSet::from([ELSEWHERE.to_owned()]), "it was looked for elsewhere");
     assert_eq!(world.zone().txt_values(ELSEWHERE), ["foreign"]);

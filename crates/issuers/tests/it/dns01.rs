@@ -63,7 +63,7 @@ async fn what_is_owed_is_written_down_where_it_really_is() {
         OWNER,
         "value",
     );
-    let located = dns01(&world).locate(proof.clone()).await.unwrap();
+    let located = dns01(&world).locate(vec![proof.clone()]).await.unwrap().remove(0);
     assert_eq!((located.at.as_str(), located.name.as_str()), (ELSEWHERE, "app.site.example.com"));
     assert_eq!(world.zone().txt_values(ELSEWHERE), Vec::<String>::new(), "a look has left something there");
     // Whoever removes it goes where it was put, wherever the alias leads by then.
@@ -73,7 +73,7 @@ async fn what_is_owed_is_written_down_where_it_really_is() {
     assert_eq!(world.zone().txt_values(ELSEWHERE), ["value"]);
     solver.clean_up(&[located]).await.unwrap();
     assert_eq!(world.zone().txt_values(ELSEWHERE), Vec::<String>::new());
-    assert_eq!(dns01(&world).locate(proof).await.unwrap().at, OWNER);
+    assert_eq!(dns01(&world).locate(vec![proof]).await.unwrap()[0].at, OWNER);
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Which certificate a handshake gets among a hundred thousand names.
 //!
-//! Fifty thousand certificates have a name and a wildcard below it each. Names are asked for in random order, so that
-//! most of what a look-up touches is in no near cache. The peer is a map of strings under a `RwLock`, which is what a
+//! There are fifty thousand names, with a wildcard below each: on a thousand certificates, a hundred on one, which is as
+//! many as public CAs allow; or on certificates of their own, a name and its wildcard. Names are asked for in random
+//! order, so that most of what a look-up touches is in no near cache; of certificates of their own the count of those who
+//! hold it, which a look-up has to change, is not either. The peer is a map of strings under a `RwLock`, which is what a
 //! program has that does not think about it.
 //!
-//! - `issuers/resolver_lookup`, `…_wildcard`, `…_miss`: nanoseconds of one look-up.
+//! - `issuers/resolver_lookup`, `…_wildcard`, `…_miss`: nanoseconds of one look-up. `…_own`, `…_own_wildcard`,
+//!   `…_own_miss`: the same for certificates of their own, as are all that follow.
 //! - `issuers/resolver_swap`: one renewal. The peer copies a map of all names and exchanges that, as those do who want
 //!   no lock; the ratio is a small part of one.
 //! - `issuers/swap_under_load`: one look-up while another thread renews a thousand certificates a second, every tenth
@@ -33,11 +36,13 @@ use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::sign::CertifiedKey;
 
-const CERTIFICATES: usize = 50_000;
+/// With a wildcard below each.
+const NAMES: usize = 50_000;
 
 pub(crate) fn figures() -> Result<(), Box<dyn Error>> {
-    let fleet = Fleet::new()?;
-    fleet.look_up()?;
+    Fleet::new(50)?.look_up("issuers/resolver_lookup")?;
+    let fleet = Fleet::new(1)?;
+    fleet.look_up("issuers/resolver_lookup_own")?;
     fleet.swap();
     fleet.under_load();
     Ok(())
@@ -49,7 +54,7 @@ struct Fleet {
     peer: RwLock<HashMap<String, Arc<CertifiedKey>>>,
     ids: Vec<CertificateId>,
     served: Vec<ServedCertificate>,
-    /// Numbers of certificates in random order.
+    /// Numbers of names in random order.
     order: Vec<usize>,
 }
 
@@ -57,30 +62,33 @@ struct Fleet {
 type Ask = fn(usize) -> String;
 
 impl Fleet {
-    fn new() -> Result<Self, Box<dyn Error>> {
+    /// So many names and their wildcards on one certificate.
+    fn new(together: usize) -> Result<Self, Box<dyn Error>> {
         let key = KeyPair::generate()?;
         let pem = SecretString::new(key.serialize_pem());
         let resolver = CertificateResolver::new();
         let (mut peer, mut ids, mut served) = (HashMap::new(), Vec::new(), Vec::new());
-        for number in 0..CERTIFICATES {
-            let name = name(number);
-            let names = vec![name.clone(), format!("*.{name}")];
-            let chain = CertificateParams::new(names)?.self_signed(&key)?.pem();
+        for first in (0..NAMES).step_by(together) {
+            let names: Vec<String> = (first..first + together).map(name).collect();
+            let wildcards = names.iter().map(|name| format!("*.{name}"));
+            let all: Vec<String> = names.iter().cloned().chain(wildcards).collect();
+            let chain = CertificateParams::new(all)?.self_signed(&key)?.pem();
             let certificate = ServedCertificate::from_pem(&chain, &pem)?;
-            for key in [name.clone(), format!(".{name}")] {
-                peer.insert(key, certificate.certified_key().clone());
+            for name in names {
+                peer.insert(format!(".{name}"), certificate.certified_key().clone());
+                peer.insert(name, certificate.certified_key().clone());
             }
-            let id: CertificateId = format!("site-{number}").parse()?;
+            let id: CertificateId = format!("site-{first}").parse()?;
             resolver.insert(id.clone(), certificate.clone());
             ids.push(id);
             served.push(certificate);
         }
-        let mut order: Vec<usize> = (0..CERTIFICATES).collect();
+        let mut order: Vec<usize> = (0..NAMES).collect();
         order.shuffle(&mut StdRng::seed_from_u64(7));
         Ok(Self { resolver, peer: RwLock::new(peer), ids, served, order })
     }
 
-    fn look_up(&self) -> Result<(), Box<dyn Error>> {
+    fn look_up(&self, figure: &str) -> Result<(), Box<dyn Error>> {
         let questions: [(&str, Ask, bool); 3] = [
             ("", name, true),
             ("_wildcard", |number| format!("www.{}", name(number)), true),
@@ -100,7 +108,7 @@ impl Fleet {
                 || drop(black_box(ours.next().and_then(|name| self.resolver.find(Some(name), &[])))),
                 || drop(black_box(theirs.next().and_then(|name| self.peer_finds(name)))),
             );
-            print_comparison(&format!("issuers/resolver_lookup{suffix}"), "RwLock<HashMap>", &cost);
+            print_comparison(&format!("{figure}{suffix}"), "RwLock<HashMap>", &cost);
         }
         Ok(())
     }

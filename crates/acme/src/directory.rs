@@ -11,11 +11,32 @@ use crate::{
     text::printable,
 };
 
+/// The URL of Google Trust Services' production directory. Accounts are tied to a project of Google Cloud
+/// (`ExternalAccount`).
+pub const GOOGLE_TRUST_SERVICES: &str = "https://dv.acme-v02.api.pki.goog/directory";
+/// The URL of Google Trust Services' staging directory: the same without trust, with keys of its own for accounts.
+pub const GOOGLE_TRUST_SERVICES_STAGING: &str = "https://dv.acme-v02.test-api.pki.goog/directory";
 /// The URL of Let's Encrypt's production directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// The URL of Let's Encrypt's staging directory: the same without trust, and with generous limits. Try there
 /// first.
 pub const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+
+/// The URL of ZeroSSL's directory; it has no staging. Accounts are tied to a customer (`ExternalAccount`).
+pub const ZEROSSL: &str = "https://acme.zerossl.com/v2/DV90";
+
+/// The URL of the directory of a [step-ca](https://github.com/smallstep/certificates): that of the server, and the name of
+/// its provisioner.
+///
+/// ```
+/// use perennial_acme::directory;
+///
+/// assert_eq!(directory::step_ca("https://ca.internal:9000", "acme"), "https://ca.internal:9000/acme/acme/directory");
+/// ```
+#[must_use]
+pub fn step_ca(server: &str, provisioner: &str) -> String {
+    format!("{}/acme/{provisioner}/directory", server.trim_end_matches('/'))
+}
 
 /// What a server offers, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,8 @@ mod key;
 #[cfg(feature = "keys")]
 pub use key::{KeyAlgorithm, KeyError, PrivateKey, RequestedNames};
 
+pub mod pkcs8;
+
 mod retry;
 pub use retry::Retry;
 

@@ -10,7 +10,7 @@ use perennial_lifecycle::{
 
 use crate::{
     ca::{AuthorityFault, SignerError},
-    solver::http01::Http01Report,
+    solver::{http01::Http01Report, tls_alpn01::TlsAlpn01Report},
     vault::VaultError,
 };
 
@@ -83,10 +83,16 @@ pub enum Error {
         have: String,
     },
     /// What the CA would fetch is not what was put there.
-    #[error("{}", summary(.reports))]
+    #[error("{}", summary(.reports, Http01Report::summary))]
     NotServed {
         /// What was seen at each name that failed.
         reports: Vec<Http01Report>,
+    },
+    /// What the CA would be shown in a handshake is not what was put there.
+    #[error("{}", summary(.reports, TlsAlpn01Report::summary))]
+    NotShown {
+        /// What was seen at each name that failed.
+        reports: Vec<TlsAlpn01Report>,
     },
     /// The checker found the proof not to be visible, or could not look.
     #[error(transparent)]
@@ -190,6 +196,7 @@ impl Error {
             | Self::Listen { .. }
             | Self::NoRandomness
             | Self::NotServed { .. }
+            | Self::NotShown { .. }
             | Self::RecordWanted { .. }
             | Self::TooSlow { .. }
             | Self::Unreadable(_)
@@ -221,6 +228,7 @@ impl Error {
             Self::Constrained { .. } | Self::Request { .. } => IssueErrorClass::Policy,
             Self::Contested { .. }
             | Self::NotServed { .. }
+            | Self::NotShown { .. }
             | Self::Propagation(perennial_propagation::Error::NotPropagated(_))
             | Self::RecordWanted { .. } => IssueErrorClass::Validation,
             Self::Propagation(error) if error.retry() == Retry::Never => IssueErrorClass::Local,
@@ -233,8 +241,8 @@ impl Error {
     }
 }
 
-fn summary(reports: &[Http01Report]) -> String {
-    let told: Vec<String> = reports.iter().take(MOST_TOLD).map(Http01Report::summary).collect();
+fn summary<R>(reports: &[R], of_one: impl Fn(&R) -> String) -> String {
+    let told: Vec<String> = reports.iter().take(MOST_TOLD).map(of_one).collect();
     let more = reports.len().saturating_sub(MOST_TOLD);
     let more = if more == 0 { String::new() } else { format!("; and {more} more names") };
     told.join("; ") + &more
@@ -334,6 +342,7 @@ impl From<Error> for IssueError {
             // The CA does not rest because a DNS provider is down, or a name server slow.
             Error::Contested { .. }
             | Error::NotServed { .. }
+            | Error::NotShown { .. }
             | Error::Propagation(_)
             | Error::Provider(_)
             | Error::RecordWanted { .. }

@@ -39,6 +39,7 @@ pub struct HttpHook {
     url: Uri,
     client: Arc<dyn HttpClient>,
     bearer: Option<SecretString>,
+    for_all: bool,
     time_limit: Duration,
 }
 
@@ -54,13 +55,20 @@ impl HttpHook {
         if url.scheme().is_none() || url.host().is_none() {
             return Err(refused());
         }
-        Ok(Self { url, client, bearer: None, time_limit: TIME_LIMIT })
+        Ok(Self { url, client, bearer: None, for_all: false, time_limit: TIME_LIMIT })
     }
 
     /// With a token that is sent as `Authorization: Bearer` (RFC 6750 §2.1). Default: none.
     #[must_use]
     pub fn bearer(self, token: SecretString) -> Self {
         Self { bearer: Some(token), ..self }
+    }
+
+    /// That one request has [all taken up](ReloadHook::takes_up_all) that was delivered before, whichever certificate it
+    /// names. Default: one for each.
+    #[must_use]
+    pub fn once_for_all(self) -> Self {
+        Self { for_all: true, ..self }
     }
 
     /// How long an answer may take. Default: 30 seconds, as for a program that is run.
@@ -119,6 +127,10 @@ impl ReloadHook for HttpHook {
         }
         let said = if said.is_empty() { "it said nothing more".to_owned() } else { said };
         Err(HookError::new(format!("{url} answered {status}: {said}"), Retry::Backoff))
+    }
+
+    fn takes_up_all(&self) -> bool {
+        self.for_all
     }
 }
 

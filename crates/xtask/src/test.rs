@@ -16,11 +16,13 @@ pub(crate) fn everything() -> Result<(), Error> {
         ("check", check::everything),
         ("tests", || tests(Judges::Required)),
         ("example", example),
-        ("benches", || bench::smoke(&["acme", "nat64"])),
+        ("benches", || bench::smoke(&["acme", "issuers", "nat64", "providers"])),
         ("judge dns", || judge("dns")),
         ("judge nat64", || judge("nat64")),
         ("judge pebble", || judge("pebble")),
         ("judge issue", || judge("issue")),
+        #[cfg(target_os = "linux")]
+        ("judge issuers", || judge("issuers")),
         #[cfg(target_os = "linux")]
         ("judge load-balancer", || judge("load-balancer")),
         // The moments and the disks take half as long as all else together: `judge crash` whole.
@@ -58,7 +60,7 @@ fn steps(steps: &[Step]) -> Result<(), Error> {
         let watch = Stopwatch::start();
         let done = step();
         let outcome = if done.is_ok() { "ok" } else { "FAILED" };
-        table.push(format!("{name:<12} {outcome:<7} {:>7.1} s", watch.read().as_secs_f32()));
+        table.push(format!("{name:<13} {outcome:<7} {:>7.1} s", watch.read().as_secs_f32()));
         if let Err(reason) = done {
             summary(&table, steps, &whole);
             return Err(Error::Step { step: name, reason: Box::new(reason) });
@@ -74,7 +76,7 @@ fn summary(table: &[String], steps: &[Step], whole: &Stopwatch) {
         println!("{line}");
     }
     for (name, _) in steps.iter().skip(table.len()) {
-        println!("{name:<12} not run");
+        println!("{name:<13} not run");
     }
     println!("{} of {} steps in {:.1} s", table.len(), steps.len(), whole.read().as_secs_f32());
 }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use perennial_core::{Retry, SecretBytes, SecretString};
+use perennial_core::{Retry, SecretBytes, SecretString, pkcs8};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{Algorithm, Signer, SignerError, pair::Pair, pkcs8};
+use super::{Algorithm, Signer, SignerError, pair::Pair};
 use crate::Jwk;
 
 /// An account key in memory: ECDSA on P-256 or P-384, Ed25519, or RSA with 2048 to 4096 bits.

@@ -62,6 +62,9 @@ impl Turns {
             Error::NotServed { reports } => {
                 (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
             }
+            Error::NotShown { reports } => {
+                (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
+            }
             // Nobody sets it, and the next solver may do without.
             Error::RecordWanted { name, .. } => (Again::SameOrder, vec![name.clone()]),
             _ => return None,

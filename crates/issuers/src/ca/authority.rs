@@ -45,7 +45,7 @@ impl Authority {
         let is_slow = signing::is_slow(own.algorithm());
         let public_key = own.public_key_der();
         // It was read a moment ago.
-        let pair = KeyPair::from_pem(key.expose())
+        let pair = KeyPair::from_pem(own.to_pem().expose())
             .map_err(|error| KeyError::Unreadable { reason: error.to_string() })?;
         Self::read(chain, Some(&public_key), is_slow, |der| {
             rcgen::Issuer::from_ca_cert_der(der, pair).map(|issuer| Pen::Held(Box::new(issuer)))

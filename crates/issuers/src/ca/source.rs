@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+#[cfg(doc)]
+use perennial_core::PrivateKey;
 use perennial_core::SecretString;
 use perennial_lifecycle::{CertificateId, Generation, Record, Slot, Store, StoreError};
 use zeroize::Zeroizing;
@@ -31,14 +33,14 @@ impl CaSource {
         Self(Kind::Kept { store, certificate })
     }
 
-    /// Files that somebody else keeps: the CA's certificate and those above it as PEM, and its key as PKCS#8 PEM. They
-    /// are read again when they have changed.
+    /// Files that somebody else keeps: the CA's certificate and those above it as PEM, and its key as
+    /// [PEM](PrivateKey::from_pem). They are read again when they have changed.
     pub fn files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self(Kind::Files { chain: chain.into(), key: key.into() })
     }
 
-    /// The CA's certificate and those above it as PEM, and its key as PKCS#8 PEM (`BEGIN PRIVATE KEY`; `openssl pkcs8
-    /// -topk8 -nocrypt` makes one of other forms).
+    /// The CA's certificate and those above it as PEM, and its key as [PEM](PrivateKey::from_pem): PKCS#8, PKCS#1 or
+    /// SEC 1.
     pub fn pem(chain: impl Into<String>, key: impl Into<SecretString>) -> Self {
         Self(Kind::Pem { chain: chain.into(), key: key.into() })
     }

@@ -22,9 +22,14 @@ pub use dns_persist01::DnsPersist01;
 pub mod http01;
 pub use http01::Http01;
 
+mod look;
+
 mod select;
 pub use select::Selector;
 pub(crate) use select::{Panel, PassedOver, Seat};
+
+pub mod tls_alpn01;
+pub use tls_alpn01::TlsAlpn01;
 
 /// Who proves names to a CA by one type of challenge (RFC 8555 §8).
 ///

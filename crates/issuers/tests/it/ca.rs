@@ -261,6 +261,82 @@ async fn a_key_that_is_elsewhere_signs_once_for_each_certificate_and_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_of_every_kind_may_be_elsewhere() {
+    let clock = clock();
+    for (kind, algorithm) in [
+        (KeyAlgorithm::EcdsaP384, SignatureAlgorithm::EcdsaP384Sha384),
+        (KeyAlgorithm::Ed25519, SignatureAlgorithm::Ed25519),
+        (KeyAlgorithm::Rsa2048, SignatureAlgorithm::RsaSha256),
+        (KeyAlgorithm::Rsa2048, SignatureAlgorithm::RsaSha384),
+        (KeyAlgorithm::Rsa2048, SignatureAlgorithm::RsaSha512),
+    ] {
+        let key = rsa_once(kind);
+        let root = named("Root").self_signed(&KeyPair::from_pem(key.expose()).unwrap()).unwrap().pem();
+        let signing = match algorithm {
+            SignatureAlgorithm::RsaSha384 => &rcgen::PKCS_RSA_SHA384,
+            SignatureAlgorithm::RsaSha512 => &rcgen::PKCS_RSA_SHA512,
+            _ => KeyPair::from_pem(key.expose()).unwrap().algorithm(),
+        };
+        let key = KeyPair::from_pem_and_sign_algo(key.expose(), signing).unwrap();
+        let signer = Arc::new(Far { key, algorithm, asked: AtomicUsize::default(), locked: false });
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let issuer = CaIssuer::builder(CaSource::signer(root.as_str(), signer)).clock(clock.clone());
+        let issuer = issuer.ledger(store, "ca".parse().unwrap()).build().unwrap();
+        let chain =
+            issue(&issuer, &spec("a.example")).await.unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+        let (leaf, root_der) = (chain.leaf_der(), pem::der(&root));
+        let (_, ca) = X509Certificate::from_der(&root_der).unwrap();
+        let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
+        leaf.verify_signature(Some(ca.public_key())).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+        let lists = issuer.crls().await.unwrap();
+        let (_, list) = CertificateRevocationList::from_der(&lists[0]).unwrap();
+        list.verify_signature(ca.public_key()).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+        if let Some(openssl) = Openssl::required() {
+            openssl.verify(&root, chain.pem(), &clock).unwrap_or_else(|error| panic!("{algorithm}: {error}"));
+        }
+    }
+}
+
+/// A key as PEM; RSA keys, which take long to make, are the same one.
+fn rsa_once(kind: KeyAlgorithm) -> SecretString {
+    static RSA: std::sync::OnceLock<SecretString> = std::sync::OnceLock::new();
+    let made = || perennial_lifecycle::PrivateKey::generate(kind).unwrap().to_pem();
+    if kind == KeyAlgorithm::Rsa2048 { RSA.get_or_init(made).clone() } else { made() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_algorithm_that_is_not_that_of_the_cas_key_is_found_out() {
+    let root = Ca::root(named("Root"));
+    let key = KeyPair::from_pem(&root.key.serialize_pem()).unwrap();
+    let algorithm = SignatureAlgorithm::RsaSha256;
+    let signer = Arc::new(Far { key, algorithm, asked: AtomicUsize::default(), locked: false });
+    let issuer = CaIssuer::builder(CaSource::signer(root.chain.as_str(), signer)).clock(clock()).build();
+    let said = match issuer {
+        Err(error) => error.to_string(),
+        Ok(issuer) => issue(&issuer, &spec("a.example")).await.unwrap_err().to_string(),
+    };
+    assert!(said.contains("RSA with SHA-256") && said.contains("Root"), "{said}");
+}
+
+#[tokio::test]
+async fn keys_in_the_older_forms_sign_too() {
+    let Some(openssl) = Openssl::required() else { return };
+    for kind in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Rsa2048] {
+        let key = rsa_once(kind);
+        let root = named("Root").self_signed(&KeyPair::from_pem(key.expose()).unwrap()).unwrap().pem();
+        let older = openssl.traditional(key.expose());
+        assert!(older.contains("BEGIN EC PRIVATE KEY") || older.contains("BEGIN RSA PRIVATE KEY"), "{kind}");
+        let source = CaSource::pem(root.as_str(), SecretString::new(older));
+        let issuer = CaIssuer::builder(source)
+            .clock(clock())
+            .build()
+            .unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let chain = issue(&issuer, &spec("a.example")).await.unwrap();
+        openssl.verify(&root, chain.pem(), &clock()).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_signature_of_another_key_is_found_out_and_a_locked_one_tried_again() {
     let (root, middle) = two();
     for (signer, says) in

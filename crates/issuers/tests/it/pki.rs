@@ -154,6 +154,15 @@ impl Openssl {
         })
     }
 
+    /// A key in the form that was usual before PKCS#8.
+    pub(crate) fn traditional(&self, key: &str) -> String {
+        let key = self.file("key.pem", key);
+        self.run(|command| {
+            command.args(["pkey", "-traditional", "-in"]).arg(key);
+        })
+        .unwrap()
+    }
+
     /// A certificate as text.
     pub(crate) fn text(&self, chain: &str) -> String {
         let chain = self.file("chain.pem", chain);

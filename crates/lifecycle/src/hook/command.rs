@@ -29,14 +29,16 @@ use super::{HookError, Reload, ReloadHook, output::Said};
 /// use perennial_lifecycle::CommandHook;
 /// use std::time::Duration;
 ///
-/// let hook = CommandHook::new("systemctl").arguments(["reload", "nginx"]).time_limit(Duration::from_secs(10));
-/// # let _ = hook;
+/// let hook = CommandHook::new("systemctl").arguments(["reload", "nginx"]).once_for_all();
+/// let hook_of_mail = CommandHook::new("/etc/mail/renewed.sh").time_limit(Duration::from_secs(10));
+/// # let _ = (hook, hook_of_mail);
 /// ```
 #[derive(Clone, Debug)]
 pub struct CommandHook {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
+    for_all: bool,
     time_limit: Duration,
 }
 
@@ -47,6 +49,7 @@ impl CommandHook {
             program: program.into(),
             arguments: Vec::new(),
             environment: BTreeMap::new(),
+            for_all: false,
             time_limit: TIME_LIMIT,
         }
     }
@@ -62,6 +65,14 @@ impl CommandHook {
     #[must_use]
     pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// That one run [takes up all](ReloadHook::takes_up_all) that was delivered before, as a reload of a web server does,
+    /// whichever certificate it is told of. Default: it runs for each.
+    #[must_use]
+    pub const fn once_for_all(mut self) -> Self {
+        self.for_all = true;
         self
     }
 
@@ -131,6 +142,10 @@ impl ReloadHook for CommandHook {
                 Err(HookError::new(message, Retry::Backoff))
             }
         }
+    }
+
+    fn takes_up_all(&self) -> bool {
+        self.for_all
     }
 }
 

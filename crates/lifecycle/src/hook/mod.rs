@@ -25,7 +25,7 @@ pub use signal::{ReloadSignal, SignalHook};
 /// # Contract
 /// - `reload` MUST be safe to call again for the same delivery.
 /// - It MUST return within a bounded time, and MUST leave nothing running when it is dropped.
-/// - It may be called at once for different certificates.
+/// - It may be called at once for different certificates, unless it [takes up all](Self::takes_up_all).
 #[async_trait]
 pub trait ReloadHook: Send + Sync {
     /// Has it taken up. Returns what there is to be shown about it, such as the output of a program; it may be empty, and
@@ -34,7 +34,19 @@ pub trait ReloadHook: Send + Sync {
     /// # Errors
     /// [`HookError`]; it is called again later.
     async fn reload(&self, delivery: &Reload) -> Result<String, HookError>;
+
+    /// Whether one call takes up all that was delivered to the sink before it, of whatever certificate. Then what is
+    /// delivered while it runs waits for one next call: a hundred certificates that are renewed together have a server
+    /// reload a few times, and each has the result on record. It is told of one of them.
+    ///
+    /// Default: no, it is called for each.
+    fn takes_up_all(&self) -> bool {
+        false
+    }
 }
+
+#[cfg(test)]
+fn _object_safe(_: &dyn ReloadHook) {}
 
 /// What was delivered, as a hook is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

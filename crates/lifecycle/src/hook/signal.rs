@@ -106,6 +106,11 @@ impl ReloadHook for SignalHook {
         let sent = tokio::task::spawn_blocking(move || hook.send()).await;
         sent.unwrap_or_else(|error| Err(HookError::new(error.to_string(), Retry::Backoff)))
     }
+
+    /// A signal says nothing of a certificate.
+    fn takes_up_all(&self) -> bool {
+        true
+    }
 }
 
 /// The process of a number and a line break. 0 and what is below mean groups of processes, and 1 is the first of all.

@@ -14,6 +14,7 @@ use super::{
     board::{Board, Sizes},
     lease::Leases,
     rehearsal::Rehearsal,
+    reloading::Bell,
     turns::Turns,
     watched::Watched,
 };
@@ -188,7 +189,7 @@ impl KeeperBuilder {
             board: Board::new(sizes),
             clock: self.clock.clone(),
             grace: self.grace,
-            hooks: self.hooks,
+            hooks: self.hooks.into_iter().map(|(sink, hook)| (sink, Bell::new(hook))).collect(),
             issuers: self.issuers,
             leases: Leases::new(self.store.clone(), self.lease, self.clock),
             limits: self.limits,

@@ -17,8 +17,8 @@ use tokio::{
 
 use crate::{
     Approver, CertificateId, CertificateSpec, Error, Event, EventKind, Events, Failures, Holding, IssueError,
-    Issuer, IssuerName, Material, OnDemand, Output, Record, ReloadHook, Sink, SinkName, Status, Store,
-    StoreError, Version,
+    Issuer, IssuerName, Material, OnDemand, Output, Record, Sink, SinkName, Status, Store, StoreError,
+    Version,
     budget::{BudgetKey, Demand, Limit, Limits},
     event::Audience,
     ladder, renews_at,
@@ -106,7 +106,7 @@ struct Inner {
     provider_limits: BTreeMap<String, Limit>,
     pace: Option<Limit>,
     sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
-    hooks: BTreeMap<SinkName, Arc<dyn ReloadHook>>,
+    hooks: BTreeMap<SinkName, reloading::Bell>,
     audience: Audience,
     store: Arc<dyn Store>,
     owner: Owner,

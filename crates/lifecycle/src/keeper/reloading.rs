@@ -1,6 +1,13 @@
 //! Having what was delivered taken up: a debt on record from the delivery on, paid after a crash too.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures_util::FutureExt as _;
 use perennial_core::Retry;
@@ -44,7 +51,7 @@ pub(super) async fn reload(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
         };
         let place = desk.inner.sinks.get(&name).and_then(|sink| sink.place(page.id()));
         let delivery = Reload::new(page.id().clone(), name.clone(), place, facts.clone());
-        let result = desk.hold.left_while(called(hook, delivery)).await;
+        let result = desk.hold.left_while(hook.call(delivery)).await;
         note(desk, page, name, result).await?;
     }
     Ok(())
@@ -80,9 +87,51 @@ async fn note(
     Ok(())
 }
 
+/// A hook, and its calls.
+#[derive(Clone)]
+pub(super) struct Bell {
+    hook: Arc<dyn ReloadHook>,
+    rounds: Arc<Rounds>,
+}
+
+/// The calls of a hook that takes up all, one after the other.
+#[derive(Default)]
+struct Rounds {
+    /// How many have begun.
+    begun: AtomicU64,
+    /// The number of the last one that ended, and how.
+    last: tokio::sync::Mutex<Option<(u64, Result<String, HookError>)>>,
+}
+
+impl Bell {
+    pub(super) fn new(hook: Arc<dyn ReloadHook>) -> Self {
+        Self { hook, rounds: Arc::default() }
+    }
+
+    /// Calls it, or waits for a call of others that begins after this one was asked for: what was delivered by then it
+    /// has seen.
+    async fn call(self, delivery: Reload) -> Result<String, HookError> {
+        if !self.hook.takes_up_all() {
+            return called(&*self.hook, &delivery).await;
+        }
+        let asked = self.rounds.begun.load(Ordering::SeqCst);
+        // Whoever is dropped with the lock in his hands leaves the call to the next one.
+        let mut last = self.rounds.last.lock().await;
+        match &*last {
+            Some((round, result)) if *round > asked => result.clone(),
+            _ => {
+                let round = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let result = called(&*self.hook, &delivery).await;
+                *last = Some((round, result.clone()));
+                result
+            }
+        }
+    }
+}
+
 /// Runs the code of a hook, which is not ours: that it panics must not keep the failure from being written down.
-async fn called(hook: Arc<dyn ReloadHook>, delivery: Reload) -> Result<String, HookError> {
-    AssertUnwindSafe(hook.reload(&delivery)).catch_unwind().await.unwrap_or_else(|panic| {
+async fn called(hook: &dyn ReloadHook, delivery: &Reload) -> Result<String, HookError> {
+    AssertUnwindSafe(hook.reload(delivery)).catch_unwind().await.unwrap_or_else(|panic| {
         let message = format!("the hook panicked: {}", last_words(&*panic));
         Err(HookError::new(message, Retry::Backoff))
     })

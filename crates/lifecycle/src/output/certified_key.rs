@@ -28,7 +28,7 @@ pub struct CertifiedKey {
 }
 
 impl CertifiedKey {
-    /// Reads a PEM chain, leaf first, and its key in PKCS#8 PEM.
+    /// Reads a PEM chain, leaf first, and its key in [PEM](PrivateKey::from_pem), which becomes PKCS#8.
     ///
     /// # Errors
     /// [`OutputError::Chain`] and [`OutputError::Key`] when one of them cannot be read, [`OutputError::KeyMismatch`]
@@ -42,6 +42,7 @@ impl CertifiedKey {
         if !facts.has_key(&key) {
             return Err(OutputError::KeyMismatch { fingerprint: facts.fingerprint });
         }
+        let private_key_pem = key.to_pem();
         let der = PrivatePkcs8KeyDer::from_pem_slice(private_key_pem.expose().as_bytes())
             .map_err(|error| KeyError::Unreadable { reason: error.to_string() })?;
         Ok(Self {
@@ -49,7 +50,7 @@ impl CertifiedKey {
             chain_pem: chain_pem.to_owned(),
             facts,
             private_key: SecretBytes::new(der.secret_pkcs8_der()),
-            private_key_pem: private_key_pem.clone(),
+            private_key_pem,
         })
     }
 

@@ -77,7 +77,7 @@ pub struct Shipment {
 pub struct Deposit {
     /// The PEM chain, leaf first.
     pub chain_pem: String,
-    /// The private key, PKCS#8 in PEM.
+    /// The private key in [PEM](crate::PrivateKey::from_pem), of whatever form others have left there.
     pub private_key_pem: SecretString,
     /// Who issued it, where the place knows, as a label of a cluster's secret does.
     pub issued_by: Option<IssuerName>,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,8 @@ use async_trait::async_trait;
 use perennial_core::{Retry, Timestamp};
 use perennial_lifecycle::{
     CertificateId, CertificateSpec, EventKind, FileSink, HookError, IssuerName, Keeper, KeeperBuilder,
-    MemoryStore, Outcome, OutputFormat, Record, Reload, ReloadHook, SinkName, Store,
+    MemoryStore, Outcome, OutputFormat, Record, Reload, ReloadHook, Shipment, Sink, SinkError, SinkName,
+    Store,
 };
 use perennial_testkit::ManualClock;
 
@@ -210,4 +214,107 @@ async fn what_somebody_has_mended_is_called_at_once_and_what_nobody_knows_is_for
     scene.clock.advance(Duration::from_secs(3_600));
     without.step(&name()).await.unwrap();
     assert!(scene.record().await.reloads.is_empty());
+}
+
+/// A place that holds nothing, so that a hundred deliveries cost nothing.
+struct Nowhere;
+
+#[async_trait]
+impl Sink for Nowhere {
+    async fn deliver(&self, _: &Shipment) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// A hook for all, whose calls wait until they are let go; all but the first fail.
+#[derive(Default)]
+struct ForAll {
+    calls: AtomicUsize,
+    gate: Option<tokio::sync::Semaphore>,
+}
+
+#[async_trait]
+impl ReloadHook for ForAll {
+    async fn reload(&self, _: &Reload) -> Result<String, HookError> {
+        let before = self.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        if before == 0 {
+            Ok("done".to_owned())
+        } else {
+            Err(HookError::new("no such server", Retry::Backoff))
+        }
+    }
+
+    fn takes_up_all(&self) -> bool {
+        true
+    }
+}
+
+/// How often that was told of, when it has been told so often.
+async fn told(scene: &Scene, reason: &str, times: usize) -> usize {
+    let count = || scene.words().iter().filter(|word| **word == reason).count();
+    for _ in 0..2_000 {
+        if count() >= times {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    count()
+}
+
+#[tokio::test]
+async fn a_hundred_certificates_that_come_together_share_a_call_and_each_has_its_result_on_record() {
+    const MANY: usize = 100;
+    let scene = Scene::new([]);
+    let hook = Arc::new(ForAll { gate: Some(tokio::sync::Semaphore::new(0)), ..ForAll::default() });
+    let keeper = scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    let id = |number: usize| format!("site-{number}").parse::<CertificateId>().unwrap();
+    for number in 0..MANY {
+        let spec = CertificateSpec::new(id(number).as_str(), ["site.example"]).unwrap();
+        keeper.wish(spec.output(web(), OutputFormat::Pem)).await.unwrap();
+    }
+    keeper.start().await;
+    assert_eq!(told(&scene, "Redelivered", MANY).await, MANY, "who waits for a hook holds up nobody");
+    assert_eq!(hook.calls.load(Ordering::SeqCst), 1);
+    hook.gate.as_ref().unwrap().add_permits(MANY);
+    // The first call began before the others were there; one more is for all of them.
+    assert_eq!(told(&scene, "ReloadFailed", MANY - 1).await, MANY - 1);
+    assert_eq!((told(&scene, "Reloaded", 1).await, hook.calls.load(Ordering::SeqCst)), (1, 2));
+    keeper.shut_down().await;
+    let mut owed = 0;
+    for number in 0..MANY {
+        let (_, record) = scene.store.load(&id(number)).await.unwrap().unwrap();
+        if let Some(failures) = record.reloads.get(&web()) {
+            let failures = failures.as_ref().unwrap();
+            assert_eq!((failures.count, failures.message.as_str()), (1, "no such server"));
+            owed += 1;
+        }
+    }
+    assert_eq!(owed, MANY - 1);
+}
+
+#[tokio::test]
+async fn who_dies_in_a_shared_call_leaves_it_to_those_who_wait() {
+    let scene = Scene::new([]);
+    let hook = Arc::new(ForAll { gate: Some(tokio::sync::Semaphore::new(0)), ..ForAll::default() });
+    let keeper = scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    for id in ["a", "b"] {
+        let spec = CertificateSpec::new(id, ["site.example"]).unwrap();
+        keeper.wish(spec.output(web(), OutputFormat::Pem)).await.unwrap();
+    }
+    let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+    let mut second = Box::pin(keeper.step(&b));
+    {
+        let first = keeper.step(&a);
+        tokio::select! {
+            _ = first => panic!("the hook waits"),
+            _ = &mut second => panic!("it waits for the first"),
+            deliveries = told(&scene, "Redelivered", 2) => assert_eq!(deliveries, 2),
+        } // Here the first one dies.
+    }
+    hook.gate.as_ref().unwrap().add_permits(1);
+    second.await.unwrap();
+    assert_eq!((hook.calls.load(Ordering::SeqCst), told(&scene, "ReloadFailed", 1).await), (2, 1));
 }

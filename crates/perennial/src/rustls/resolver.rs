@@ -1,16 +1,15 @@
 //! Which certificate a handshake is answered with.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
+use perennial_acme::challenge::tls_alpn01;
 use perennial_core::{DomainName, Timestamp};
+use perennial_issuers::solver::tls_alpn01::ChallengeCertificates;
 use perennial_lifecycle::CertificateId;
 use rustls::{
     ServerConfig, SignatureScheme,
@@ -21,7 +20,7 @@ use rustls::{
 use super::{
     ServedCertificate,
     follow::Followers,
-    table::{Table, Values},
+    table::{Key, Table},
 };
 
 /// Chooses the certificate of each handshake by the name that the client asks for (SNI, RFC 6066 §3), among as
@@ -56,28 +55,13 @@ pub struct CertificateResolver {
 }
 
 pub(super) struct Inner {
-    exact: Table<Seat>,
-    /// By the name after `*.`.
-    wildcards: Table<Seat>,
-    default: ArcSwapOption<Seat>,
+    table: Table<CertifiedKey>,
+    default: ArcSwapOption<CertifiedKey>,
     default_id: Option<CertificateId>,
     unknown_names: UnknownNames,
-    served: Mutex<BTreeMap<CertificateId, Served>>,
+    served: Mutex<BTreeMap<CertificateId, ServedCertificate>>,
+    challenges: Option<ChallengeCertificates>,
     pub(super) followers: Followers,
-}
-
-/// Where the handshakes of one certificate look: a renewal for the same names changes what lies here and nothing
-/// else.
-struct Seat {
-    certified: ArcSwap<CertifiedKey>,
-    /// When that was issued, in Unix seconds.
-    not_before: AtomicI64,
-}
-
-/// One certificate, and where it is served.
-struct Served {
-    certificate: ServedCertificate,
-    seat: Arc<Seat>,
 }
 
 /// What is answered to clients that ask for a name that no certificate here is for.
@@ -111,23 +95,10 @@ impl CertificateResolver {
     /// certificate and of the one that it replaces, however many others there are.
     pub fn insert(&self, id: CertificateId, certificate: ServedCertificate) {
         let mut served = self.inner.served();
-        let names = &certificate.facts().names;
-        if let Some(known) = served.get_mut(&id)
-            && known.certificate.facts().names == *names
-        {
-            known.seat.fill(&certificate);
-            known.certificate = certificate;
-            return;
-        }
-        let seat = Arc::new(Seat::of(&certificate));
-        for name in names {
-            self.inner.table(name).insert(key(name).into(), seat.clone());
-        }
+        let old = served.insert(id.clone(), certificate.clone());
+        self.inner.exchange(old.as_ref(), Some(&certificate));
         if self.inner.default_id.as_ref() == Some(&id) {
-            self.inner.default.store(Some(seat.clone()));
-        }
-        if let Some(old) = served.insert(id, Served { certificate, seat }) {
-            self.inner.take_away(&old);
+            self.inner.default.store(Some(certificate.certified_key().clone()));
         }
     }
 
@@ -135,7 +106,7 @@ impl CertificateResolver {
     pub fn remove(&self, id: &CertificateId) -> bool {
         let mut served = self.inner.served();
         let Some(old) = served.remove(id) else { return false };
-        self.inner.take_away(&old);
+        self.inner.exchange(Some(&old), None);
         if self.inner.default_id.as_ref() == Some(id) {
             self.inner.default.store(None);
         }
@@ -145,7 +116,7 @@ impl CertificateResolver {
     /// What is served under an id.
     #[must_use]
     pub fn served(&self, id: &CertificateId) -> Option<ServedCertificate> {
-        self.inner.served().get(id).map(|served| served.certificate.clone())
+        self.inner.served().get(id).cloned()
     }
 
     /// The ids of all that is served.
@@ -158,8 +129,8 @@ impl CertificateResolver {
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> Vec<(CertificateId, Timestamp)> {
         let served = self.inner.served();
-        let ended = |(id, served): (&CertificateId, &Served)| {
-            let not_after = served.certificate.facts().not_after;
+        let ended = |(id, served): (&CertificateId, &ServedCertificate)| {
+            let not_after = served.facts().not_after;
             (not_after < now).then(|| (id.clone(), not_after))
         };
         served.iter().filter_map(ended).collect()
@@ -180,7 +151,9 @@ impl CertificateResolver {
     }
 
     /// A configuration for servers: these certificates, TLS 1.2 and 1.3 over *ring*, no certificates of clients,
-    /// and these protocols above (ALPN, RFC 7301), the one that is liked best first.
+    /// and these protocols above (ALPN, RFC 7301), the one that is liked best first. Where
+    /// [challenges](CertificateResolverBuilder::challenges) are answered, theirs comes last, and a server that names
+    /// no other refuses clients that offer some: name `http/1.1`, if that is what it speaks.
     #[must_use]
     pub fn server_config(&self, protocols: &[&str]) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -189,6 +162,9 @@ impl CertificateResolver {
         let builder = builder.with_safe_default_protocol_versions().expect("ring has both versions");
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        if self.inner.challenges.is_some() {
+            config.alpn_protocols.push(tls_alpn01::PROTOCOL.to_vec());
+        }
         config
     }
 }
@@ -208,6 +184,11 @@ impl fmt::Debug for CertificateResolver {
 
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(challenges) = &self.inner.challenges
+            && ChallengeCertificates::are_asked(&hello)
+        {
+            return challenges.find(hello.server_name()?);
+        }
         self.find(hello.server_name(), hello.signature_schemes())
     }
 }
@@ -216,64 +197,52 @@ impl Inner {
     fn named(&self, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let mut buffer = [0; LONGEST_NAME];
         let name = lower_case(name.strip_suffix('.').unwrap_or(name), &mut buffer)?;
-        let best = |seats: Values<'_, Seat>| best(seats, schemes);
-        let exact = self.exact.find(name, best);
-        exact.or_else(|| self.wildcards.find(name.split_once('.')?.1, best)).flatten()
+        let exact = Key { is_wildcard: false, name };
+        let below = name.split_once('.').map(|(_, name)| Key { is_wildcard: true, name });
+        self.table.find([exact].into_iter().chain(below), |several| best(several, schemes))
     }
 
     fn default(&self) -> Option<Arc<CertifiedKey>> {
-        self.default.load().as_ref().map(|seat| seat.certified.load_full())
+        self.default.load_full()
     }
 
-    fn table(&self, name: &DomainName) -> &Table<Seat> {
-        if name.is_wildcard() { &self.wildcards } else { &self.exact }
-    }
-
-    fn take_away(&self, old: &Served) {
-        for name in &old.certificate.facts().names {
-            self.table(name).remove(key(name), &old.seat);
+    /// Serves one certificate in place of another: the names of the new one first, so that none is without.
+    fn exchange(&self, old: Option<&ServedCertificate>, new: Option<&ServedCertificate>) {
+        let names = |it: Option<&ServedCertificate>| {
+            it.map(|it| it.facts().names.clone()).into_iter().flatten().collect::<BTreeSet<_>>()
+        };
+        let (before, after) = (names(old), names(new));
+        for name in &after {
+            let Some(new) = new else { continue };
+            let (rank, certified) = (new.facts().not_before.unix(), new.certified_key().clone());
+            match old.filter(|_| before.contains(name)) {
+                Some(old) => self.table.replace(key(name), old.certified_key(), rank, certified),
+                None => self.table.insert(key(name), rank, certified),
+            }
+        }
+        for name in before.difference(&after) {
+            if let Some(old) = old {
+                self.table.remove(key(name), old.certified_key());
+            }
         }
     }
 
-    fn served(&self) -> MutexGuard<'_, BTreeMap<CertificateId, Served>> {
+    fn served(&self) -> MutexGuard<'_, BTreeMap<CertificateId, ServedCertificate>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
-    fn of(certificate: &ServedCertificate) -> Self {
-        Self {
-            certified: ArcSwap::new(certificate.certified_key().clone()),
-            not_before: AtomicI64::new(certificate.facts().not_before.unix()),
-        }
-    }
-
-    fn fill(&self, certificate: &ServedCertificate) {
-        self.certified.store(certificate.certified_key().clone());
-        self.not_before.store(certificate.facts().not_before.unix(), Ordering::Relaxed);
-    }
+/// Of several, the latest first: the first that the client can verify. When it can verify none, it gets one all the
+/// same: rustls then says that there is no signature scheme in common, which is what is wrong.
+fn best(several: &[Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    let verifiable = several.iter().find(|certified| certified.key.choose_scheme(schemes).is_some());
+    verifiable.or_else(|| several.first()).cloned()
 }
 
-/// Of several: one that the client can verify, and of those the latest. When it can verify none, it gets one all
-/// the same: rustls then says that there is no signature scheme in common, which is what is wrong.
-fn best<'a>(
-    mut seats: impl Iterator<Item = &'a Arc<Seat>>,
-    schemes: &[SignatureScheme],
-) -> Option<Arc<CertifiedKey>> {
-    let first = seats.next()?;
-    let Some(second) = seats.next() else { return Some(first.certified.load_full()) };
-    let all = [first, second].into_iter().chain(seats);
-    let ranked = all.map(|seat| {
-        let certified = seat.certified.load_full();
-        let fits = certified.key.choose_scheme(schemes).is_some();
-        ((fits, seat.not_before.load(Ordering::Relaxed)), certified)
-    });
-    ranked.max_by_key(|(rank, _)| *rank).map(|(_, certified)| certified)
-}
-
-/// What a name lies under in its table.
-fn key(name: &DomainName) -> &str {
-    name.as_str().strip_prefix("*.").unwrap_or(name.as_str())
+/// What a name lies under.
+fn key(name: &DomainName) -> Key<'_> {
+    let below = name.as_str().strip_prefix("*.");
+    Key { is_wildcard: below.is_some(), name: below.unwrap_or(name.as_str()) }
 }
 
 /// The name in lower case, in the buffer where it is not so already; `None` for what is too long for a name.
@@ -299,9 +268,20 @@ const LONGEST_NAME: usize = 253;
 pub struct CertificateResolverBuilder {
     default_certificate: Option<CertificateId>,
     unknown_names: UnknownNames,
+    challenges: Option<ChallengeCertificates>,
 }
 
 impl CertificateResolverBuilder {
+    /// What CAs are shown that look for the proof of a name (tls-alpn-01, RFC 8737), beside the certificates that all
+    /// others get: what a [`TlsAlpn01`](crate::TlsAlpn01) presents there. Default: CAs are clients like others.
+    ///
+    /// CAs are told by the one protocol that they offer, so [`server_config`](CertificateResolver::server_config)
+    /// takes that in. The connection of one ends after the handshake.
+    pub fn challenges(mut self, certificates: ChallengeCertificates) -> Self {
+        self.challenges = Some(certificates);
+        self
+    }
+
     /// Which certificate is for those who ask for no name. Default: none, and they are refused. It may come later.
     pub fn default_certificate(mut self, id: CertificateId) -> Self {
         self.default_certificate = Some(id);
@@ -318,12 +298,12 @@ impl CertificateResolverBuilder {
     #[must_use]
     pub fn build(self) -> CertificateResolver {
         let inner = Inner {
-            exact: Table::new(),
-            wildcards: Table::new(),
+            table: Table::new(),
             default: ArcSwapOption::empty(),
             default_id: self.default_certificate,
             unknown_names: self.unknown_names,
             served: Mutex::default(),
+            challenges: self.challenges,
             followers: Followers::default(),
         };
         CertificateResolver { inner: Arc::new(inner) }
@@ -335,7 +315,10 @@ mod tests {
     use super::*;
     use crate::rustls::testing::{at, served, served_ed25519};
     use proptest::prelude::*;
-    use std::sync::LazyLock;
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    };
 
     fn id(text: &str) -> CertificateId {
         text.parse().unwrap()
@@ -417,7 +400,7 @@ mod tests {
         assert!(resolver.remove(&id("site")));
         assert!(!resolver.remove(&id("site")));
         assert_eq!(all(&resolver), [None; 4]);
-        assert_eq!(resolver.inner.exact.len() + resolver.inner.wildcards.len(), 0);
+        assert_eq!(resolver.inner.table.len(), 0);
     }
 
     #[test]
@@ -462,7 +445,7 @@ mod tests {
         let resolver = CertificateResolver::new();
         let kept = [served(&["a.example", "b.example"], 0), served(&["a.example", "*.b.example"], 10)];
         resolver.insert(id("a"), kept[0].clone());
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {

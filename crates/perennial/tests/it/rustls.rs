@@ -3,11 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use perennial::{
-    Certificate, CertificateSpec, Manager, MemoryStore,
+    AcmeIssuer, Certificate, CertificateSpec, Manager, MemoryStore, TlsAlpn01,
+    core::ReqwestClient,
+    issuers::solver::tls_alpn01::{ChallengeCertificates, SelfCheck},
     lifecycle::{CertificateId, Store},
     rustls::{CertificateResolver, Serve as _, ServedCertificate},
 };
 use perennial_core::SecretString;
+use perennial_testkit::{CertificateAuthority, World};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -184,4 +187,33 @@ async fn certificates_of_ones_own_are_served_without_a_manager() {
     let connection = connect(address, "a.example", &["echo"]).await.unwrap();
     assert_eq!(Some(served_by(&connection).serial), serial(&resolver, "own"));
     assert_eq!(connection.get_ref().1.alpn_protocol(), Some(&b"echo"[..]));
+}
+
+#[tokio::test]
+async fn cas_are_shown_proofs_beside_the_certificates_of_all_others() {
+    let challenges = ChallengeCertificates::new();
+    let resolver = CertificateResolver::builder().challenges(challenges.clone()).build();
+    let address = echo(&resolver).await;
+    let authority = CertificateAuthority::builder().validate_tls_at(address);
+    let world = World::builder().zone("example.com").authority(authority).build().await.unwrap();
+    let http = ReqwestClient::builder().root_certificates_pem(world.ca().https_root_pem()).build().unwrap();
+    let issuer = AcmeIssuer::builder(world.ca().directory_url())
+        .http(Arc::new(http))
+        .agree_to_terms()
+        .solver(TlsAlpn01::new(challenges.clone()).self_check(SelfCheck::new().connect_to([address])))
+        .build()
+        .unwrap();
+    let manager = Manager::builder(MemoryStore::new()).issuer("acme", issuer).unwrap().build();
+    let certificate = manager.keep(spec("site", &["app.example.com"])).await.unwrap();
+    resolver.follow(&certificate);
+    let first = certificate.ready().await.unwrap().facts().serial.clone();
+    until("the first is served", || serial(&resolver, "site") == Some(first.clone())).await;
+    let second = renew(&certificate).await;
+    until("the renewal is served", || serial(&resolver, "site") == Some(second.clone())).await;
+
+    let connection = connect(address, "app.example.com", &["echo", "acme-tls/1"]).await.unwrap();
+    assert_eq!(served_by(&connection).serial, second, "who offers more is no CA");
+    assert!(challenges.is_empty());
+    let error = connect(address, "app.example.com", &["acme-tls/1"]).await.unwrap_err().to_string();
+    assert!(error.contains("AccessDenied"), "there is nothing to prove: {error}");
 }

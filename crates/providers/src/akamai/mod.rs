@@ -26,7 +26,7 @@ use crate::{
     engine::{self, Member, RecordSet, SetApi, Sets, Settings, Swap, Vendor},
     signature::eg1,
     txt,
-    vendor::{Answer, Authorize, Client, Complaint, Secrets, segment},
+    vendor::{Answer, Authorize, Client, Complaint, Fingerprint, Secrets, segment},
 };
 
 mod edgerc;
@@ -100,6 +100,12 @@ impl Authorize for Signer {
         })?;
         let eg1::Credentials { client_token, client_secret, access_token, .. } = self.credentials.clone();
         Ok(Secrets::of(client_secret).and(client_token).and(access_token))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let eg1::Credentials { client_token, client_secret, access_token, .. } = &self.credentials;
+        let account = self.account_switch_key.as_deref().unwrap_or_default();
+        Some(Fingerprint::of([client_token.expose(), client_secret.expose(), access_token.expose(), account]))
     }
 
     fn signs_time(&self) -> bool {

@@ -200,6 +200,10 @@ impl Vendor for Api {
 
 #[async_trait]
 impl RecordApi for Api {
+    fn writes_at_once(&self) -> bool {
+        true
+    }
+
     fn refuses_duplicates(&self) -> bool {
         true
     }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use perennial_core::Timestamp;
+use perennial_core::{SecretString, Timestamp};
 
 use crate::{
     Error,
-    vendor::{Authorize, Credential, Secrets},
+    vendor::{Authorize, Credential, Fingerprint, Secrets},
 };
 
 /// Adds nothing to a request; knows what must not be seen of it, and whether it depends on the time.
@@ -33,6 +33,11 @@ impl Authorize for Quiet {
     async fn authorize(&self, _: &mut http::Request<Bytes>, _: Timestamp) -> Result<Secrets, Error> {
         let current = self.credentials.iter().map(Credential::current);
         Ok(current.fold(Secrets::none(), Secrets::and))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let current: Vec<_> = self.credentials.iter().map(Credential::current).collect();
+        (!current.is_empty()).then(|| Fingerprint::of(current.iter().map(SecretString::expose)))
     }
 
     fn signs_time(&self) -> bool {

@@ -25,7 +25,7 @@ use crate::{
     engine::{self, Created, NewRecord, Page, Record, RecordApi, Records, Settings, Survey, Vendor},
     signature::tc3,
     txt,
-    vendor::{Answer, Authorize, Blame, Client, Complaint, Credential, Secrets},
+    vendor::{Answer, Authorize, Blame, Client, Complaint, Credential, Fingerprint, Secrets},
 };
 
 mod options;
@@ -106,6 +106,12 @@ impl Authorize for Key {
             fault: None,
         })?;
         Ok(secrets)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let (secret, token) = (self.secret.current(), self.token.as_ref().map(Credential::current));
+        let who = Fingerprint::of([self.id.current().expose(), secret.expose()]);
+        Some(token.map_or(who, |token| who.and([token.expose()])))
     }
 
     fn signs_time(&self) -> bool {

@@ -8,7 +8,7 @@ use perennial_core::Timestamp;
 use super::KIND;
 use crate::{
     Error,
-    vendor::{Authorize, Credential, Secrets, segment},
+    vendor::{Authorize, Credential, Fingerprint, Secrets, segment},
 };
 
 /// Adds `token` to the query.
@@ -26,5 +26,9 @@ impl Authorize for Token {
             fault: None,
         })?;
         Ok(Secrets::of(token))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([self.0.current().expose()]))
     }
 }

@@ -5,7 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use perennial_core::{Clock, DomainName, SystemClock, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Vendor, find::Finder, lock, net::Net};
+use super::{
+    Vendor,
+    find::Finder,
+    gather::{Commit, Gather, Reach},
+    lock,
+    net::Net,
+};
 use crate::{Applied, Capabilities, Change, Error, Outcome, Pending, Receipt, SerialScope, Zone};
 
 /// What is the same for all vendors and differs from operator to operator.
@@ -91,11 +97,12 @@ pub(super) struct Frame<V> {
     pub(super) vendor: V,
     settings: Settings,
     finder: Finder,
+    gather: Gather,
 }
 
 impl<V: Vendor> Frame<V> {
     pub(super) fn new(vendor: V, settings: Settings) -> Self {
-        Self { vendor, settings, finder: Finder::default() }
+        Self { vendor, settings, finder: Finder::default(), gather: Gather::default() }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -109,6 +116,17 @@ impl<V: Vendor> Frame<V> {
     /// What every batch goes through before anything is sent.
     pub(super) fn check(&self, zone: &Zone, changes: &[Change]) -> Result<(), Error> {
         changes.iter().try_for_each(|change| change.check(self.vendor.kind(), zone))
+    }
+
+    /// Makes checked changes, with those of others who write at the same time.
+    pub(super) async fn gather(
+        &self,
+        by: &dyn Commit,
+        reach: Reach,
+        zone: &Zone,
+        changes: &[Change],
+    ) -> Result<Applied, Error> {
+        self.gather.write(by, reach, self.capabilities().batch_max.get(), zone, changes).await
     }
 
     /// The time to live that a new record is given.

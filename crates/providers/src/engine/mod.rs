@@ -12,7 +12,8 @@
 //! | replaces the whole zone | [`ZoneApi`] | [`WholeZones`] | the same for the zone, refusing on a doubtful read |
 //! | has a fixed number of values | [`SlotApi`] | [`Slots`] | one after the other |
 //!
-//! All of them find zones the same way (see [`Vendor`]). [`plan`] and [`apply`] make many changes with few
+//! All of them find zones the same way (see [`Vendor`]), and take callers who write to one zone at the same time along
+//! in one write where that saves some. [`plan`] and [`apply`] make many changes with few
 //! writes through any provider, and [`wait_in_sync`] waits until the vendor says that its servers have them.
 
 mod apply;
@@ -23,6 +24,9 @@ mod find;
 mod frame;
 pub use frame::Settings;
 pub(crate) use frame::{builder, forward, setters};
+
+mod gather;
+pub(crate) use gather::{Commit, Gather, Reach};
 
 mod in_sync;
 pub use in_sync::wait_in_sync;

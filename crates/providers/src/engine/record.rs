@@ -13,6 +13,7 @@ use perennial_core::DomainName;
 use super::{
     Settings, Vendor,
     frame::{Effect, Frame, MOST_LOSSES, MOST_RACES},
+    gather::{Commit, Reach},
     net::{Net, names, net},
 };
 use crate::{
@@ -25,6 +26,12 @@ pub trait RecordApi: Vendor {
     /// Whether a record that equals another is refused by the vendor. Then adding needs no look first, and
     /// [`create`](Self::create) answers [`Created::Exists`].
     fn refuses_duplicates(&self) -> bool {
+        false
+    }
+
+    /// Whether [`write`](Self::write) is one request, however many records it gets. Then those who write to one zone at
+    /// the same time go together; otherwise each goes its own way, which is no slower. No by default.
+    fn writes_at_once(&self) -> bool {
         false
     }
 
@@ -291,6 +298,18 @@ pub(super) fn described(names: &[DomainName]) -> String {
 }
 
 #[async_trait]
+impl<V: RecordApi> Commit for Records<V> {
+    async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
+        let net = net(changes);
+        if net.is_empty() {
+            return Ok(Applied::default());
+        }
+        let (effects, pending) = self.make(zone, &net).await.map_err(|error| self.0.note(error))?;
+        Ok(self.0.applied(zone, changes, &net, &effects, pending))
+    }
+}
+
+#[async_trait]
 impl<V: RecordApi> DnsProvider for Records<V> {
     fn kind(&self) -> &str {
         self.0.vendor.kind()
@@ -306,12 +325,11 @@ impl<V: RecordApi> DnsProvider for Records<V> {
 
     async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         self.0.check(zone, changes)?;
-        let net = net(changes);
-        if net.is_empty() {
-            return Ok(Applied::default());
+        if self.0.vendor.writes_at_once() {
+            self.0.gather(self, Reach::Zone, zone, changes).await
+        } else {
+            self.commit(zone, changes).await
         }
-        let (effects, pending) = self.make(zone, &net).await.map_err(|error| self.0.note(error))?;
-        Ok(self.0.applied(zone, changes, &net, &effects, pending))
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

@@ -17,6 +17,7 @@ use perennial_core::DomainName;
 use super::{
     Settings, Vendor,
     frame::{Effect, Frame, MOST_LOSSES, MOST_RACES},
+    gather::{Commit, Reach},
     net::{Net, names, net},
     record::described,
 };
@@ -279,6 +280,29 @@ fn whole(effects: Vec<Option<Effect>>) -> Vec<Effect> {
 }
 
 #[async_trait]
+impl<V: SetApi> Commit for Sets<V> {
+    async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
+        let net = net(changes);
+        let mut applied = Applied::default();
+        let mut effects = vec![Effect::of(Outcome::Unknown); net.len()];
+        for names in names(&net).chunks(self.0.vendor.sets_per_write().max(1)) {
+            let here: Vec<_> = net.iter().copied().filter(|it| names.contains(it.name)).collect();
+            let made = self.make(zone, names, &here).await.map_err(|error| self.0.note(error))?;
+            let places =
+                net.iter().enumerate().filter(|(_, it)| names.contains(it.name)).map(|(place, _)| place);
+            for (place, effect) in places.zip(made.0) {
+                if let Some(slot) = effects.get_mut(place) {
+                    *slot = effect;
+                }
+            }
+            applied.pending.extend(made.1.map(|handle| Pending::new(self.0.vendor.kind(), zone, handle)));
+        }
+        let pending = std::mem::take(&mut applied.pending);
+        Ok(self.0.applied(zone, changes, &net, &effects, None).with_pending(pending))
+    }
+}
+
+#[async_trait]
 impl<V: SetApi> DnsProvider for Sets<V> {
     fn kind(&self) -> &str {
         self.0.vendor.kind()
@@ -294,23 +318,8 @@ impl<V: SetApi> DnsProvider for Sets<V> {
 
     async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         self.0.check(zone, changes)?;
-        let net = net(changes);
-        let mut applied = Applied::default();
-        let mut effects = vec![Effect::of(Outcome::Unknown); net.len()];
-        for names in names(&net).chunks(self.0.vendor.sets_per_write().max(1)) {
-            let here: Vec<_> = net.iter().copied().filter(|it| names.contains(it.name)).collect();
-            let made = self.make(zone, names, &here).await.map_err(|error| self.0.note(error))?;
-            let places =
-                net.iter().enumerate().filter(|(_, it)| names.contains(it.name)).map(|(place, _)| place);
-            for (place, effect) in places.zip(made.0) {
-                if let Some(slot) = effects.get_mut(place) {
-                    *slot = effect;
-                }
-            }
-            applied.pending.extend(made.1.map(|handle| Pending::new(self.kind(), zone, handle)));
-        }
-        let pending = std::mem::take(&mut applied.pending);
-        Ok(self.0.applied(zone, changes, &net, &effects, None).with_pending(pending))
+        let reach = if self.0.vendor.sets_per_write() > 1 { Reach::Zone } else { Reach::Set };
+        self.0.gather(self, reach, zone, changes).await
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

@@ -8,6 +8,7 @@ use perennial_core::DomainName;
 use super::{
     Settings, Vendor,
     frame::{Effect, Frame, MOST_LOSSES, MOST_RACES},
+    gather::{Commit, Reach},
     net::{names, net},
     record::described,
 };
@@ -16,6 +17,12 @@ use crate::{Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, 
 /// An interface that adds and removes one value, and leaves its siblings alone by itself.
 #[async_trait]
 pub trait ValueApi: Vendor {
+    /// Whether [`write`](Self::write) is one request for any names of a zone. Then those who write to one zone at the
+    /// same time go together; otherwise those who write to one name do. No by default.
+    fn writes_at_once(&self) -> bool {
+        false
+    }
+
     /// The TXT values at a name, unquoted and joined.
     ///
     /// # Errors
@@ -93,21 +100,8 @@ impl<V: ValueApi> Values<V> {
 }
 
 #[async_trait]
-impl<V: ValueApi> DnsProvider for Values<V> {
-    fn kind(&self) -> &str {
-        self.0.vendor.kind()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn zone(&self, name: &DomainName) -> Result<Zone, Error> {
-        self.0.zone(name).await
-    }
-
-    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
-        self.0.check(zone, changes)?;
+impl<V: ValueApi> Commit for Values<V> {
+    async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         let net = net(changes);
         if net.is_empty() {
             return Ok(Applied::default());
@@ -125,6 +119,27 @@ impl<V: ValueApi> DnsProvider for Values<V> {
         let outcome = |place| written.outcomes.get(place).copied().unwrap_or(Outcome::Unknown);
         let effects: Vec<_> = (0..net.len()).map(|place| Effect::of(outcome(place))).collect();
         Ok(self.0.applied(zone, changes, &net, &effects, written.pending))
+    }
+}
+
+#[async_trait]
+impl<V: ValueApi> DnsProvider for Values<V> {
+    fn kind(&self) -> &str {
+        self.0.vendor.kind()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, Error> {
+        self.0.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
+        self.0.check(zone, changes)?;
+        let reach = if self.0.vendor.writes_at_once() { Reach::Zone } else { Reach::Set };
+        self.0.gather(self, reach, zone, changes).await
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

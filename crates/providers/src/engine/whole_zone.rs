@@ -12,6 +12,7 @@ use perennial_core::DomainName;
 use super::{
     Settings, Vendor,
     frame::{Effect, Frame, MOST_LOSSES, MOST_RACES},
+    gather::{Commit, Reach},
     net::{Net, names, net},
 };
 use crate::{Action, Applied, Capabilities, Change, DnsProvider, Error, Outcome, Pending, SerialScope, Zone};
@@ -207,6 +208,18 @@ impl<V: ZoneApi> WholeZones<V> {
 }
 
 #[async_trait]
+impl<V: ZoneApi> Commit for WholeZones<V> {
+    async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
+        let net = net(changes);
+        if net.is_empty() {
+            return Ok(Applied::default());
+        }
+        let effects = self.make(zone, &net).await.map_err(|error| self.0.note(error))?;
+        Ok(self.0.applied(zone, changes, &net, &effects, None))
+    }
+}
+
+#[async_trait]
 impl<V: ZoneApi> DnsProvider for WholeZones<V> {
     fn kind(&self) -> &str {
         self.0.vendor.kind()
@@ -222,12 +235,7 @@ impl<V: ZoneApi> DnsProvider for WholeZones<V> {
 
     async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         self.0.check(zone, changes)?;
-        let net = net(changes);
-        if net.is_empty() {
-            return Ok(Applied::default());
-        }
-        let effects = self.make(zone, &net).await.map_err(|error| self.0.note(error))?;
-        Ok(self.0.applied(zone, changes, &net, &effects, None))
+        self.0.gather(self, Reach::Zone, zone, changes).await
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

@@ -92,8 +92,19 @@ struct Fault {
     message: Option<String>,
 }
 
+/// With 429, beside the rest of the fault: in how many seconds to ask again. There is no `Retry-After`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Limit {
+    retry_after_sec: u64,
+}
+
 fn complaint(answer: &Answer) -> Option<Complaint> {
     let complaint = Complaint::of_status(answer)?;
+    let complaint = match answer.json_if_any() {
+        Some(Limit { retry_after_sec }) => complaint.retry_after(Duration::from_secs(retry_after_sec)),
+        None => complaint,
+    };
     let Some(Fault { code, message }) = answer.json_if_any::<Fault>() else { return Some(complaint) };
     let complaint = complaint.code(code);
     Some(match message {

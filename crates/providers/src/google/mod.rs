@@ -19,7 +19,7 @@ use crate::{
     engine::{self, Member, RecordSet, SetApi, Sets, Settings, Swap, Vendor},
     registry::ZONE_ID,
     txt,
-    vendor::{Answer, Authorize, Blame, Client, ClientBuilder, Complaint, Secrets, segment},
+    vendor::{Answer, Authorize, Blame, Client, ClientBuilder, Complaint, Fingerprint, Secrets, segment},
 };
 
 mod options;
@@ -126,6 +126,10 @@ impl Authorize for ByAccess {
 
     fn refused(&self) -> bool {
         self.0.refused()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.fingerprint()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{KIND, PATH, totp, wire};
 use crate::{
     Error,
-    vendor::{Answer, Authorize, Client, Credential, Secrets},
+    vendor::{Answer, Authorize, Client, Credential, Fingerprint, Secrets},
 };
 
 /// Logs in once for all requests of half an hour, and adds the cookie to each.
@@ -143,5 +143,9 @@ impl Authorize for Login {
             *request.body_mut() = body.to_string().into();
         }
         Ok(Secrets::of(password))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([&*self.user, self.password.current().expose()]))
     }
 }

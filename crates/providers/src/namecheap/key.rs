@@ -9,7 +9,7 @@ use perennial_core::Timestamp;
 
 use crate::{
     Error,
-    vendor::{Authorize, Credential, Secrets, segment},
+    vendor::{Authorize, Credential, Fingerprint, Secrets, segment},
 };
 
 /// Puts the four fields of every command before those of this one.
@@ -33,5 +33,9 @@ impl Authorize for Key {
         form.extend_from_slice(request.body());
         *request.body_mut() = form.into();
         Ok(Secrets::of(key))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([&*self.user, self.key.current().expose()]))
     }
 }

@@ -128,6 +128,10 @@ impl Vendor for Api {
 
 #[async_trait]
 impl RecordApi for Api {
+    fn writes_at_once(&self) -> bool {
+        true
+    }
+
     fn has_ttls(&self) -> bool {
         false
     }

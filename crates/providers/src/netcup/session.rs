@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::{KIND, PATH, wire};
 use crate::{
     Error,
-    vendor::{Authorize, Client, Credential, Secrets},
+    vendor::{Authorize, Client, Credential, Fingerprint, Secrets},
 };
 
 /// Logs in once for all requests of ten minutes, and adds the session to each.
@@ -87,5 +87,10 @@ impl Authorize for Login {
         *request.body_mut() = body.to_string().into();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Secrets::of(key).and(password))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let (key, password) = (self.key.current(), self.password.current());
+        Some(Fingerprint::of([&*self.customer, key.expose(), password.expose()]))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::KIND;
 use crate::{
     Error,
-    vendor::{Authorize, Credential, Secrets},
+    vendor::{Authorize, Credential, Fingerprint, Secrets},
 };
 
 /// Puts both keys into the JSON object of a request.
@@ -32,5 +32,9 @@ impl Authorize for Keys {
         body.insert("secretapikey".to_owned(), secret.expose().into());
         *request.body_mut() = Value::Object(body).to_string().into();
         Ok(Secrets::of(key).and(secret))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([self.api_key.current().expose(), self.secret_api_key.current().expose()]))
     }
 }

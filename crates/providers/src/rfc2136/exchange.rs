@@ -80,6 +80,10 @@ const UDP_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)
 /// server, but not by more than this. Long enough for any round trip.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// Three times what we say that we take ([`super::message`]), so that servers that think little of it are heard too;
+/// of what fills it nobody knows whether it was longer. To clear 64 KiB for each request took longer than to sign it.
+const LARGEST_DATAGRAM: usize = 4096;
+
 /// A host name rarely has more, and each costs its share of the time.
 const MOST_ADDRESSES: usize = 4;
 
@@ -151,13 +155,16 @@ enum Heard {
 async fn over_udp(address: SocketAddr, deadline: Instant, request: &Request<'_>) -> Result<Heard, Trouble> {
     let failed = |error: io::Error| Trouble::Network(describe(&error, "udp"));
     let socket = connected(address).await.map_err(failed)?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; LARGEST_DATAGRAM];
     for wait in UDP_WAITS {
         socket.send(request.bytes()).await.map_err(failed)?;
         let mut doubtful: Option<Failure> = None;
         let mut again = deadline.min(Instant::now() + wait);
         while let Ok(received) = timeout_at(again, socket.recv(&mut buffer)).await {
             let length = received.map_err(failed)?;
+            if length == buffer.len() {
+                return Ok(Heard::Truncated);
+            }
             match request.read(buffer.get(..length).unwrap_or_default()) {
                 Reading::Answer(answer) => return Ok(Heard::Answer(answer)),
                 Reading::Truncated => return Ok(Heard::Truncated),

@@ -33,7 +33,9 @@ use hickory_proto::{
 use perennial_core::{Clock, DomainName, SystemClock};
 
 use crate::{
-    Applied, Capabilities, Change, DnsProvider, Error, Receipt, TxtRecord, WriteClass, Zone, txt, zone_match,
+    Applied, Capabilities, Change, DnsProvider, Error, Receipt, TxtRecord, WriteClass, Zone,
+    engine::{Commit, Gather, Reach},
+    txt, zone_match,
 };
 
 mod builder;
@@ -76,7 +78,9 @@ pub const KIND: &str = "rfc2136";
 /// - With more than one key, the next one is tried when the server refuses one, and the one it accepted is tried
 ///   first from then on: keys can be changed on the server and here at different times.
 ///
-/// Clones share which key that is; there is no other state.
+/// - Callers who write to one zone at the same time go into one message.
+///
+/// Clones share which key that is, and who goes with whom; there is no other state.
 #[derive(Clone)]
 pub struct Rfc2136 {
     server: Server,
@@ -86,7 +90,11 @@ pub struct Rfc2136 {
     transport: Transport,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    gather: Arc<Gather>,
 }
+
+/// The server makes any number at once; a hundred keep one bad name from holding up many good ones.
+const BATCH: usize = 100;
 
 /// Time for three datagrams and their answers: a server that needs longer is in trouble, and the caller
 /// should hear of it.
@@ -106,6 +114,7 @@ impl Rfc2136 {
             transport: Transport::default(),
             timeout: DEFAULT_TIMEOUT,
             clock: Arc::new(SystemClock::new()),
+            gather: Arc::default(),
         })
     }
 
@@ -251,16 +260,26 @@ impl Rfc2136 {
 }
 
 #[async_trait]
+impl Commit for Rfc2136 {
+    async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
+        for run in message::runs(changes) {
+            self.apply_run(zone, run).await?;
+        }
+        let added = changes.iter().filter(|change| change.action == crate::Action::Add);
+        Ok(Applied::new(added.map(|change| Receipt::new(KIND, zone, change)).collect()))
+    }
+}
+
+#[async_trait]
 impl DnsProvider for Rfc2136 {
     fn kind(&self) -> &str {
         KIND
     }
 
     fn capabilities(&self) -> Capabilities {
-        // The server makes any number at once; a hundred keep one bad name from holding up many good ones.
         // The primary has a change when it answers, its secondaries within seconds by NOTIFY (RFC 1996).
         Capabilities::new(WriteClass::AtomicValue)
-            .batch_max(100)
+            .batch_max(BATCH)
             .propagation(Duration::from_millis(500), Duration::from_secs(60))
     }
 
@@ -302,11 +321,7 @@ impl DnsProvider for Rfc2136 {
 
     async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         changes.iter().try_for_each(|change| change.check(KIND, zone))?;
-        for run in message::runs(changes) {
-            self.apply_run(zone, run).await?;
-        }
-        let added = changes.iter().filter(|change| change.action == crate::Action::Add);
-        Ok(Applied::new(added.map(|change| Receipt::new(KIND, zone, change)).collect()))
+        self.gather.write(self, Reach::Zone, BATCH, zone, changes).await
     }
 
     async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, Error> {

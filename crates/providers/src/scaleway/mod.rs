@@ -140,6 +140,10 @@ impl Vendor for Api {
 
 #[async_trait]
 impl RecordApi for Api {
+    fn writes_at_once(&self) -> bool {
+        true
+    }
+
     async fn records(&self, zone: &Zone, names: &[DomainName]) -> Result<Vec<Record>, Error> {
         // One name is asked for by itself. The filter of the apex is an empty text, which is no filter.
         let only = match names {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use perennial_core::{SecretString, Timestamp};
 
-use super::{Credential, Secrets};
+use super::{Credential, Fingerprint, Secrets};
 use crate::{ConfigError, Error};
 
 /// Who puts credentials into requests: a token in a header, or a signature over the whole.
@@ -31,6 +31,16 @@ pub trait Authorize: Send + Sync {
     /// means that another try will bring other credentials; it is made once.
     fn refused(&self) -> bool {
         false
+    }
+
+    /// By what this credential is recognized, if others may be the same to the vendor: clients with equal
+    /// fingerprints keep the vendor's [`Rate`](crate::Rate) together. `None`, the default, stands for itself.
+    ///
+    /// It is asked for once, when a client is built: a secret whose file is written anew keeps its pace.
+    /// Everything that proves who one is belongs into it, secrets too, so that nobody slows down another by
+    /// claiming to be that one.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        None
     }
 
     /// Whether what is sent holds our time, so that a wrong clock is a reason to be refused.
@@ -68,6 +78,10 @@ impl Authorize for Bearer {
     async fn authorize(&self, request: &mut Request<Bytes>, now: Timestamp) -> Result<Secrets, Error> {
         self.0.authorize(request, now).await
     }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.fingerprint()
+    }
 }
 
 /// A token in a header of the vendor's choice.
@@ -104,6 +118,10 @@ impl Authorize for HeaderToken {
         insert(request, self.header, &text)?;
         Ok(Secrets::of(token))
     }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([self.token.current().expose()]))
+    }
 }
 
 /// `Authorization: Basic …` (RFC 7617).
@@ -129,6 +147,10 @@ impl Authorize for Basic {
         let encoded = SecretString::new(STANDARD.encode(pair.expose()));
         insert(request, "authorization", &SecretString::new(["Basic ", encoded.expose()].concat()))?;
         Ok(Secrets::of(password).and(encoded))
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([&*self.user, self.password.current().expose()]))
     }
 }
 

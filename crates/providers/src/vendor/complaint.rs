@@ -36,6 +36,7 @@ pub struct Complaint {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 /// Whose move it is.
@@ -77,7 +78,7 @@ impl Blame {
 impl Complaint {
     /// A complaint of which nothing else is known.
     pub const fn new(blame: Blame) -> Self {
-        Self { blame, code: None, message: None, request_id: None }
+        Self { blame, code: None, message: None, request_id: None, retry_after: None }
     }
 
     /// What the status says; `None` for success.
@@ -110,9 +111,21 @@ impl Complaint {
         self
     }
 
+    /// Adds how long the vendor wants to be left alone, where it says so in its own words; the header `Retry-After`
+    /// is read anyway, and the longer of the two counts. A month is the most.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.min(retry_after::LONGEST));
+        self
+    }
+
+    /// How long the vendor wants to be left alone, from now on.
+    pub(super) fn wait(&self, answer: &Answer, now: Timestamp) -> Option<Duration> {
+        self.retry_after.max(retry_after::read(answer.headers(), now))
+    }
+
     /// As far as trying again is concerned; `None`: it is not worth it.
     pub(super) fn trouble(&self, answer: &Answer, now: Timestamp) -> Option<Trouble> {
-        let retry_after = retry_after::read(answer.headers(), now);
+        let retry_after = self.wait(answer, now);
         match self.blame {
             Blame::RateLimit => Some(Trouble::Busy { retry_after }),
             // 500 and 501 say that trying again is no use, unless they say when.

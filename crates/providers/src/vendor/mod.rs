@@ -39,6 +39,11 @@ pub use client::{BODY_LIMIT, Client, ClientBuilder};
 mod complaint;
 pub use complaint::{Blame, Complaint};
 
+mod fingerprint;
+pub use fingerprint::Fingerprint;
+
+mod pace;
+
 mod patience;
 
 mod retry_after;

@@ -28,7 +28,7 @@ fn moment(text: &str) -> Option<Timestamp> {
 }
 
 /// Nobody means more than a month: the longest period that quotas are counted in.
-const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 #[cfg(test)]
 mod tests {

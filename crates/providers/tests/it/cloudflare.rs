@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use perennial_providers::{
     Change, DnsProvider, Error, Outcome,
     cloudflare::{Cloudflare, CloudflareBuilder},
@@ -94,6 +95,26 @@ async fn with_the_identifier_of_the_zone_no_zone_is_looked_for() {
     engine::apply(&provider, &[Change::remove(NAME.parse().unwrap(), "v")]).await.unwrap();
     let paths: Vec<_> = fake.exchanges().iter().map(|it| it.uri.path().to_owned()).collect();
     assert_eq!(paths[0], format!("/client/v4/zones/{id}"));
+    assert!(fake.store().records.is_empty());
+}
+
+#[tokio::test]
+async fn fifty_certificates_that_come_at_once_are_one_batch_each_way() {
+    let fake = fake().await;
+    let provider = make(Means::of(&fake));
+    let zone = provider.zone(&NAME.parse().unwrap()).await.unwrap();
+    let certificates: Vec<_> = fifty_names().chunks(2).map(<[Change]>::to_vec).collect();
+    fake.clear_exchanges();
+    let all = join_all(certificates.iter().map(|changes| provider.apply(&zone, changes))).await;
+    assert_eq!((fake.exchanges().len(), fake.store().records.len()), (1, 100));
+    let receipts = all.into_iter().map(|applied| applied.unwrap().receipts);
+    let removals: Vec<Vec<_>> = receipts
+        .map(|receipts| receipts.iter().map(perennial_providers::Receipt::removal).collect())
+        .collect();
+    fake.clear_exchanges();
+    let all = join_all(removals.iter().map(|changes| provider.apply(&zone, changes))).await;
+    assert!(all.iter().all(Result::is_ok));
+    assert_eq!(fake.exchanges().iter().filter(|it| it.writes).count(), 1);
     assert!(fake.store().records.is_empty());
 }
 

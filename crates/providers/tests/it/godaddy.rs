@@ -1,7 +1,8 @@
 //! GoDaddy over its fake, and held against the vendor's own document.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use perennial_core::{Clock as _, Retry};
 use perennial_providers::{Change, DnsProvider, engine, godaddy::GoDaddy};
 use perennial_testkit::{
     specification::Vendor,
@@ -55,6 +56,33 @@ async fn a_refusal_has_the_vendors_code() {
     let provider = make(Means::of(&fake));
     let error = engine::apply(&*provider, &[Change::add(NAME.parse().unwrap(), "v")]).await.unwrap_err();
     assert_eq!(error.code(), Some("ACCESS_DENIED"));
+}
+
+/// The vendor's document: `ErrorLimit`.
+fn limit(retry_after_sec: u64) -> Fault {
+    let body = serde_json::json!({ "code": "TOO_MANY_REQUESTS", "retryAfterSec": retry_after_sec });
+    Fault::Answer(Reply::json(429, &body))
+}
+
+#[tokio::test]
+async fn it_waits_as_long_as_the_body_says() {
+    let fake = fake().await;
+    let means = Means::of(&fake);
+    let (clock, provider, name) = (means.clock.clone(), make(means), NAME.parse().unwrap());
+    let zone = provider.zone(&name).await.unwrap();
+    let before = clock.now();
+    fake.fault(When::Write, limit(9));
+    provider.apply(&zone, &[Change::add(name.clone(), "v")]).await.unwrap();
+    let waited = clock.now().since(before).as_secs();
+    assert!((9..14).contains(&waited), "{waited}");
+    fake.fault(When::Write, limit(600));
+    let error = provider.apply(&zone, &[Change::add(name.clone(), "w")]).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::At(clock.now() + Duration::from_secs(600)), "{error}");
+    // Nobody means more than a month, whatever the number says.
+    clock.sleep(Duration::from_secs(601)).await;
+    fake.fault(When::Any, limit(u64::MAX));
+    let error = provider.apply(&zone, &[Change::add(name, "w")]).await.unwrap_err();
+    assert!(matches!(error.retry(), Retry::At(_)), "{error}");
 }
 
 #[tokio::test]

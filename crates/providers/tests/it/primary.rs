@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use perennial_core::{Clock, DomainName, Retry, SystemClock, Timestamp};
 use perennial_providers::{
     Change, DnsProvider, Error, Options, Registry, Zone, engine, laws,
@@ -220,6 +221,42 @@ async fn a_wrong_zone_and_a_forbidden_name_are_told_apart() {
         "{text}"
     );
     assert!(text.contains("grant acme-key. name www.example.com. TXT;"), "{text}");
+}
+
+#[tokio::test]
+async fn those_who_come_at_once_are_one_message_and_a_forbidden_name_fails_alone() {
+    let zone = dns::Zone::new("example.com").unwrap();
+    let key = TsigKey::generate("acme-key", TsigAlgorithm::HmacSha256).unwrap();
+    let server = AuthoritativeServer::builder()
+        .zone(&zone)
+        .updates(UpdatePolicy::challenges_only(&key))
+        .start(Endpoint::bind("127.0.0.1:0").await.unwrap());
+    let provider = signed(server.address(), "acme-key", Algorithm::HmacSha256, &key.secret_base64).build();
+    let apex = Zone::new("example.com".parse().unwrap());
+    let write = async |names: &[String]| {
+        let before = zone.serial();
+        let changes: Vec<_> = names.iter().map(|name| [Change::add(name.parse().unwrap(), "v")]).collect();
+        let all = join_all(changes.iter().map(|changes| provider.apply(&apex, changes))).await;
+        (all, zone.serial() - before)
+    };
+    let challenges = |at: &str| -> Vec<_> {
+        (0..20).map(|number| format!("_acme-challenge.{at}{number}.example.com")).collect()
+    };
+    let (all, messages) = write(&challenges("good")).await;
+    assert!(all.iter().all(Result::is_ok));
+    assert_eq!(messages, 1);
+    // The server refuses a message as a whole, for whichever name.
+    let mut names = challenges("more");
+    names[7] = "www.example.com".to_owned();
+    let (all, messages) = write(&names).await;
+    let refused: Vec<_> =
+        all.iter().enumerate().filter_map(|(place, it)| Some((place, it.as_ref().err()?))).collect();
+    assert!(matches!(refused[..], [(7, Error::Permission { .. })]), "{refused:?}");
+    assert!(messages <= 6, "{messages}");
+    for (place, name) in names.iter().enumerate() {
+        let values = provider.values(&apex, &name.parse().unwrap()).await.unwrap();
+        assert_eq!(values.len(), usize::from(place != 7), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use perennial_providers::{
     Change, DnsProvider, Error, Outcome,
     credentials::aws::Access,
@@ -63,6 +64,27 @@ async fn what_is_sent_and_answered_is_as_documented() {
     let id = fake.store().zones[0].id.clone();
     let provider = builder(&Means::of(&fake)).zone_id(&id).build().unwrap();
     documented::holds(Vendor::Route53, &fake, Arc::new(provider), &wrong).await;
+}
+
+#[tokio::test]
+async fn fifty_certificates_that_come_at_once_are_one_change() {
+    let fake = fake().await;
+    let provider = make(Means::of(&fake));
+    let zone = provider.zone(&name()).await.unwrap();
+    fake.clear_exchanges();
+    let certificates: Vec<_> = (0..50)
+        .map(|number| format!("_acme-challenge.host{number:02}.{ZONE}").parse().unwrap())
+        .map(|name: perennial_core::DomainName| ["a", "b"].map(|value| Change::add(name.clone(), value)))
+        .collect();
+    let all = join_all(certificates.iter().map(|changes| provider.apply(&zone, changes))).await;
+    assert_eq!(fake.exchanges().len(), 1);
+    assert_eq!(fake.store().records.len(), 100);
+    for (applied, changes) in all.into_iter().zip(&certificates) {
+        let applied = applied.unwrap();
+        assert_eq!(applied.outcomes, [Outcome::Made; 2]);
+        assert!(applied.receipts.iter().all(|receipt| receipt.name == changes[0].name));
+        assert_eq!((applied.receipts.len(), applied.pending.len()), (2, 1));
+    }
 }
 
 #[tokio::test]

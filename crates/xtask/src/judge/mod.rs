@@ -11,6 +11,8 @@ mod dns;
 pub(crate) mod fleet;
 mod issue;
 #[cfg(target_os = "linux")]
+mod issuers;
+#[cfg(target_os = "linux")]
 mod load_balancer;
 #[cfg(target_os = "linux")]
 mod namespace;
@@ -36,6 +38,8 @@ const SUITES: &[Suite] = &[
     #[cfg(target_os = "linux")]
     fleet::SUITE,
     issue::SUITE,
+    #[cfg(target_os = "linux")]
+    issuers::SUITE,
     #[cfg(target_os = "linux")]
     load_balancer::SUITE,
     #[cfg(target_os = "linux")]

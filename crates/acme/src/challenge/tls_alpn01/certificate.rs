@@ -30,6 +30,18 @@ pub fn certificate(
     identifier: &Identifier,
     key_authorization: &KeyAuthorization,
 ) -> Result<ValidationCertificate, Misuse> {
+    certificate_of_digest(identifier, &digest_of(key_authorization))
+}
+
+/// As [`certificate`], from the [digest](digest_of) of the key authorization: enough to write down, since
+/// whoever has it can make a certificate as good as the first at any time.
+///
+/// # Errors
+/// As [`certificate`].
+pub fn certificate_of_digest(
+    identifier: &Identifier,
+    digest: &[u8; 32],
+) -> Result<ValidationCertificate, Misuse> {
     let unprovable = || Misuse::Unprovable { identifier: identifier.to_string(), challenge: "tls-alpn-01" };
     server_name(identifier).ok_or_else(unprovable)?;
     let subject = match identifier {
@@ -41,7 +53,7 @@ pub fn certificate(
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new(); // the name alone is looked at
     params.subject_alt_names = vec![subject];
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(&digest_of(key_authorization))];
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     // With a well-formed name, nothing but the lack of random numbers is left to fail.
     let key = KeyPair::generate().map_err(|_| crate::KeyError::NoRandomness)?;
     let certificate = params.self_signed(&key).map_err(|_| crate::KeyError::NoRandomness)?;

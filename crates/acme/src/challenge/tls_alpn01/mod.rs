@@ -9,7 +9,7 @@
 #[cfg(feature = "rcgen")]
 mod certificate;
 #[cfg(feature = "rcgen")]
-pub use certificate::{ValidationCertificate, certificate};
+pub use certificate::{ValidationCertificate, certificate, certificate_of_digest};
 
 use std::net::IpAddr;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use perennial_core::Timestamp;
 
 use crate::{
-    AuthorizationStatus, CertificationRequest, ChallengeStatus, Error, Misbehaved, Misuse, NewOrder,
-    OrderState, OrderStatus, Problem, ProblemType, Url,
+    AuthorizationState, AuthorizationStatus, CertificationRequest, ChallengeStatus, Error, Misbehaved,
+    Misuse, NewOrder, OrderState, OrderStatus, Problem, ProblemType, Url,
     call::{self, Call, Download, Settled},
-    error::OrderInvalid,
+    error::{AuthorizationFailure, OrderInvalid},
     flow::{Errand, Event, Finalization, Next, Offer, Reply, State, Step, Task},
     url::shown,
 };
@@ -279,9 +279,13 @@ impl Walk {
                 Err(self.invalid(None))
             }
             Position::Answer => {
+                let failures = self.in_vain(&replies);
                 self.mark_answered(&replies);
                 for reply in replies {
                     reply?;
+                }
+                if !failures.is_empty() {
+                    return Err(OrderInvalid { url: self.order_url(), problem: None, failures }.into());
                 }
                 self.next = Position::Validate;
                 Ok(())
@@ -297,12 +301,34 @@ impl Walk {
     /// answer says of the status is no help: the largest CA says `pending` while it looks.
     fn mark_answered(&mut self, replies: &[Result<Reply, Error>]) {
         let asked: Vec<Url> = self.unanswered().collect();
+        let is_told = |reply: &Result<Reply, Error>| reply.is_ok() && problem_of(reply).is_none();
         let told: BTreeSet<&Url> =
-            asked.iter().zip(replies).filter(|(_, reply)| reply.is_ok()).map(|(url, _)| url).collect();
+            asked.iter().zip(replies).filter(|(_, reply)| is_told(reply)).map(|(url, _)| url).collect();
         let challenges = self.known.iter_mut().flat_map(|offer| &mut offer.state.challenges);
         for challenge in challenges.filter(|challenge| told.contains(&challenge.url)) {
             challenge.status = ChallengeStatus::Processing;
         }
+    }
+
+    /// The names whose proofs the CA has not found, and will not look for again before it is told anew: step-ca looks
+    /// while it answers, and leaves a challenge `pending`, with the reason. Waited for, the order would be pending until
+    /// the deadline.
+    ///
+    /// DIVERGES: by RFC 8555 §8.2 such a challenge is `processing`, and the CA looks again by itself.
+    fn in_vain(&self, replies: &[Result<Reply, Error>]) -> Vec<AuthorizationFailure> {
+        let failures = self.unanswered().zip(replies).filter_map(|(url, reply)| {
+            let problem = problem_of(reply)?;
+            let is_its = |offer: &&Offer| offer.state.challenges.iter().any(|challenge| challenge.url == url);
+            let AuthorizationState { identifier, wildcard, status, .. } =
+                &self.known.iter().find(is_its)?.state;
+            Some(AuthorizationFailure {
+                identifier: identifier.clone(),
+                wildcard: *wildcard,
+                status: status.clone(),
+                problem: Some(problem.clone()),
+            })
+        });
+        failures.collect()
     }
 
     fn handle_reply(&mut self, here: &Position, reply: Result<Reply, Error>) -> Result<(), Error> {
@@ -498,6 +524,14 @@ impl Walk {
 
     fn order_url(&self) -> String {
         self.state.order().map_or_else(String::new, ToString::to_string)
+    }
+}
+
+/// Why a challenge that was answered is still pending, if the CA has looked already.
+fn problem_of(reply: &Result<Reply, Error>) -> Option<&Problem> {
+    match reply {
+        Ok(Reply::Challenge(state)) if state.status == ChallengeStatus::Pending => state.error.as_ref(),
+        _ => None,
     }
 }
 

@@ -116,6 +116,36 @@ fn a_challenge_that_the_ca_is_looking_at_is_not_answered_again() {
 }
 
 #[test]
+fn a_ca_that_has_looked_in_vain_and_waits_to_be_told_again_is_not_waited_for() {
+    let answering = || {
+        let mut walk = choosing();
+        let presented = [Event::Recorded, Event::Presented, Event::Visible, Event::Recorded];
+        for event in [Event::Chosen(vec![url("chall/2")])].into_iter().chain(presented) {
+            walk.handle(event).unwrap();
+        }
+        walk
+    };
+    let reply = |error: &str| {
+        let body = format!(r#"{{"type":"dns-01","url":"{BASE}/chall/2","status":"pending"{error}}}"#);
+        answered(Reply::Challenge(crate::ChallengeState::parse(body.as_bytes()).unwrap()))
+    };
+    let problem = r#","error":{"type":"urn:ietf:params:acme:error:dns","detail":"no TXT there"}"#;
+    let mut walk = answering();
+    let error = walk.handle(reply(problem)).unwrap_err();
+    assert!(matches!(&error, Error::OrderInvalid(order) if order.failures.len() == 1), "{error}");
+    assert!(
+        error.to_string().contains("example.org") && error.to_string().contains("no TXT there"),
+        "{error}"
+    );
+    assert!(error.retry().is_worthwhile());
+    assert_eq!(walk.leftovers().len(), 1);
+    // One that says nothing of a failure is looking.
+    let mut walk = answering();
+    walk.handle(reply("")).unwrap();
+    assert!(matches!(walk.next, Position::Validate));
+}
+
+#[test]
 fn what_was_presented_before_a_crash_is_removed_before_the_order_is_finalized() {
     let tasks = vec![Task {
         authorization: url("authz/1"),

@@ -7,14 +7,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream};
 use perennial_acme::{ChallengeKind, Identifier, challenge};
 use tokio::time::{self, Instant};
 
-use super::{Proof, Solver, Task};
+pub use super::look::Policy;
+use super::{
+    Proof, Solver, Task,
+    look::{TIMEOUT, watch, watch_all},
+};
 use crate::Error;
 
 mod check;
+pub(crate) use check::shown;
 pub use check::{
     Advice, Answer, Content, Evidence, Found, Http01Report, Observation, Phase, RedirectFault, SelfCheck,
     Verdict, diagnose,
@@ -65,33 +69,6 @@ pub struct Http01 {
 
 type OnReport = Arc<dyn Fn(&Http01Report) + Send + Sync>;
 
-/// What a look of one's own is worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Evidence that the CA will fail stops the proof, which is a [failure](Error::NotServed). What cannot be told from
-    /// here does not, for the CA may well see what this host cannot. The default: it costs no rate limit where there is
-    /// evidence, and blocks nobody where there is none.
-    #[default]
-    Require,
-    /// Nobody looks.
-    Skip,
-    /// Nobody looks; the CA is told after so long a time, as where a load balancer takes a while to see a new server.
-    Wait(Duration),
-    /// A look is made and reported, and the CA is told whatever it has shown.
-    Warn,
-}
-
-/// A load balancer takes up a server within a few health checks, and a file on a share is there sooner.
-const TIMEOUT: Duration = Duration::from_secs(60);
-/// The first pause between two looks, and the longest.
-const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How often a look may come to nothing before the CA is asked to judge.
-const IN_VAIN: usize = 2;
-/// How many names are looked at together.
-const TOGETHER: usize = 16;
-
 impl Http01 {
     /// Proves names by answers at this place; looks at each for at most a minute.
     #[must_use]
@@ -136,35 +113,22 @@ impl Http01 {
         answer: Http01Answer,
         deadline: Instant,
     ) -> Result<Option<Http01Report>, Error> {
-        let (mut pause, mut in_vain) = (PAUSE, 0);
-        loop {
-            let report = check.look(&answer).await?;
+        let answer = &answer;
+        let look = move || async move {
+            let report = check.look(answer).await?;
             if let Some(on_report) = &self.on_report {
                 on_report(&report);
             }
-            in_vain = if report.verdict == Verdict::Inconclusive { in_vain + 1 } else { 0 };
-            if report.verdict == Verdict::Pass || in_vain >= IN_VAIN {
-                return Ok(None);
-            }
-            let next = Instant::now() + pause;
-            if next >= deadline {
-                return Ok((report.verdict == Verdict::Fail).then_some(report));
-            }
-            time::sleep_until(next).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+            Ok(report)
+        };
+        watch(look, |report| report.verdict, deadline).await
     }
 
     async fn look_at_all(&self, proofs: &[Proof], deadline: Instant) -> Result<(), Error> {
         let check = self.check.clone().or_locally(self.place.locally());
         let answers: Result<Vec<_>, Error> = proofs.iter().map(Http01Answer::read).collect();
-        let watches: Vec<_> =
-            answers?.into_iter().map(|answer| self.watch(&check, answer, deadline)).collect();
-        let watched: Vec<_> = stream::iter(watches).buffered(TOGETHER).collect().await;
-        let mut reports = Vec::new();
-        for report in watched {
-            reports.extend(report?);
-        }
+        let watches = answers?.into_iter().map(|answer| self.watch(&check, answer, deadline)).collect();
+        let reports = watch_all(watches).await?;
         if reports.is_empty() || self.policy == Policy::Warn {
             Ok(())
         } else {

@@ -1,7 +1,6 @@
 //! Answers as files below the document root of a web server.
 
 use std::{
-    collections::BTreeSet,
     fs::File,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
@@ -21,17 +20,19 @@ use crate::Error;
 ///
 /// The root itself may be anywhere, behind links too; below it no symbolic link is followed, so that whoever may
 /// write there cannot have this program write elsewhere. Files are readable by all (0644) and appear whole.
-/// Removed are the files, and of the two directories those that this value has made, once they are empty.
+/// Removed are the files, and of the two directories those that were made here, once they are empty: an empty file
+/// `.perennial` in them says so, after a crash too.
 #[derive(Clone, Debug)]
 pub struct Webroot {
     root: PathBuf,
-    /// Which of the directories were made here. Held while files come and go: nobody removes a directory below a
-    /// file that is just being written.
-    made: Arc<Mutex<BTreeSet<&'static str>>>,
+    /// Held while files come and go: nobody removes a directory below a file that is just being written.
+    turn: Arc<Mutex<()>>,
 }
 
 const WELL_KNOWN: &str = ".well-known";
 const CHALLENGES: &str = "acme-challenge";
+/// In each directory that was made here.
+const MARK: &str = ".perennial";
 
 /// Whatever the umask, the web server has to read it.
 const FILE: Mode = Mode::from_raw_mode(0o644);
@@ -44,14 +45,14 @@ impl Webroot {
     /// Writes below this document root. It is not looked at yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), made: Arc::default() }
+        Self { root: root.into(), turn: Arc::default() }
     }
 
     fn write(&self, answer: &Http01Answer) -> Result<(), Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut result = Ok(());
         for _ in 0..TRIES {
-            result = self.write_once(answer, &mut made);
+            result = self.write_once(answer);
             if !matches!(result, Err((_, Errno::NOENT))) {
                 break;
             }
@@ -59,20 +60,16 @@ impl Webroot {
         result.map_err(|(path, errno)| fault(path, errno))
     }
 
-    fn write_once(&self, answer: &Http01Answer, made: &mut BTreeSet<&'static str>) -> Result<(), Fault> {
+    fn write_once(&self, answer: &Http01Answer) -> Result<(), Fault> {
         let root = self.open_root()?;
-        let well_known = self.make(&root, Path::new(WELL_KNOWN), WELL_KNOWN, made)?;
+        let well_known = self.make(&root, Path::new(WELL_KNOWN), WELL_KNOWN)?;
         let within = Path::new(WELL_KNOWN).join(CHALLENGES);
-        let directory = self.make(&well_known, &within, CHALLENGES, made)?;
+        let directory = self.make(&well_known, &within, CHALLENGES)?;
         let token = answer.token.as_str();
         let path = self.root.join(within).join(token);
         let at = |errno| (path.clone(), errno);
-        // A token may be as long as a file's name may be.
-        let unfinished = format!(".{}.new", token.get(..UNFINISHED).unwrap_or(token));
-        match fs::unlinkat(&directory, &unfinished, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(at(errno)),
-        }
+        let unfinished = unfinished(answer);
+        remove(&directory, &unfinished).map_err(at)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(fs::openat(&directory, &unfinished, flags, FILE).map_err(at)?);
         let written = fs::fchmod(&file, FILE).and_then(|()| {
@@ -87,13 +84,7 @@ impl Webroot {
     }
 
     /// Opens a directory below, made if it is not there.
-    fn make(
-        &self,
-        parent: &File,
-        path: &Path,
-        name: &'static str,
-        made: &mut BTreeSet<&'static str>,
-    ) -> Result<File, Fault> {
+    fn make(&self, parent: &File, path: &Path, name: &str) -> Result<File, Fault> {
         let at = |errno| (self.root.join(path), errno);
         let is_new = match fs::mkdirat(parent, name, DIRECTORY) {
             Ok(()) => true,
@@ -102,8 +93,8 @@ impl Webroot {
         };
         let directory = self.open(parent, path, name)?;
         if is_new {
-            made.insert(name);
             fs::fchmod(&directory, DIRECTORY).map_err(at)?;
+            mark(&directory).map_err(at)?;
         }
         Ok(directory)
     }
@@ -121,15 +112,15 @@ impl Webroot {
     }
 
     fn take_away(&self, answer: &Http01Answer) -> Result<(), Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.take_away_once(answer, &mut made) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.take_away_once(answer) {
             // Somebody has removed more than the file.
             Ok(()) | Err((_, Errno::NOENT)) => Ok(()),
             Err((path, errno)) => Err(fault(path, errno)),
         }
     }
 
-    fn take_away_once(&self, answer: &Http01Answer, made: &mut BTreeSet<&'static str>) -> Result<(), Fault> {
+    fn take_away_once(&self, answer: &Http01Answer) -> Result<(), Fault> {
         let root = self.open_root()?;
         let well_known = self.open(&root, Path::new(WELL_KNOWN), WELL_KNOWN)?;
         let within = Path::new(WELL_KNOWN).join(CHALLENGES);
@@ -139,14 +130,12 @@ impl Webroot {
             let path = self.root.join(&within).join(token);
             fs::unlinkat(&directory, token, AtFlags::empty()).map_err(|errno| (path, errno))?;
         }
+        // Of whoever died before it was whole.
+        let _ = remove(&directory, &unfinished(answer));
         // What is not empty stays, and is removed with the last file in it.
-        let remove = |parent: &File, name, made: &mut BTreeSet<&'static str>| {
-            if made.contains(name) && fs::unlinkat(parent, name, AtFlags::REMOVEDIR).is_ok() {
-                made.remove(name);
-            }
-        };
-        remove(&well_known, CHALLENGES, made);
-        remove(&root, WELL_KNOWN, made);
+        if clear(&well_known, CHALLENGES, &directory) {
+            clear(&root, WELL_KNOWN, &well_known);
+        }
         Ok(())
     }
 }
@@ -156,6 +145,47 @@ type Fault = (PathBuf, Errno);
 
 /// Enough of a token to tell one from another.
 const UNFINISHED: usize = 64;
+
+/// The name of a file that is not whole yet. A token may be as long as a file's name may be.
+fn unfinished(answer: &Http01Answer) -> String {
+    let token = answer.token.as_str();
+    format!(".{}.new", token.get(..UNFINISHED).unwrap_or(token))
+}
+
+fn remove(directory: &File, name: &str) -> Result<(), Errno> {
+    match fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Says of a directory that it was made here.
+fn mark(directory: &File) -> Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(directory, MARK, flags, FILE).map(drop)
+}
+
+/// Removes a directory that was made here if nothing else is in it; whether it is gone.
+fn clear(parent: &File, name: &str, directory: &File) -> bool {
+    let Ok(entries) = fs::Dir::read_from(directory) else { return false };
+    let mut is_ours = false;
+    for entry in entries {
+        match entry.as_ref().map(|entry| entry.file_name().to_bytes()) {
+            Ok(b"." | b"..") => {}
+            Ok(name) if name == MARK.as_bytes() => is_ours = true,
+            _ => return false,
+        }
+    }
+    if !is_ours || remove(directory, MARK).is_err() {
+        return false;
+    }
+    let is_gone = fs::unlinkat(parent, name, AtFlags::REMOVEDIR).is_ok();
+    if !is_gone {
+        // Another process has put something there meanwhile, and will remove it.
+        let _ = mark(directory);
+    }
+    is_gone
+}
 
 /// Whether the file is there and has the answer in it.
 fn is_ours(directory: &File, answer: &Http01Answer) -> bool {
@@ -235,17 +265,36 @@ mod tests {
             webroot.put(&answer(number)).await.unwrap();
         }
         let directory = root.path().join(".well-known/acme-challenge");
-        assert_eq!(listed(&directory), [answer(1).token.as_str(), answer(2).token.as_str()]);
+        assert_eq!(listed(&directory), [MARK, answer(1).token.as_str(), answer(2).token.as_str()]);
         let file = directory.join(answer(1).token.as_str());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), answer(1).key_authorization);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&directory)), (0o644, 0o755));
         webroot.remove(&answer(1)).await.unwrap();
         webroot.remove(&answer(1)).await.unwrap();
-        assert_eq!(listed(&directory), [answer(2).token.as_str()]);
+        assert_eq!(listed(&directory), [MARK, answer(2).token.as_str()]);
         webroot.remove(&answer(2)).await.unwrap();
         assert_eq!(listed(root.path()), ["index.html"]);
         webroot.remove(&answer(2)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_comes_after_a_crash_leaves_nothing_behind_either() {
+        let root = tempfile::tempdir().unwrap();
+        Webroot::new(root.path()).put(&answer(1)).await.unwrap();
+        let directory = root.path().join(".well-known/acme-challenge");
+        std::fs::write(directory.join(unfinished(&answer(2))), "hal").unwrap();
+        let webroot = Webroot::new(root.path());
+        webroot.remove(&answer(1)).await.unwrap();
+        assert_eq!(listed(&directory), [unfinished(&answer(2)).as_str(), MARK], "it is still to be removed");
+        webroot.remove(&answer(2)).await.unwrap();
+        assert_eq!(listed(root.path()), Vec::<String>::new());
+        // One directory of ours below one that was there.
+        std::fs::create_dir(root.path().join(".well-known")).unwrap();
+        Webroot::new(root.path()).put(&answer(1)).await.unwrap();
+        webroot.remove(&answer(1)).await.unwrap();
+        assert_eq!(listed(root.path()), [".well-known"]);
+        assert_eq!(listed(&root.path().join(".well-known")), Vec::<String>::new());
     }
 
     #[tokio::test]

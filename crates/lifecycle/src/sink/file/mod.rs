@@ -4,12 +4,13 @@ use std::{fmt, path::PathBuf};
 
 use async_trait::async_trait;
 use perennial_core::{Retry, SecretString};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{Deposit, Shipment, Sink, SinkError};
 use crate::{
     CertificateId, Found, OutputFormat, StoreError,
     durable::{self, Disk},
-    output::{CertifiedKey, Jks, OutputError, Pkcs12},
+    output::{CertifiedKey, Jks, OutputError, Pkcs12, encode_pem},
     trust::TrustBundle,
 };
 
@@ -240,14 +241,12 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(SinkError::new(error.to_string(), Retry::Backoff)))
 }
 
-/// A text with a key in it, and the rest: the chain.
+/// A text with a key of whatever form in it, and a chain.
 fn split(text: &str) -> Option<Deposit> {
-    const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-    const END: &str = "-----END PRIVATE KEY-----";
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (key, after) = rest.split_once(END)?;
-    let key = SecretString::new(format!("{BEGIN}{key}{END}\n"));
-    Some(Deposit::new(format!("{before}{}", after.trim_start()), key))
+    let chain = CertificateDer::pem_slice_iter(text.as_bytes())
+        .map(|der| Some(encode_pem("CERTIFICATE", &der.ok()?)));
+    let chain: String = chain.collect::<Option<_>>()?;
+    text.contains("PRIVATE KEY-----").then(|| Deposit::new(chain, SecretString::new(text)))
 }
 
 impl From<OutputError> for SinkError {

@@ -269,6 +269,30 @@ async fn what_lies_there_in_a_form_that_can_be_read_is_what_was_delivered() {
 }
 
 #[tokio::test]
+async fn a_key_in_the_form_of_openssl_is_taken_over_as_pkcs8_wherever_it_stands() {
+    let (directory, made) = (tempfile::tempdir().unwrap(), made());
+    let sink = sink(directory.path());
+    let pkcs8 = made.certified().private_key_der().expose()[26..].to_vec();
+    let sec1 = &pkcs8[pkcs8.iter().position(|byte| *byte == 0x30).unwrap()..];
+    let key = encode_pem("EC PARAMETERS", &[0x06, 0]) + &encode_pem("EC PRIVATE KEY", sec1);
+    let site = directory.path().join("site");
+    fs::create_dir(&site).unwrap();
+    for combined in
+        [key.clone() + &made.chain(), made.chain() + &key, format!("{}{key}{}", made.leaf, made.intermediate)]
+    {
+        fs::write(site.join("combined.pem"), combined).unwrap();
+        let deposit = sink.stored(&id(), OutputFormat::CombinedPem).await.unwrap().unwrap();
+        let found = CertifiedKey::new(&deposit.chain_pem, &deposit.private_key_pem).unwrap();
+        assert!(found.is_same(&made.certified()));
+        assert!(found.private_key_pem().expose().starts_with("-----BEGIN PRIVATE KEY-----"));
+    }
+    for nothing in [made.chain(), "-----BEGIN CERTIFICATE-----\n".to_owned()] {
+        fs::write(site.join("combined.pem"), nothing).unwrap();
+        assert!(sink.stored(&id(), OutputFormat::CombinedPem).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
 async fn plain_files_make_room_and_what_else_lies_there_stays() {
     let (directory, old, new) = (tempfile::tempdir().unwrap(), made(), made());
     let sink = sink(directory.path());

@@ -13,7 +13,7 @@ use super::renewed::{Lease, Renewed};
 use crate::{
     Error,
     signature::sigv4,
-    vendor::{Authorize, Client, Credential, Secrets},
+    vendor::{Authorize, Client, Credential, Fingerprint, Secrets},
 };
 
 mod builder;
@@ -97,6 +97,25 @@ impl Access {
         }
     }
 
+    /// By whom its credentials are recognized, whatever they are just now.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        match &self.origin {
+            Origin::Assumed { role, sts } => sts.fingerprint().map(|who| who.and(role.distinguishes())),
+            Origin::Container { client, path } => {
+                Some(Fingerprint::of(["container", client.base_url(), path]))
+            }
+            Origin::Fixed { id, secret, token } => {
+                let (id, secret) = (id.current(), secret.current());
+                let who = Fingerprint::of([id.expose(), secret.expose()]);
+                Some(token.as_ref().map_or(who, |token| who.and([token.current().expose()])))
+            }
+            Origin::Instance { client } => Some(Fingerprint::of(["instance", client.base_url()])),
+            Origin::WebIdentity { role, sts, .. } => {
+                Some(Fingerprint::of(["web identity", sts.base_url()]).and(role.distinguishes()))
+            }
+        }
+    }
+
     /// Forgets what was handed out, because somebody did not accept it; whether another try is worth it.
     pub(crate) fn refused(&self) -> bool {
         self.renewed.refused(self.clock.now())
@@ -155,6 +174,10 @@ impl Authorize for Signer {
 
     fn refused(&self) -> bool {
         self.access.refused()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.access.fingerprint()
     }
 
     fn signs_time(&self) -> bool {

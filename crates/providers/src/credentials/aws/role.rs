@@ -35,6 +35,11 @@ impl Role {
         }
     }
 
+    /// What tells one who has taken it on from others.
+    pub(super) fn distinguishes(&self) -> [&str; 3] {
+        [&self.arn, &self.session_name, self.external_id.as_deref().unwrap_or_default()]
+    }
+
     /// Sets [`external_id`](Self::external_id).
     #[must_use]
     pub fn with_external_id(mut self, id: impl Into<String>) -> Self {

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     ConfigError, Error,
     vendor::{
-        Anonymous, Answer, Authorize, Blame, Client, Complaint, Credential, HeaderToken, Secrets, segment,
+        Anonymous, Answer, Authorize, Blame, Client, Complaint, Credential, Fingerprint, HeaderToken,
+        Secrets, segment,
     },
 };
 
@@ -162,6 +163,20 @@ impl Authorize for Access {
 
     fn refused(&self) -> bool {
         self.renewed.refused(self.clock.now())
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(match &self.origin {
+            Origin::ClientSecret { tenant, client_id, secret, .. } => {
+                Fingerprint::of(["secret", tenant, client_id, secret.current().expose()])
+            }
+            Origin::ManagedIdentity { client, client_id, .. } => {
+                Fingerprint::of(["managed", client.base_url(), client_id.as_deref().unwrap_or_default()])
+            }
+            Origin::WorkloadIdentity { client, tenant, client_id, .. } => {
+                Fingerprint::of(["workload", client.base_url(), tenant, client_id])
+            }
+        })
     }
 }
 

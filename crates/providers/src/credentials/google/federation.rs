@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error,
-    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Credential, Secrets},
+    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Credential, Fingerprint, Secrets},
 };
 
 /// A configuration of the type `external_account`, as `gcloud iam workload-identity-pools create-cred-config` writes
@@ -116,6 +116,15 @@ impl Federation {
         let token_type = file.subject_token_type;
         let federation = Self { provider, audience, token_type, exchange, origin, field };
         Ok((federation, impersonation))
+    }
+
+    /// Whom the other identity provider's token is for, and where it is.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let place = match &self.origin {
+            Origin::File(path) => path,
+            Origin::Url { url, .. } => url,
+        };
+        Fingerprint::of(["federation", self.exchange.base_url(), &self.audience, place])
     }
 
     /// RFC 8693 §2.1: one token for another.

@@ -45,6 +45,11 @@ impl Impersonation {
         Ok(Self { client, path: format!("/v1/{path}") })
     }
 
+    /// What tells the account from others.
+    pub(super) fn account(&self) -> &str {
+        &self.path
+    }
+
     /// The account's token, for who shows this one.
     pub(super) async fn token(
         &self,

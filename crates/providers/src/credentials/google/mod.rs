@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ConfigError, Error,
     signature::jwt::{Claims, SigningKey},
-    vendor::{Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Secrets, segment},
+    vendor::{Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Fingerprint, Secrets, segment},
 };
 
 mod federation;
@@ -56,6 +56,8 @@ struct ServiceAccount {
     email: String,
     key_id: Option<String>,
     key: SigningKey,
+    /// Of the address and the key.
+    who: Fingerprint,
     project: Option<String>,
     token_url: String,
 }
@@ -184,6 +186,15 @@ impl Authorize for Access {
 
     fn refused(&self) -> bool {
         self.renewed.refused(self.clock.now())
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let who = match &self.origin {
+            Origin::Federation(federation) => federation.fingerprint(),
+            Origin::Metadata { client, account } => Fingerprint::of(["metadata", client.base_url(), account]),
+            Origin::ServiceAccount { key, .. } => key.who,
+        };
+        Some(self.impersonation.as_ref().map_or(who, |other| who.and([other.account()])))
     }
 }
 
@@ -341,10 +352,13 @@ impl AccessBuilder {
             ));
         }
         let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
-        let key = SigningKey::from_pem(&SecretString::new(pem)).map_err(|error| error.to_string())?;
+        let pem = SecretString::new(pem);
+        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        let who = Fingerprint::of([&*email, pem.expose()]);
         let given = self.token_url.clone().or(file.token_uri);
         let token_url = given.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
-        Ok(ServiceAccount { email, key_id: file.private_key_id, key, project: file.project_id, token_url })
+        let (key_id, project) = (file.private_key_id, file.project_id);
+        Ok(ServiceAccount { email, key_id, key, who, project, token_url })
     }
 
     fn bad(&self, option: &str, reason: String) -> ConfigError {

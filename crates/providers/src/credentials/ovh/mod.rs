@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error,
     signature::ovh::{Credentials, sign},
-    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Credential, Secrets},
+    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Credential, Fingerprint, Secrets},
 };
 
 /// A part of OVHcloud with its own accounts.
@@ -145,6 +145,18 @@ impl Authorize for Access {
             Origin::ConsumerKey { ahead, .. } => ahead.refused(now),
             Origin::ServiceAccount { token, .. } => token.refused(now),
         }
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(match &self.origin {
+            Origin::ConsumerKey { application_key, secret, consumer_key, .. } => {
+                let (secret, consumer_key) = (secret.current(), consumer_key.current());
+                Fingerprint::of([application_key, secret.expose(), consumer_key.expose()])
+            }
+            Origin::ServiceAccount { client_id, secret, .. } => {
+                Fingerprint::of([client_id, secret.current().expose()])
+            }
+        })
     }
 }
 

@@ -1,14 +1,17 @@
 //! How a client is put together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock};
 
 use http::Uri;
 use perennial_core::{Clock, HttpClient, SystemClock};
 
-use super::{Client, Complaints, Inner, Pace};
+use super::{Client, Complaints, Inner};
 use crate::{
     ConfigError, Error, Rate,
-    vendor::{Answer, Authorize, Complaint, bucket::Bucket},
+    vendor::{
+        Answer, Authorize, Complaint,
+        pace::{Pace, Sharer},
+    },
 };
 
 /// A client in the making: see [`Client::builder`].
@@ -32,7 +35,7 @@ impl ClientBuilder {
             base_url,
             authorize,
             http: None,
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::clone(&SYSTEM),
             complaints: Complaint::of_status,
             needs: "",
             rate: None,
@@ -53,7 +56,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Who tells the time and waits; the operating system by default.
+    /// Who tells the time and waits; the operating system by default. Clients that are to keep one rate together
+    /// need one clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -72,7 +76,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The most requests that the vendor takes; without a limit by default.
+    /// The most requests that the vendor takes of a credential; without a limit by default.
     pub const fn rate(mut self, rate: Rate) -> Self {
         self.rate = Some(rate);
         self
@@ -96,6 +100,10 @@ impl ClientBuilder {
             Some(http) => http,
             None => default_http(self.kind, base.starts_with("http://"))?,
         };
+        let pace = match self.authorize.fingerprint() {
+            Some(who) => Pace::shared(Sharer::new(self.kind, base.clone(), who, &self.clock), self.rate),
+            None => Pace::of_its_own(self.rate),
+        };
         Ok(Client(Arc::new(Inner {
             kind: self.kind,
             base,
@@ -104,7 +112,7 @@ impl ClientBuilder {
             clock: self.clock,
             complaints: self.complaints,
             needs: self.needs,
-            pace: Arc::new(Mutex::new(Pace { bucket: self.rate.map(Bucket::new), hold: None })),
+            pace,
         })))
     }
 
@@ -135,6 +143,9 @@ impl ClientBuilder {
         }
     }
 }
+
+/// One for all who ask for none of their own, since paces are shared by the clock.
+static SYSTEM: LazyLock<Arc<dyn Clock>> = LazyLock::new(|| Arc::new(SystemClock::new()));
 
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -1,21 +1,16 @@
 //! Who carries requests to one vendor with one credential.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Method, Uri};
 use perennial_core::{Clock, HttpClient, HttpError, Timestamp};
 
 use super::{
-    Answer, Authorize, Call, Complaint, Secrets,
+    Answer, Authorize, Call, Complaint, Fingerprint, Secrets,
     answer::Asked,
-    bucket::Bucket,
     complaint::Context,
+    pace::Pace,
     patience::{self, LONGEST_WAIT, Next, Trouble},
-    retry_after,
 };
 use crate::{ConfigError, Error};
 
@@ -27,7 +22,9 @@ pub const BODY_LIMIT: usize = 4 << 20;
 
 /// Who carries requests to one vendor with one credential.
 ///
-/// Clones share everything: connections, the [`Rate`](crate::Rate), and a vendor's wish to be left alone.
+/// Clones share everything: connections, the [`Rate`](crate::Rate), and a vendor's wish to be left alone. Clients
+/// that were built apart share the last two where they are the same to the vendor: of one kind, for one base URL,
+/// with credentials of one [`Fingerprint`](super::Fingerprint), by the same clock.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -39,17 +36,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     complaints: Complaints,
     needs: &'static str,
-    pace: Arc<Mutex<Pace>>,
+    pace: Arc<Pace>,
 }
 
 type Complaints = fn(&Answer) -> Option<Complaint>;
-
-/// When the next request may go out.
-struct Pace {
-    bucket: Option<Bucket>,
-    /// Until when the vendor wants to be left alone.
-    hold: Option<Timestamp>,
-}
 
 /// What a try came to.
 enum Tried {
@@ -132,6 +122,11 @@ impl Client {
             needs,
             pace: Arc::clone(pace),
         }))
+    }
+
+    /// By what its credential is recognized, if by anything.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.authorize.fingerprint()
     }
 
     /// Where requests go, without a final slash.
@@ -225,7 +220,7 @@ impl Client {
         }
         let Some(complaint) = (inner.complaints)(&answer) else { return Tried::Answered(answer) };
         let trouble = complaint.trouble(&answer, now);
-        let wait = retry_after::read(answer.headers(), now);
+        let wait = complaint.wait(&answer, now);
         let context = Context {
             now,
             until: wait.map(|wait| now + wait),
@@ -266,42 +261,22 @@ impl Client {
     /// Waits until the vendor may be asked, or says until when it may not.
     async fn wait_for_turn(&self) -> Result<(), Error> {
         let inner = &*self.0;
-        let wait = {
-            let now = inner.clock.now();
-            let timer = inner.clock.monotonic();
-            let mut pace = self.pace();
-            let held = pace.hold.map_or(Duration::ZERO, |until| now.until(until));
-            if held.is_zero() {
-                pace.hold = None;
+        match inner.pace.turn(&*inner.clock, LONGEST_WAIT) {
+            Ok(wait) if wait.is_zero() => Ok(()),
+            Ok(wait) => {
+                inner.clock.sleep(wait).await;
+                Ok(())
             }
-            let timer = timer.unwrap_or_else(|| now.since(Timestamp::MIN));
-            let paced = pace.bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.take(timer));
-            let wait = held.max(paced);
-            if wait > LONGEST_WAIT {
-                if let Some(bucket) = &mut pace.bucket {
-                    bucket.put_back();
-                }
-                let (provider, until) = (inner.kind.to_owned(), Some(now + wait));
-                return Err(Error::RateLimited { provider, until, fault: None });
+            Err(wait) => {
+                let (provider, until) = (inner.kind.to_owned(), Some(inner.clock.now() + wait));
+                Err(Error::RateLimited { provider, until, fault: None })
             }
-            wait
-        };
-        if !wait.is_zero() {
-            inner.clock.sleep(wait).await;
         }
-        Ok(())
     }
 
-    /// All clones leave a vendor alone that is busy.
+    /// All who share the pace leave a vendor alone that is busy.
     fn hold(&self, wait: Duration) {
-        let until = self.0.clock.now() + wait;
-        let mut pace = self.pace();
-        pace.hold = Some(pace.hold.map_or(until, |held| held.max(until)));
-    }
-
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        // Whole between any two statements.
-        self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.pace.hold(self.0.clock.now() + wait);
     }
 
     fn misbehaved(&self, reason: String) -> Error {

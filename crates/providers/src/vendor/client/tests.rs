@@ -1,6 +1,6 @@
 //! A client against a vendor that answers as the test says.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -172,6 +172,47 @@ async fn a_rate_is_kept_by_all_clones_together() {
     }
     let ten = Duration::from_secs(10);
     assert_eq!(scene.clock.naps(), [ten, ten]);
+}
+
+/// A client of its own at the scene's place, by the scene's clock.
+fn another(clock: &Arc<dyn Clock>, token: &str, answers: Vec<Scripted>, rate: Option<Rate>) -> Client {
+    let script = Script { answers: Mutex::new(answers.into()), ..Script::default() };
+    let builder = Client::builder("paper", "https://shared.example.com/v1/", Bearer::new(token.into()));
+    let builder = builder.http(Arc::new(script)).clock(Arc::clone(clock));
+    rate.into_iter().fold(builder, ClientBuilder::rate).build().unwrap()
+}
+
+#[tokio::test]
+async fn clients_that_were_built_apart_keep_one_rate_for_one_credential() {
+    let skipping = SkippingClock::new(Timestamp::from_unix(1_800_000_000));
+    let clock: Arc<dyn Clock> = Arc::new(skipping.clone());
+    let rate = Some(Rate::new(4, Duration::from_secs(40)));
+    let client = |token| another(&clock, token, vec![status(200), status(200)], rate);
+    let [one, same, other] = ["t0k3n", "t0k3n", "0th3r"].map(client);
+    for client in [&one, &same, &other] {
+        client.get("/x").send().await.unwrap();
+    }
+    assert!(skipping.naps().is_empty());
+    same.get("/x").send().await.unwrap();
+    assert_eq!(skipping.naps(), [Duration::from_secs(10)]);
+    other.get("/x").send().await.unwrap();
+    assert_eq!(skipping.naps().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_is_held_back_by_what_another_of_the_same_credential_was_told() {
+    let clock: Arc<dyn Clock> = Arc::new(SkippingClock::new(Timestamp::from_unix(1_800_000_000)));
+    let told = another(&clock, "h3ld", vec![with(status(429), header::RETRY_AFTER, "300")], None);
+    let [same, other] = ["h3ld", "fr33"].map(|token| another(&clock, token, vec![status(200)], None));
+    let until = Retry::At(Timestamp::from_unix(1_800_000_300));
+    assert_eq!(told.get("/x").send().await.unwrap_err().retry(), until);
+    let error = same.get("/x").send().await.unwrap_err();
+    assert_eq!(error.retry(), until, "{error}");
+    assert!(other.get("/x").send().await.is_ok());
+    clock.sleep(Duration::from_secs(300)).await;
+    assert!(same.get("/x").send().await.is_ok());
+    let shown = format!("{same:?} {:?} {:?} {error:?}", same.0.pace, same.fingerprint());
+    assert!(shown.contains("Fingerprint") && !shown.contains("h3ld"), "{shown}");
 }
 
 #[tokio::test]

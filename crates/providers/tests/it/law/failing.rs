@@ -87,6 +87,26 @@ pub(super) async fn does_not_wait_for_long(case: &Case<'_>) -> Outcome {
     case.expect("the wait", NAME, &["v"])
 }
 
+/// To the vendor the two are one.
+pub(super) async fn is_held_back_with_whoever_shows_the_same_credential(case: &Case<'_>) -> Outcome {
+    let clock = case.clock();
+    let [told, other] = [(); 2].map(|()| case.client_with(&clock));
+    let zone = zone(&*told).await?;
+    case.fake.fault(When::Any, Fault::Busy(Some(RetryAfter::Seconds(600))));
+    let Err(error) = told.apply(&zone, &[add("v")]).await else {
+        return Err("it waited for ten minutes, or did not listen".to_owned());
+    };
+    let asked = case.fake.exchanges().len();
+    match other.apply(&zone, &[add("w")]).await {
+        Err(refused) if refused.retry() == error.retry() => {}
+        came => return Err(format!("{error} was told to the one, and the other came to {came:?}")),
+    }
+    same("requests while the vendor wants none", case.fake.exchanges().len(), asked)?;
+    clock.sleep(Duration::from_secs(601)).await;
+    doing("adding when the time has come", other.apply(&zone, &[add("w")]).await)?;
+    case.expect("the wait", NAME, &["w"])
+}
+
 /// 17: a dropped future leaves what the same batch, or a removal, brings in order.
 pub(super) async fn leaves_what_can_be_cleaned_up_when_it_is_dropped(case: &Case<'_>) -> Outcome {
     case.plant();

@@ -173,6 +173,7 @@ impl<'c> Case<'c> {
             failing::writes_once_whatever_becomes_of_an_answer,
             failing::waits_as_it_is_told,
             failing::does_not_wait_for_long,
+            failing::is_held_back_with_whoever_shows_the_same_credential,
             failing::leaves_what_can_be_cleaned_up_when_it_is_dropped,
             finding::finds_the_nearest_zone,
             finding::reads_every_page,

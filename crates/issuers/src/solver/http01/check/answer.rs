@@ -111,7 +111,7 @@ fn is_html(headers: &HeaderMap, text: &str) -> bool {
 }
 
 /// Text of somebody else for a terminal or a log: short, on one line, nothing but what can be seen.
-pub(super) fn shown(text: &str, most: usize) -> String {
+pub(crate) fn shown(text: &str, most: usize) -> String {
     let mut clean: String = text
         .chars()
         .map(|letter| if letter.is_whitespace() { ' ' } else { letter })

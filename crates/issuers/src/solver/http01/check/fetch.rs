@@ -7,12 +7,7 @@ use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -25,6 +20,7 @@ use super::{
     answer::shown,
     observation::{Found, Phase},
 };
+use crate::handshake::any_certificate;
 
 /// A response as it came.
 pub(super) struct Fetched {
@@ -52,7 +48,9 @@ pub(super) async fn fetch(at: SocketAddr, url: &Url) -> Result<Fetched, Found> {
         if url.scheme() == "https" {
             let host = url.host_str().unwrap_or_default().to_owned();
             let name = ServerName::try_from(host).map_err(|error| broken(&error))?;
-            let connector = TlsConnector::from(Arc::new(config()?));
+            // A CA does not mind what certificate it is redirected to: it came to see that one may be issued.
+            let config = any_certificate().map_err(|error| broken(&error))?;
+            let connector = TlsConnector::from(Arc::new(config));
             let secured = connector.connect(name, stream).await.map_err(|error| broken(&error))?;
             ask(secured, url).await
         } else {
@@ -129,51 +127,3 @@ fn broken(error: &dyn std::error::Error) -> Found {
 }
 
 const MOST_OF_A_REASON: usize = 160;
-
-/// A CA does not mind what certificate it is redirected to: it came to see that one may be issued.
-fn config() -> Result<ClientConfig, Found> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| broken(&error))?.dangerous();
-    let verifier = AnyCertificate(provider.signature_verification_algorithms.supported_schemes());
-    Ok(builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
-}
-
-/// Takes any certificate. Nothing secret is sent over such a connection, and nothing that comes is trusted.
-#[derive(Debug)]
-struct AnyCertificate(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
-}

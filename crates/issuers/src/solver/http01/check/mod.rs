@@ -27,6 +27,7 @@ mod advice;
 pub use advice::Advice;
 
 mod answer;
+pub(crate) use answer::shown;
 pub use answer::{Answer, Content};
 
 mod diagnosis;
@@ -224,8 +225,7 @@ impl Look<'_> {
             };
             visited.push(to);
         };
-        let redirects =
-            visited.iter().skip(1).map(|url| answer::shown(url.as_str(), observation::MOST_OF_A_URL));
+        let redirects = visited.iter().skip(1).map(|url| shown(url.as_str(), observation::MOST_OF_A_URL));
         Observation { address, asked, nat64, redirects: redirects.collect(), found }
     }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DomainName, SecretString};
 
+mod pem;
+
 /// Which kind of key a certificate has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -122,14 +124,18 @@ impl PrivateKey {
         Self::from_pem(&SecretString::new(pem.as_str()))
     }
 
-    /// Reads a key from PKCS#8 PEM (`BEGIN PRIVATE KEY`).
+    /// Reads a key from the first block of a PEM text that holds one: PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA
+    /// PRIVATE KEY`, RFC 8017 §A.1.2) or SEC 1 on P-256 or P-384 (`BEGIN EC PRIVATE KEY`, RFC 5915). Other blocks, such as
+    /// the `EC PARAMETERS` that OpenSSL writes before, are left aside.
     ///
     /// # Errors
-    /// [`KeyError::Unreadable`]; the text is never shown.
+    /// [`KeyError::Unreadable`]; the text is never shown. Encrypted keys are not read.
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
-        let pair = rcgen::KeyPair::from_pem(pem.expose())
+        let der = pem::private_key(pem)?;
+        let pair = rcgen::KeyPair::try_from(der.expose())
             .map_err(|error| KeyError::Unreadable { reason: error.to_string() })?;
-        Ok(Self { pair, pem: pem.clone() })
+        let pem = SecretString::new(pair.serialize_pem());
+        Ok(Self { pair, pem })
     }
 
     /// The key as PKCS#8 PEM.
@@ -229,8 +235,11 @@ pub enum KeyError {
         /// The text.
         text: String,
     },
-    /// Not a key in PKCS#8 PEM.
-    #[error("cannot read the private key: {reason}; it must be PKCS#8 PEM (BEGIN PRIVATE KEY)")]
+    /// Not a key in PEM, or one of another kind.
+    #[error(
+        "cannot read the private key: {reason}; it must be PEM that is not encrypted: PKCS#8 (BEGIN PRIVATE KEY), \
+         PKCS#1 (BEGIN RSA PRIVATE KEY) or SEC 1 (BEGIN EC PRIVATE KEY)"
+    )]
     Unreadable {
         /// Why.
         reason: String,

@@ -13,8 +13,8 @@ pub use perennial_providers as providers;
 pub use perennial_acme::directory;
 #[doc(no_inline)]
 pub use perennial_issuers::{
-    AcmeIssuer, CaIssuer, CaSource, Dns01, Http01, HttpHook, Probe, SelfSignedIssuer, TlsAlpn01, VaultAuth,
-    VaultIssuer, VaultSecret,
+    AcmeIssuer, CaIssuer, CaSource, Dns01, DnsPersist01, Http01, HttpHook, Probe, SelfSignedIssuer,
+    TlsAlpn01, VaultAuth, VaultIssuer, VaultSecret,
 };
 #[doc(no_inline)]
 pub use perennial_lifecycle::{

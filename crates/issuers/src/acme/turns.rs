@@ -65,6 +65,8 @@ impl Turns {
             Error::NotShown { reports } => {
                 (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
             }
+            // Nobody sets it, and the next solver may do without.
+            Error::RecordWanted { name, .. } => (Again::SameOrder, vec![name.clone()]),
             _ => return None,
         };
         let before = self.passed_over.len();
@@ -148,6 +150,16 @@ mod tests {
         assert!(turns.is_over(&name("a.example"), &ChallengeKind::Http01));
         // The same failure again is no news.
         assert_eq!(turns.after(&unserved(), dns01), None);
+    }
+
+    #[test]
+    fn a_record_that_nobody_sets_is_followed_by_another_way() {
+        let (name, at) = (name("a.example"), "_validation-persist.a.example".to_owned());
+        let error = Error::RecordWanted { name, at, value: String::new(), reason: String::new() };
+        let dns01 = |name: &DomainName, turns: &Turns| turns.is_open(name, &ChallengeKind::Dns01);
+        let mut turns = turns(&ChallengeKind::DnsPersist01);
+        assert_eq!(turns.after(&error, dns01), Some(Again::SameOrder));
+        assert_eq!(turns.after(&error, dns01), None);
     }
 
     #[test]

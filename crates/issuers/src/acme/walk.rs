@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use perennial_acme::{
     Account, Authorization, CertificateChain, CertificateFault, CertificationRequest, ChainSelector,
     Challenge, ChallengeKind, Error as AcmeError, Expected, Identifier, Misuse, NewOrder, ProblemType, Url,
@@ -306,15 +305,15 @@ impl Walker<'_> {
     }
 
     /// Where the proofs really go, before that is written down.
-    async fn locate(self, proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
-        let locate = |proof: Proof| async {
-            match self.issuer.solvers.solver_of(&proof) {
-                Some(solver) => solver.locate(proof).await,
-                None => Ok(proof),
+    async fn locate(self, mut proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
+        let parts: Vec<_> = self.issuer.solvers.by_solver(&proofs).collect();
+        for (solver, own) in parts {
+            let located = solver.locate(own.clone()).await?;
+            for (from, to) in own.into_iter().zip(located) {
+                proofs.iter_mut().filter(|proof| **proof == from).for_each(|proof| *proof = to.clone());
             }
-        };
-        let located = stream::iter(proofs.into_iter().map(locate)).buffered(TOGETHER);
-        located.try_collect().await
+        }
+        Ok(proofs)
     }
 
     async fn tell_chosen(self, challenges: &[Url], proofs: &[Proof]) {
@@ -393,9 +392,6 @@ impl Walker<'_> {
         Ok(chain)
     }
 }
-
-/// How many names are looked at together before their proofs are put there.
-const TOGETHER: usize = 16;
 
 /// What was told of an order.
 #[derive(Default)]

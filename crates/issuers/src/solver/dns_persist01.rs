@@ -23,7 +23,7 @@ use crate::Error;
 /// solver who has not asked for it, and named the revision of the draft: they do not understand each other.
 ///
 /// Without a provider it only looks: where no record that is there will do, the failure says what to set
-/// ([`Error::RecordWanted`]). A record of another form will do if it says enough: for the wildcard too, or with an end
+/// ([`Error::RecordWanted`]), and the next solver of the issuer has its turn. A record of another form will do if it says enough: for the wildcard too, or with an end
 /// that is still to come.
 ///
 /// ```no_run

@@ -67,13 +67,14 @@ pub trait Solver: Send + Sync {
     /// [`Error`] when the name cannot be proven this way.
     fn proof(&self, task: &Task<'_>) -> Result<Proof, Error>;
 
-    /// Where a proof really goes, if that is not where its name says: behind an alias, for instance. What is returned
-    /// is written down, presented and removed. Provided: where [`proof`](Self::proof) has put it.
+    /// Where proofs really go, if that is not where their names say: behind an alias, for instance. What is returned,
+    /// one for each in the same order, is written down, presented and removed. Provided: where
+    /// [`proof`](Self::proof) has put them.
     ///
     /// # Errors
     /// [`Error`] when it cannot be found out, or leads nowhere.
-    async fn locate(&self, proof: Proof) -> Result<Proof, Error> {
-        Ok(proof)
+    async fn locate(&self, proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
+        Ok(proofs)
     }
 
     /// Puts all proofs in place.

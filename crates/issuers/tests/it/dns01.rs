@@ -46,8 +46,9 @@ async fn a_delegated_name_is_proven_where_its_alias_leads_and_nothing_stays_ther
     world.zone().add(ELSEWHERE, Data::txt("foreign")).unwrap();
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let told = seen.clone();
-    let solver = dns01(&world)
-        .on_report(move |report| drop(told.lock().unwrap().insert(report.wanted.name().to_string())));
+    let solver = dns01(&world).on_report(move |report| {
+        told.lock().unwrap().insert(report.wanted.name().to_string());
+    });
     issue(&builder(&world).solver(solver).build().unwrap()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), BTreeSet::from([ELSEWHERE.to_owned()]), "it was looked for elsewhere");
     assert_eq!(world.zone().txt_values(ELSEWHERE), ["foreign"]);
@@ -62,7 +63,7 @@ async fn what_is_owed_is_written_down_where_it_really_is() {
         OWNER,
         "value",
     );
-    let located = dns01(&world).locate(proof.clone()).await.unwrap();
+    let located = dns01(&world).locate(vec![proof.clone()]).await.unwrap().remove(0);
     assert_eq!((located.at.as_str(), located.name.as_str()), (ELSEWHERE, "app.site.example.com"));
     assert_eq!(world.zone().txt_values(ELSEWHERE), Vec::<String>::new(), "a look has left something there");
     // Whoever removes it goes where it was put, wherever the alias leads by then.
@@ -72,7 +73,7 @@ async fn what_is_owed_is_written_down_where_it_really_is() {
     assert_eq!(world.zone().txt_values(ELSEWHERE), ["value"]);
     solver.clean_up(&[located]).await.unwrap();
     assert_eq!(world.zone().txt_values(ELSEWHERE), Vec::<String>::new());
-    assert_eq!(dns01(&world).locate(proof).await.unwrap().at, OWNER);
+    assert_eq!(dns01(&world).locate(vec![proof]).await.unwrap()[0].at, OWNER);
 }
 
 #[tokio::test]

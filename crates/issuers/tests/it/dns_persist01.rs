@@ -18,7 +18,7 @@ use perennial_testkit::{
     real::{self, Pebble, Tool},
 };
 
-use crate::scene::{checker, counted, direct};
+use crate::scene::{checker, counted, direct, dns01};
 
 const NAME: &str = "app.site.example.com";
 const AT: &str = "_validation-persist.app.site.example.com";
@@ -95,6 +95,15 @@ async fn without_a_provider_it_is_told_what_to_set_and_what_was_set_serves() {
     world.zone().add(AT, Data::txt(text)).unwrap();
     issue(&store, &issuer, "two", &WILDCARD).await.unwrap();
     assert_eq!(world.zone().txt_values(AT).len(), 2);
+}
+
+#[tokio::test]
+async fn where_nobody_sets_the_record_the_next_solver_proves_the_name_in_the_same_order() {
+    let Some((world, pebble)) = scene().await else { return };
+    let issuer = builder(&pebble).solver(solver(&world)).solver(dns01(&world)).build().unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    issue(&store, &issuer, "one", &WILDCARD).await.unwrap();
+    assert_eq!(world.zone().txt_values(AT), Vec::<String>::new());
 }
 
 #[test]

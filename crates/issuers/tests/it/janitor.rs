@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use perennial_acme::ChallengeKind;
-use perennial_core::{Clock as _, DomainName, Timestamp};
+use perennial_core::{DomainName, Timestamp};
 use perennial_issuers::{
     Proof,
     solver::dns01::{Janitor, Leftover, LeftoverState},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use perennial_acme::{ChallengeKind, challenge};
 use perennial_core::DomainName;
 use perennial_lifecycle::Stage;
@@ -75,6 +75,11 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A minute: controllers that remove what they do not know come round about as often, and a look costs a request or two.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Whoever wants it at once does not want to do nothing else.
+const SOONEST: Duration = Duration::from_millis(10);
+
+/// How many names are looked at together before their records are put there.
+const TOGETHER: usize = 16;
 
 impl Dns01 {
     /// Proves names with this provider; looks for the records through the system's resolver settings for at
@@ -109,10 +114,10 @@ impl Dns01 {
 
     /// How often the provider is asked, while the records are waited for, whether they are still there; they are put
     /// there again where somebody else has removed them, five times at most. Default: every minute, and as soon as a
-    /// name server has lost what it had.
+    /// name server has lost what it had. Ten milliseconds at least.
     #[must_use]
-    pub const fn look_again(mut self, every: Duration) -> Self {
-        self.look_again = every;
+    pub fn look_again(mut self, every: Duration) -> Self {
+        self.look_again = every.max(SOONEST);
         self
     }
 
@@ -195,8 +200,8 @@ impl Dns01 {
     }
 
     /// The name where a record for `owner` is put.
-    async fn end_of_aliases(&self, owner: &DomainName) -> Result<DomainName, Error> {
-        let names = match self.usable_checker()?.aliases(owner).await {
+    async fn end_of_aliases(&self, checker: &Checker, owner: &DomainName) -> Result<DomainName, Error> {
+        let names = match checker.aliases(owner).await {
             Ok(names) => names,
             Err(error @ PropagationError::AliasesLeadNowhere { .. }) => return Err(error.into()),
             // Where the provider has the name itself, whoever waits for the record says better what is wrong.
@@ -251,12 +256,21 @@ impl Solver for Dns01 {
         Ok(Proof::new(&self.kind(), task.name.base(), owner.as_str(), value))
     }
 
-    async fn locate(&self, proof: Proof) -> Result<Proof, Error> {
+    async fn locate(&self, mut proofs: Vec<Proof>) -> Result<Vec<Proof>, Error> {
         if self.delegation == Delegation::Ignore {
-            return Ok(proof);
+            return Ok(proofs);
         }
-        let at = self.end_of_aliases(&owner_of(&proof)?).await?.to_string();
-        Ok(Proof { at, ..proof })
+        let checker = self.usable_checker()?;
+        let owners: Vec<DomainName> = by_owner(&proofs)?.into_keys().collect();
+        let ends: Vec<_> = owners.iter().map(|owner| self.end_of_aliases(&checker, owner)).collect();
+        let ends: Vec<DomainName> = stream::iter(ends).buffered(TOGETHER).try_collect().await?;
+        for proof in &mut proofs {
+            let end = owners.iter().zip(&ends).find(|(owner, _)| owner.as_str() == proof.at);
+            if let Some((_, end)) = end {
+                proof.at = end.to_string();
+            }
+        }
+        Ok(proofs)
     }
 
     async fn present(&self, proofs: &[Proof]) -> Result<(), Error> {

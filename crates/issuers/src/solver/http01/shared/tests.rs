@@ -248,3 +248,20 @@ async fn a_slot_that_holds_something_else_is_named_and_left_alone() {
     assert!(!shown(&Http01Shared::new(store.clone()), &answer(1)).await, "names keep them apart");
     Http01Shared::named(store, "NO").unwrap_err();
 }
+
+/// What axum's `route_service` wants (axum 0.8), and what hyper serves.
+fn mounted<S, B>(_: S)
+where
+    S: Service<Request<hyper::body::Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+}
+
+#[test]
+fn whoever_mounts_services_can_mount_these() {
+    mounted(super::super::Http01Responder::new());
+    mounted(Http01Shared::new(Arc::new(MemoryStore::new())));
+}

@@ -107,6 +107,17 @@ impl Place {
     }
 }
 
+/// Those that were put there again after they were seen, by how often that had happened then: servers may still lack
+/// what they showed a moment ago.
+pub(super) fn lost<'p>(places: Vec<&'p Place>, seen: &[u32]) -> Vec<&'p Place> {
+    places
+        .into_iter()
+        .zip(seen)
+        .filter(|(place, seen)| place.restored() > **seen)
+        .map(|(place, _)| place)
+        .collect()
+}
+
 /// Which name servers had the values in the reports so far.
 #[derive(Default)]
 pub(super) struct Sight {
@@ -257,6 +268,38 @@ mod tests {
         })
         .await;
         assert_eq!(told, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alarms_that_come_close_together_are_one_look() {
+        let provider = provider();
+        let (told, over) = kept(&provider, 1, async |guard| {
+            for _ in 0..20 {
+                remove(&provider, "one").await;
+                guard.alarm();
+                time::sleep(Duration::from_millis(200)).await;
+            }
+        })
+        .await;
+        assert!(told <= 2 && over.is_none(), "{told} looks in four seconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_put_there_again_after_it_was_seen_is_to_be_seen_again() {
+        let provider = provider();
+        let mut rounds = 0;
+        kept(&provider, 2, async |guard| {
+            rounds += 1;
+            let places: Vec<&Place> = guard.places().iter().collect();
+            let seen = [places[0].restored()];
+            assert!(lost(places.clone(), &seen).is_empty());
+            if rounds == 2 {
+                assert_eq!((seen, lost(places, &[0]).len()), ([1], 1));
+            }
+            remove(&provider, "two").await;
+        })
+        .await;
+        assert_eq!(rounds, 2);
     }
 
     #[test]

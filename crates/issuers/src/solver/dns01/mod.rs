@@ -156,12 +156,7 @@ impl Dns01 {
         while !left.is_empty() {
             let watches = left.iter().map(|place| self.watch(checker, place, guard, end));
             let seen = join_all(watches).await.into_iter().collect::<Result<Vec<u32>, Error>>()?;
-            left = left
-                .into_iter()
-                .zip(seen)
-                .filter(|(place, seen)| place.restored() > *seen)
-                .map(|(place, _)| place)
-                .collect();
+            left = guard::lost(left, &seen);
         }
         Ok(())
     }

@@ -198,6 +198,7 @@ mod tests {
         let [request] = sent.as_slice() else { panic!("{sent:?}") };
         assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/reload"));
         assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer t0ken");
+        assert!(request.headers()[header::AUTHORIZATION].is_sensitive(), "or a log would show it");
         assert!(request.extensions().get::<NoRedirects>().is_some(), "a token follows no redirect");
         let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
         let wanted = serde_json::json!({
@@ -206,6 +207,12 @@ mod tests {
             "names": ["site.example"],
         });
         assert_eq!(body, wanted);
+    }
+
+    #[test]
+    fn one_request_is_for_all_where_that_is_said() {
+        let hook = hook(&server(Some(200), ""));
+        assert!(!hook.takes_up_all() && hook.once_for_all().takes_up_all());
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,6 +99,10 @@ async fn what_cannot_sign_is_told_apart_when_it_is_given() {
     plain.is_ca = IsCa::ExplicitNoCa;
     let mut mute = named("Mute");
     mute.key_usages = vec![KeyUsagePurpose::CrlSign];
+    let mut loud = named("Lo\u{1b}[31mud");
+    loud.is_ca = IsCa::ExplicitNoCa;
+    let fault = Ca::root(loud).fault();
+    assert!(fault.contains("ud is no CA") && !fault.contains('\u{1b}'), "{fault}");
     let mut low = named("Low");
     low.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let mut twice = named("Twice");
@@ -125,6 +129,10 @@ async fn what_cannot_sign_is_told_apart_when_it_is_given() {
     ] {
         assert!(fault.contains(says), "{fault}");
     }
+    // One that is called as the root is, and has not signed it.
+    let (own, _) = middle.chain.split_at(middle.chain.match_indices("-----BEGIN").nth(1).unwrap().0);
+    let fault = with(own.to_owned() + &Ca::root(named("Root")).chain, &middle).fault();
+    assert!(fault.contains("certificate 0"), "{fault}");
     let secret = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
     let error = CaIssuer::builder(CaSource::pem(root.chain.as_str(), SecretString::new(secret))).build();
     let error = error.err().unwrap().to_string();
@@ -182,6 +190,28 @@ async fn a_path_length_is_handed_down_and_ends() {
     assert!(error.message.contains("path length") && error.message.contains("Low"), "{error}");
     assert_eq!((error.class, error.retry()), (IssueErrorClass::Policy, Retry::Never));
     issue(&low.issuer(&clock), &spec("a.example")).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_several_path_lengths_the_shortest_counts() {
+    let clock = clock();
+    let constrained = |name: &str, most| {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(most));
+        params
+    };
+    let root = Ca::root(constrained("Root", 3));
+    let sub = CertificateSpec::authority("sub", Subject::named("Sub")).unwrap();
+    for (wished, handed_down) in [(1, 1), (9, 2)] {
+        let issuer = root.builder(&clock).path_length(wished).build().unwrap();
+        let der = issue(&issuer, &sub).await.unwrap().leaf_der();
+        let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+        let constraints = certificate.basic_constraints().unwrap().unwrap().value;
+        assert_eq!(constraints.path_len_constraint, Some(handed_down));
+    }
+    // That of the CA itself, where the one above it has room.
+    let error = issue(&root.below(constrained("Low", 0)).issuer(&clock), &sub).await.unwrap_err();
+    assert!(error.message.contains("path length"), "{error}");
 }
 
 #[tokio::test]
@@ -444,7 +474,30 @@ async fn what_another_ca_signed_and_what_nobody_writes_down_is_not_revoked() {
     let mut mute = named("Mute");
     mute.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let mute = Ca::root(mute).builder(&clock()).ledger(store, "ca".parse().unwrap()).build().unwrap();
-    assert!(mute.crls().await.unwrap_err().to_string().contains("cRLSign"));
+    let error = mute.crls().await.unwrap_err().to_string();
+    assert!(error.contains("the CA CN=Mute may not sign CRLs"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_key_signed_is_on_the_list_of_that_key_alone() {
+    let (old, new) = (Ca::root(named("Root")), Ca::root(named("Root")));
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (directory.path().join("ca.pem"), directory.path().join("ca.key"));
+    let write = |ca: &Ca, end: &str| {
+        std::fs::write(&chain, ca.chain.clone() + end).unwrap();
+        std::fs::write(&key, ca.key_pem().expose().to_owned() + end).unwrap();
+    };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let issuer = CaIssuer::builder(CaSource::files(&chain, &key)).clock(clock());
+    let issuer = issuer.ledger(store, "ca".parse().unwrap()).build().unwrap();
+    write(&old, "");
+    let leaf = issue(&issuer, &spec("a.example")).await.unwrap();
+    write(&new, "\n");
+    issuer.ready().await.unwrap();
+    issuer.revoke(&revocation(&leaf), &journal().await).await.unwrap();
+    let lists = issuer.crls().await.unwrap();
+    let listed: Vec<_> = lists.iter().map(|list| serials(list)).collect();
+    assert_eq!(listed, [vec![], vec![leaf.facts().serial.clone()]]);
 }
 
 #[tokio::test]

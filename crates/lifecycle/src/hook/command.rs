@@ -248,7 +248,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let script = "sleep 600 & echo $! > \"$PERENNIAL_DIRECTORY/child\"; wait";
         let hook = shell(script).time_limit(Duration::from_millis(500));
-        let error = hook.reload(&delivery(directory.path())).await.unwrap_err();
+        let delivery = delivery(directory.path());
+        let ended = timeout(Duration::from_secs(8), hook.reload(&delivery)).await;
+        let error = ended.expect("it is not waited for").unwrap_err();
         assert!(error.message.starts_with("sh was not done after 500ms and was killed"), "{error}");
         let child = std::fs::read_to_string(directory.path().join("child")).unwrap();
         for _ in 0..200 {
@@ -260,9 +262,15 @@ mod tests {
         panic!("process {child} lives on");
     }
 
+    #[test]
+    fn one_run_is_for_all_where_that_is_said() {
+        assert!(!shell("true").takes_up_all() && shell("true").once_for_all().takes_up_all());
+    }
+
     #[tokio::test]
     async fn a_daemon_that_a_program_leaves_behind_is_not_waited_for() {
-        let hook = shell("sleep 3 & echo started");
-        assert_eq!(hook.reload(&delivery(Path::new("/srv"))).await.unwrap(), "started");
+        let (hook, delivery) = (shell("sleep 9 & echo started"), delivery(Path::new("/srv")));
+        let ended = timeout(Duration::from_secs(8), hook.reload(&delivery)).await;
+        assert_eq!(ended.expect("it is not waited for").unwrap(), "started");
     }
 }

@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(child.wait().unwrap().signal(), Some(10));
         let error = SignalHook::new(&file).send().unwrap_err();
         assert!(error.message.contains("does the server run"), "{error}");
+        assert!(SignalHook::new(&file).takes_up_all());
     }
 
     // Without a signal: one to everybody would end the test, and more.

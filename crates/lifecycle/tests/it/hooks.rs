@@ -305,15 +305,22 @@ async fn who_dies_in_a_shared_call_leaves_it_to_those_who_wait() {
         keeper.wish(spec.output(web(), OutputFormat::Pem)).await.unwrap();
     }
     let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
-    let mut second = Box::pin(keeper.step(&b));
-    {
-        let first = keeper.step(&a);
-        tokio::select! {
-            _ = first => panic!("the hook waits"),
-            _ = &mut second => panic!("it waits for the first"),
-            deliveries = told(&scene, "Redelivered", 2) => assert_eq!(deliveries, 2),
-        } // Here the first one dies.
+    let is_called = async {
+        while hook.calls.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let mut first = Box::pin(keeper.step(&a));
+    tokio::select! {
+        _ = &mut first => panic!("the hook waits"),
+        () = is_called => {}
     }
+    let mut second = Box::pin(keeper.step(&b));
+    tokio::select! {
+        _ = &mut second => panic!("it waits for the first"),
+        deliveries = told(&scene, "Redelivered", 2) => assert_eq!(deliveries, 2),
+    }
+    drop(first); // Here it dies.
     hook.gate.as_ref().unwrap().add_permits(1);
     second.await.unwrap();
     assert_eq!((hook.calls.load(Ordering::SeqCst), told(&scene, "ReloadFailed", 1).await), (2, 1));

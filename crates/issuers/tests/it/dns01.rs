@@ -16,7 +16,10 @@ use perennial_lifecycle::{
     KeyAlgorithm, MemoryStore, Outcome, PrivateKey, SigningRequest, Stage,
 };
 use perennial_propagation::Checker;
-use perennial_testkit::{World, dns::Data};
+use perennial_testkit::{
+    World,
+    dns::{Data, Freshness},
+};
 
 use crate::scene::{NAMES, OWNER, builder, checker, counted, dns01, issue, issuer, provider, spec, world};
 
@@ -109,26 +112,30 @@ async fn whoever_follows_no_alias_puts_the_record_at_the_name_itself() {
     assert!(error.message.contains(OWNER) && error.message.contains("alias"), "{error}");
 }
 
-/// Removes a record as often as it sees one.
-fn controller(world: &World, rounds: usize) -> tokio::task::JoinHandle<()> {
-    let zone = world.zone().clone();
-    tokio::spawn(async move {
-        for _ in 0..rounds {
-            zone.wait_until(|zone| zone.txt_values(OWNER).len() == 2).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            zone.remove_all(OWNER).unwrap();
-        }
-    })
+/// Two servers, of which one shows nothing until it is told to: there is something to wait for.
+async fn held_up() -> Arc<World> {
+    let world = world().await;
+    world.servers()[1].set_freshness(Freshness::Frozen);
+    Arc::new(world)
 }
 
-/// Two servers of which one is late, so that there is something to wait for.
-async fn late(lag: Duration) -> World {
-    World::builder().zone("example.com").servers(2).lag(1, lag).build().await.unwrap()
+/// Removes both records as often as that, and lets the one server show what is there after that.
+fn controller(world: &Arc<World>, rounds: usize) -> tokio::task::JoinHandle<()> {
+    let world = world.clone();
+    tokio::spawn(async move {
+        let are_there = || world.zone().wait_until(|zone| zone.txt_values(OWNER).len() == 2);
+        for _ in 0..rounds {
+            are_there().await;
+            world.zone().remove_all(OWNER).unwrap();
+        }
+        are_there().await;
+        world.servers()[1].set_freshness(Freshness::Current);
+    })
 }
 
 #[tokio::test]
 async fn records_that_a_controller_removes_are_put_there_again_and_told() {
-    let world = late(Duration::from_millis(1500)).await;
+    let world = held_up().await;
     let controller = controller(&world, 2);
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = told.clone();
@@ -151,7 +158,7 @@ async fn records_that_a_controller_removes_are_put_there_again_and_told() {
 
 #[tokio::test]
 async fn a_controller_that_never_stops_is_the_failure() {
-    let world = late(Duration::from_secs(60)).await;
+    let world = held_up().await;
     let controller = controller(&world, 100);
     let solver = dns01(&world).look_again(Duration::from_millis(20));
     let error = issue(&builder(&world).solver(solver).build().unwrap()).await.unwrap_err();

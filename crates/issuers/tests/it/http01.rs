@@ -79,6 +79,32 @@ fn says(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
+#[tokio::test]
+async fn a_page_without_end_is_read_no_further_than_it_takes_to_tell_what_it_is() {
+    let socket = TcpListener::bind(loopback(0)).await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = socket.accept().await {
+            tokio::spawn(async move {
+                let mut question = [0; 4096];
+                let _ = stream.read(&mut question).await;
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+                let mut written = stream.write_all(head.as_bytes()).await;
+                while written.is_ok() {
+                    written = stream.write_all(&[b'x'; 4096]).await;
+                }
+            });
+        }
+    });
+    let (world, listener) = (world(port).await, listener().await);
+    let solver = solver(&world, &listener, port);
+    let proofs = presented(&solver).await;
+    let error = solver.wait(&proofs, Duration::from_secs(30)).await.unwrap_err();
+    serving.abort();
+    let Error::NotServed { reports } = error else { panic!("{error}") };
+    assert_eq!(advice(&reports[0]), ["wrong_content"]);
+}
+
 /// A proof that is presented nowhere but where the solver puts it.
 async fn presented(solver: &Http01) -> Vec<Proof> {
     let name: DomainName = APP.parse().unwrap();

@@ -1,16 +1,11 @@
 //! The thin part that touches the network: one request to one server over UDP or TCP (RFC 1035 §4.2).
 
-use std::{
-    fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, str::FromStr, time::Duration};
 
 use hickory_proto::op::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     time::{Instant, timeout_at},
 };
 
@@ -18,6 +13,7 @@ use super::{
     failure::Failure,
     request::{Reading, Request},
     server::{Place, Server},
+    sockets::{self, Sockets},
 };
 
 /// How requests travel.
@@ -90,7 +86,7 @@ const MOST_ADDRESSES: usize = 4;
 /// Sends the request and returns its answer, within `limit`.
 pub(super) async fn ask(
     server: &Server,
-    transport: Transport,
+    (transport, sockets): (Transport, &Sockets),
     limit: Duration,
     request: &Request<'_>,
 ) -> Result<Message, Trouble> {
@@ -100,7 +96,7 @@ pub(super) async fn ask(
     for (index, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - index).unwrap_or(1);
         let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
-        last = match ask_address(*address, transport, share, request).await {
+        last = match ask_address(*address, (transport, sockets), share, request).await {
             Err(trouble @ Trouble::Network(_)) => trouble,
             decided => return decided,
         };
@@ -124,13 +120,13 @@ async fn addresses(server: &Server, deadline: Instant) -> Result<Vec<SocketAddr>
 
 async fn ask_address(
     address: SocketAddr,
-    transport: Transport,
+    (transport, sockets): (Transport, &Sockets),
     deadline: Instant,
     request: &Request<'_>,
 ) -> Result<Message, Trouble> {
     let mut before = "";
     if transport == Transport::Udp && request.fits_datagram() {
-        match over_udp(address, deadline, request).await? {
+        match over_udp(address, sockets, deadline, request).await? {
             Heard::Answer(answer) => return Ok(*answer),
             Heard::Truncated => before = "its answer does not fit into a datagram; ",
             Heard::Nothing => before = "no answer over udp; ",
@@ -152,9 +148,18 @@ enum Heard {
     Truncated,
 }
 
-async fn over_udp(address: SocketAddr, deadline: Instant, request: &Request<'_>) -> Result<Heard, Trouble> {
+async fn over_udp(
+    address: SocketAddr,
+    sockets: &Sockets,
+    deadline: Instant,
+    request: &Request<'_>,
+) -> Result<Heard, Trouble> {
     let failed = |error: io::Error| Trouble::Network(describe(&error, "udp"));
-    let socket = connected(address).await.map_err(failed)?;
+    let socket = match request.is_signed() {
+        true => sockets.used(address).await,
+        false => sockets::connected(address).await,
+    };
+    let socket = socket.map_err(failed)?;
     let mut buffer = vec![0; LARGEST_DATAGRAM];
     for wait in UDP_WAITS {
         socket.send(request.bytes()).await.map_err(failed)?;
@@ -166,7 +171,12 @@ async fn over_udp(address: SocketAddr, deadline: Instant, request: &Request<'_>)
                 return Ok(Heard::Truncated);
             }
             match request.read(buffer.get(..length).unwrap_or_default()) {
-                Reading::Answer(answer) => return Ok(Heard::Answer(answer)),
+                Reading::Answer(answer) => {
+                    if request.is_signed() {
+                        sockets.keep(address, socket);
+                    }
+                    return Ok(Heard::Answer(answer));
+                }
                 Reading::Truncated => return Ok(Heard::Truncated),
                 Reading::Failed(failure) if failure.is_proved() => return Err(Trouble::Failed(failure)),
                 Reading::Failed(failure) => {
@@ -182,18 +192,6 @@ async fn over_udp(address: SocketAddr, deadline: Instant, request: &Request<'_>)
         }
     }
     Ok(Heard::Nothing)
-}
-
-/// A socket on a port of its own that the system chose at random, and that hears this server only
-/// (RFC 5452 §9).
-async fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match address {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(address).await?;
-    Ok(socket)
 }
 
 async fn over_tcp(address: SocketAddr, request: &Request<'_>) -> io::Result<Result<Message, Trouble>> {

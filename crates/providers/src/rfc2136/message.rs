@@ -40,8 +40,9 @@ pub(super) fn update(
     message.add_zone(Query::query(wire_name(&zone.apex)?, RecordType::SOA));
     if guard == Guard::On {
         for name in added_names(changes) {
+            let name = wire_name(name)?;
             for absent in [RecordType::TXT, RecordType::CNAME] {
-                let mut record = Record::update0(wire_name(name)?, 0, absent);
+                let mut record = Record::update0(name.clone(), 0, absent);
                 record.dns_class = DNSClass::NONE;
                 message.add_pre_requisite(record);
             }

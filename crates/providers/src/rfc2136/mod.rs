@@ -58,7 +58,9 @@ pub use options::factory;
 mod request;
 use request::Request;
 mod server;
+mod sockets;
 pub use server::{Server, ServerError};
+use sockets::Sockets;
 mod tsig;
 pub use tsig::{Algorithm, AlgorithmError, TsigKey, TsigKeyError};
 
@@ -91,6 +93,7 @@ pub struct Rfc2136 {
     timeout: Duration,
     clock: Arc<dyn Clock>,
     gather: Arc<Gather>,
+    sockets: Arc<Sockets>,
 }
 
 /// The server makes any number at once; a hundred keep one bad name from holding up many good ones.
@@ -115,6 +118,7 @@ impl Rfc2136 {
             timeout: DEFAULT_TIMEOUT,
             clock: Arc::new(SystemClock::new()),
             gather: Arc::default(),
+            sockets: Arc::default(),
         })
     }
 
@@ -173,7 +177,8 @@ impl Rfc2136 {
             reason: "the message does not fit into 65535 bytes; make fewer changes at once".to_owned(),
             fault: None,
         })?;
-        let answer = exchange::ask(&self.server, self.transport, self.timeout, &request).await;
+        let answer =
+            exchange::ask(&self.server, (self.transport, &self.sockets), self.timeout, &request).await;
         let answer = answer.map_err(|trouble| match trouble {
             Trouble::Failed(failure) => self.explain(&failure, key, asked),
             Trouble::Network(reason) => {

@@ -52,6 +52,10 @@ impl<'k> Request<'k> {
         &self.bytes
     }
 
+    pub(super) const fn is_signed(&self) -> bool {
+        self.signed.is_some()
+    }
+
     /// RFC 1035 §4.2.1: what a server must take in a datagram. Longer requests go over TCP.
     pub(super) const fn fits_datagram(&self) -> bool {
         self.bytes.len() <= 512

@@ -232,3 +232,36 @@ fn describe(error: &io::Error, transport: &str) -> String {
         _ => format!("{error} ({transport})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rfc2136::message;
+    use hickory_proto::rr::RecordType;
+    use perennial_core::Timestamp;
+    use tokio::net::UdpSocket;
+
+    #[tokio::test]
+    async fn what_is_not_signed_goes_out_of_a_port_of_its_own_each_time() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = Server::from(server.local_addr().unwrap());
+        let (sockets, mut ports) = (Sockets::default(), std::collections::BTreeSet::new());
+        for id in 0..3 {
+            let query = message::query(id, &"example.com".parse().unwrap(), RecordType::SOA).unwrap();
+            let request = Request::new(query, None, Timestamp::from_unix(0)).unwrap();
+            let answer = async {
+                let mut buffer = [0; 512];
+                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+                // The bit that makes an answer of it (RFC 1035 §4.1.1).
+                buffer[2] |= 0x80;
+                server.send_to(&buffer[..length], from).await.unwrap();
+                from.port()
+            };
+            let asked = ask(&at, (Transport::Udp, &sockets), Duration::from_secs(5), &request);
+            let (port, asked) = tokio::join!(answer, asked);
+            assert!(asked.is_ok(), "{asked:?}");
+            ports.insert(port);
+        }
+        assert_eq!(ports.len(), 3);
+    }
+}

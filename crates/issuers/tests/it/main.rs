@@ -12,6 +12,7 @@ mod http01_pebble;
 mod http01_shared;
 mod janitor;
 mod lifecycle;
+mod old_serves;
 mod pki;
 mod probe;
 mod renewal;

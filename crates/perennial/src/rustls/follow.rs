@@ -24,7 +24,11 @@ use crate::Manager;
 /// A kept certificate for a TLS server.
 pub trait Serve {
     /// A resolver that serves this certificate to every client, whatever name it asks for, and each renewal of it
-    /// from its first moment. It refuses connections until the first certificate is there.
+    /// as soon as it is there. It refuses connections until the first certificate is there.
+    ///
+    /// It hears of certificates in a task of its own, so a moment after those who wait for them
+    /// ([`Certificate::ready`]). Where no first connection may be refused, wait first, and call this then: what serves
+    /// already is served when this returns.
     ///
     /// Must be called within a tokio runtime. The certificate is kept for as long as the resolver lives.
     fn rustls(&self) -> CertificateResolver;
@@ -59,7 +63,7 @@ impl Followers {
 }
 
 impl CertificateResolver {
-    /// Serves a kept certificate for its names, and each renewal of it from its first moment.
+    /// Serves a kept certificate for its names, and each renewal of it as soon as it is there.
     ///
     /// What serves already is served when this returns. A renewal whose key and chain do not belong together is
     /// not served, but [told](Self::faults), and the certificate before it stays. Must be called within a tokio
@@ -76,7 +80,7 @@ impl CertificateResolver {
     /// Serves all certificates that the manager's store holds, for their names, as they are issued, renewed and
     /// removed. All that are there are served when this returns.
     ///
-    /// What this process issues is served from its first moment. What others who share the store have issued or
+    /// What this process issues is served as soon as it is there. What others who share the store have issued or
     /// removed is seen within half a minute, and where there are many certificates when their turn has come: a
     /// thousand every half minute. Must be called within a tokio runtime; the manager goes on for as long as the
     /// resolver lives.

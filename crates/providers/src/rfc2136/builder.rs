@@ -83,6 +83,7 @@ impl Rfc2136Builder {
     /// The provider.
     #[must_use]
     pub fn build(self) -> Rfc2136 {
-        self.0
+        // What clones of a provider share, two that are made by one builder do not.
+        Rfc2136 { gather: Arc::default(), sockets: Arc::default(), ..self.0 }
     }
 }

@@ -155,7 +155,7 @@ async fn over_udp(
     request: &Request<'_>,
 ) -> Result<Heard, Trouble> {
     let failed = |error: io::Error| Trouble::Network(describe(&error, "udp"));
-    let socket = match request.is_signed() {
+    let socket = match request.wants_signature() {
         true => sockets.used(address).await,
         false => sockets::connected(address).await,
     };
@@ -172,7 +172,7 @@ async fn over_udp(
             }
             match request.read(buffer.get(..length).unwrap_or_default()) {
                 Reading::Answer(answer) => {
-                    if request.is_signed() {
+                    if request.wants_signature() {
                         sockets.keep(address, socket);
                     }
                     return Ok(Heard::Answer(answer));
@@ -236,25 +236,27 @@ fn describe(error: &io::Error, transport: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rfc2136::message;
-    use hickory_proto::rr::RecordType;
+    use crate::rfc2136::{Algorithm, TsigKey, message};
+    use hickory_proto::{op::MessageType, rr::RecordType};
     use perennial_core::Timestamp;
     use tokio::net::UdpSocket;
 
     #[tokio::test]
-    async fn what_is_not_signed_goes_out_of_a_port_of_its_own_each_time() {
+    async fn what_is_asked_goes_out_of_a_port_of_its_own_each_time_signed_or_not() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let at = Server::from(server.local_addr().unwrap());
         let (sockets, mut ports) = (Sockets::default(), std::collections::BTreeSet::new());
-        for id in 0..3 {
+        let key = TsigKey::new("acme-key", Algorithm::HmacSha256, &"c2VjcmV0".into()).unwrap();
+        for (id, key) in [(0, None), (1, None), (2, Some(&key)), (3, Some(&key))] {
             let query = message::query(id, &"example.com".parse().unwrap(), RecordType::SOA).unwrap();
-            let request = Request::new(query, None, Timestamp::from_unix(0)).unwrap();
+            // As simple servers answer: without a signature.
+            let mut answer = query.clone();
+            answer.metadata.message_type = MessageType::Response;
+            let answer = answer.to_vec().unwrap();
+            let request = Request::new(query, key, Timestamp::from_unix(0)).unwrap();
             let answer = async {
-                let mut buffer = [0; 512];
-                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
-                // The bit that makes an answer of it (RFC 1035 §4.1.1).
-                buffer[2] |= 0x80;
-                server.send_to(&buffer[..length], from).await.unwrap();
+                let (_, from) = server.recv_from(&mut [0; 512]).await.unwrap();
+                server.send_to(&answer, from).await.unwrap();
                 from.port()
             };
             let asked = ask(&at, (Transport::Udp, &sockets), Duration::from_secs(5), &request);
@@ -262,6 +264,6 @@ mod tests {
             assert!(asked.is_ok(), "{asked:?}");
             ports.insert(port);
         }
-        assert_eq!(ports.len(), 3);
+        assert_eq!(ports.len(), 4);
     }
 }

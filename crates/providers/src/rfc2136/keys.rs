@@ -16,6 +16,8 @@ use crate::vendor::Credential;
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     held: Mutex<Vec<TsigKey>>,
+    /// Those that were given beside the source, and stay when it is read again.
+    given: Vec<TsigKey>,
     source: Option<Source>,
 }
 
@@ -42,7 +44,8 @@ impl Keys {
     /// Those of a file, which is read again when none of them is accepted.
     pub(super) fn of_file(path: &Path, weak: Weak) -> Result<Self, KeyFileError> {
         let keys = key_file::read(path, weak)?;
-        Ok(Self { held: Mutex::new(keys), source: Some(Source::File(path.to_owned(), weak)) })
+        let source = Some(Source::File(path.to_owned(), weak));
+        Ok(Self { held: Mutex::new(keys), given: Vec::new(), source })
     }
 
     /// One whose secret is read again when it is not accepted.
@@ -53,10 +56,11 @@ impl Keys {
     ) -> Result<Self, TsigKeyError> {
         let key = TsigKey::new(name, algorithm, &secret.current())?;
         let source = Some(Source::Secret { name: name.to_owned(), algorithm, secret });
-        Ok(Self { held: Mutex::new(vec![key]), source })
+        Ok(Self { held: Mutex::new(vec![key]), given: Vec::new(), source })
     }
 
     pub(super) fn add(&mut self, key: TsigKey) {
+        self.given.push(key.clone());
         self.held.get_mut().unwrap_or_else(PoisonError::into_inner).push(key);
     }
 
@@ -73,9 +77,9 @@ impl Keys {
         }
     }
 
-    /// Those that are there now and were not before, after the server refused all others. What cannot be read
-    /// changes nothing: the refusal tells what is wrong.
-    pub(super) fn news(&self) -> Vec<TsigKey> {
+    /// Those that are there now besides these, which the server refused: of several who are refused at one time, each
+    /// learns of what the first one has read. What cannot be read changes nothing: the refusal tells what is wrong.
+    pub(super) fn news(&self, tried: &[TsigKey]) -> Vec<TsigKey> {
         let read = match &self.source {
             None => return Vec::new(),
             Some(Source::File(path, weak)) => key_file::read(path, *weak).map_err(|error| error.to_string()),
@@ -84,17 +88,21 @@ impl Keys {
                 key.map(|key| vec![key]).map_err(|error| error.to_string())
             }
         };
-        let keys = match read {
+        let mut keys = match read {
             Ok(keys) => keys,
             Err(error) => {
                 tracing::warn!(source = ?self.source, error, "the keys cannot be read again");
                 return Vec::new();
             }
         };
+        keys.extend(self.given.iter().cloned());
         let mut held = self.lock();
-        let news = keys.iter().filter(|key| !held.contains(key)).cloned().collect();
-        *held = keys;
-        news
+        let is_other =
+            keys.iter().any(|key| !held.contains(key)) || held.iter().any(|key| !keys.contains(key));
+        if is_other {
+            *held = keys;
+        }
+        held.iter().filter(|key| !tried.contains(key)).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<TsigKey>> {
@@ -104,7 +112,7 @@ impl Keys {
 
 impl Clone for Keys {
     fn clone(&self) -> Self {
-        Self { held: Mutex::new(self.in_turn()), source: self.source.clone() }
+        Self { held: Mutex::new(self.in_turn()), given: self.given.clone(), source: self.source.clone() }
     }
 }
 
@@ -136,24 +144,41 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_changed_has_news_once_and_a_broken_one_changes_nothing() {
+    fn a_file_that_was_changed_has_news_for_all_who_were_refused_and_a_broken_one_changes_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "old:hmac-sha256:c2VjcmV0").unwrap();
         let keys = Keys::of_file(file.path(), Weak::Refused).unwrap();
-        assert!(keys.news().is_empty());
-        std::fs::write(file.path(), "new:hmac-sha256:c2VjcmV0\nold:hmac-sha256:c2VjcmV0").unwrap();
-        assert_eq!(names(&keys.news()), ["new. hmac-sha256"]);
-        assert!(keys.news().is_empty());
+        let old = keys.in_turn();
+        assert!(keys.news(&old).is_empty());
+        std::fs::write(file.path(), "old:hmac-sha256:c2VjcmV0\nnew:hmac-sha256:c2VjcmV0").unwrap();
+        for _ in 0..2 {
+            assert_eq!(names(&keys.news(&old)), ["new. hmac-sha256"]);
+        }
+        keys.accepted(&key("new"));
+        let both = keys.in_turn();
+        assert!(keys.news(&both).is_empty());
+        assert_eq!(names(&keys.in_turn()), ["new. hmac-sha256", "old. hmac-sha256"], "the order stays");
         std::fs::write(file.path(), "key {").unwrap();
-        assert!(keys.news().is_empty());
+        assert!(keys.news(&both).is_empty());
         assert_eq!(keys.in_turn().len(), 2);
         // A copy reads the same file.
         let copy = keys.clone();
         std::fs::write(file.path(), "third:hmac-sha256:c2VjcmV0").unwrap();
-        assert_eq!(names(&copy.news()), ["third. hmac-sha256"]);
+        assert_eq!(names(&copy.news(&both)), ["third. hmac-sha256"]);
         // The same name with another secret is another key.
         std::fs::write(file.path(), "new:hmac-sha256:b3RoZXI=").unwrap();
-        assert_eq!(keys.news().len(), 1);
+        assert_eq!(keys.news(&both).len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_was_given_beside_a_file_stays() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old:hmac-sha256:c2VjcmV0").unwrap();
+        let mut keys = Keys::of_file(file.path(), Weak::Refused).unwrap();
+        keys.add(key("given"));
+        std::fs::write(file.path(), "new:hmac-sha256:c2VjcmV0").unwrap();
+        assert_eq!(names(&keys.news(&keys.in_turn())), ["new. hmac-sha256"]);
+        assert_eq!(names(&keys.in_turn()), ["new. hmac-sha256", "given. hmac-sha256"]);
     }
 
     #[test]
@@ -162,13 +187,14 @@ mod tests {
         std::fs::write(file.path(), "c2VjcmV0\n").unwrap();
         let secret = Credential::from_file(file.path()).unwrap_or_else(|error| panic!("{error}"));
         let keys = Keys::of_secret("acme-key", Algorithm::HmacSha256, secret).unwrap();
-        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        let news = |keys: &Keys| keys.news(&keys.in_turn());
+        assert!(news(&keys).is_empty() && keys.in_turn().len() == 1);
         std::fs::write(file.path(), "bmV3ZXI=\n").unwrap();
-        assert_eq!(names(&keys.clone().news()), ["acme-key. hmac-sha256"]);
-        assert_eq!(keys.news().len(), 1);
-        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        assert_eq!(names(&news(&keys.clone())), ["acme-key. hmac-sha256"]);
+        assert_eq!(news(&keys).len(), 1);
+        assert!(news(&keys).is_empty() && keys.in_turn().len() == 1);
         std::fs::write(file.path(), "not base64!").unwrap();
-        assert!(keys.news().is_empty() && keys.in_turn().len() == 1);
+        assert!(news(&keys).is_empty() && keys.in_turn().len() == 1);
         assert!(!format!("{keys:?}").contains("bmV3ZXI"), "{keys:?}");
     }
 }

@@ -140,7 +140,7 @@ impl Rfc2136 {
         if keys.is_empty() {
             return self.ask_with(message.clone(), None, asked).await;
         }
-        let mut refusal: Option<Error> = None;
+        let (mut refusal, mut tried): (Option<Error>, _) = (None, Vec::new());
         loop {
             for key in keys {
                 match self.ask_with(message.clone(), Some(&key), asked).await {
@@ -155,8 +155,9 @@ impl Rfc2136 {
                     }
                     Err(error) => return Err(error),
                 }
+                tried.push(key);
             }
-            keys = self.keys.news();
+            keys = self.keys.news(&tried);
             if let (true, Some(refusal)) = (keys.is_empty(), refusal.take()) {
                 return Err(refusal);
             }

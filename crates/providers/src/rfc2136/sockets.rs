@@ -12,8 +12,8 @@ use std::{
 
 use tokio::{net::UdpSocket, time::Instant};
 
-/// Sockets that nobody uses just now, for requests that are signed: who wants to forge an answer to those needs more than
-/// their port. What is not signed goes out of a port of its own each time (RFC 5452 §9).
+/// Sockets that nobody uses just now, for signed updates: who wants to forge an answer to those needs more than their port.
+/// All else goes out of a port of its own each time (RFC 5452 §9).
 #[derive(Debug, Default)]
 pub(super) struct Sockets(Mutex<Vec<Idle>>);
 

@@ -52,8 +52,9 @@ impl<'k> Request<'k> {
         &self.bytes
     }
 
-    pub(super) const fn is_signed(&self) -> bool {
-        self.signed.is_some()
+    /// Whether no answer is believed that is not signed. What is asked is: see [`read`](Self::read).
+    pub(super) fn wants_signature(&self) -> bool {
+        self.signed.is_some() && self.message.metadata.op_code == OpCode::Update
     }
 
     /// RFC 1035 §4.2.1: what a server must take in a datagram. Longer requests go over TCP.

@@ -103,8 +103,9 @@ impl HttpHook {
 
     /// The URL as it is shown: what stands behind a question mark may be a secret.
     fn shown(&self) -> String {
-        let scheme = self.url.scheme_str().unwrap_or_default();
-        format!("{scheme}://{}{}", self.url.host().unwrap_or_default(), self.url.path())
+        let (scheme, host) = (self.url.scheme_str().unwrap_or_default(), self.url.host().unwrap_or_default());
+        let port = self.url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{scheme}://{host}{port}{}", self.url.path())
     }
 }
 
@@ -116,14 +117,28 @@ impl ReloadHook for HttpHook {
         let url = self.shown();
         let response = answered
             .map_err(|_| {
-                let message = format!("{url} did not answer within {:?}", self.time_limit);
+                let limit = self.time_limit;
+                let message = format!(
+                    "{url} did not answer within {limit:?}: see what it waits for, or allow it more time"
+                );
                 HookError::new(message, Retry::Backoff)
             })?
-            .map_err(|error| HookError::new(error.to_string(), error.retry()))?;
-        let said: String = String::from_utf8_lossy(response.body()).trim().chars().take(SHOWN).collect();
+            .map_err(|error| {
+                // A client's errors have the URL in them as it is.
+                let message = error.to_string().replace(&self.url.to_string(), &url);
+                HookError::new(message, error.retry())
+            })?;
+        let said = String::from_utf8_lossy(response.body());
+        let printable = said.trim().chars().map(|it| if it.is_control() { ' ' } else { it });
+        let said: String = printable.take(SHOWN).collect();
         let status = response.status();
         if status.is_success() {
             return Ok(said);
+        }
+        if status.is_redirection() {
+            let message =
+                format!("{url} answered {status}, which is not followed: give the URL that it leads to");
+            return Err(HookError::new(message, Retry::Backoff));
         }
         let said = if said.is_empty() { "it said nothing more".to_owned() } else { said };
         Err(HookError::new(format!("{url} answered {status}: {said}"), Retry::Backoff))
@@ -157,6 +172,17 @@ mod tests {
     use perennial_core::{HttpError, SecretString};
     use perennial_lifecycle::Facts;
 
+    /// Cannot be reached, and says so as a client does.
+    struct Unreachable;
+
+    #[async_trait]
+    impl HttpClient for Unreachable {
+        async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            let reason = "connection refused".to_owned();
+            Err(HttpError::Connect { url: request.uri().to_string(), reason })
+        }
+    }
+
     /// Answers with one status and body, and keeps what it was sent.
     struct Server {
         status: Option<u16>,
@@ -178,7 +204,7 @@ mod tests {
     }
 
     fn hook(server: &Arc<Server>) -> HttpHook {
-        let hook = HttpHook::new("https://lb.example/reload?key=s3cret", server.clone()).unwrap();
+        let hook = HttpHook::new("https://lb.example:8443/reload?key=s3cret", server.clone()).unwrap();
         hook.bearer(SecretString::new("t0ken"))
     }
 
@@ -217,16 +243,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_and_a_silence_are_told_without_what_is_secret() {
-        let refusing = server(Some(503), "no back end");
+        let refusing = server(Some(503), "no back\u{1b} end");
         let error = hook(&refusing).reload(&delivery()).await.unwrap_err();
-        assert_eq!(error.message, "https://lb.example/reload answered 503 Service Unavailable: no back end");
+        let said = "https://lb.example:8443/reload answered 503 Service Unavailable: no back  end";
+        assert_eq!(error.message, said);
         let silent = server(None, "");
         let error = hook(&silent).reload(&delivery()).await.unwrap_err();
-        assert_eq!(error.message, "https://lb.example/reload did not answer within 30s");
+        assert!(error.message.starts_with("https://lb.example:8443/reload did not answer within 30s: "));
         assert!(error.retry().is_worthwhile());
         let redirecting = server(Some(302), "");
         let error = hook(&redirecting).reload(&delivery()).await.unwrap_err();
-        assert!(error.message.contains("302"), "{error}");
+        assert!(error.message.contains("302 Found, which is not followed"), "{error}");
+        let url = "https://user:passw0rd@lb.example/reload?key=s3cret";
+        let error = HttpHook::new(url, Arc::new(Unreachable)).unwrap().reload(&delivery()).await.unwrap_err();
+        assert!(error.message.contains("https://lb.example/reload"), "{error}");
+        assert!(!error.message.contains("s3cret") && !error.message.contains("passw0rd"), "{error}");
         assert!(HttpHook::new("/reload", silent).is_err());
     }
 }

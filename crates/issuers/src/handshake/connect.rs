@@ -50,11 +50,10 @@ pub(super) async fn shake(at: SocketAddr, question: Question<'_>) -> Result<Hand
 fn unconnected(error: &io::Error) -> NoHandshake {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => NoHandshake::Refused,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            NoHandshake::Unreachable { reason: error.to_string() }
-        }
         io::ErrorKind::TimedOut => NoHandshake::Silent { during: Phase::Connecting },
-        _ => broken(error),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => broken(error),
+        // No way there, or no more files, or a firewall of our own: that says nothing of the server.
+        _ => NoHandshake::Unreachable { reason: error.to_string() },
     }
 }
 
@@ -64,7 +63,13 @@ fn broken(error: &dyn std::error::Error) -> NoHandshake {
 
 fn is_bad_signature(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)))
+    let Some(rustls::Error::InvalidCertificate(fault)) = inner else { return false };
+    // A key of another kind cannot even have made the signature.
+    matches!(
+        fault,
+        CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    )
 }
 
 const MOST_OF_A_REASON: usize = 160;

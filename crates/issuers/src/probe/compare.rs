@@ -115,7 +115,8 @@ impl Expected {
     fn succeeds(&self, served: &Facts) -> bool {
         let same = served.names == self.facts.names
             || served.public_key_fingerprint == self.facts.public_key_fingerprint;
-        same && served.not_before < self.facts.not_before
+        // Some CAs round to the day.
+        same && served.not_before <= self.facts.not_before
     }
 }
 
@@ -146,20 +147,23 @@ impl Served {
             Err(error) => return Self::Unreadable { reason: shown(&error.to_string(), MOST_OF_A_TEXT) },
         };
         let Facts { issuer, serial, not_after, .. } = facts.clone();
-        if !covers(&facts.names, name) {
-            let names = facts.names.iter().take(MOST_NAMES).map(ToString::to_string).collect();
-            Self::WrongName { issuer: shown(&issuer, MOST_OF_A_TEXT), names }
-        } else if expected.succeeds(&facts) {
+        // One of the same key that has not all names yet is the one before.
+        if expected.succeeds(&facts) {
             let issuer = shown(&issuer, MOST_OF_A_TEXT);
             Self::Stale { issuer, serial, not_after, since: expected.since }
+        } else if !covers(&facts.names, name) {
+            let names = facts.names.iter().take(MOST_NAMES).map(ToString::to_string).collect();
+            Self::WrongName { issuer: shown(&issuer, MOST_OF_A_TEXT), names }
         } else {
             Self::Other { issuer: shown(&issuer, MOST_OF_A_TEXT), serial, not_after }
         }
     }
 
-    /// How bad it is: of several addresses the worst is the verdict. What cannot be reached from here may be well.
+    /// How bad it is: of several addresses the worst is the verdict. What cannot be reached from here may be well; who
+    /// breaks off each handshake serves nobody.
     pub(super) const fn rank(&self) -> u8 {
         match self {
+            Self::Unreachable(NoHandshake::Broken { .. }) => 7,
             Self::Unreachable(_) => 0,
             Self::Current => 1,
             Self::ChainIncomplete { .. } => 2,
@@ -304,6 +308,14 @@ mod tests {
         assert_eq!(served(&[&current], &expected), Served::ChainIncomplete { missing });
         let alone = Expected::new(vec![current.clone()], SINCE).unwrap();
         assert_eq!(served(&[&current, &MIDDLE.der], &alone), Served::Current);
+    }
+
+    #[test]
+    fn an_address_that_breaks_every_handshake_is_the_worst_and_one_that_is_not_reached_is_none() {
+        let broken = Served::Unreachable(NoHandshake::Broken { reason: "no TLS".to_owned() });
+        let refused = Served::Unreachable(NoHandshake::Refused);
+        let unreadable = Served::Unreadable { reason: "no certificate".to_owned() };
+        assert!(refused.rank() < Served::Current.rank() && unreadable.rank() < broken.rank());
     }
 
     #[test]

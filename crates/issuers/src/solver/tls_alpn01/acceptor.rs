@@ -83,7 +83,7 @@ impl ChallengeAcceptor {
             None => {
                 // The handshake was all that it wanted (RFC 8737 §3).
                 let mut stream = start.into_stream(self.config.clone()).await?;
-                stream.shutdown().await?;
+                let _ = stream.shutdown().await;
                 Ok(None)
             }
         }

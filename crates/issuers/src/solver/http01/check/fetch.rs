@@ -108,11 +108,10 @@ const USER_AGENT: &str = concat!("perennial/", env!("CARGO_PKG_VERSION"), " (htt
 fn unconnected(error: &io::Error) -> Found {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Found::Refused,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Found::Unreachable { reason: error.to_string() }
-        }
         io::ErrorKind::TimedOut => Found::Silent { during: Phase::Connecting },
-        _ => broken(error),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => broken(error),
+        // No way there, or no more files, or a firewall of our own: that says nothing of the server.
+        _ => Found::Unreachable { reason: error.to_string() },
     }
 }
 

@@ -81,7 +81,10 @@ impl Walker<'_> {
                 None => return Err(error),
             };
             // What the next one presents may be put in the same place.
-            self.issuer.clean_up(self.journal).await?;
+            if self.issuer.clean_up(self.journal).await.is_err() {
+                // What stays owed is tried again; what went wrong first is what has to be known.
+                return Err(error);
+            }
         }
     }
 
@@ -284,6 +287,7 @@ impl Walker<'_> {
         let below = || names.iter().find(|asked| asked.base().is_at_or_below(base));
         let asked = names.iter().find(|asked| **asked == name).or_else(below).unwrap_or(&name);
         let candidates = self.issuer.solvers.candidates(asked, &self.request.labels)?;
+        let mut unfit = None;
         for seat in &candidates {
             let kind = seat.solver.kind();
             if turns.is_over(&name, &kind) {
@@ -291,12 +295,22 @@ impl Walker<'_> {
             }
             if let Some(challenge) = authorization.challenge(&kind) {
                 let mut proof = match seat.solver.persists() {
-                    Some(draft) => standing_proof(&challenge, draft, &name).await?,
+                    // The CA may speak another revision: the next one does not mind.
+                    Some(draft) => match standing_proof(&challenge, draft, &name).await {
+                        Ok(proof) => proof,
+                        Err(error) => {
+                            unfit.get_or_insert(error);
+                            continue;
+                        }
+                    },
                     None => seat.solver.proof(&Task::new(base, &challenge.key_authorization()?))?,
                 };
                 (proof.name, proof.selector) = (name, seat.selector.clone());
                 return Ok(Chosen { challenge, proof });
             }
+        }
+        if let Some(error) = unfit {
+            return Err(error);
         }
         let offered: Vec<_> =
             authorization.challenges().iter().map(|offer| offer.kind().to_string()).collect();

@@ -9,8 +9,8 @@ use perennial_acme::{
     challenge::dns_persist01::{Applicant, Draft, NotCovered, Record, Wanted as Standing, find},
 };
 use perennial_core::{Clock, DomainName, SystemClock, Timestamp};
-use perennial_propagation::{Checker, CheckerBuilder, Wanted};
-use perennial_providers::{Change, DnsProvider, engine};
+use perennial_propagation::{Checker, CheckerBuilder, Error as PropagationError, Wanted, report::State};
+use perennial_providers::{Change, DnsProvider, Error as ProviderError, engine};
 use tokio::time::Instant;
 
 use super::{Proof, Solver, Task, dns01::owner_of};
@@ -23,8 +23,8 @@ use crate::Error;
 /// solver who has not asked for it, and named the revision of the draft: they do not understand each other.
 ///
 /// Without a provider it only looks: where no record that is there will do, the failure says what to set
-/// ([`Error::RecordWanted`]), and the next solver of the issuer has its turn. A record of another form will do if it says enough: for the wildcard too, or with an end
-/// that is still to come.
+/// ([`Error::RecordWanted`]), and the next solver of the issuer has its turn. A record of another form will do if it says
+/// enough: for the wildcard too, or with an end that is still to come.
 ///
 /// ```no_run
 /// use perennial_acme::challenge::dns_persist01::Draft;
@@ -100,7 +100,11 @@ impl DnsPersist01 {
         match &self.provider {
             Some(provider) => {
                 let zone = provider.zone(&owner).await?;
-                Ok(provider.values(&zone, &owner).await?)
+                match provider.values(&zone, &owner).await {
+                    // A hook can write and not read.
+                    Err(ProviderError::Unsupported { .. }) => self.shown(owner, &proof.value).await,
+                    values => Ok(values?),
+                }
             }
             None => self.shown(owner, &proof.value).await,
         }
@@ -108,9 +112,20 @@ impl DnsPersist01 {
 
     async fn shown(&self, owner: DomainName, value: &str) -> Result<Vec<String>, Error> {
         let report = self.usable_checker()?.check(&Wanted::new(owner, [value.to_owned()])).await?;
-        let rows = report.stages.iter().flat_map(|stage| &stage.rows);
-        let mut values: Vec<String> =
-            rows.filter_map(|row| row.last.as_ref()).flat_map(|last| last.values.iter().cloned()).collect();
+        let rows: Vec<_> = report.stages.iter().flat_map(|stage| &stage.rows).collect();
+        // Texts in a report are cut for display; what was compared is whole.
+        if rows.iter().any(|row| row.state == State::Satisfied) {
+            return Ok(vec![value.to_owned()]);
+        }
+        if rows.iter().all(|row| row.last.is_none()) {
+            // Nobody has said anything, which is not that nothing is there.
+            return Err(PropagationError::NotPropagated(Box::new(report)).into());
+        }
+        let mut values: Vec<String> = rows
+            .into_iter()
+            .filter_map(|row| row.last.as_ref())
+            .flat_map(|last| last.values.iter().cloned())
+            .collect();
         values.sort();
         values.dedup();
         Ok(values)

@@ -12,7 +12,7 @@ use perennial_providers::{Change, DnsProvider, Error as ProviderError, engine};
 use serde::Serialize;
 
 use super::owner_of;
-use crate::{Error, Proof};
+use crate::{Error, Proof, Selector};
 
 /// Removes challenge records that were presented and never removed: the solver was taken out of the configuration, the
 /// provider refused for long, a machine was given up. A keeper pays what it owes by itself as long as it has the solver;
@@ -44,6 +44,7 @@ pub struct Janitor {
     provider: Arc<dyn DnsProvider>,
     clock: Arc<dyn Clock>,
     older_than: Duration,
+    selector: Option<Selector>,
     owner: Owner,
 }
 
@@ -98,7 +99,7 @@ impl Janitor {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, provider: Arc<dyn DnsProvider>) -> Self {
         let (clock, owner) = (Arc::new(SystemClock::new()), Owner::unique());
-        Self { store, provider, clock, older_than: OLDER_THAN, owner }
+        Self { store, provider, clock, older_than: OLDER_THAN, selector: None, owner }
     }
 
     /// Whose time counts. Default: the operating system's.
@@ -113,6 +114,16 @@ impl Janitor {
     #[must_use]
     pub const fn older_than(mut self, age: Duration) -> Self {
         self.older_than = age;
+        self
+    }
+
+    /// Looks after the records of the solver with this selector only. Default: those of all.
+    ///
+    /// It has to be said where two providers have zones of the same name, as a public and an internal one do: what is
+    /// not at the one may be at the other, and would be struck out.
+    #[must_use]
+    pub fn selector(mut self, selector: Selector) -> Self {
+        self.selector = Some(selector);
         self
     }
 
@@ -156,7 +167,7 @@ impl Janitor {
 
     async fn of_certificate(&self, record: &Record, mode: Mode) -> Result<Vec<Leftover>, Error> {
         let now = self.clock.now();
-        let mut found = leftovers(record, now, self.older_than);
+        let mut found = self.leftovers(record, now);
         if found.is_empty() || mode == Mode::Look {
             for (_, leftover) in &mut found {
                 leftover.state = self.examined(leftover, mode).await;
@@ -169,7 +180,7 @@ impl Janitor {
         };
         // Somebody may have worked on it before it was claimed.
         let mut record = claim.record;
-        let mut found = leftovers(&record, now, self.older_than);
+        let mut found = self.leftovers(&record, now);
         for (debt, leftover) in &mut found {
             leftover.state = self.examined(leftover, mode).await;
             if matches!(leftover.state, LeftoverState::Absent | LeftoverState::Removed) {
@@ -199,8 +210,11 @@ impl Janitor {
     async fn examine(&self, leftover: &Leftover, mode: Mode) -> Result<LeftoverState, ProviderError> {
         let Leftover { at, value, .. } = leftover;
         let zone = self.provider.zone(at).await?;
-        if !self.provider.values(&zone, at).await?.contains(value) {
-            return Ok(LeftoverState::Absent);
+        match self.provider.values(&zone, at).await {
+            Ok(there) if !there.contains(value) => return Ok(LeftoverState::Absent),
+            // A hook can remove and not look; to remove what is not there does nothing.
+            Err(ProviderError::Unsupported { .. }) if mode == Mode::Sweep => {}
+            there => drop(there?),
         }
         if mode == Mode::Look {
             return Ok(LeftoverState::Found);
@@ -208,24 +222,26 @@ impl Janitor {
         engine::apply(&*self.provider, &[Change::remove(at.clone(), value)]).await?;
         Ok(LeftoverState::Removed)
     }
+
+    /// What a certificate has owed for so long.
+    fn leftovers(&self, record: &Record, now: Timestamp) -> Vec<(Debt, Leftover)> {
+        let is_old = |debt: &&Debt| debt.since.is_none_or(|since| since + self.older_than <= now);
+        let is_own =
+            |proof: &Proof| self.selector.as_ref().is_none_or(|selector| *selector == proof.selector);
+        let read = |debt: &Debt| {
+            let proof: Proof = debt.what.decode().filter(is_own)?;
+            let at = owner_of(&proof).ok().filter(|_| proof.kind == ChallengeKind::Dns01.to_string())?;
+            let (certificate, since, state) = (record.id().clone(), debt.since, LeftoverState::Found);
+            Some((debt.clone(), Leftover { certificate, at, value: proof.value, since, state }))
+        };
+        record.debts.iter().filter(is_old).filter_map(read).collect()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Look,
     Sweep,
-}
-
-/// What a certificate has owed for so long.
-fn leftovers(record: &Record, now: Timestamp, older_than: Duration) -> Vec<(Debt, Leftover)> {
-    let is_old = |debt: &&Debt| debt.since.is_none_or(|since| since + older_than <= now);
-    let read = |debt: &Debt| {
-        let proof: Proof = debt.what.decode()?;
-        let at = owner_of(&proof).ok().filter(|_| proof.kind == ChallengeKind::Dns01.to_string())?;
-        let (certificate, since, state) = (record.id().clone(), debt.since, LeftoverState::Found);
-        Some((debt.clone(), Leftover { certificate, at, value: proof.value, since, state }))
-    };
-    record.debts.iter().filter(is_old).filter_map(read).collect()
 }
 
 impl fmt::Display for Leftover {

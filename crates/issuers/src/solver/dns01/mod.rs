@@ -199,6 +199,13 @@ impl Dns01 {
         let names = match checker.aliases(owner).await {
             Ok(names) => names,
             Err(error @ PropagationError::AliasesLeadNowhere { .. }) => return Err(error.into()),
+            // Nobody knows whether it is an alias, and a record beside an alias would be refused for good. It passes.
+            Err(
+                error @ (PropagationError::NobodyKnows { .. }
+                | PropagationError::ResolversSilent { .. }
+                | PropagationError::ResolversUnwilling { .. }
+                | PropagationError::TooSlow { .. }),
+            ) => return Err(error.into()),
             // Where the provider has the name itself, whoever waits for the record says better what is wrong.
             Err(error) => {
                 return self.provider.zone(owner).await.map(|_| owner.clone()).map_err(|_| error.into());
@@ -210,7 +217,8 @@ impl Dns01 {
             Err(ProviderError::ZoneNotFound { provider, name, tried, reason }) => {
                 let way: Vec<&str> = names.iter().map(DomainName::as_str).collect();
                 let reason = format!(
-                    "{reason}; the aliases {} lead there: give the solver a provider that has that zone, or                      `Delegation::Ignore`",
+                    "{reason}; the aliases {} lead there: give the solver a provider that has that zone, or \
+                     `Delegation::Ignore`",
                     way.join(" -> ")
                 );
                 Err(ProviderError::ZoneNotFound { provider, name, tried, reason }.into())

@@ -74,7 +74,10 @@ impl CertificateResolver {
             self.take(certificate.id(), issued);
         }
         let task = follow_one(certificate.clone(), current, Arc::downgrade(&self.inner));
-        self.inner.followers.tasks().spawn(task);
+        let mut tasks = self.inner.followers.tasks();
+        // Those of keepers that have ended.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     /// Serves all certificates that the manager's store holds, for their names, as they are issued, renewed and
@@ -82,7 +85,8 @@ impl CertificateResolver {
     ///
     /// What this process issues is served as soon as it is there. What others who share the store have issued or
     /// removed is seen within half a minute, and where there are many certificates when their turn has come: a
-    /// thousand every half minute. Must be called within a tokio runtime; the manager goes on for as long as the
+    /// thousand every half minute. Where so much happens here at once that some of it goes unheard, the store is looked
+    /// through, a thousand every tenth of a second. Must be called within a tokio runtime; the manager goes on for as long as the
     /// resolver lives.
     ///
     /// # Errors
@@ -96,6 +100,7 @@ impl CertificateResolver {
             store: manager.store().clone(),
             known: BTreeMap::new(),
             turn: None,
+            rounds: 0,
         };
         loop {
             follower.look(self).await?;
@@ -147,6 +152,9 @@ struct Follower {
     known: BTreeMap<CertificateId, Option<Generation>>,
     /// Up to where the store was looked through; `None` when the next look begins at its beginning.
     turn: Option<CertificateId>,
+    /// How often its end has to be reached soon: twice after something was missed, once for the round that is under way
+    /// and once for a whole one.
+    rounds: u8,
 }
 
 /// What a store holds of one certificate.
@@ -171,15 +179,20 @@ impl Follower {
                         self.refresh(&resolver, vec![id.clone()]).await;
                     }
                 }
-                // What was missed is seen at the looks that follow, from the first on.
-                Ok(Some(Heard::Missed(_))) => (self.turn, next_look) = (None, Instant::now()),
+                // The round goes on where it is: to begin it anew each time, under load, would never end it.
+                Ok(Some(Heard::Missed(_))) => {
+                    (self.rounds, next_look) = (2, next_look.min(Instant::now() + SOON));
+                }
                 Ok(None) => return,
                 Err(_) => {}
             }
             if Instant::now() >= next_look {
                 // A store that does not answer takes nothing away from those who serve.
-                let _ = self.look(&resolver).await;
-                next_look = Instant::now() + EACH;
+                let looked = self.look(&resolver).await.is_ok();
+                if looked && self.turn.is_none() {
+                    self.rounds = self.rounds.saturating_sub(1);
+                }
+                next_look = Instant::now() + if looked && self.rounds > 0 { SOON } else { EACH };
             }
         }
     }
@@ -253,6 +266,9 @@ impl Follower {
 
 /// How often the store is looked at for what others have written: as often as keepers look.
 const EACH: Duration = Duration::from_secs(30);
+
+/// How soon it is looked at again while something was missed.
+const SOON: Duration = Duration::from_millis(100);
 
 /// How many are looked at each time.
 const TURN: usize = 1_000;

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -25,7 +25,12 @@ pub(crate) async fn serve(
 
 /// Takes connections through their handshakes, all at once: one client that is slow holds no other up.
 async fn accept(socket: TcpListener, acceptor: TlsAcceptor, sender: mpsc::Sender<Connection>) {
-    while let Ok((stream, peer)) = socket.accept().await {
+    loop {
+        let Ok((stream, peer)) = socket.accept().await else {
+            // No more files, say: asking again at once would only cost the processor.
+            sleep(PAUSE).await;
+            continue;
+        };
         let (acceptor, sender) = (acceptor.clone(), sender.clone());
         tokio::spawn(async move {
             let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await else { return };
@@ -62,5 +67,6 @@ impl axum::serve::Listener for Handshaken {
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait for axum; those after them wait in their tasks.
 const WAITING: usize = 64;

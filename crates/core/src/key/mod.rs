@@ -102,6 +102,10 @@ pub struct PrivateKey {
     pem: SecretString,
 }
 
+/// The library that reads keys does not say which.
+const NEITHER: &str = "it is damaged, lacks its public half, or is none of ECDSA on P-256 or P-384, Ed25519 and RSA \
+                       with 2048 to 4096 bits";
+
 impl PrivateKey {
     /// Makes a fresh key.
     ///
@@ -133,7 +137,7 @@ impl PrivateKey {
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let der = pem::private_key(pem)?;
         let pair = rcgen::KeyPair::try_from(der.expose())
-            .map_err(|error| KeyError::Unreadable { reason: error.to_string() })?;
+            .map_err(|_| KeyError::Unreadable { reason: NEITHER.to_owned() })?;
         let pem = SecretString::new(pair.serialize_pem());
         Ok(Self { pair, pem })
     }
@@ -144,7 +148,7 @@ impl PrivateKey {
         self.pem.clone()
     }
 
-    /// Its kind; `None` for one that [`generate`](Self::generate) does not make, such as RSA with 1024 bits.
+    /// Its kind; `None` for one that [`generate`](Self::generate) does not make, such as RSA with 2560 bits.
     #[must_use]
     pub fn algorithm(&self) -> Option<KeyAlgorithm> {
         let found = self.pair.algorithm();

@@ -57,7 +57,7 @@ impl SignalHook {
         Self { pid_file: pid_file.into(), called: None, signal: ReloadSignal::default() }
     }
 
-    /// What the program is called, as `/proc/PID/comm` has it, 15 characters at most. Default: anything. Where there is no
+    /// What the program is called, as `/proc/PID/comm` has it, of which the first 15 octets count. Default: anything. Where there is no
     /// such file, as on other systems than Linux, it is not asked.
     #[must_use]
     pub fn called(mut self, name: impl Into<String>) -> Self {
@@ -82,7 +82,7 @@ impl SignalHook {
             .ok_or_else(|| failed(format!("{file} does not hold the number of a process")))?;
         let number = pid.as_raw_nonzero();
         if let (Some(wanted), Some(found)) = (&self.called, name_of(pid))
-            && *wanted != found
+            && !is_called(&found, wanted)
         {
             let message = format!(
                 "process {number} of {file} is {found:?}, not {wanted:?}: the server does not run, and has left its \
@@ -111,6 +111,11 @@ impl ReloadHook for SignalHook {
     fn takes_up_all(&self) -> bool {
         true
     }
+}
+
+/// Whether that is the name, of which Linux keeps 15 octets (`TASK_COMM_LEN`, proc(5)).
+fn is_called(found: &str, wanted: &str) -> bool {
+    found == wanted || (found.len() == 15 && wanted.starts_with(found))
 }
 
 /// The process of a number and a line break. 0 and what is below mean groups of processes, and 1 is the first of all.
@@ -163,6 +168,13 @@ mod tests {
         let error = SignalHook::new(&file).send().unwrap_err();
         assert!(error.message.contains("does the server run"), "{error}");
         assert!(SignalHook::new(&file).takes_up_all());
+    }
+
+    #[test]
+    fn a_name_that_the_system_cuts_is_the_same_name() {
+        assert!(is_called("systemd-resolve", "systemd-resolved"));
+        assert!(is_called("nginx", "nginx") && !is_called("nginx", "nginx-debug"));
+        assert!(!is_called("systemd-resolve", "systemd-network"));
     }
 
     // Without a signal: one to everybody would end the test, and more.

@@ -94,7 +94,10 @@ impl Webroot {
         let directory = self.open(parent, path, name)?;
         if is_new {
             fs::fchmod(&directory, DIRECTORY).map_err(at)?;
-            mark(&directory).map_err(at)?;
+            mark(&directory).map_err(|errno| {
+                let _ = fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
+                at(errno)
+            })?;
         }
         Ok(directory)
     }
@@ -161,7 +164,7 @@ fn remove(directory: &File, name: &str) -> Result<(), Errno> {
 
 /// Says of a directory that it was made here.
 fn mark(directory: &File) -> Result<(), Errno> {
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     fs::openat(directory, MARK, flags, FILE).map(drop)
 }
 

@@ -22,7 +22,8 @@ pub(super) struct Pace(Mutex<State>);
 struct State {
     bucket: Option<Bucket>,
     /// Until when the vendor wants to be left alone.
-    hold: Option<Timestamp>,
+    /// Since when, and until when.
+    hold: Option<(Timestamp, Timestamp)>,
 }
 
 /// Who shares a pace.
@@ -46,6 +47,14 @@ static PACES: LazyLock<Mutex<HashMap<Sharer, Weak<Pace>>>> = LazyLock::new(Mutex
 
 /// Clients come and go with configurations; their paces need not stay.
 const SWEEP_AT: usize = 1024;
+
+impl State {
+    /// A clock that was set back to before the hold began ends it: it would last for as long as the clock was set back.
+    fn held(&mut self, now: Timestamp) -> Duration {
+        self.hold = self.hold.filter(|(since, until)| *since <= now && now < *until);
+        self.hold.map_or(Duration::ZERO, |(_, until)| now.until(until))
+    }
+}
 
 impl Pace {
     /// Of somebody who shares it with nobody.
@@ -78,10 +87,7 @@ impl Pace {
         let now = clock.now();
         let timer = clock.monotonic().unwrap_or_else(|| now.since(Timestamp::MIN));
         let mut state = self.state();
-        let held = state.hold.map_or(Duration::ZERO, |until| now.until(until));
-        if held.is_zero() {
-            state.hold = None;
-        }
+        let held = state.held(now);
         let paced = state.bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.take(timer));
         let wait = held.max(paced);
         if wait <= longest {
@@ -93,10 +99,16 @@ impl Pace {
         Err(wait)
     }
 
-    /// The vendor wants to be left alone until then.
-    pub(super) fn hold(&self, until: Timestamp) {
+    /// For how long the vendor still wants to be left alone.
+    pub(super) fn held(&self, now: Timestamp) -> Duration {
+        self.state().held(now)
+    }
+
+    /// The vendor wants to be left alone from now on until then.
+    pub(super) fn hold(&self, now: Timestamp, until: Timestamp) {
         let mut state = self.state();
-        state.hold = Some(state.hold.map_or(until, |held| held.max(until)));
+        let until = if state.held(now) > now.until(until) { now + state.held(now) } else { until };
+        state.hold = Some((now, until));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -131,6 +143,17 @@ mod tests {
         ] {
             assert!(!Arc::ptr_eq(&first, &apart));
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_a_hold() {
+        let (pace, at) = (Pace::of_its_own(None), Timestamp::from_unix);
+        pace.hold(at(1_000), at(1_010));
+        assert_eq!(pace.held(at(1_004)), Duration::from_secs(6));
+        pace.hold(at(1_004), at(1_006));
+        assert_eq!(pace.held(at(1_005)), Duration::from_secs(5), "the longer one counts");
+        assert_eq!(pace.held(at(500)), Duration::ZERO);
+        assert_eq!(pace.held(at(1_005)), Duration::ZERO);
     }
 
     #[test]

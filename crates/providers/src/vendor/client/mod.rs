@@ -261,22 +261,26 @@ impl Client {
     /// Waits until the vendor may be asked, or says until when it may not.
     async fn wait_for_turn(&self) -> Result<(), Error> {
         let inner = &*self.0;
-        match inner.pace.turn(&*inner.clock, LONGEST_WAIT) {
-            Ok(wait) if wait.is_zero() => Ok(()),
-            Ok(wait) => {
-                inner.clock.sleep(wait).await;
-                Ok(())
-            }
-            Err(wait) => {
-                let (provider, until) = (inner.kind.to_owned(), Some(inner.clock.now() + wait));
-                Err(Error::RateLimited { provider, until, fault: None })
+        let limited = |wait| {
+            let (provider, until) = (inner.kind.to_owned(), Some(inner.clock.now() + wait));
+            Error::RateLimited { provider, until, fault: None }
+        };
+        let mut wait = inner.pace.turn(&*inner.clock, LONGEST_WAIT).map_err(limited)?;
+        while !wait.is_zero() {
+            inner.clock.sleep(wait).await;
+            // What others were told meanwhile is for us, too.
+            wait = inner.pace.held(inner.clock.now());
+            if wait > LONGEST_WAIT {
+                return Err(limited(wait));
             }
         }
+        Ok(())
     }
 
     /// All who share the pace leave a vendor alone that is busy.
     fn hold(&self, wait: Duration) {
-        self.0.pace.hold(self.0.clock.now() + wait);
+        let now = self.0.clock.now();
+        self.0.pace.hold(now, now + wait);
     }
 
     fn misbehaved(&self, reason: String) -> Error {

@@ -215,6 +215,61 @@ async fn a_client_is_held_back_by_what_another_of_the_same_credential_was_told()
     assert!(shown.contains("Fingerprint") && !shown.contains("h3ld"), "{shown}");
 }
 
+/// A clock by which something happens while somebody sleeps.
+struct Meanwhile {
+    clock: SkippingClock,
+    happens: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+#[async_trait::async_trait]
+impl Clock for Meanwhile {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Option<Duration> {
+        self.clock.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if let Some(happens) = self.happens.lock().unwrap().take() {
+            happens();
+        }
+        self.clock.sleep(duration).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_its_turn_hears_what_others_are_told_meanwhile() {
+    for (told, is_asked) in [(20, true), (600, false)] {
+        let skipping = SkippingClock::new(Timestamp::from_unix(1_800_000_000));
+        let meanwhile = Arc::new(Meanwhile { clock: skipping.clone(), happens: Mutex::default() });
+        let clock: Arc<dyn Clock> = meanwhile.clone();
+        let rate = Some(Rate::new(4, Duration::from_secs(40)));
+        let client =
+            another(&clock, &format!("m3anwhile{told}"), vec![status(200), status(200), status(200)], rate);
+        for _ in 0..2 {
+            client.get("/x").send().await.unwrap();
+        }
+        let (other, now) = (client.clone(), skipping.now());
+        let hold = move || other.0.pace.hold(now, now + Duration::from_secs(told));
+        *meanwhile.happens.lock().unwrap() = Some(Box::new(hold));
+        assert_eq!(client.get("/x").send().await.is_ok(), is_asked, "{told}");
+        let naps = skipping.naps();
+        assert_eq!(
+            naps.iter().sum::<Duration>(),
+            Duration::from_secs(if is_asked { 20 } else { 10 }),
+            "{naps:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn another_credential_for_the_same_place_shares_the_limit() {
     let rate = Rate::new(4, Duration::from_secs(40));

@@ -100,6 +100,8 @@ struct Line {
 struct Waiting {
     number: u64,
     party: Option<u64>,
+    /// Whether somebody has begun to write them: if he was dropped, nobody knows how far he came.
+    tried: bool,
     changes: Vec<Change>,
     answer: oneshot::Sender<Answer>,
 }
@@ -115,11 +117,11 @@ enum Waited<'l> {
 impl Line {
     async fn write(&self, by: &dyn Commit, most: usize, zone: &Zone, changes: &[Change]) -> Answer {
         // With whom one goes: with anybody at first, and after a refusal with half of those who were refused together.
-        let mut party = None;
+        let (mut party, mut tried) = (None, false);
         loop {
             let turn = match self.turn.try_lock() {
                 Ok(turn) => turn,
-                Err(_) => match self.wait(&mut party, changes).await {
+                Err(_) => match self.wait((&mut party, &mut tried), changes).await {
                     Waited::Answered(answer) => return answer,
                     Waited::Turn(turn) => turn,
                 },
@@ -129,13 +131,14 @@ impl Line {
                 tokio::task::yield_now().await;
             }
             let company = self.company(party, most, changes);
+            let is_unsure = party.is_some() || tried || company.iter().any(|other| other.tried);
             if company.is_empty() {
-                return by.commit(zone, changes).await.map(|applied| sobered(applied, party));
+                return by.commit(zone, changes).await.map(|applied| sobered(applied, is_unsure));
             }
             let others = company.iter().flat_map(|other| other.changes.iter());
             let all: Vec<_> = changes.iter().chain(others).cloned().collect();
             match by.commit(zone, &all).await {
-                Ok(applied) => return Ok(self.share(&sobered(applied, party), changes, &company)),
+                Ok(applied) => return Ok(self.share(&sobered(applied, is_unsure), changes, &company)),
                 Err(error) if may_be_of_one(&error) => party = Some(self.split(&company)),
                 Err(error) => {
                     self.answer(&company, |_| Err(error.clone()));
@@ -147,10 +150,16 @@ impl Line {
     }
 
     /// Waits for one's turn, or for whoever has it to make these changes, too.
-    async fn wait(&self, party: &mut Option<u64>, changes: &[Change]) -> Waited<'_> {
+    async fn wait(&self, (party, tried): (&mut Option<u64>, &mut bool), changes: &[Change]) -> Waited<'_> {
         let (answer, mut answered) = oneshot::channel();
         let number = self.number();
-        self.waiting().push(Waiting { number, party: *party, changes: changes.to_vec(), answer });
+        self.waiting().push(Waiting {
+            number,
+            party: *party,
+            tried: *tried,
+            changes: changes.to_vec(),
+            answer,
+        });
         let place = Leaves { line: self, number };
         match select(&mut answered, pin!(self.turn.lock())).await {
             Either::Left((Ok(answer), _)) => Waited::Answered(answer),
@@ -159,8 +168,9 @@ impl Line {
             Either::Right((turn, _)) => match answered.try_recv() {
                 Ok(answer) => Waited::Answered(answer),
                 Err(_) => {
-                    *party =
-                        self.waiting().iter().find(|it| it.number == place.number).and_then(|it| it.party);
+                    if let Some(own) = self.waiting().iter().find(|it| it.number == place.number) {
+                        (*party, *tried) = (own.party, own.tried);
+                    }
                     Waited::Turn(turn)
                 }
             },
@@ -173,13 +183,20 @@ impl Line {
         let adds = only_adds(changes);
         let (mut left, mut bytes) = (most.saturating_sub(changes.len()), length(changes));
         let mut company: Vec<Companion> = Vec::new();
-        for it in self.waiting().iter().filter(|it| it.party == party && only_adds(&it.changes) == adds) {
-            let apart = are_apart(&it.changes, changes)
-                && company.iter().all(|other| are_apart(&it.changes, &other.changes));
-            if apart && it.changes.len() <= left && bytes + length(&it.changes) <= MOST_BYTES {
+        for it in self.waiting().iter_mut().filter(|it| it.party == party && only_adds(&it.changes) == adds) {
+            if left == 0 {
+                break;
+            }
+            let fits = it.changes.len() <= left && bytes + length(&it.changes) <= MOST_BYTES;
+            let apart = || {
+                are_apart(&it.changes, changes)
+                    && company.iter().all(|other| are_apart(&it.changes, &other.changes))
+            };
+            if fits && apart() {
                 left -= it.changes.len();
                 bytes += length(&it.changes);
-                company.push(Companion { number: it.number, changes: it.changes.clone() });
+                let tried = std::mem::replace(&mut it.tried, true);
+                company.push(Companion { number: it.number, tried, changes: it.changes.clone() });
             }
         }
         company
@@ -235,6 +252,8 @@ impl Line {
 /// Somebody who goes along.
 struct Companion {
     number: u64,
+    /// Whether somebody has tried before us.
+    tried: bool,
     changes: Vec<Change>,
 }
 
@@ -278,8 +297,8 @@ const fn may_be_of_one(error: &Error) -> bool {
 }
 
 /// After a refusal that may have come when half was done, nobody knows who did what is found.
-fn sobered(mut applied: Applied, party: Option<u64>) -> Applied {
-    if party.is_some() {
+fn sobered(mut applied: Applied, is_unsure: bool) -> Applied {
+    if is_unsure {
         for outcome in applied.outcomes.iter_mut().filter(|it| **it == Outcome::AlreadyDone) {
             *outcome = Outcome::Unknown;
         }

@@ -37,7 +37,8 @@ pub trait ReloadHook: Send + Sync {
 
     /// Whether one call takes up all that was delivered to the sink before it, of whatever certificate. Then what is
     /// delivered while it runs waits for one next call: a hundred certificates that are renewed together have a server
-    /// reload a few times, and each has the result on record. It is told of one of them.
+    /// reload a few times, and each has the result on record. It is told of one of them. After a failure each is tried
+    /// again at a moment of its own, so there may be as many calls as certificates.
     ///
     /// Default: no, it is called for each.
     fn takes_up_all(&self) -> bool {

@@ -112,7 +112,8 @@ impl CertificateResolver {
         Ok(())
     }
 
-    /// Which renewals are not served, and why: the certificate before them is, if there was one.
+    /// Which renewals are not served, and why: the certificate before them is, if there was one. Of what
+    /// [`follow_all`](Self::follow_all) cannot even read in the store, a keeper's events and conditions tell.
     #[must_use]
     pub fn faults(&self) -> Vec<(CertificateId, ServingError)> {
         self.inner.followers.faults().iter().map(|(id, fault)| (id.clone(), fault.clone())).collect()

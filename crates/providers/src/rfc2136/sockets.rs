@@ -25,7 +25,7 @@ struct Idle {
     since: Instant,
 }
 
-/// Of a later request the way may be another: a new address of this host, a new entry in a router's table.
+/// After so long it serves nobody, and the next request closes it. Of a later request the way may be another: a new address of this host, a new entry in a router's table.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// As many changes as are made at the same time, for the most part.

@@ -136,7 +136,8 @@ impl Janitor {
     }
 
     /// Removes what was left behind, and strikes out what is owed no longer. A certificate that somebody works on is
-    /// left alone, and nobody works on it meanwhile.
+    /// left alone, and nobody works on it for five minutes from then on; a provider that needs longer for its records may
+    /// meet whoever does then.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read or written. What the provider refuses stands in the state of

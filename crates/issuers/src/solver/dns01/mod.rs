@@ -73,7 +73,8 @@ type OnReport = Arc<dyn Fn(&Report) + Send + Sync>;
 /// Ten minutes: secondaries that poll their primary are behind by minutes, and waiting costs nothing.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A minute: controllers that remove what they do not know come round about as often, and a look costs a request or two.
+/// A minute: controllers that remove what they do not know come round about as often, and a look costs a request or two
+/// for each name.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Whoever wants it at once does not want to do nothing else.
 const SOONEST: Duration = Duration::from_millis(10);

@@ -39,7 +39,9 @@ pub use listener::TlsAlpn01Listener;
 /// behind by a process that dies. Wildcards cannot be proven this way.
 ///
 /// Before the CA is told, the proof is looked for at every address of the name, since a look in vain is a failed validation,
-/// of which CAs count few. What is shown is this process's alone: a load balancer has to lead the CA to it.
+/// of which CAs count few. What is shown is this process's alone: a load balancer has to lead the CA to it. Of two orders
+/// for one name at once the last one is shown, and the other is proven later: give certificates of one name that are
+/// renewed together, as of two kinds of keys, another challenge type.
 ///
 /// ```
 /// use perennial_issuers::{TlsAlpn01, solver::tls_alpn01::{ChallengeCertificates, TlsAlpn01Listener}};

@@ -1,8 +1,9 @@
 //! Group commit: what several callers want of one zone at the same time goes to the vendor in one write.
 //!
 //! Nobody waits for company. A caller who finds no write on its way makes its own at once; whoever comes while one is
-//! on its way waits for it, and all who waited go together in the next. So a vendor sees at most two writes of a
-//! zone, however many certificates come at once, and a caller alone is as fast as ever.
+//! on its way waits for it, and all who waited go together in the next. So a vendor sees two writes of a zone where all
+//! of them fit into one and none is refused, however many certificates come at once, and a caller alone is as fast as
+//! ever.
 
 use std::{
     collections::HashMap,

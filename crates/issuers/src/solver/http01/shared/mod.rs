@@ -52,8 +52,8 @@ use shelf::{Pace, Shelf};
 ///
 /// An answer is in the store when it is put, and seen by every request that comes after that: nobody shows a CA what
 /// was there a moment ago. What is asked for and not there costs a look, shared by all who ask meanwhile, and at most
-/// twenty looks a second are made; what is no token is refused without any. Where the store cannot be read the answer
-/// is 503.
+/// twenty looks a second are made; what is no token is refused without any. Where the store cannot be read, and where
+/// 256 requests wait already, the answer is 503.
 ///
 /// What was left behind, by a certificate that nobody wants any more, goes after a week.
 #[derive(Clone)]

@@ -195,8 +195,8 @@ async fn clocks_that_differ_are_both_shown() {
     assert_eq!(error.retry(), Retry::Backoff);
 }
 
-#[tokio::test]
-async fn a_wrong_zone_and_a_forbidden_name_are_told_apart() {
+/// A primary that lets its key change the names of challenges and no others.
+async fn challenges_only() -> (dns::Zone, AuthoritativeServer, Rfc2136) {
     let zone = dns::Zone::new("example.com").unwrap();
     let key = TsigKey::generate("acme-key", TsigAlgorithm::HmacSha256).unwrap();
     let server = AuthoritativeServer::builder()
@@ -204,6 +204,12 @@ async fn a_wrong_zone_and_a_forbidden_name_are_told_apart() {
         .updates(UpdatePolicy::challenges_only(&key))
         .start(Endpoint::bind("127.0.0.1:0").await.unwrap());
     let provider = signed(server.address(), "acme-key", Algorithm::HmacSha256, &key.secret_base64).build();
+    (zone, server, provider)
+}
+
+#[tokio::test]
+async fn a_wrong_zone_and_a_forbidden_name_are_told_apart() {
+    let (_zone, _server, provider) = challenges_only().await;
     let apply = async |apex: &str, name: &str| {
         let zone = Zone::new(apex.parse().unwrap());
         provider.apply(&zone, &[Change::add(name.parse().unwrap(), "v")]).await.unwrap_err()
@@ -225,13 +231,7 @@ async fn a_wrong_zone_and_a_forbidden_name_are_told_apart() {
 
 #[tokio::test]
 async fn those_who_come_at_once_are_one_message_and_a_forbidden_name_fails_alone() {
-    let zone = dns::Zone::new("example.com").unwrap();
-    let key = TsigKey::generate("acme-key", TsigAlgorithm::HmacSha256).unwrap();
-    let server = AuthoritativeServer::builder()
-        .zone(&zone)
-        .updates(UpdatePolicy::challenges_only(&key))
-        .start(Endpoint::bind("127.0.0.1:0").await.unwrap());
-    let provider = signed(server.address(), "acme-key", Algorithm::HmacSha256, &key.secret_base64).build();
+    let (zone, _server, provider) = challenges_only().await;
     let apex = Zone::new("example.com".parse().unwrap());
     let write = async |names: &[String]| {
         let before = zone.serial();

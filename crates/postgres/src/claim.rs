@@ -14,89 +14,6 @@ use tokio_postgres::{Row, types::Type};
 
 use crate::{PostgresStore, fault, row};
 
-/// Claims what is due: of both lines, in each the longest due first.
-///
-/// Rows that others are about to claim are passed over instead of waited for, and no more are locked than are
-/// claimed. The row is locked before its fence is drawn, so fences grow in the order of claims.
-///
-/// How many first issuances there are is counted beforehand, so that one walk through the renewals finds as many as
-/// there is room for: all claimers begin at the same end, and each walk passes what the others have just claimed.
-/// Where others are faster with what was counted, a second walk fills the room.
-pub(crate) async fn due(
-    store: &PostgresStore,
-    owner: &Owner,
-    ttl: Duration,
-    most: usize,
-) -> Result<Vec<Claim>, StoreError> {
-    let (renewals, firsts) = ("has_certificate", "NOT has_certificate");
-    let statement = format!(
-        "WITH waiting AS ({waiting}),
-         renewals AS ({some}),
-         firsts AS ({rest}),
-         more AS ({more}),
-         due AS (
-             SELECT id, next_at FROM (
-                 SELECT * FROM renewals UNION ALL SELECT * FROM firsts UNION ALL SELECT * FROM more
-             ) AS lines LIMIT $3
-         )
-         UPDATE perennial_records AS kept
-         SET owner = $1, damage = NULL, newer = NULL, fence = {NEXT_FENCE}, next_at = {END_OF_LEASE}
-         FROM due WHERE kept.id = due.id
-         RETURNING {CLAIMED}, {was}",
-        waiting = waiting(firsts, "$3 - $4"),
-        some = head(renewals, "$3 - (SELECT count(*) FROM waiting)"),
-        rest = head(firsts, "$3 - (SELECT count(*) FROM renewals)"),
-        more = head(
-            &format!("{renewals} AND id <> ALL (ARRAY(SELECT id FROM renewals))"),
-            "$3 - (SELECT count(*) FROM renewals) - (SELECT count(*) FROM firsts)",
-        ),
-        was = seconds("due.next_at"),
-    );
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let half = store.renewals_of(most);
-    let parameters = [
-        (&owner.as_str() as _, Type::TEXT),
-        (&length(ttl) as _, Type::FLOAT8),
-        (&most as _, Type::INT8),
-        (&half as _, Type::INT8),
-    ];
-    let rows = store.sessions.rows(CLAIM, &statement, &parameters).await?;
-    let mut claims = Vec::with_capacity(rows.len());
-    let mut bad = Vec::new();
-    for row in &rows {
-        let was: i64 = store.column(CLAIM, row, 5)?;
-        match claimed(store, owner, row)? {
-            Ok(claim) => claims.push((was, claim)),
-            Err(damaged) => bad.push(damaged),
-        }
-    }
-    if !bad.is_empty() {
-        // What could not be put aside is held for as long as the others, and tried again then.
-        let _ = put_aside(store, &bad).await;
-    }
-    claims.sort_by(|(one, a), (two, b)| (one, &a.held.id).cmp(&(two, &b.held.id)));
-    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
-}
-
-/// Locks those of a line that are due for the longest time and that nobody else has locked.
-fn head(line: &str, most: &str) -> String {
-    format!(
-        "SELECT id, next_at FROM perennial_records WHERE {line} AND next_at <= now() AND {}
-         ORDER BY next_at, id LIMIT {most} FOR UPDATE SKIP LOCKED",
-        is_readable(),
-    )
-}
-
-/// Those of a line that are due, no more than so many, locked by somebody or not. In the order of the index, or a
-/// server that does not know yet how few there are looks for them through the whole table.
-fn waiting(line: &str, most: &str) -> String {
-    format!(
-        "SELECT FROM perennial_records WHERE {line} AND next_at <= now() AND {}
-         ORDER BY next_at, id LIMIT {most}",
-        is_readable(),
-    )
-}
-
 /// Claims one, due or not, unless somebody holds it.
 pub(crate) async fn one(
     store: &PostgresStore,
@@ -243,14 +160,18 @@ pub(crate) async fn next(store: &PostgresStore) -> Result<Option<Timestamp>, Sto
 }
 
 /// A row that was claimed and that nobody can read.
-struct Damaged {
+pub(crate) struct Damaged {
     id: String,
     fence: i64,
     error: StoreError,
 }
 
 /// The claim in a row of [`CLAIMED`].
-fn claimed(store: &PostgresStore, owner: &Owner, row: &Row) -> Result<Result<Claim, Damaged>, StoreError> {
+pub(crate) fn claimed(
+    store: &PostgresStore,
+    owner: &Owner,
+    row: &Row,
+) -> Result<Result<Claim, Damaged>, StoreError> {
     let (text, fence): (&str, i64) = (store.column(CLAIM, row, 0)?, store.column(CLAIM, row, 1)?);
     let until = Timestamp::from_unix(store.column(CLAIM, row, 2)?);
     let (version, json) = (store.column(CLAIM, row, 3)?, store.column(CLAIM, row, 4)?);
@@ -270,7 +191,7 @@ fn claimed(store: &PostgresStore, owner: &Owner, row: &Row) -> Result<Result<Cla
 /// Lets go of rows that cannot be read: of damaged ones for a while, in which somebody may mend them. What is
 /// written in a newer schema is no damage to a newer process beside this one, so it stays where it was in the
 /// index, and only those that cannot read it pass over it from now on.
-async fn put_aside(store: &PostgresStore, bad: &[Damaged]) -> Result<(), StoreError> {
+pub(crate) async fn put_aside(store: &PostgresStore, bad: &[Damaged]) -> Result<(), StoreError> {
     let statement = format!(
         "WITH bad AS (
              SELECT kept.id, given.reason, given.newer FROM perennial_records AS kept
@@ -356,7 +277,7 @@ fn columns(held: &[Held]) -> (Vec<&str>, Vec<i64>, Vec<&str>) {
 }
 
 /// A duration in seconds. A year is longer than anybody works on a certificate, and ends before the calendar.
-fn length(duration: Duration) -> f64 {
+pub(crate) fn length(duration: Duration) -> f64 {
     duration.min(LONGEST).as_secs_f64()
 }
 
@@ -365,15 +286,15 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// When a record that could not be read is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
-const CLAIM: &str = "claim certificates in";
+pub(crate) const CLAIM: &str = "claim certificates in";
 
 /// A column that holds a moment, as the program counts.
-fn seconds(column: &str) -> String {
+pub(crate) fn seconds(column: &str) -> String {
     format!("extract(epoch FROM {column})::bigint")
 }
 
 /// Whether this version can read a row, as far as anybody knows.
-fn is_readable() -> String {
+pub(crate) fn is_readable() -> String {
     format!("(newer IS NULL OR newer <= {})", Record::SCHEMA)
 }
 
@@ -381,10 +302,10 @@ fn is_readable() -> String {
 const AT_ONCE: i64 = Timestamp::MIN.unix();
 
 /// No claim has had it yet, whatever a restored backup makes of the sequence.
-const NEXT_FENCE: &str = "greatest(kept.fence + 1, nextval('perennial_fences'))";
+pub(crate) const NEXT_FENCE: &str = "greatest(kept.fence + 1, nextval('perennial_fences'))";
 
 /// So many seconds from now, by the server's clock, and up to the next whole one: nobody loses a claim early.
-const END_OF_LEASE: &str = "to_timestamp(ceil(extract(epoch FROM now()) + $2))";
+pub(crate) const END_OF_LEASE: &str = "to_timestamp(ceil(extract(epoch FROM now()) + $2))";
 
 /// Whether somebody holds a row.
 pub(crate) const IS_HELD: &str = "owner IS NOT NULL AND next_at > now()";
@@ -393,7 +314,7 @@ pub(crate) const IS_HELD: &str = "owner IS NOT NULL AND next_at > now()";
 pub(crate) const IS_SOON: &str = "kept.owner IS NULL AND kept.next_at < now() + interval '1 minute'";
 
 /// What a claim says: see [`claimed`].
-const CLAIMED: &str =
+pub(crate) const CLAIMED: &str =
     "kept.id, kept.fence, extract(epoch FROM kept.next_at)::bigint, kept.version, kept.record::text";
 
 /// The rows whose newest claim is the given one, locked in the order in which everybody locks them.

@@ -15,6 +15,8 @@ pub use builder::PostgresStoreBuilder;
 
 mod claim;
 
+mod due;
+
 mod error;
 pub use error::Error;
 

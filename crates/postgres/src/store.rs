@@ -24,7 +24,7 @@ use tokio_postgres::{
 };
 
 use crate::{
-    PostgresStoreBuilder, batch, claim,
+    PostgresStoreBuilder, batch, claim, due,
     row::{self, SlotKey},
     session::Sessions,
 };
@@ -182,7 +182,7 @@ impl Store for PostgresStore {
     }
 
     async fn claim(&self, owner: &Owner, ttl: Duration, most: usize) -> Result<Vec<Claim>, StoreError> {
-        claim::due(self, owner, ttl, most).await
+        due::claim(self, owner, ttl, most).await
     }
 
     async fn claim_one(

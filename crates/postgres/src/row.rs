@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::fault::presentable;
 
-/// The one field of a record that is read before the others.
+/// The one field of a record that every schema has.
 #[derive(Deserialize)]
 struct SchemaOnly {
     schema: u32,
@@ -23,11 +23,18 @@ pub(crate) fn record(
     let damaged = |reason: String| StoreError::Damaged { path: PathBuf::from(place), reason };
     // What a parser quotes is whatever lies there.
     let parsed = |error: serde_json::Error| damaged(presentable(&error.to_string()));
-    let found: SchemaOnly = serde_json::from_str(json).map_err(parsed)?;
-    if found.schema > Record::SCHEMA {
-        return Err(StoreError::NewerSchema { id: id.clone(), found: found.schema, known: Record::SCHEMA });
-    }
-    let record: Record = serde_json::from_str(json).map_err(parsed)?;
+    let newer = |found| StoreError::NewerSchema { id: id.clone(), found, known: Record::SCHEMA };
+    let record: Record = match serde_json::from_str::<Record>(json) {
+        Ok(record) if record.schema > Record::SCHEMA => return Err(newer(record.schema)),
+        Ok(record) => record,
+        // A newer one need not look like ours.
+        Err(error) => {
+            return Err(match serde_json::from_str::<SchemaOnly>(json) {
+                Ok(SchemaOnly { schema }) if schema > Record::SCHEMA => newer(schema),
+                _ => parsed(error),
+            });
+        }
+    };
     if record.id() != id {
         return Err(damaged(format!("it is the record of certificate {}", record.id())));
     }

@@ -20,6 +20,8 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::front::Front;
+
 /// A connection of its own on which the bell is rung and heard. It is made when first needed, and made again
 /// when it is lost.
 pub(crate) struct Bell {
@@ -31,6 +33,8 @@ struct Line {
     config: Config,
     tls: MakeRustlsConnect,
     limit: Duration,
+    /// Begins anew when somebody rings.
+    front: Arc<Front>,
     /// Somebody rang, here or elsewhere.
     heard: Notify,
     /// Somebody here rang, and the others do not know yet.
@@ -48,10 +52,15 @@ const GAP: Duration = Duration::from_millis(250);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 impl Bell {
-    pub(crate) fn new(mut config: Config, tls: MakeRustlsConnect, limit: Duration) -> Self {
+    pub(crate) fn new(
+        mut config: Config,
+        tls: MakeRustlsConnect,
+        limit: Duration,
+        front: Arc<Front>,
+    ) -> Self {
         config.keepalives_idle(KEEPALIVE).keepalives_interval(limit);
         let (heard, rung) = (Notify::new(), Notify::new());
-        Self { line: Arc::new(Line { config, tls, limit, heard, rung }), task: Mutex::default() }
+        Self { line: Arc::new(Line { config, tls, limit, front, heard, rung }), task: Mutex::default() }
     }
 
     /// Tells everybody who waits, here at once and elsewhere soon.
@@ -105,6 +114,7 @@ impl From<Error> for Lost {
 impl Line {
     /// Wakes all who wait, or else the next one who comes: he may have looked before it rang.
     fn hear(&self) {
+        self.front.forget();
         self.heard.notify_waiters();
         self.heard.notify_one();
     }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use deadpool_postgres::{HookError, PoolError, TimeoutType};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, error::SqlState};
 
 /// The options of libpq (PostgreSQL manual §34.1.2) that the driver does not know. Only these are quoted from
 /// a connection string that cannot be read: any other word may be a piece of a password.
@@ -52,6 +52,18 @@ pub(crate) fn of_connection_string(error: &Error) -> String {
     "it is neither postgresql://USER:PASSWORD@HOST:PORT/DATABASE?KEY=VALUE nor KEY=VALUE KEY=VALUE; letters with \
      a meaning in a URL are written as %XX, values with spaces in quotes"
         .to_owned()
+}
+
+/// Whether a prepared statement is not there any more, or another of its name is: what hands each transaction to
+/// another session, as PgBouncer does in its mode for that, has no place for them.
+pub(crate) fn is_of_pooler(error: &Error) -> bool {
+    let known = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
+    error.code().is_some_and(|code| known.contains(&code))
+}
+
+/// Whether a prepared statement does not fit its tables any more ("cached plan must not change result type").
+pub(crate) fn is_of_old_plan(error: &Error) -> bool {
+    error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }
 
 /// Why a statement failed. Details and hints stay with the server: there it quotes rows.

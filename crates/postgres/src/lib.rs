@@ -22,6 +22,8 @@ pub use error::Error;
 
 mod fault;
 
+mod front;
+
 mod row;
 
 mod schema;

@@ -1,6 +1,12 @@
 //! Connections: how they are begun, shared, limited in time and given up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
@@ -13,7 +19,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, batch, bell::Bell, fault, schema, target::Target};
+use crate::{Error, batch, bell::Bell, fault, front::Front, schema, target::Target};
 
 /// A statement's parameters: never a part of its text.
 pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -23,8 +29,11 @@ pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 pub(crate) struct Sessions {
     pool: Pool,
     bell: Arc<Bell>,
+    front: Arc<Front>,
     name: String,
     limit: Duration,
+    /// Whether a statement that was prepared is there when it is run.
+    keeps_prepared: Arc<AtomicBool>,
 }
 
 /// How much longer than the server we wait for a statement: it is the one who knows whether it happened, so
@@ -46,7 +55,8 @@ impl Sessions {
         config.connect_timeout(limit);
         // A host that vanished is noticed by the kernel as early as by us.
         config.tcp_user_timeout(limit);
-        let bell = Arc::new(Bell::new(config.clone(), tls.clone(), limit));
+        let front = Arc::new(Front::default());
+        let bell = Arc::new(Bell::new(config.clone(), tls.clone(), limit, front.clone()));
         // Verified: one short round trip finds the connections that a failover or a firewall has cut.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let settings = settings(limit);
@@ -63,7 +73,10 @@ impl Sessions {
             .post_create(begin)
             .build();
         match pool {
-            Ok(pool) => Ok(Self { pool, bell, name, limit }),
+            Ok(pool) => {
+                let keeps_prepared = Arc::new(AtomicBool::new(true));
+                Ok(Self { pool, bell, front, name, limit, keeps_prepared })
+            }
             Err(error) => {
                 let reason = error.to_string();
                 Err(StoreError::Unavailable { doing: "make connections to", store: name, reason })
@@ -85,6 +98,35 @@ impl Sessions {
     ) -> Result<Vec<Row>, StoreError> {
         let client = self.client(doing).await?;
         match timeout(self.patience(), client.query_typed(statement, parameters)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(self.unavailable(doing, fault::of_statement(&error))),
+            Err(_) => Err(self.give_up(doing, client, self.patience())),
+        }
+    }
+
+    /// Runs one statement of the few that are run all the time: the server reads and plans it once for each
+    /// connection, which for a small claim costs it as much as the claim.
+    pub(crate) async fn rows_of_prepared(
+        &self,
+        doing: &'static str,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.client(doing).await?;
+        let asked = async {
+            if self.keeps_prepared.load(Ordering::Relaxed) {
+                match query_prepared(&client, statement, parameters).await {
+                    Err(error) if fault::is_of_pooler(&error) => {
+                        self.keeps_prepared.store(false, Ordering::Relaxed);
+                    }
+                    // Somebody has altered the tables since.
+                    Err(error) if fault::is_of_old_plan(&error) => client.statement_cache.clear(),
+                    done => return done,
+                }
+            }
+            client.query_typed(statement, parameters).await
+        };
+        match timeout(self.patience(), asked).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(self.unavailable(doing, fault::of_statement(&error))),
             Err(_) => Err(self.give_up(doing, client, self.patience())),
@@ -130,6 +172,11 @@ impl Sessions {
         }
     }
 
+    /// Where claims begin.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
+    }
+
     /// Tells everybody who waits for something to do.
     pub(crate) fn ring(&self) {
         self.bell.ring();
@@ -165,18 +212,35 @@ impl Sessions {
     }
 }
 
+async fn query_prepared(
+    client: &Client,
+    statement: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let types: Vec<Type> = parameters.iter().map(|(_, its)| its.clone()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
+    let prepared = client.prepare_typed_cached(statement, &types).await?;
+    client.query(&prepared, &values).await
+}
+
 /// What every connection begins with, whatever the server's, the database's or the account's own settings.
 ///
 /// A statement that outlives our patience could overwrite what its successor wrote, so the server ends it. A
 /// transaction that its client has left must not keep others from their tables. A conditional update counts
 /// on seeing the row as it is after the wait for it (PostgreSQL manual §13.2.1). And what was committed has
 /// to survive a crash.
+///
+/// Every statement finds its rows by an index, and joins few rows to a table. A server that does not know yet how
+/// large a table has become may think otherwise, and keeps a plan for a prepared statement until it knows: so it is
+/// told.
 fn settings(limit: Duration) -> String {
     let milliseconds = limit.as_millis().clamp(1, LONGEST_TIMEOUT);
     format!(
         "SET statement_timeout = {milliseconds}; \
          SET idle_in_transaction_session_timeout = {milliseconds}; \
          SET default_transaction_isolation = 'read committed'; \
+         SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+         SET enable_mergejoin = off; SET enable_seqscan = off; \
          SELECT set_config('synchronous_commit', 'on', false) \
              WHERE current_setting('synchronous_commit') = 'off'"
     )
@@ -227,6 +291,39 @@ mod tests {
         let error = sessions.rows("wait in", "SELECT pg_sleep(3600)", &[]).await.unwrap_err();
         assert!(error.to_string().contains("57014"), "query_canceled: {error}");
         assert!(sessions.rows("look at", "SELECT 1", &[]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_was_prepared_and_is_gone_or_does_not_fit_any_more_is_run_all_the_same() {
+        let Some(_) = real::require(&[Tool::Postgres]) else { return };
+        let server = Postgres::builder().start().await.unwrap();
+        let sessions = sessions(server.socket(), 1, Duration::from_secs(2));
+        let one = |statement| sessions.rows("prepare a test in", statement, &[]);
+        one("CREATE TABLE shops AS SELECT 1 AS id").await.unwrap();
+        let look = || async {
+            let rows = sessions.rows_of_prepared("look at", "SELECT * FROM shops", &[]).await;
+            rows.unwrap().first().unwrap().len()
+        };
+        let prepared = || async { one("SELECT FROM pg_prepared_statements").await.unwrap().len() };
+        assert_eq!((look().await, look().await, prepared().await), (1, 1, 1));
+        one("ALTER TABLE shops ADD COLUMN name text").await.unwrap();
+        assert_eq!((look().await, look().await, prepared().await), (2, 2, 1));
+        // A pooler hands the next transaction to another session, which knows nothing of it.
+        one("DEALLOCATE ALL").await.unwrap();
+        assert_eq!((look().await, look().await, prepared().await), (2, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_another_process_has_prepared_behind_one_pooler_is_left_to_it() {
+        let Some(_) = real::require(&[Tool::Postgres]) else { return };
+        let server = Postgres::builder().start().await.unwrap();
+        let sessions = sessions(server.socket(), 1, Duration::from_secs(2));
+        // The driver counts its names for the whole process.
+        let taken =
+            "DO $$ BEGIN FOR i IN 0..999 LOOP EXECUTE format('PREPARE s%s AS SELECT 2', i); END LOOP; END $$";
+        sessions.rows("prepare a test in", taken, &[]).await.unwrap();
+        let rows = sessions.rows_of_prepared("look at", "SELECT 1", &[]).await.unwrap();
+        assert_eq!(rows.first().unwrap().try_get::<_, i32>(0).unwrap(), 1);
     }
 
     #[tokio::test]

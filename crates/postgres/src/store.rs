@@ -42,6 +42,10 @@ use crate::{
 /// others within half a second or so (LISTEN and NOTIFY, on a connection of its own); a bell that is not
 /// heard, behind a pooler that knows no LISTEN, costs up to a minute and nothing else.
 ///
+/// While more is due than is claimed at a time, each claim begins where the last one found the first, and at the very
+/// beginning once a second and when the bell is heard: what another process puts before all others may come that much
+/// later.
+///
 /// # Damage
 /// A record that cannot be read, or that a newer version wrote, stays as it is. Its column `damage` says why,
 /// and it is tried again after an hour, so that it comes back by itself once it is mended. One of a newer

@@ -127,6 +127,84 @@ async fn the_longest_due_come_first_whatever_the_order_of_the_rows() {
     assert_eq!(ids(&store.claim(&owner, MINUTE, 3).await.unwrap()), ["late"]);
 }
 
+/// Records that are due at these moments, called `c` and the moment.
+async fn due(store: &PostgresStore, moments: impl IntoIterator<Item = i64>) {
+    for moment in moments {
+        let mut record = record(&format!("c{moment}"));
+        record.next_at = Timestamp::from_unix(moment);
+        store.commit(&record, None).await.unwrap();
+    }
+}
+
+/// Makes one due before those of [`due`].
+fn put_before(id: &str) -> String {
+    format!(
+        "UPDATE perennial_records SET due_at = to_timestamp(50), next_at = to_timestamp(50) WHERE id = '{id}'"
+    )
+}
+
+#[tokio::test]
+async fn what_is_put_before_those_that_were_claimed_comes_first() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    due(&store, [100, 200, 300, 400]).await;
+    let owner = Owner::unique();
+    let claim = async |most| ids(&store.claim(&owner, MINUTE, most).await.unwrap()).concat();
+    assert_eq!(claim(1).await, "c100");
+    due(&store, [50]).await;
+    assert_eq!(claim(1).await, "c50");
+    // Where there is room for all, at once, though nobody is told.
+    assert_eq!(claim(1).await, "c200");
+    aside(server.socket(), &put_before("c400")).await;
+    assert_eq!(claim(9).await, "c400c300");
+}
+
+#[tokio::test]
+async fn what_others_put_before_those_that_were_claimed_comes_within_a_second() {
+    let Some(server) = server().await else { return };
+    let store = store(&server).await;
+    due(&store, 100..400).await;
+    let owner = Owner::unique();
+    store.claim(&owner, MINUTE, 1).await.unwrap();
+    // Not by this program, so nobody is told.
+    aside(server.socket(), &put_before("c399")).await;
+    let begun = tokio::time::Instant::now();
+    loop {
+        let claims = store.claim(&owner, MINUTE, 1).await.unwrap();
+        if ids(&claims) == ["c399"] {
+            break;
+        }
+        assert_eq!(claims.len(), 1, "all others came before");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_claim_does_not_pass_what_was_claimed_before_it() {
+    const CERTIFICATES: usize = 3_000;
+    let Some(server) = server().await else { return };
+    fill(&store(&server).await, CERTIFICATES).await;
+    // While somebody makes a backup, no entry of an index goes away.
+    let (backup, driver) = tokio_postgres::connect(server.socket(), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM perennial_records";
+    backup.batch_execute(begin).await.unwrap();
+    let (claimer, owner) = (store(&server).await, Owner::unique());
+    for _ in 0..CERTIFICATES / 50 {
+        assert_eq!(claimer.claim(&owner, MINUTE, 50).await.unwrap().len(), 50);
+    }
+    drop(claimer);
+    // The statistics of a session come when it has ended, and a little later.
+    whole_reads(&server, CERTIFICATES, CERTIFICATES).await;
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'perennial_lines'";
+    let read: usize = aside(server.socket(), read).await.pop().unwrap().parse().unwrap();
+    // From the beginning each time it were thirty times as many.
+    assert!(read < 4 * CERTIFICATES, "{read} entries for {CERTIFICATES} certificates");
+    drop(backup);
+    driver.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn no_fence_comes_twice_after_a_crash_a_removal_or_a_sequence_that_was_set_back() {
     let Some(mut server) = server().await else { return };

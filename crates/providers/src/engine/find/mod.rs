@@ -45,10 +45,11 @@ impl Finder {
                 self.known().learn_holder(name, &zone, now);
                 Ok(zone)
             }
-            Survey::Holder(Some(zone)) => Err(Error::Misbehaved {
+            Survey::Holder(Some(_)) => Err(Error::Misbehaved {
                 provider: vendor.kind().to_owned(),
                 server: vendor.account(),
-                reason: format!("it says that {name} is in the zone {zone}"),
+                // Its name is whatever the vendor sent, and may be what was shown to him.
+                reason: format!("it says that {name} is in a zone that is not above it"),
                 fault: None,
             }),
             Survey::Holder(None) => {

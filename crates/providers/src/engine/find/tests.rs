@@ -231,3 +231,39 @@ proptest! {
         prop_assert_eq!(known.recall(&name(names[asked]), now), expected);
     }
 }
+
+/// A vendor that names a zone of its own choice for whatever it is asked.
+struct Elsewhere;
+
+#[async_trait]
+impl Vendor for Elsewhere {
+    fn kind(&self) -> &str {
+        "elsewhere"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(WriteClass::RecordByRecord)
+    }
+
+    async fn zone_named(&self, _: &DomainName) -> Result<Option<Zone>, Error> {
+        Ok(None)
+    }
+
+    async fn zone_with_id(&self, _: &str) -> Result<Option<Zone>, Error> {
+        Ok(None)
+    }
+
+    async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
+        Ok(Survey::Holder(Some(Zone::new(name("what-was-shown-to-it.example")))))
+    }
+}
+
+#[tokio::test]
+async fn a_zone_that_is_not_above_the_name_is_refused_and_what_it_is_called_shown_to_nobody() {
+    let scene = Scene::new(Settings::new());
+    let at = name("_acme-challenge.example.com");
+    let error = scene.finder.find(&Elsewhere, &scene.settings, &at).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Misbehaved { .. }) && text.contains(at.as_str()), "{text}");
+    assert!(!text.contains("what-was-shown"), "{text}");
+}

@@ -187,16 +187,16 @@ fn complaint(answer: &Answer) -> Option<Complaint> {
 impl Api {
     /// The file is small and local; whoever puts it elsewhere waits for it here.
     fn load(&self) -> Result<Accounts, Error> {
-        Accounts::load(&self.path).map_err(|reason| self.bad_file(reason))
+        Accounts::load(&self.path).map_err(Self::bad_accounts)
     }
 
     fn bad_file(&self, reason: impl std::fmt::Display) -> Error {
-        ConfigError::BadOption {
-            provider: KIND.to_owned(),
-            option: "accounts".to_owned(),
-            reason: format!("{}: {reason}", self.path.display()),
-        }
-        .into()
+        Self::bad_accounts(format!("{}: {reason}", self.path.display()))
+    }
+
+    fn bad_accounts(reason: String) -> Error {
+        let (provider, option) = (KIND.to_owned(), "accounts".to_owned());
+        ConfigError::BadOption { provider, option, reason }.into()
     }
 
     fn account(&self, name: &DomainName) -> Result<Option<Account>, Error> {

@@ -42,7 +42,7 @@ pub(super) fn from_options(options: &Options) -> Result<Akamai, Error> {
             let bad = |reason| ConfigError::BadOption {
                 provider: KIND.to_owned(),
                 option: EDGERC.name.to_owned(),
-                reason: format!("{path}: {reason}"),
+                reason,
             };
             let (path, name) = (PathBuf::from(path), options.text(&SECTION).unwrap_or("default"));
             let section = source::read(&path, name).map_err(bad)?;
@@ -96,5 +96,9 @@ mod tests {
         assert!(from_options(&[("edgerc", path), ("section", "dns")].into_iter().collect()).is_ok());
         let error = error_of(&[("edgerc", path)]);
         assert!(error.contains("no section [default]") && !error.contains("s3cret"), "{error}");
+        assert!(error.contains(path), "{error}");
+        file.as_file().set_len(1 << 21).unwrap();
+        let error = error_of(&[("edgerc", path)]);
+        assert!(error.contains("has 2097152 bytes and may have 1048576"), "{error}");
     }
 }

@@ -1,8 +1,11 @@
 //! Where the texts that sign come from: what is in files is read again for every request.
 
-use std::{path::PathBuf, sync::Mutex, sync::PoisonError};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
-use perennial_core::SecretString;
+use perennial_core::{SecretBytes, SecretString};
 
 use super::edgerc::{self, Section};
 use crate::{signature::eg1::Credentials, vendor::Credential};
@@ -25,9 +28,7 @@ impl Source {
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 match read(path, section) {
                     Ok(read) => *last = read.credentials,
-                    Err(reason) => {
-                        tracing::warn!(path = %path.display(), reason, "an .edgerc is unusable; what it had is used");
-                    }
+                    Err(reason) => tracing::warn!(reason, "an .edgerc is unusable; what it had is used"),
                 }
                 last.clone()
             }
@@ -39,10 +40,10 @@ impl Source {
     }
 }
 
-/// Reads a section of a file. The reason why it cannot be read shows no value.
-pub(super) fn read(path: &std::path::Path, section: &str) -> Result<Section, String> {
-    let text = std::fs::read_to_string(path).map(SecretString::new).map_err(|error| error.to_string())?;
-    edgerc::read(&text, section)
+/// Reads a section of a file. The reason why it cannot be read names the file and shows no value.
+pub(super) fn read(path: &Path, section: &str) -> Result<Section, String> {
+    let text = SecretString::text_of_file(path, SecretBytes::MOST).map_err(|error| error.to_string())?;
+    edgerc::read(&text, section).map_err(|reason| format!("{}: {reason}", path.display()))
 }
 
 #[cfg(test)]

@@ -300,6 +300,10 @@ async fn a_refused_exchange_says_what_to_look_at_and_shows_no_token() {
         let error = error_of(builder(&federation()).external_account(&json)).await;
         assert!(error.to_string().contains("it is empty; look who writes it"), "{error}");
     }
+    file.as_file().set_len(65_537).unwrap();
+    let error = error_of(builder(&federation()).external_account(&json)).await.to_string();
+    let expected = format!("{} has 65537 bytes and may have 65536", file.path().display());
+    assert!(error.contains(&expected) && error.ends_with("; look who writes it"), "{error}");
 }
 
 #[test]

@@ -66,8 +66,8 @@ impl Akamai {
     }
 
     fn begin(host: &str, source: Source, account_switch_key: Option<String>) -> AkamaiBuilder {
+        let signer = Signer::new(host, source, account_switch_key);
         let host = host.trim().trim_start_matches("https://").trim_end_matches('/');
-        let signer = Signer { source, account_switch_key };
         let client =
             Client::builder(KIND, format!("https://{host}"), signer).complaints(complaint).needs(NEEDS);
         AkamaiBuilder { client, settings: Settings::new() }

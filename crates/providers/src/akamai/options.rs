@@ -46,9 +46,9 @@ pub(super) fn from_options(options: &Options) -> Result<Akamai, Error> {
             };
             let (path, name) = (PathBuf::from(path), options.text(&SECTION).unwrap_or("default"));
             let section = source::read(&path, name).map_err(bad)?;
-            let (section_name, last) = (name.to_owned(), Mutex::new(section.credentials));
-            let source = Source::Edgerc { path, section: section_name, last };
-            (section.host, source, given.or(section.account_key))
+            let (host, name) = (section.host.to_string(), name.to_owned());
+            let source = Source::Edgerc { path, section: name, last: Mutex::new(section) };
+            (host, source, given)
         }
         None => {
             let missing = ConfigError::MissingOption {

@@ -1,0 +1,89 @@
+//! A service account, known by a key that somebody made for it.
+
+use perennial_core::{SecretString, Timestamp};
+use serde::Deserialize;
+
+use super::super::{form, oauth, renewed::Lease};
+use crate::{
+    Error,
+    signature::jwt::{Claims, SigningKey},
+    vendor::{Client, Fingerprint},
+};
+
+/// A service account and a key that somebody made for it.
+pub(super) struct ServiceAccount {
+    pub(super) email: String,
+    key_id: Option<String>,
+    key: SigningKey,
+    /// Of the address and the key.
+    pub(super) who: Fingerprint,
+    pub(super) project: Option<String>,
+    pub(super) token_url: String,
+}
+
+impl ServiceAccount {
+    pub(super) fn read(json: &SecretString) -> Result<Self, String> {
+        let not_one = || "it is not the JSON of a service account's key".to_owned();
+        // The error of the reader would show a part of the text.
+        let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
+        if file.kind != "service_account" {
+            return Err(format!(
+                "it is of the type {:?}; `service_account` and `external_account` are known here",
+                file.kind.chars().take(40).collect::<String>()
+            ));
+        }
+        let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
+        let pem = SecretString::new(pem);
+        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        let who = Fingerprint::of([&*email, pem.expose()]);
+        let token_url = file.token_uri.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
+        let (key_id, project) = (file.private_key_id, file.project_id);
+        Ok(Self { email, key_id, key, who, project, token_url })
+    }
+
+    /// The key that this text is, unless it is the same or none; its tokens come from where they came from.
+    pub(super) fn newer(&self, json: &SecretString) -> Option<Self> {
+        let read = Self::read(json).ok().filter(|read| read.who != self.who)?;
+        Some(read.with_tokens_from(self.token_url.clone()))
+    }
+
+    pub(super) fn with_tokens_from(mut self, token_url: String) -> Self {
+        self.token_url = token_url;
+        self
+    }
+
+    /// RFC 7523 §2.1: a token signed by the account is the grant.
+    pub(super) async fn token(
+        &self,
+        provider: &str,
+        client: &Client,
+        scope: &str,
+        now: Timestamp,
+    ) -> Result<Lease<SecretString>, Error> {
+        let claims = Claims::new(&self.email, scope, &self.token_url, now);
+        let assertion = claims.sign(&self.key, self.key_id.as_deref()).map_err(|error| Error::Auth {
+            provider: provider.to_owned(),
+            reason: format!("{error}; make another key for {}", self.email),
+            fault: None,
+        })?;
+        let parameters = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion.expose()),
+        ];
+        let body = form::encode(&parameters);
+        let answer = client.post("").body(form::MEDIA_TYPE, body).repeatable().send().await?;
+        oauth::read_token(&answer, now)
+    }
+}
+
+/// The key of a service account, as Google's console writes it.
+#[derive(Deserialize)]
+struct KeyFile {
+    #[serde(rename = "type")]
+    kind: String,
+    client_email: Option<String>,
+    private_key: Option<String>,
+    private_key_id: Option<String>,
+    project_id: Option<String>,
+    token_uri: Option<String>,
+}

@@ -33,7 +33,7 @@ mod impersonation;
 use impersonation::Impersonation;
 
 mod service_account;
-use service_account::ServiceAccount;
+use service_account::{Exchanged, ServiceAccount};
 
 /// Where access tokens come from, and the one that is good now.
 ///
@@ -54,8 +54,7 @@ enum Origin {
     /// The metadata server of a machine, a pod or a function, and the account there.
     Metadata { client: Client, account: String },
     /// A key that somebody made for a service account.
-    /// Where it was read from may hold another one later.
-    ServiceAccount { client: Client, key: Box<ServiceAccount>, source: Option<Credential> },
+    ServiceAccount { client: Client, account: Box<Exchanged> },
 }
 
 /// May read and write the records of Cloud DNS, and nothing else.
@@ -94,7 +93,7 @@ impl Access {
     pub async fn project(&self) -> Result<Option<String>, Error> {
         match &self.origin {
             Origin::Federation(_) => Ok(None),
-            Origin::ServiceAccount { key, .. } => Ok(key.project.clone()),
+            Origin::ServiceAccount { account, .. } => Ok(account.first.project.clone()),
             Origin::Metadata { client, .. } => {
                 let answer =
                     ask_metadata(client, "/computeMetadata/v1/project/project-id".to_owned()).await?;
@@ -113,10 +112,8 @@ impl Access {
     async fn own_token(&self, scope: &str) -> Result<Lease<SecretString>, Error> {
         match &self.origin {
             Origin::Federation(federation) => federation.token(scope, self.clock.now()).await,
-            Origin::ServiceAccount { client, key, source } => {
-                let newer = source.as_ref().and_then(|source| key.newer(&source.current()));
-                let key = newer.as_ref().unwrap_or(&**key);
-                key.token(self.provider, client, scope, self.clock.now()).await
+            Origin::ServiceAccount { client, account } => {
+                account.token(self.provider, client, scope, self.clock.now()).await
             }
             Origin::Metadata { client, account } => self.by_metadata(client, account).await,
         }
@@ -168,7 +165,7 @@ impl Authorize for Access {
         let who = match &self.origin {
             Origin::Federation(federation) => federation.fingerprint(),
             Origin::Metadata { client, account } => Fingerprint::of(["metadata", client.base_url(), account]),
-            Origin::ServiceAccount { key, .. } => key.who,
+            Origin::ServiceAccount { account, .. } => account.first.who,
         };
         Some(self.impersonation.as_ref().map_or(who, |other| who.and([other.account()])))
     }
@@ -180,7 +177,7 @@ impl fmt::Debug for Access {
         let account = match &self.origin {
             Origin::Federation(_) => "external",
             Origin::Metadata { account, .. } => account.as_str(),
-            Origin::ServiceAccount { key, .. } => key.email.as_str(),
+            Origin::ServiceAccount { account, .. } => account.first.email.as_str(),
         };
         f.debug_struct("Access")
             .field("provider", &self.provider)
@@ -258,15 +255,16 @@ impl AccessBuilder {
         Ok(access)
     }
 
-    /// The same of a text that may be another one later: a key that is exchanged in its file needs no restart. A
-    /// configuration is read once.
+    /// The same of a text that may be another one later: a key that is exchanged in its file needs no restart. While
+    /// there is none that can be used, the one before is, which is logged and said where it is refused. A configuration
+    /// is read once.
     ///
     /// # Errors
     /// As [`credentials`](Self::credentials).
     pub fn credentials_of(self, json: Credential) -> Result<Access, Error> {
         let mut access = self.credentials(&json.current())?;
-        if let Origin::ServiceAccount { source, .. } = &mut access.origin {
-            *source = Some(json);
+        if let Origin::ServiceAccount { account, .. } = &mut access.origin {
+            account.in_place(json);
         }
         Ok(access)
     }
@@ -296,7 +294,7 @@ impl AccessBuilder {
             builder = builder.http(http.clone());
         }
         let client = builder.build()?;
-        self.access(Origin::ServiceAccount { client, key: Box::new(account), source: None })
+        self.access(Origin::ServiceAccount { client, account: Box::new(Exchanged::new(account)) })
     }
 
     /// The account of this machine.

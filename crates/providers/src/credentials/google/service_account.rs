@@ -1,5 +1,7 @@
 //! A service account, known by a key that somebody made for it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use perennial_core::{SecretString, Timestamp};
 use serde::Deserialize;
 
@@ -7,8 +9,69 @@ use super::super::{form, oauth, renewed::Lease};
 use crate::{
     Error,
     signature::jwt::{Claims, SigningKey},
-    vendor::{Client, Fingerprint},
+    vendor::{Client, Credential, Fingerprint},
 };
+
+/// A service account whose key may be exchanged where it was read from.
+pub(super) struct Exchanged {
+    /// Who it was in the beginning.
+    pub(super) first: Arc<ServiceAccount>,
+    /// Who it was when its key could be read last.
+    last: Mutex<Arc<ServiceAccount>>,
+    source: Option<Credential>,
+}
+
+impl Exchanged {
+    pub(super) fn new(account: ServiceAccount) -> Self {
+        let first = Arc::new(account);
+        Self { last: Mutex::new(first.clone()), first, source: None }
+    }
+
+    /// The same, where this text may be another one later.
+    pub(super) fn in_place(&mut self, source: Credential) {
+        self.source = Some(source);
+    }
+
+    /// Who it is now, and what is wrong with the key that is there now if that is not it.
+    fn current(&self) -> (Arc<ServiceAccount>, Option<String>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = self.source.as_ref().map(|source| ServiceAccount::read(&source.current()));
+        let unusable = match read {
+            Some(Ok(read)) if read.who != last.who => {
+                // Its tokens come from where they came from.
+                *last = Arc::new(read.with_tokens_from(last.token_url.clone()));
+                None
+            }
+            Some(Err(reason)) => Some(reason),
+            _ => None,
+        };
+        (last.clone(), unusable)
+    }
+
+    /// An access token for the key that is there now, or was there last.
+    pub(super) async fn token(
+        &self,
+        provider: &str,
+        client: &Client,
+        scope: &str,
+        now: Timestamp,
+    ) -> Result<Lease<SecretString>, Error> {
+        let (account, unusable) = self.current();
+        if let Some(reason) = &unusable {
+            let account = &account.email;
+            tracing::warn!(provider, account, reason, "a key was exchanged for none; the one before is used");
+        }
+        match (account.token(provider, client, scope, now).await, unusable) {
+            (Err(Error::Auth { provider, reason, fault }), Some(unusable)) => {
+                let reason = format!(
+                    "{reason}; it is the key of before, since what is in its place now cannot be used: {unusable}"
+                );
+                Err(Error::Auth { provider, reason, fault })
+            }
+            (answered, _) => answered,
+        }
+    }
+}
 
 /// A service account and a key that somebody made for it.
 pub(super) struct ServiceAccount {
@@ -41,19 +104,13 @@ impl ServiceAccount {
         Ok(Self { email, key_id, key, who, project, token_url })
     }
 
-    /// The key that this text is, unless it is the same or none; its tokens come from where they came from.
-    pub(super) fn newer(&self, json: &SecretString) -> Option<Self> {
-        let read = Self::read(json).ok().filter(|read| read.who != self.who)?;
-        Some(read.with_tokens_from(self.token_url.clone()))
-    }
-
     pub(super) fn with_tokens_from(mut self, token_url: String) -> Self {
         self.token_url = token_url;
         self
     }
 
     /// RFC 7523 §2.1: a token signed by the account is the grant.
-    pub(super) async fn token(
+    async fn token(
         &self,
         provider: &str,
         client: &Client,

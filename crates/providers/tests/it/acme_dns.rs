@@ -4,7 +4,7 @@ use std::path::Path;
 
 use perennial_core::{DomainName, Retry};
 use perennial_providers::{Change, DnsProvider, Error, Options, Registry, acme_dns::AcmeDns, engine};
-use perennial_testkit::vendor::{self, Fault, VendorServer, When};
+use perennial_testkit::vendor::{self, Fault, RetryAfter, VendorServer, When};
 
 use crate::law::Means;
 
@@ -169,6 +169,25 @@ async fn names_that_are_asked_for_at_once_get_an_account_each_and_each_its_own_k
             assert_eq!(fake.store().values(target.as_str()).len(), count);
         }
     }
+}
+
+#[tokio::test]
+async fn providers_of_one_server_are_held_back_together() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let means = Means::of(&fake);
+    let make = |server: &str, file: &str| {
+        let builder = AcmeDns::builder(server, directory.path().join(file));
+        builder.clock(means.clock.clone()).http(means.http.clone()).build().unwrap()
+    };
+    let (one, same) = (make(&means.base_url, "one.json"), make(&means.base_url, "same.json"));
+    let other = make(&fake.other_base_url(), "other.json");
+    fake.fault(When::Any, Fault::Busy(Some(RetryAfter::Seconds(600))));
+    let told = one.zone(&name()).await.unwrap_err();
+    assert!(matches!(told.retry(), Retry::At(_)), "{told}");
+    assert_eq!(same.zone(&name()).await.unwrap_err().retry(), told.retry());
+    assert_eq!(fake.exchanges().len(), 1);
+    let asked = other.zone(&name()).await.unwrap_err();
+    assert!(matches!(asked, Error::DelegationRequired { .. }), "{asked}");
 }
 
 #[tokio::test]

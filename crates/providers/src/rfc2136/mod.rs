@@ -93,7 +93,7 @@ pub struct Rfc2136 {
     timeout: Duration,
     clock: Arc<dyn Clock>,
     gather: Arc<Gather>,
-    sockets: Arc<Sockets>,
+    sockets: Sockets,
 }
 
 /// The server makes any number at once; a hundred keep one bad name from holding up many good ones.
@@ -118,7 +118,7 @@ impl Rfc2136 {
             timeout: DEFAULT_TIMEOUT,
             clock: Arc::new(SystemClock::new()),
             gather: Arc::default(),
-            sockets: Arc::default(),
+            sockets: Sockets::default(),
         })
     }
 

@@ -90,3 +90,19 @@ impl Rfc2136Builder {
         Rfc2136 { gather: Arc::default(), sockets: Sockets::default(), ..self.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_of_one_builder_share_neither_company_nor_sockets_and_clones_share_both() {
+        let builder = Rfc2136::builder("192.0.2.1".parse().unwrap());
+        let (one, other) = (builder.clone().build(), builder.build());
+        let same = |a: &Rfc2136, b: &Rfc2136| {
+            (Arc::ptr_eq(&a.gather, &b.gather), a.sockets.are_those_of(&b.sockets))
+        };
+        assert_eq!(same(&one, &other), (false, false));
+        assert_eq!(same(&one, &one.clone()), (true, true));
+    }
+}

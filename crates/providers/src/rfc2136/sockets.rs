@@ -68,6 +68,11 @@ impl Sockets {
         matches!(socket.take_error(), Ok(None)).then_some(socket)
     }
 
+    #[cfg(test)]
+    pub(super) fn are_those_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shelf, &other.shelf)
+    }
+
     /// Keeps a socket that an answer has come over.
     pub(super) fn keep(&self, address: SocketAddr, socket: UdpSocket) {
         let Ok(socket) = socket.into_std() else { return };

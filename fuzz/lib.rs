@@ -204,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn the_seeds_of_answers_to_updates_get_past_the_signature() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/update_answer");
+        for name in ["signed_soa", "signed_txt", "signed_update", "soa", "txt"] {
+            let seed = std::fs::read(seeds.join(name)).expect(name);
+            assert_eq!(perennial_providers::rfc2136::read_any_answer(&seed), 1, "{name} is not believed");
+        }
+    }
+
+    #[test]
     fn every_target_has_its_file() {
         let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
         for (name, _) in TARGETS {

@@ -212,9 +212,9 @@ fn ovh(means: &Means) -> credentials::ovh::Access {
     access.http(means.http.clone()).consumer_key("app", SECRET.into(), SECRET.into()).expect("access")
 }
 
-/// The answer of a name server to a signed update and to a query.
+/// The answer of a name server to a signed update and to queries.
 pub fn update_answer(bytes: &[u8]) {
-    rfc2136::read_any_answer(bytes);
+    let _ = rfc2136::read_any_answer(bytes);
 }
 
 /// A file of TSIG keys, in any of the forms that servers' own tools write.

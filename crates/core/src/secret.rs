@@ -1,6 +1,10 @@
 //! Values that never print and are wiped when dropped.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
@@ -36,14 +40,24 @@ impl SecretString {
     /// The secret that a file holds, white space at both ends dropped.
     ///
     /// # Errors
-    /// [`SecretError`] when the file cannot be read, is empty or is not UTF-8, or when the text has a line
-    /// break inside.
+    /// [`SecretError`] when the file cannot be read, is no regular file, has more than [`SecretBytes::MOST`] bytes,
+    /// is empty or is not UTF-8, or when the text has a line break inside.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
         let path = path.as_ref();
-        let bytes = SecretBytes::from_file(path)?;
-        let text = std::str::from_utf8(bytes.expose())
-            .map_err(|_| SecretError::NotText { origin: format!("file {}", path.display()) })?;
-        Self::one_line(text, || format!("file {}", path.display()))
+        let text = Self::text_of_file(path, SecretBytes::MOST)?;
+        Self::one_line(text.expose(), || format!("file {}", path.display()))
+    }
+
+    /// All the text that a file holds, as it is: a key in PEM, a list of accounts. `most` is how many bytes it may have.
+    ///
+    /// # Errors
+    /// [`SecretError`] as [`SecretBytes::from_file_of`], and when it is not UTF-8.
+    pub fn text_of_file(path: impl AsRef<Path>, most: u64) -> Result<Self, SecretError> {
+        let path = path.as_ref();
+        let bytes = SecretBytes::from_file_of(path, most)?;
+        let text = std::str::from_utf8(bytes.expose());
+        let not_text = || SecretError::NotText { origin: format!("file {}", path.display()) };
+        text.map(Self::new).map_err(|_| not_text())
     }
 
     fn one_line(text: &str, origin: impl Fn() -> String) -> Result<Self, SecretError> {
@@ -89,15 +103,28 @@ impl SecretBytes {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// All bytes of a file.
+    /// The most bytes that [`from_file`](Self::from_file) reads: 1 MiB. The longest keys and tokens have a hundredth of
+    /// it; what has more is another file.
+    pub const MOST: u64 = 1 << 20;
+
+    /// All bytes of a file, at most [`MOST`](Self::MOST).
     ///
     /// # Errors
-    /// [`SecretError::Unreadable`] with the operating system's reason.
+    /// As [`from_file_of`](Self::from_file_of).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
-        let path = path.as_ref();
-        std::fs::read(path)
-            .map(Self::new)
-            .map_err(|error| SecretError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+        Self::from_file_of(path, Self::MOST)
+    }
+
+    /// All bytes of a file that may have `most` of them.
+    ///
+    /// Nothing but a regular file is read, or a link to one: a pipe may keep whoever reads it waiting for ever, and a
+    /// device need have no end.
+    ///
+    /// # Errors
+    /// [`SecretError::NotAFile`], [`SecretError::TooLarge`], or [`SecretError::Unreadable`] with the operating system's
+    /// reason.
+    pub fn from_file_of(path: impl AsRef<Path>, most: u64) -> Result<Self, SecretError> {
+        read(path.as_ref(), most).map(Self)
     }
 
     /// The bytes themselves. The caller answers for where they go.
@@ -111,6 +138,28 @@ impl From<Vec<u8>> for SecretBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self::new(bytes)
     }
+}
+
+fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let unreadable =
+        |error: io::Error| SecretError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    let too_large = |bytes| SecretError::TooLarge { path: path.to_owned(), bytes, most };
+    let length = |metadata: io::Result<Metadata>| match metadata.map_err(unreadable)? {
+        metadata if !metadata.is_file() => Err(SecretError::NotAFile { path: path.to_owned() }),
+        metadata if metadata.len() > most => Err(too_large(metadata.len())),
+        metadata => Ok(metadata.len()),
+    };
+    // Before it is opened, since that alone waits for whoever writes into a pipe; and after, since it may be another by
+    // then.
+    length(fs::metadata(path))?;
+    let file = File::open(path).map_err(unreadable)?;
+    let length = length(file.metadata())?;
+    // With room for all of it: of what is moved when it grows, nobody wipes the place where it was.
+    let room = usize::try_from(length.saturating_add(1)).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    // Its length is what it was a moment ago, and none at all where the system makes files up.
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if read as u64 > most { Err(too_large(read as u64)) } else { Ok(bytes) }
 }
 
 /// Why a secret could not be had. It names the place, never the value.
@@ -129,11 +178,27 @@ pub enum SecretError {
         /// The file or variable.
         origin: String,
     },
+    /// A directory, a pipe, a device.
+    #[error("the secret file {} is no regular file, and nothing else is read: give the path of one", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
     /// Not UTF-8.
     #[error("the secret in {origin} is not UTF-8 text")]
     NotText {
         /// The file or variable.
         origin: String,
+    },
+    /// More bytes than any secret has.
+    #[error("the secret file {} has {bytes} bytes and may have {most}: give the path of another", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size, or how much of it was read when that was less.
+        bytes: u64,
+        /// The most that it may have.
+        most: u64,
     },
     /// The file cannot be read.
     #[error("cannot read the secret file {}: {reason}", path.display())]
@@ -157,7 +222,7 @@ mod tests {
 
     fn file(content: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
+        fs::write(file.path(), content).unwrap();
         file
     }
 
@@ -186,6 +251,60 @@ mod tests {
     fn empty_and_binary_files_are_told_apart() {
         assert!(matches!(error_of(b" \n"), SecretError::Empty { .. }));
         assert!(matches!(error_of(&[0xff, 0xfe]), SecretError::NotText { .. }));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_told_with_its_size_and_the_limit() {
+        let large = tempfile::NamedTempFile::new().unwrap();
+        large.as_file().set_len(SecretBytes::MOST).unwrap();
+        assert!(SecretBytes::from_file(large.path()).is_ok_and(|it| it.expose().len() == 1 << 20));
+        large.as_file().set_len(SecretBytes::MOST + 1).unwrap();
+        let error = SecretBytes::from_file(large.path()).err().unwrap();
+        let expected = SecretError::TooLarge { path: large.path().into(), bytes: 1_048_577, most: 1_048_576 };
+        assert_eq!(error, expected);
+        let text = error.to_string();
+        assert!(text.contains("has 1048577 bytes and may have 1048576"), "{text}");
+        assert!(text.contains(large.path().to_str().unwrap()), "{text}");
+        let few = SecretString::text_of_file(file(b"s3cret").path(), 5).err().unwrap();
+        assert!(matches!(few, SecretError::TooLarge { bytes: 6, most: 5, .. }), "{few}");
+    }
+
+    /// The system makes these files up, and says that they are empty.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_read_no_further_than_the_limit() {
+        let error = SecretBytes::from_file_of("/proc/self/status", 100).err().unwrap();
+        assert!(matches!(error, SecretError::TooLarge { bytes: 101, most: 100, .. }), "{error}");
+        assert!(SecretBytes::from_file("/proc/self/status").is_ok_and(|it| !it.expose().is_empty()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_read_from_a_directory_a_pipe_or_a_device_and_nobody_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [directory.path().to_owned(), pipe, link, "/dev/zero".into()] {
+            let (told, heard) = std::sync::mpsc::channel();
+            let at = path.clone();
+            std::thread::spawn(move || told.send(SecretString::from_file(at).err()));
+            let error = heard.recv_timeout(std::time::Duration::from_secs(10)).expect("it waits");
+            assert_eq!(error, Some(SecretError::NotAFile { path }));
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_file_is_followed() {
+        let file = file(b"s3cret");
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(file.path(), &link).unwrap();
+        #[cfg(windows)]
+        std::os::windows::fs::symlink_file(file.path(), &link).unwrap();
+        assert!(SecretString::from_file(link).is_ok_and(|secret| secret.expose() == "s3cret"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use perennial_acme::{Account, AccountKey, Client, NewAccount, Signer as _};
-use perennial_core::{SecretBytes, SecretString};
+use perennial_core::{SecretBytes, SecretError, SecretString};
 use perennial_lifecycle::{Journal, StoreError, output};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -133,10 +133,13 @@ impl AccountKeeper {
             None => journal.issuer_state().await?,
             Some(path) => {
                 let path = path.clone();
-                blocking(move || match fs::read(&path) {
-                    Ok(bytes) => Ok(Some(SecretBytes::new(bytes))),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(Error::AccountFile { path, reason: error.to_string() }),
+                blocking(move || {
+                    if fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                        return Ok(None);
+                    }
+                    let unusable = |error: SecretError| error.to_string();
+                    let bytes = SecretBytes::from_file(&path).map_err(unusable);
+                    bytes.map(Some).map_err(|reason| Error::AccountFile { path, reason })
                 })
                 .await?
             }

@@ -9,7 +9,7 @@ use std::{
 
 #[cfg(doc)]
 use perennial_core::PrivateKey;
-use perennial_core::SecretString;
+use perennial_core::{SecretError, SecretString};
 use perennial_lifecycle::{CertificateId, Generation, Record, Slot, Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -119,10 +119,15 @@ fn read_files(
     if let Some(last) = last.filter(|(known, _)| *known == stamps) {
         return Ok(last);
     }
-    let text =
-        |path: &Path| fs::read_to_string(path).map(Zeroizing::new).map_err(|error| fault(path, &error));
-    let key = SecretString::new(text(key)?.as_str());
-    Ok((stamps, Arc::new(Authority::with_key(&text(chain)?, &key)?)))
+    // Whatever it is by now: a pipe would be waited for, and a device has no end.
+    let text = |path: &Path| {
+        let unusable = |error: SecretError| {
+            let reason = error.to_string();
+            AuthorityFault::File { path: path.to_owned(), reason }
+        };
+        SecretString::text_of_file(path, LARGEST).map_err(unusable)
+    };
+    Ok((stamps, Arc::new(Authority::with_key(text(chain)?.expose(), &text(key)?)?)))
 }
 
 fn stamp(path: &Path) -> Result<(Option<SystemTime>, u64), AuthorityFault> {

@@ -171,6 +171,10 @@ async fn an_account_file_is_private_and_found_again() {
     let error = issue(&issuer).await.unwrap_err();
     assert!(error.message.contains("account.json") && error.message.contains("move it away"), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{", "a damaged account is left as it is");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let error = issue(&issuer).await.unwrap_err();
+    assert!(error.message.contains("account.json is no regular file"), "{error}");
 }
 
 #[tokio::test]

@@ -387,8 +387,12 @@ async fn files_are_read_again_when_they_change_and_the_root_before_is_trusted_on
     let issuer = CaIssuer::builder(CaSource::files(&chain, &key)).clock(clock()).build().unwrap();
     let error = issuer.ready().await.unwrap_err();
     assert!(error.message.contains("ca.pem"), "{error}");
-
+    std::fs::create_dir(&key).unwrap();
     std::fs::write(&chain, &old.chain).unwrap();
+    let error = issuer.ready().await.unwrap_err();
+    assert!(error.message.contains("ca.key is no regular file"), "{error}");
+    std::fs::remove_dir(&key).unwrap();
+
     std::fs::write(&key, old.key_pem().expose()).unwrap();
     let first = issue(&issuer, &spec("a.example")).await.unwrap();
     // Half of the change.

@@ -109,17 +109,13 @@ impl Accounts {
         self.0.insert(domain.to_owned(), Value::Object(fields.into_iter().collect()));
     }
 
-    /// Those of a file; none where there is no file yet.
+    /// Those of a file; none where there is no file yet. The reason names it.
     pub(super) fn load(path: &Path) -> Result<Self, String> {
-        let too_large = fs::metadata(path).is_ok_and(|metadata| metadata.len() > MOST_BYTES);
-        if too_large {
-            return Err(format!("it has more than {MOST_BYTES} bytes; it is not a file of accounts"));
+        if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(Self::default());
         }
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error.to_string()),
-        }
+        let text = SecretString::text_of_file(path, MOST_BYTES).map_err(|error| error.to_string())?;
+        Self::parse(text.expose()).map_err(|reason| format!("{}: {reason}", path.display()))
     }
 
     /// Puts the file in place of the old one, whole or not at all, readable by its owner alone.
@@ -210,6 +206,17 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(Accounts::load(&directory.path().join("none.json")).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_one_of_accounts_is_not_read_and_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let large = directory.path().join("large");
+        fs::File::create(&large).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        let reason = Accounts::load(&large).err().unwrap();
+        assert!(reason.contains("/large has 16777217 bytes and may have 16777216"), "{reason}");
+        let reason = Accounts::load(directory.path()).err().unwrap();
+        assert!(reason.contains("is no regular file"), "{reason}");
     }
 
     #[test]

@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::{
     Capabilities, ConfigError, Error, WriteClass, Zone,
     engine::{self, Settings, SlotApi, Slots, Vendor},
-    vendor::{Answer, Authorize, Client, ClientBuilder, Complaint, Secrets},
+    vendor::{Answer, Authorize, Client, ClientBuilder, Complaint, Fingerprint, Secrets},
 };
 
 mod accounts;
@@ -146,6 +146,11 @@ impl Authorize for Keys {
         }
         Ok(Secrets::of(key))
     }
+
+    /// One for all accounts: a name has its own, and whom the server asks to wait is whoever calls from here.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of([KIND]))
+    }
 }
 
 struct Api {
@@ -187,16 +192,16 @@ fn complaint(answer: &Answer) -> Option<Complaint> {
 impl Api {
     /// The file is small and local; whoever puts it elsewhere waits for it here.
     fn load(&self) -> Result<Accounts, Error> {
-        Accounts::load(&self.path).map_err(|reason| self.bad_file(reason))
+        Accounts::load(&self.path).map_err(Self::bad_accounts)
     }
 
     fn bad_file(&self, reason: impl std::fmt::Display) -> Error {
-        ConfigError::BadOption {
-            provider: KIND.to_owned(),
-            option: "accounts".to_owned(),
-            reason: format!("{}: {reason}", self.path.display()),
-        }
-        .into()
+        Self::bad_accounts(format!("{}: {reason}", self.path.display()))
+    }
+
+    fn bad_accounts(reason: String) -> Error {
+        let (provider, option) = (KIND.to_owned(), "accounts".to_owned());
+        ConfigError::BadOption { provider, option, reason }.into()
     }
 
     fn account(&self, name: &DomainName) -> Result<Option<Account>, Error> {

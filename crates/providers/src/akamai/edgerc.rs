@@ -1,12 +1,15 @@
 //! The file `.edgerc`, in which Akamai's tools keep their credentials.
 
+use http::uri::Authority;
 use perennial_core::SecretString;
 
 use crate::signature::eg1::Credentials;
 
 /// What a section has that is needed here.
+#[derive(Clone)]
 pub(super) struct Section {
-    pub(super) host: String,
+    /// Where the credentials are good, and nowhere else.
+    pub(super) host: Authority,
     pub(super) credentials: Credentials,
     pub(super) account_key: Option<String>,
 }
@@ -30,11 +33,18 @@ pub(super) fn read(text: &SecretString, section: &str) -> Result<Section, String
         return Err(format!("it has no section [{section}] with credentials"));
     }
     let credentials = Credentials::new(need("client_token")?, need("client_secret")?, need("access_token")?);
+    let host = host(need("host")?);
     Ok(Section {
-        host: need("host")?.to_owned(),
+        host: host.ok_or_else(|| format!("the `host` of its section [{section}] is none"))?,
         credentials,
         account_key: field("account_key").map(str::to_owned),
     })
+}
+
+/// The host in a text that may be its URL.
+pub(super) fn host(text: &str) -> Option<Authority> {
+    let text = text.trim().trim_start_matches("https://").trim_end_matches('/');
+    text.parse().ok().filter(|host: &Authority| !host.as_str().contains('@'))
 }
 
 #[cfg(test)]
@@ -62,6 +72,24 @@ host = other
         assert_eq!(section.credentials.client_secret.expose(), "abc=def=");
         assert_eq!(section.credentials.access_token.expose(), "akab-a");
         assert_eq!(section.account_key, None);
+    }
+
+    #[test]
+    fn a_host_is_no_more_than_a_host() {
+        for (text, expected) in [
+            ("akab-h.luna.akamaiapis.net", Some("akab-h.luna.akamaiapis.net")),
+            ("https://akab-h.luna.akamaiapis.net/", Some("akab-h.luna.akamaiapis.net")),
+            ("me@elsewhere.example", None),
+            ("elsewhere.example/path", None),
+            ("http://elsewhere.example", None),
+            ("two words", None),
+            ("", None),
+        ] {
+            assert_eq!(host(text).as_ref().map(Authority::as_str), expected, "{text}");
+        }
+        let bad = FILE.replace("akab-h.luna.akamaiapis.net", "me@elsewhere.example");
+        let reason = read(&bad.into(), "default").err().unwrap();
+        assert_eq!(reason, "the `host` of its section [default] is none");
     }
 
     #[test]

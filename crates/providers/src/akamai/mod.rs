@@ -16,9 +16,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::Request;
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::DomainName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,16 +24,19 @@ use crate::{
     engine::{self, Member, RecordSet, SetApi, Sets, Settings, Swap, Vendor},
     signature::eg1,
     txt,
-    vendor::{Answer, Authorize, Client, Complaint, Fingerprint, Secrets, segment},
+    vendor::{Answer, Client, Complaint, segment},
 };
 
 mod edgerc;
 
-mod source;
-use source::Source;
-
 mod options;
 pub use options::factory;
+
+mod signer;
+use signer::Signer;
+
+mod source;
+use source::Source;
 
 /// The [`kind`](crate::DnsProvider::kind) of this provider.
 pub const KIND: &str = "akamai";
@@ -65,8 +66,8 @@ impl Akamai {
     }
 
     fn begin(host: &str, source: Source, account_switch_key: Option<String>) -> AkamaiBuilder {
+        let signer = Signer::new(host, source, account_switch_key);
         let host = host.trim().trim_start_matches("https://").trim_end_matches('/');
-        let signer = Signer { source, account_switch_key };
         let client =
             Client::builder(KIND, format!("https://{host}"), signer).complaints(complaint).needs(NEEDS);
         AkamaiBuilder { client, settings: Settings::new() }
@@ -83,43 +84,6 @@ impl Akamai {
 }
 
 engine::builder!(AkamaiBuilder, Akamai, |client, settings| Sets::new(Api { client }, settings));
-
-/// Signs each request with EdgeGrid, for whichever account it is.
-struct Signer {
-    source: Source,
-    account_switch_key: Option<String>,
-}
-
-#[async_trait]
-impl Authorize for Signer {
-    async fn authorize(&self, request: &mut Request<Bytes>, now: Timestamp) -> Result<Secrets, Error> {
-        let unfit =
-            |reason: &str| Error::Auth { provider: KIND.to_owned(), reason: reason.to_owned(), fault: None };
-        if let Some(key) = &self.account_switch_key {
-            let uri = request.uri().to_string();
-            let join = if uri.contains('?') { '&' } else { '?' };
-            let uri = format!("{uri}{join}accountSwitchKey={}", segment(key)).parse();
-            *request.uri_mut() = uri.map_err(|_| unfit("the account switch key does not fit into a URL"))?;
-        }
-        let credentials = self.source.current();
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        eg1::sign(request, &credentials, &nonce, now).map_err(|_| {
-            unfit("a token has a character that no header can carry; look for a line break where it is kept")
-        })?;
-        let eg1::Credentials { client_token, client_secret, access_token, .. } = credentials;
-        Ok(Secrets::of(client_secret).and(client_token).and(access_token))
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        let eg1::Credentials { client_token, client_secret, access_token, .. } = self.source.current();
-        let account = self.account_switch_key.as_deref().unwrap_or_default();
-        Some(Fingerprint::of([client_token.expose(), client_secret.expose(), access_token.expose(), account]))
-    }
-
-    fn signs_time(&self) -> bool {
-        true
-    }
-}
 
 struct Api {
     client: Client,

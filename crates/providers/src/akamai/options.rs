@@ -42,13 +42,13 @@ pub(super) fn from_options(options: &Options) -> Result<Akamai, Error> {
             let bad = |reason| ConfigError::BadOption {
                 provider: KIND.to_owned(),
                 option: EDGERC.name.to_owned(),
-                reason: format!("{path}: {reason}"),
+                reason,
             };
             let (path, name) = (PathBuf::from(path), options.text(&SECTION).unwrap_or("default"));
             let section = source::read(&path, name).map_err(bad)?;
-            let (section_name, last) = (name.to_owned(), Mutex::new(section.credentials));
-            let source = Source::Edgerc { path, section: section_name, last };
-            (section.host, source, given.or(section.account_key))
+            let (host, name) = (section.host.to_string(), name.to_owned());
+            let source = Source::Edgerc { path, section: name, last: Mutex::new(section) };
+            (host, source, given)
         }
         None => {
             let missing = ConfigError::MissingOption {
@@ -96,5 +96,9 @@ mod tests {
         assert!(from_options(&[("edgerc", path), ("section", "dns")].into_iter().collect()).is_ok());
         let error = error_of(&[("edgerc", path)]);
         assert!(error.contains("no section [default]") && !error.contains("s3cret"), "{error}");
+        assert!(error.contains(path), "{error}");
+        file.as_file().set_len(1 << 21).unwrap();
+        let error = error_of(&[("edgerc", path)]);
+        assert!(error.contains("has 2097152 bytes and may have 1048576"), "{error}");
     }
 }

@@ -164,6 +164,11 @@ impl Vendor for Api {
         self.client.base_url().to_owned()
     }
 
+    /// Credentials are for a zone.
+    fn permits_by_name(&self) -> bool {
+        false
+    }
+
     async fn zone_named(&self, apex: &DomainName) -> Result<Option<Zone>, Error> {
         let call = self.zones.get("/zones").query("name", apex.as_str());
         let call = call.query("per_page", ZONES_PER_PAGE.to_string());

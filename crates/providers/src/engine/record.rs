@@ -299,6 +299,10 @@ pub(super) fn described(names: &[DomainName]) -> String {
 
 #[async_trait]
 impl<V: RecordApi> Commit for Records<V> {
+    fn permits_by_name(&self) -> bool {
+        self.0.vendor.permits_by_name()
+    }
+
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         let net = net(changes);
         if net.is_empty() {

@@ -281,6 +281,10 @@ fn whole(effects: Vec<Option<Effect>>) -> Vec<Effect> {
 
 #[async_trait]
 impl<V: SetApi> Commit for Sets<V> {
+    fn permits_by_name(&self) -> bool {
+        self.0.vendor.permits_by_name()
+    }
+
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         let net = net(changes);
         let mut applied = Applied::default();

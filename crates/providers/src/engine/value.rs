@@ -101,6 +101,10 @@ impl<V: ValueApi> Values<V> {
 
 #[async_trait]
 impl<V: ValueApi> Commit for Values<V> {
+    fn permits_by_name(&self) -> bool {
+        self.0.vendor.permits_by_name()
+    }
+
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         let net = net(changes);
         if net.is_empty() {

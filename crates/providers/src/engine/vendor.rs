@@ -37,6 +37,13 @@ pub trait Vendor: Send + Sync + 'static {
         false
     }
 
+    /// Whether a credential of this vendor's may be good for some names of a zone and not for others. Where it is not,
+    /// what the vendor does not let one caller do is told to all whose changes went with that caller's; where it is,
+    /// who may not is found by more writes. Yes by default, which is never wrong.
+    fn permits_by_name(&self) -> bool {
+        true
+    }
+
     /// The zone with exactly this apex, or that there is none.
     ///
     /// # Errors

@@ -209,6 +209,10 @@ impl<V: ZoneApi> WholeZones<V> {
 
 #[async_trait]
 impl<V: ZoneApi> Commit for WholeZones<V> {
+    fn permits_by_name(&self) -> bool {
+        self.0.vendor.permits_by_name()
+    }
+
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, Error> {
         let net = net(changes);
         if net.is_empty() {

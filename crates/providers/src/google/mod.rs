@@ -186,6 +186,11 @@ impl Vendor for Api {
         format!("{} {}", self.client.base_url(), self.project.get().map_or("", String::as_str))
     }
 
+    /// Credentials are for a project or a zone.
+    fn permits_by_name(&self) -> bool {
+        false
+    }
+
     async fn zone_named(&self, apex: &DomainName) -> Result<Option<Zone>, Error> {
         let answer =
             self.client.get(self.path("").await?).query("dnsName", format!("{apex}.")).send().await?;

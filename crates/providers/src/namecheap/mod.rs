@@ -163,6 +163,11 @@ impl Vendor for Api {
         true
     }
 
+    /// Credentials are for an account.
+    fn permits_by_name(&self) -> bool {
+        false
+    }
+
     async fn zone_named(&self, apex: &DomainName) -> Result<Option<Zone>, Error> {
         // What cannot be registered is no domain of anybody's.
         if !apex.is_host_name() {

@@ -4,7 +4,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use perennial_core::{Clock, DomainName};
 
-use super::{Algorithm, KeyFileError, Rfc2136, Transport, TsigKey, TsigKeyError, keys::Keys, tsig::Weak};
+use super::{
+    Algorithm, KeyFileError, Rfc2136, Transport, TsigKey, TsigKeyError, keys::Keys, sockets::Sockets,
+    tsig::Weak,
+};
 use crate::vendor::Credential;
 
 /// A provider in the making: see [`Rfc2136::builder`].
@@ -84,6 +87,22 @@ impl Rfc2136Builder {
     #[must_use]
     pub fn build(self) -> Rfc2136 {
         // What clones of a provider share, two that are made by one builder do not.
-        Rfc2136 { gather: Arc::default(), sockets: Arc::default(), ..self.0 }
+        Rfc2136 { gather: Arc::default(), sockets: Sockets::default(), ..self.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_of_one_builder_share_neither_company_nor_sockets_and_clones_share_both() {
+        let builder = Rfc2136::builder("192.0.2.1".parse().unwrap());
+        let (one, other) = (builder.clone().build(), builder.build());
+        let same = |a: &Rfc2136, b: &Rfc2136| {
+            (Arc::ptr_eq(&a.gather, &b.gather), a.sockets.are_those_of(&b.sockets))
+        };
+        assert_eq!(same(&one, &other), (false, false));
+        assert_eq!(same(&one, &one.clone()), (true, true));
     }
 }

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use perennial_core::{SecretBytes, SecretError, SecretString};
+use perennial_core::{SecretError, SecretString};
 
 use super::{Algorithm, AlgorithmError, TsigKey, TsigKeyError, tsig::Weak};
 
@@ -20,10 +20,8 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// The keys of a file, in their order.
 pub(super) fn read(path: &Path, weak: Weak) -> Result<Vec<TsigKey>, KeyFileError> {
-    let bytes = SecretBytes::from_file(path).map_err(KeyFileError::Unreadable)?;
-    let not_text = || SecretError::NotText { origin: format!("file {}", path.display()) };
-    let text = std::str::from_utf8(bytes.expose()).map_err(|_| KeyFileError::Unreadable(not_text()))?;
-    parse(text, weak)
+    let text = SecretString::text_of_file(path, MOST_BYTES as u64).map_err(KeyFileError::Unreadable)?;
+    parse(text.expose(), weak)
 }
 
 /// The keys of a text in any of the forms.

@@ -93,7 +93,7 @@ pub struct Rfc2136 {
     timeout: Duration,
     clock: Arc<dyn Clock>,
     gather: Arc<Gather>,
-    sockets: Arc<Sockets>,
+    sockets: Sockets,
 }
 
 /// The server makes any number at once; a hundred keep one bad name from holding up many good ones.
@@ -118,7 +118,7 @@ impl Rfc2136 {
             timeout: DEFAULT_TIMEOUT,
             clock: Arc::new(SystemClock::new()),
             gather: Arc::default(),
-            sockets: Arc::default(),
+            sockets: Sockets::default(),
         })
     }
 
@@ -336,21 +336,25 @@ impl DnsProvider for Rfc2136 {
     }
 
     async fn records(&self, _: &Zone, name: &DomainName) -> Result<Vec<TxtRecord>, Error> {
-        let answer = self.query(name, RecordType::TXT).await?;
-        let at_name = answer.answers.iter().filter(|record| {
-            // An alias brings records of other names along.
-            message::domain_name(&record.name).as_ref() == Some(name)
-        });
-        Ok(at_name
-            .filter_map(|record| match &record.data {
-                RData::TXT(data) => {
-                    let ttl = Duration::from_secs(record.ttl.into());
-                    Some(TxtRecord::new(txt::join(data.txt_data.iter()), Some(ttl)))
-                }
-                _ => None,
-            })
-            .collect())
+        Ok(texts(&self.query(name, RecordType::TXT).await?, name))
     }
+}
+
+/// The TXT records at the name in an answer about it.
+fn texts(answer: &Message, name: &DomainName) -> Vec<TxtRecord> {
+    let at_name = answer.answers.iter().filter(|record| {
+        // An alias brings records of other names along.
+        message::domain_name(&record.name).as_ref() == Some(name)
+    });
+    at_name
+        .filter_map(|record| match &record.data {
+            RData::TXT(data) => {
+                let ttl = Duration::from_secs(record.ttl.into());
+                Some(TxtRecord::new(txt::join(data.txt_data.iter()), Some(ttl)))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// The key shows its name only.
@@ -373,23 +377,29 @@ pub fn read_any_key_file(text: &str) -> Result<Vec<TsigKey>, KeyFileError> {
     key_file::parse(text, tsig::Weak::Refused)
 }
 
-/// The door for fuzzing: reads the bytes as the answer to a signed update and to a query, and as the word on
-/// a zone. Nothing comes out of it but, one day, a panic.
+/// The door for fuzzing: reads the bytes as the answer to a signed update and to queries, as the word on a zone, and as
+/// the values at a name. Says of how many of these they are an answer that is believed.
 #[doc(hidden)]
-pub fn read_any_answer(bytes: &[u8]) {
+#[must_use]
+pub fn read_any_answer(bytes: &[u8]) -> usize {
     let now = perennial_core::Timestamp::from_unix(0);
     let key = TsigKey::new("key", Algorithm::HmacSha256, &"a2V5".into());
-    let (Ok(key), Ok(name)) = (key, "example.com".parse::<DomainName>()) else { return };
+    let (Ok(key), Ok(name)) = (key, "example.com".parse::<DomainName>()) else { return 0 };
     let zone = Zone::new(name.clone());
     // The identifier is the one that the bytes have, so that they get past the first check.
     let id = bytes.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
     let change = [Change::add(name.clone(), "v")];
     let update = message::update(id, &zone, &change, Guard::On, &|_| DEFAULT_TTL);
-    for message in [update, message::query(id, &name, RecordType::SOA)].into_iter().flatten() {
-        if let Ok(request) = Request::new(message, Some(&key), now)
-            && let request::Reading::Answer(answer) = request.read(bytes)
-        {
-            let _ = cut::read(&answer, &name);
+    let queries = [RecordType::SOA, RecordType::TXT].map(|kind| message::query(id, &name, kind));
+    let is_believed = |message: &Message| {
+        let request = Request::new(message.clone(), Some(&key), now);
+        match request.map(|request| request.read(bytes)) {
+            Ok(request::Reading::Answer(answer)) => {
+                let _ = (cut::read(&answer, &name), texts(&answer, &name));
+                true
+            }
+            _ => false,
         }
-    }
+    };
+    queries.into_iter().chain([update]).flatten().filter(is_believed).count()
 }

@@ -183,6 +183,9 @@ mod tests {
         assert!(format!("{provider:?}").contains("keys: [TsigKey(acme-key. hmac-sha1)]"), "{provider:?}");
         let text = error_of(&[SERVER, ("key-file", "/nowhere/tsig.key")]);
         assert!(text.contains("cannot read the secret file /nowhere/tsig.key"), "{text}");
+        file.as_file().set_len(300_000).unwrap();
+        let text = error_of(&[SERVER, ("key-file", path)]);
+        assert!(text.contains("has 300000 bytes and may have 262144"), "{text}");
     }
 
     #[test]

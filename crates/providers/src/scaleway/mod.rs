@@ -121,6 +121,11 @@ impl Vendor for Api {
         true
     }
 
+    /// Credentials are for a project.
+    fn permits_by_name(&self) -> bool {
+        false
+    }
+
     async fn zone_named(&self, apex: &DomainName) -> Result<Option<Zone>, Error> {
         let zones = self.zones(std::slice::from_ref(apex)).await?;
         Ok(zones.into_iter().find(|zone| zone.apex == *apex))

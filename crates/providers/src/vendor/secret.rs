@@ -74,11 +74,9 @@ impl Credential {
 fn read(path: &Path) -> Result<SecretString, SecretError> {
     let line = SecretString::from_file(path);
     let Err(SecretError::LineBreak { .. }) = &line else { return line };
-    let bytes = SecretBytes::from_file(path)?;
-    match std::str::from_utf8(bytes.expose()) {
-        Ok(text) if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok() => Ok(text.into()),
-        _ => line,
-    }
+    let text = SecretString::text_of_file(path, SecretBytes::MOST)?;
+    let is_object = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text.expose()).is_ok();
+    if is_object { Ok(text) } else { line }
 }
 
 impl<S: Into<SecretString>> From<S> for Credential {
@@ -160,6 +158,21 @@ mod tests {
         std::fs::remove_file(file.path()).unwrap();
         assert_eq!(credential.current().expose(), "third");
         assert!(Credential::from_file(file.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_has_become_another_one_is_no_credential() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "good").unwrap();
+        let credential = Credential::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::File::create(&path).unwrap().set_len(SecretBytes::MOST + 1).unwrap();
+        assert_eq!(credential.current().expose(), "good");
+        let error = Credential::from_file(&path).err().unwrap();
+        assert!(matches!(error, SecretError::TooLarge { .. }), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(credential.current().expose(), "good");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! acme-dns over its fake: accounts are made once, kept in a file that others read, and used from then on.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use perennial_core::{DomainName, Retry};
 use perennial_providers::{Change, DnsProvider, Error, Options, Registry, acme_dns::AcmeDns, engine};
-use perennial_testkit::vendor::{self, Fault, VendorServer, When};
+use perennial_testkit::vendor::{self, Fault, RetryAfter, VendorServer, When};
 
-use crate::law::Means;
+use crate::law::{self, Means};
 
 const NAME: &str = "_acme-challenge.www.example.com";
 
@@ -169,6 +169,36 @@ async fn names_that_are_asked_for_at_once_get_an_account_each_and_each_its_own_k
             assert_eq!(fake.store().values(target.as_str()).len(), count);
         }
     }
+}
+
+#[tokio::test]
+async fn each_bad_answer_is_told_apart() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let accounts = directory.path().join("accounts.json");
+    let target = registered(&fake, &accounts).await;
+    let key = format!("key-{}", target.as_str().split('.').next().unwrap());
+    assert!(std::fs::read_to_string(&accounts).unwrap().contains(&key));
+    let provider = || -> Arc<dyn DnsProvider> { Arc::new(provider(&fake, &accounts)) };
+    law::each_bad_answer_is_told_apart(&fake, provider, Change::add(target, value("v")), &[&key]).await;
+}
+
+#[tokio::test]
+async fn providers_of_one_server_are_held_back_together() {
+    let (fake, directory) = (fake().await, tempfile::tempdir().unwrap());
+    let means = Means::of(&fake);
+    let make = |server: &str, file: &str| {
+        let builder = AcmeDns::builder(server, directory.path().join(file));
+        builder.clock(means.clock.clone()).http(means.http.clone()).build().unwrap()
+    };
+    let (one, same) = (make(&means.base_url, "one.json"), make(&means.base_url, "same.json"));
+    let other = make(&fake.other_base_url(), "other.json");
+    fake.fault(When::Any, Fault::Busy(Some(RetryAfter::Seconds(600))));
+    let told = one.zone(&name()).await.unwrap_err();
+    assert!(matches!(told.retry(), Retry::At(_)), "{told}");
+    assert_eq!(same.zone(&name()).await.unwrap_err().retry(), told.retry());
+    assert_eq!(fake.exchanges().len(), 1);
+    let asked = other.zone(&name()).await.unwrap_err();
+    assert!(matches!(asked, Error::DelegationRequired { .. }), "{asked}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use perennial_providers::{
 };
 use perennial_testkit::{
     specification::Vendor,
-    vendor::{self, VendorServer},
+    vendor::{self, Fault, VendorServer, When},
 };
 
 use crate::{
@@ -116,6 +116,21 @@ async fn fifty_certificates_that_come_at_once_are_one_batch_each_way() {
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(fake.exchanges().iter().filter(|it| it.writes).count(), 1);
     assert!(fake.store().records.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_edit_is_refused_once_for_all_who_come_at_once() {
+    let fake = fake().await;
+    let provider = make(Means::of(&fake));
+    let zone = provider.zone(&NAME.parse().unwrap()).await.unwrap();
+    let certificates: Vec<_> = fifty_names().chunks(2).map(<[Change]>::to_vec).collect();
+    fake.clear_exchanges();
+    for _ in 0..100 {
+        fake.fault(When::Any, Fault::Forbidden);
+    }
+    let all = join_all(certificates.iter().map(|changes| provider.apply(&zone, changes))).await;
+    assert!(all.iter().all(|applied| matches!(applied, Err(Error::Permission { .. }))), "{all:?}");
+    assert_eq!(fake.exchanges().len(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use perennial_core::Retry;
 use perennial_providers::{Change, DnsProvider, Error, duckdns::DuckDns};
 use perennial_testkit::vendor::{self, Fault, VendorServer, When};
 
-use crate::law::Means;
+use crate::law::{self, Means};
 
 const TOKEN: &str = "c0ffee00-114e-40ef-ba1d-d217904a50f2";
 const DOMAIN: &str = "perennial.duckdns.org";
@@ -108,6 +108,12 @@ async fn ko_is_a_matter_of_the_token_which_is_shown_nowhere() {
     let error = provider.apply(&zone, &[add("v")]).await.unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error}");
     assert!(!format!("{error} {error:?}").contains(TOKEN), "{error}");
+}
+
+#[tokio::test]
+async fn each_bad_answer_is_told_apart() {
+    let fake = fake().await;
+    law::each_bad_answer_is_told_apart(&fake, || make(Means::of(&fake)), add("v"), &[TOKEN]).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Web services of one's own: lego's `httpreq`, and a webhook of cert-manager.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use perennial_core::{Clock, DomainName};
 use perennial_providers::{Change, DnsProvider, Error, Zone, engine, httpreq::HttpReq, webhook::Webhook};
 use perennial_testkit::vendor::{self, Fault, Reply, RetryAfter, VendorServer, When};
 use serde_json::json;
 
-use crate::law::{Means, NAME, ZONE};
+use crate::law::{self, Means, NAME, ZONE};
 
 const SECRET: &str = "h00k-c0ffee";
 
@@ -96,6 +96,16 @@ async fn what_an_api_server_says_is_explained() {
     assert!(error.to_string().contains("it failed to Present a.example.net: no such zone"), "{error}");
     let outside = webhook(&fake).zone(&zone).await.unwrap_err();
     assert!(matches!(outside, Error::ZoneNotFound { .. }), "{outside}");
+}
+
+#[tokio::test]
+async fn each_bad_answer_is_told_apart() {
+    let fake = VendorServer::start(vendor::HttpReq::new("acme", SECRET), &[ZONE]).await.unwrap();
+    let provider = || -> Arc<dyn DnsProvider> { Arc::new(httpreq(&fake)) };
+    law::each_bad_answer_is_told_apart(&fake, provider, Change::add(name(), "v"), &[SECRET]).await;
+    let fake = VendorServer::start(vendor::Webhook::new(SECRET), &[ZONE]).await.unwrap();
+    let provider = || -> Arc<dyn DnsProvider> { Arc::new(webhook(&fake)) };
+    law::each_bad_answer_is_told_apart(&fake, provider, Change::add(name(), "v"), &[SECRET]).await;
 }
 
 #[tokio::test]

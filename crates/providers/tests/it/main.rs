@@ -27,6 +27,7 @@ mod inwx;
 mod ionos;
 mod knot;
 mod law;
+mod line_breaks;
 mod linode;
 mod mangled;
 mod moto;

@@ -150,15 +150,13 @@ impl Federation {
             Origin::File(path) => {
                 let refused = |reason: String| Error::Auth {
                     provider: self.provider.to_owned(),
-                    reason: format!("the token in {path} cannot be used: {reason}; look who writes it"),
+                    reason: format!("the workload's token cannot be used: {reason}; look who writes it"),
                     fault: None,
                 };
-                let length = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
-                if length > MOST_BYTES {
-                    return Err(refused(format!("the file has {length} bytes")));
-                }
-                let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-                self.token_of(&text).ok_or_else(|| refused(self.missing()))
+                let text = SecretString::text_of_file(path, MOST_BYTES);
+                let text = text.map_err(|error| refused(error.to_string()))?;
+                let missing = || refused(format!("{path}: {}", self.missing()));
+                self.token_of(text.expose()).ok_or_else(missing)
             }
             Origin::Url { client, url } => {
                 let answer = client.follow(url)?.send().await?;

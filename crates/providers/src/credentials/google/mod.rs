@@ -13,14 +13,13 @@ use perennial_core::{Clock, HttpClient, SecretString, SystemClock, Timestamp};
 use serde::Deserialize;
 
 use super::{
-    Variables, bearer, environment, form, metadata_client, oauth,
+    Variables, bearer, environment, metadata_client, oauth,
     quiet::Quiet,
     renewed::{Lease, Renewed},
     variable,
 };
 use crate::{
     ConfigError, Error,
-    signature::jwt::{Claims, SigningKey},
     vendor::{
         Anonymous, Answer, Authorize, Client, ClientBuilder, Complaint, Credential, Fingerprint, Secrets,
         segment,
@@ -32,6 +31,9 @@ use federation::Federation;
 
 mod impersonation;
 use impersonation::Impersonation;
+
+mod service_account;
+use service_account::{Exchanged, ServiceAccount};
 
 /// Where access tokens come from, and the one that is good now.
 ///
@@ -52,45 +54,7 @@ enum Origin {
     /// The metadata server of a machine, a pod or a function, and the account there.
     Metadata { client: Client, account: String },
     /// A key that somebody made for a service account.
-    /// Where it was read from may hold another one later.
-    ServiceAccount { client: Client, key: Box<ServiceAccount>, source: Option<Credential> },
-}
-
-struct ServiceAccount {
-    email: String,
-    key_id: Option<String>,
-    key: SigningKey,
-    /// Of the address and the key.
-    who: Fingerprint,
-    project: Option<String>,
-    token_url: String,
-}
-
-impl ServiceAccount {
-    fn read(json: &SecretString) -> Result<Self, String> {
-        let not_one = || "it is not the JSON of a service account's key".to_owned();
-        // The error of the reader would show a part of the text.
-        let file: KeyFile = serde_json::from_str(json.expose()).map_err(|_| not_one())?;
-        if file.kind != "service_account" {
-            return Err(format!(
-                "it is of the type {:?}; `service_account` and `external_account` are known here",
-                file.kind.chars().take(40).collect::<String>()
-            ));
-        }
-        let (Some(email), Some(pem)) = (file.client_email, file.private_key) else { return Err(not_one()) };
-        let pem = SecretString::new(pem);
-        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
-        let who = Fingerprint::of([&*email, pem.expose()]);
-        let token_url = file.token_uri.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
-        let (key_id, project) = (file.private_key_id, file.project_id);
-        Ok(Self { email, key_id, key, who, project, token_url })
-    }
-
-    /// The key that this text is, unless it is the same or none; its tokens come from where they came from.
-    fn newer(&self, json: &SecretString) -> Option<Self> {
-        let read = Self::read(json).ok().filter(|read| read.who != self.who)?;
-        Some(Self { token_url: self.token_url.clone(), ..read })
-    }
+    ServiceAccount { client: Client, account: Box<Exchanged> },
 }
 
 /// May read and write the records of Cloud DNS, and nothing else.
@@ -129,7 +93,7 @@ impl Access {
     pub async fn project(&self) -> Result<Option<String>, Error> {
         match &self.origin {
             Origin::Federation(_) => Ok(None),
-            Origin::ServiceAccount { key, .. } => Ok(key.project.clone()),
+            Origin::ServiceAccount { account, .. } => Ok(account.first.project.clone()),
             Origin::Metadata { client, .. } => {
                 let answer =
                     ask_metadata(client, "/computeMetadata/v1/project/project-id".to_owned()).await?;
@@ -148,36 +112,11 @@ impl Access {
     async fn own_token(&self, scope: &str) -> Result<Lease<SecretString>, Error> {
         match &self.origin {
             Origin::Federation(federation) => federation.token(scope, self.clock.now()).await,
-            Origin::ServiceAccount { client, key, source } => {
-                let newer = source.as_ref().and_then(|source| key.newer(&source.current()));
-                self.by_key(client, newer.as_ref().unwrap_or(key), scope).await
+            Origin::ServiceAccount { client, account } => {
+                account.token(self.provider, client, scope, self.clock.now()).await
             }
             Origin::Metadata { client, account } => self.by_metadata(client, account).await,
         }
-    }
-
-    /// RFC 7523 §2.1: a token signed by the account is the grant.
-    async fn by_key(
-        &self,
-        client: &Client,
-        account: &ServiceAccount,
-        scope: &str,
-    ) -> Result<Lease<SecretString>, Error> {
-        let now = self.clock.now();
-        let claims = Claims::new(&account.email, scope, &account.token_url, now);
-        let assertion =
-            claims.sign(&account.key, account.key_id.as_deref()).map_err(|error| Error::Auth {
-                provider: self.provider.to_owned(),
-                reason: format!("{error}; make another key for {}", account.email),
-                fault: None,
-            })?;
-        let parameters = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-            ("assertion", assertion.expose()),
-        ];
-        let body = form::encode(&parameters);
-        let answer = client.post("").body(form::MEDIA_TYPE, body).repeatable().send().await?;
-        oauth::read_token(&answer, now)
     }
 
     async fn by_metadata(&self, client: &Client, account: &str) -> Result<Lease<SecretString>, Error> {
@@ -226,7 +165,7 @@ impl Authorize for Access {
         let who = match &self.origin {
             Origin::Federation(federation) => federation.fingerprint(),
             Origin::Metadata { client, account } => Fingerprint::of(["metadata", client.base_url(), account]),
-            Origin::ServiceAccount { key, .. } => key.who,
+            Origin::ServiceAccount { account, .. } => account.first.who,
         };
         Some(self.impersonation.as_ref().map_or(who, |other| who.and([other.account()])))
     }
@@ -238,7 +177,7 @@ impl fmt::Debug for Access {
         let account = match &self.origin {
             Origin::Federation(_) => "external",
             Origin::Metadata { account, .. } => account.as_str(),
-            Origin::ServiceAccount { key, .. } => key.email.as_str(),
+            Origin::ServiceAccount { account, .. } => account.first.email.as_str(),
         };
         f.debug_struct("Access")
             .field("provider", &self.provider)
@@ -316,15 +255,16 @@ impl AccessBuilder {
         Ok(access)
     }
 
-    /// The same of a text that may be another one later: a key that is exchanged in its file needs no restart. A
-    /// configuration is read once.
+    /// The same of a text that may be another one later: a key that is exchanged in its file needs no restart. While
+    /// there is none that can be used, the one before is, which is logged and said where it is refused. A configuration
+    /// is read once.
     ///
     /// # Errors
     /// As [`credentials`](Self::credentials).
     pub fn credentials_of(self, json: Credential) -> Result<Access, Error> {
         let mut access = self.credentials(&json.current())?;
-        if let Origin::ServiceAccount { source, .. } = &mut access.origin {
-            *source = Some(json);
+        if let Origin::ServiceAccount { account, .. } = &mut access.origin {
+            account.in_place(json);
         }
         Ok(access)
     }
@@ -354,7 +294,7 @@ impl AccessBuilder {
             builder = builder.http(http.clone());
         }
         let client = builder.build()?;
-        self.access(Origin::ServiceAccount { client, key: Box::new(account), source: None })
+        self.access(Origin::ServiceAccount { client, account: Box::new(Exchanged::new(account)) })
     }
 
     /// The account of this machine.
@@ -390,8 +330,10 @@ impl AccessBuilder {
 
     fn read(&self, json: &SecretString) -> Result<ServiceAccount, String> {
         let account = ServiceAccount::read(json)?;
-        let token_url = self.token_url.clone().unwrap_or(account.token_url);
-        Ok(ServiceAccount { token_url, ..account })
+        Ok(match self.token_url.clone() {
+            Some(url) => account.with_tokens_from(url),
+            None => account,
+        })
     }
 
     fn bad(&self, option: &str, reason: String) -> ConfigError {
@@ -441,18 +383,6 @@ fn read_file(path: &str) -> Result<Credential, String> {
 struct Kind {
     #[serde(rename = "type")]
     kind: String,
-}
-
-/// The key of a service account, as Google's console writes it.
-#[derive(Deserialize)]
-struct KeyFile {
-    #[serde(rename = "type")]
-    kind: String,
-    client_email: Option<String>,
-    private_key: Option<String>,
-    private_key_id: Option<String>,
-    project_id: Option<String>,
-    token_uri: Option<String>,
 }
 
 fn read_complaint(answer: &Answer) -> Option<Complaint> {

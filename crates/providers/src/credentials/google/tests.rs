@@ -300,6 +300,10 @@ async fn a_refused_exchange_says_what_to_look_at_and_shows_no_token() {
         let error = error_of(builder(&federation()).external_account(&json)).await;
         assert!(error.to_string().contains("it is empty; look who writes it"), "{error}");
     }
+    file.as_file().set_len(65_537).unwrap();
+    let error = error_of(builder(&federation()).external_account(&json)).await.to_string();
+    let expected = format!("{} has 65537 bytes and may have 65536", file.path().display());
+    assert!(error.contains(&expected) && error.ends_with("; look who writes it"), "{error}");
 }
 
 #[test]
@@ -351,12 +355,29 @@ async fn a_key_that_was_exchanged_in_its_file_needs_no_restart() {
     for (content, expected) in [
         (KEY.to_owned(), "fake@fake-project.iam.gserviceaccount.com"),
         (KEY.replace("fake@", "newer@"), "newer@fake-project.iam.gserviceaccount.com"),
-        // Where there is no key just now, the one that it began with is as good as any.
-        ("half of a k".to_owned(), "fake@fake-project.iam.gserviceaccount.com"),
+        // Where there is none just now, the last one is, and not that of the beginning.
+        ("half of a k".to_owned(), "newer@fake-project.iam.gserviceaccount.com"),
+        (KEY.replace("fake@", "third@"), "third@fake-project.iam.gserviceaccount.com"),
     ] {
         std::fs::write(file.path(), content).unwrap();
         desk.clock.advance(Duration::from_secs(3600));
         access.token().await.unwrap();
         assert_eq!(issuer(), expected);
     }
+}
+
+#[tokio::test]
+async fn a_key_of_before_that_is_refused_is_told_with_what_is_wrong_with_the_one_in_its_place() {
+    let desk = refuses(r#"{"error": "invalid_grant", "error_description": "Invalid JWT Signature."}"#);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), KEY).unwrap();
+    let access = || builder(&desk).credentials_of(Credential::from_file(file.path()).ok().unwrap()).unwrap();
+    let text = access().token().await.map(drop).unwrap_err().to_string();
+    assert!(text.contains("make another one") && !text.contains("the key of before"), "{text}");
+    let access = access();
+    std::fs::write(file.path(), r#"{"type": "authorized_user", "refresh_token": "s3cret"}"#).unwrap();
+    let text = access.token().await.map(drop).unwrap_err().to_string();
+    assert!(text.contains("it is the key of before"), "{text}");
+    assert!(text.contains("cannot be used: it is of the type \"authorized_user\""), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
 }

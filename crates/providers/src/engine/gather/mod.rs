@@ -10,7 +10,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex as SyncMutex, MutexGuard as SyncMutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -28,6 +28,12 @@ type Answer = Result<Applied, Error>;
 pub(crate) trait Commit: Sync {
     /// Makes these changes, as [`apply`](crate::DnsProvider::apply) does, one caller's or those of many.
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Answer;
+
+    /// Whether a credential may be good for some names of a zone and not for others
+    /// ([`Vendor::permits_by_name`](super::Vendor::permits_by_name)).
+    fn permits_by_name(&self) -> bool {
+        true
+    }
 }
 
 /// How much one write of a vendor's can hold.
@@ -96,7 +102,12 @@ struct Line {
     waiting: SyncMutex<Vec<Waiting>>,
     /// The last number that was given out: to somebody who waits, or to a party.
     last: AtomicU64,
+    /// How many in succession were refused by themselves, of those who were refused together before.
+    refused: AtomicU32,
 }
+
+/// After so many it looks as if everybody were refused, and to go by halves would only add to the writes.
+const MOST_REFUSED: u32 = 2;
 
 struct Waiting {
     number: u64,
@@ -119,8 +130,9 @@ impl Line {
     async fn write(&self, by: &dyn Commit, most: usize, zone: &Zone, changes: &[Change]) -> Answer {
         // With whom one goes: with anybody at first, and after a refusal with half of those who were refused together.
         let (mut party, mut tried) = (None, false);
+        let mut held = None;
         loop {
-            let turn = match self.turn.try_lock() {
+            let turn = match held.take().map_or_else(|| self.turn.try_lock(), Ok) {
                 Ok(turn) => turn,
                 Err(_) => match self.wait((&mut party, &mut tried), changes).await {
                     Waited::Answered(answer) => return answer,
@@ -131,22 +143,34 @@ impl Line {
                 // Those who come in the same moment come along.
                 tokio::task::yield_now().await;
             }
-            let company = self.company(party, most, changes);
+            let goes_alone = party.is_some() && self.refused.load(Ordering::Relaxed) >= MOST_REFUSED;
+            let company = if goes_alone { Vec::new() } else { self.company(party, most, changes) };
             let is_unsure = party.is_some() || tried || company.iter().any(|other| other.tried);
             if company.is_empty() {
-                return by.commit(zone, changes).await.map(|applied| sobered(applied, is_unsure));
+                let answer = by.commit(zone, changes).await;
+                match &answer {
+                    Err(_) if party.is_some() => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+                    _ => self.refused.store(0, Ordering::Relaxed),
+                }
+                return answer.map(|applied| sobered(applied, is_unsure));
             }
             let others = company.iter().flat_map(|other| other.changes.iter());
             let all: Vec<_> = changes.iter().chain(others).cloned().collect();
             match by.commit(zone, &all).await {
-                Ok(applied) => return Ok(self.share(&sobered(applied, is_unsure), changes, &company)),
-                Err(error) if may_be_of_one(&error) => party = Some(self.split(&company)),
+                Ok(applied) => {
+                    self.refused.store(0, Ordering::Relaxed);
+                    return Ok(self.share(&sobered(applied, is_unsure), changes, &company));
+                }
+                // Down to ourselves, before anybody else goes: soon it is known whether it was one of us or all of us.
+                Err(error) if may_be_of_one(&error, by, &all) => {
+                    party = Some(self.split(&company));
+                    held = Some(turn);
+                }
                 Err(error) => {
                     self.answer(&company, |_| Err(error.clone()));
                     return Err(error);
                 }
             }
-            drop(turn);
         }
     }
 
@@ -287,14 +311,17 @@ fn are_apart(one: &[Change], other: &[Change]) -> bool {
 
 /// What is said of a write as a whole, and may be the fault of one value in it. What is the vendor's own trouble, or
 /// that of a credential, would be said of each alone, too.
-const fn may_be_of_one(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Conflict { .. }
-            | Error::InvalidRequest { .. }
-            | Error::Permission { .. }
-            | Error::Unsupported { .. }
-    )
+fn may_be_of_one(error: &Error, by: &dyn Commit, changes: &[Change]) -> bool {
+    match error {
+        Error::Conflict { .. } | Error::InvalidRequest { .. } | Error::Unsupported { .. } => true,
+        // Nobody lets a credential write some values of a name and not others.
+        Error::Permission { .. } if by.permits_by_name() => {
+            let mut names = changes.iter().map(|change| &change.name);
+            let first = names.next();
+            names.any(|name| Some(name) != first)
+        }
+        _ => false,
+    }
 }
 
 /// After a refusal that may have come when half was done, nobody knows who did what is found.

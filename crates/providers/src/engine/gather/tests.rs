@@ -10,25 +10,34 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{Pending, Receipt};
 
-/// Somebody whose writes end when the test says so, and who refuses one value.
+/// Somebody whose writes end when the test says so, and who refuses some values.
 struct Paper {
     open: Semaphore,
     written: SyncMutex<Vec<Vec<Change>>>,
-    /// The error for a write in which this value is.
-    refuses: Option<(&'static str, Error)>,
+    /// The values that are refused, and the error for a write in which one of them is.
+    refuses: Option<(Values, Error)>,
+    permits_by_name: bool,
 }
+
+type Values = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Paper {
     fn new() -> Self {
-        Self { open: Semaphore::new(Semaphore::MAX_PERMITS), written: SyncMutex::default(), refuses: None }
+        let open = Semaphore::new(Semaphore::MAX_PERMITS);
+        Self { open, written: SyncMutex::default(), refuses: None, permits_by_name: true }
     }
 
     fn closed() -> Self {
         Self { open: Semaphore::new(0), ..Self::new() }
     }
 
-    fn refusing(value: &'static str, error: Error) -> Self {
-        Self { refuses: Some((value, error)), ..Self::new() }
+    fn refusing(value: impl Into<String>, error: Error) -> Self {
+        let value = value.into();
+        Self::refusing_all(move |it| it == value, error)
+    }
+
+    fn refusing_all(bad: impl Fn(&str) -> bool + Send + Sync + 'static, error: Error) -> Self {
+        Self { refuses: Some((Box::new(bad), error)), ..Self::new() }
     }
 
     /// The values of each write that was begun.
@@ -47,8 +56,8 @@ impl Commit for Paper {
     async fn commit(&self, zone: &Zone, changes: &[Change]) -> Answer {
         self.written.lock().unwrap().push(changes.to_vec());
         self.open.acquire().await.unwrap().forget();
-        if let Some((value, error)) = &self.refuses
-            && changes.iter().any(|change| change.value == *value)
+        if let Some((is_bad, error)) = &self.refuses
+            && changes.iter().any(|change| is_bad(&change.value))
         {
             return Err(error.clone());
         }
@@ -59,6 +68,10 @@ impl Commit for Paper {
             Action::Remove => Outcome::AlreadyDone,
         });
         Ok(applied.with_outcomes(outcomes).with_pending([Pending::new("paper", zone, "1")]))
+    }
+
+    fn permits_by_name(&self) -> bool {
+        self.permits_by_name
     }
 }
 
@@ -144,6 +157,53 @@ async fn what_is_nobodys_fault_is_told_to_all_after_one_write() {
         assert!(answers.iter().all(|answer| answer.as_ref() == Err(&error)), "{answers:?}");
         assert_eq!(paper.sizes(), [10]);
     }
+}
+
+/// Each about a name of its own.
+fn of_names(count: usize) -> Vec<Vec<Change>> {
+    let add =
+        |number| Change::add(format!("n{number}.example.com").parse().unwrap(), format!("v{number:02}"));
+    (0..count).map(|number| vec![add(number)]).collect()
+}
+
+fn forbidden() -> Error {
+    Error::Permission { provider: "paper".into(), reason: "no".into(), fault: None }
+}
+
+#[tokio::test]
+async fn what_a_credential_may_not_do_in_a_zone_or_at_a_name_is_told_to_all_after_one_write() {
+    let in_a_zone = Paper { permits_by_name: false, ..Paper::refusing("v07", forbidden()) };
+    let at_a_name = Paper::refusing("v7", forbidden());
+    for (paper, batches) in [(in_a_zone, of_names(50)), (at_a_name, values(50))] {
+        let answers = all(&paper, &Gather::default(), 100, &batches).await;
+        assert!(answers.iter().all(|answer| answer.as_ref() == Err(&forbidden())), "{answers:?}");
+        assert_eq!(paper.sizes(), [50]);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_good_for_some_names_fails_the_others_alone() {
+    let paper = Paper::refusing("v17", forbidden());
+    let answers = all(&paper, &Gather::default(), 100, &of_names(50)).await;
+    let refused: Vec<_> = (0..50).filter(|place| answers[*place].is_err()).collect();
+    assert_eq!((refused, &answers[17]), (vec![17], &Err(forbidden())));
+    assert!(paper.written().len() <= 1 + 2 * 6, "{:?}", paper.sizes());
+}
+
+#[tokio::test]
+async fn where_everybody_is_refused_halves_end_soon_and_whoever_is_not_goes_on_by_halves() {
+    for error in [forbidden(), invalid()] {
+        let paper = Paper::refusing_all(|_| true, error.clone());
+        let answers = all(&paper, &Gather::default(), 100, &of_names(50)).await;
+        assert!(answers.iter().all(|answer| answer.as_ref() == Err(&error)), "{answers:?}");
+        // The halves down to one, and everybody.
+        assert!(paper.written().len() <= 7 + 50, "{:?}", paper.sizes());
+    }
+    let paper = Paper::refusing_all(|value| value < "v10", forbidden());
+    let answers = all(&paper, &Gather::default(), 100, &of_names(50)).await;
+    let refused: Vec<_> = (0..50).filter(|place| answers[*place].is_err()).collect();
+    assert_eq!(refused, (0..10).collect::<Vec<_>>());
+    assert!(paper.written().len() <= 25, "{:?}", paper.sizes());
 }
 
 #[tokio::test]
@@ -239,8 +299,8 @@ proptest! {
         let batches: Vec<Vec<Change>> = sizes.iter().map(|size| {
             (0..*size).map(|_| { number += 1; add(&format!("v{}", number - 1)) }).collect()
         }).collect();
-        let bad: &'static str = Box::leak(format!("v{bad}").into_boxed_str());
-        let paper = Paper::refusing(bad, invalid());
+        let bad = format!("v{bad}");
+        let paper = Paper::refusing(bad.as_str(), invalid());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let answers = runtime.block_on(all(&paper, &Gather::default(), most, &batches));
         for (batch, answer) in batches.iter().zip(&answers) {

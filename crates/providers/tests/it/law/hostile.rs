@@ -81,7 +81,7 @@ pub(super) async fn explains_a_refusal_and_keeps_the_secret(case: &Case<'_>) -> 
         Ok(format!("{unauthorized} {unauthorized:?} {forbidden} {forbidden:?} {busy:?}"))
     };
     let told = told.with_subscriber(log.clone()).await?;
-    let logged = log.0.lock().map(|log| log.clone()).unwrap_or_default();
+    let logged = log.text();
     for secret in &case.secrets {
         if told.contains(secret) {
             return Err(format!("a secret is in an error: {told}"));
@@ -187,7 +187,7 @@ fn paths_of(value: &serde_json::Value, here: String, paths: &mut Vec<String>) {
 }
 
 /// Answers nothing, and remembers who asked.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Service for Nobody {
     fn answer(&self, _: &http::Request<bytes::Bytes>, _: &mut TxtStore) -> http::Response<bytes::Bytes> {
@@ -201,7 +201,13 @@ impl Service for Nobody {
 
 /// Everything that is logged, as one text.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
+pub(super) struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    pub(super) fn text(&self) -> String {
+        self.0.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+}
 
 impl Visit for Log {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {

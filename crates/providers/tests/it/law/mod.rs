@@ -24,7 +24,10 @@ mod contract;
 mod failing;
 mod finding;
 mod hostile;
+mod outside;
 mod sharing;
+
+pub(crate) use outside::each_bad_answer_is_told_apart;
 
 /// The zone that every fake is started with.
 pub(crate) const ZONE: &str = "example.com";

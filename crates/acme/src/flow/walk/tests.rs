@@ -1,7 +1,11 @@
 use super::*;
 use std::sync::LazyLock;
 
-use crate::{AuthorizationState, Identifier, UrlFault, error::Refusal};
+use crate::{
+    AuthorizationState, Identifier, Misbehaved, OrderState, UrlFault,
+    error::Refusal,
+    flow::{Event, Task},
+};
 use perennial_core::HttpError;
 use proptest::prelude::*;
 

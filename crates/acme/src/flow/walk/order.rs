@@ -72,6 +72,9 @@ impl Walk {
     pub(super) fn proceed(&mut self, order: OrderState) -> Result<(), Error> {
         let finalized = matches!(self.state, State::Finalizing { .. });
         self.note_addresses(&order);
+        if matches!(order.status, OrderStatus::Processing | OrderStatus::Ready | OrderStatus::Valid) {
+            self.mark_proven();
+        }
         match order.status {
             OrderStatus::Canceled | OrderStatus::Invalid => self.fail(order),
             // A server could let an order go round for ever.

@@ -1,6 +1,6 @@
 //! What has to be proven, and what the CA was told of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Position, Walk};
 use crate::{
@@ -27,12 +27,17 @@ impl Walk {
         tasks.filter(move |url| silent.contains(url)).cloned()
     }
 
-    /// What is still pending at the server after a failure. Sent, these requests give the authorizations up (RFC
-    /// 8555 §7.5.2): CAs limit how many an account may have. Whether they succeed is of no importance.
+    /// What is still pending at the server after a failure, and will stay so. Sent, these requests give the
+    /// authorizations up (RFC 8555 §7.5.2): CAs limit how many an account may have. Whether they succeed is of no
+    /// importance.
+    ///
+    /// What is proven is no leftover, nor what the CA is looking at, which will be proven or fail by itself: the next
+    /// order has it for nothing (RFC 8555 §7.1.6), and no look is spent on it twice.
     #[must_use]
     pub fn leftovers(&self) -> Vec<Call<Reply>> {
         let give_up = |url| call::deactivate_authorization(url).map(Reply::Authorization);
-        self.pending().map(|offer| give_up(offer.url.clone())).collect()
+        let left = self.pending().filter(|offer| !is_looked_at(offer));
+        left.map(|offer| give_up(offer.url.clone())).collect()
     }
 
     pub(super) fn handle_authorizations(
@@ -95,16 +100,27 @@ impl Walk {
         self.next = if self.unanswered().next().is_some() { Position::Answer } else { Position::Validate };
     }
 
-    /// Notes which challenges the CA was told of, so that a second try after a failure leaves them alone. What an
-    /// answer says of the status is no help: the largest CA says `pending` while it looks.
+    /// Notes which challenges the CA was told of, so that a second try after a failure leaves them alone, and which names
+    /// are proven by now. That an answer says `pending` is no help: the largest CA says so while it looks.
     pub(super) fn mark_answered(&mut self, replies: &[Result<Reply, Error>]) {
         let asked: Vec<Url> = self.unanswered().collect();
-        let is_told = |reply: &Result<Reply, Error>| reply.is_ok() && problem_of(reply).is_none();
-        let told: BTreeSet<&Url> =
-            asked.iter().zip(replies).filter(|(_, reply)| is_told(reply)).map(|(url, _)| url).collect();
-        let challenges = self.known.iter_mut().flat_map(|offer| &mut offer.state.challenges);
-        for challenge in challenges.filter(|challenge| told.contains(&challenge.url)) {
-            challenge.status = ChallengeStatus::Processing;
+        let told = asked.iter().zip(replies).filter_map(|(url, reply)| Some((url, told_status(reply)?)));
+        let told: BTreeMap<&Url, ChallengeStatus> = told.collect();
+        for offer in &mut self.known {
+            for challenge in &mut offer.state.challenges {
+                let Some(status) = told.get(&challenge.url) else { continue };
+                if *status == ChallengeStatus::Valid {
+                    offer.state.status = AuthorizationStatus::Valid;
+                }
+                challenge.status = status.clone();
+            }
+        }
+    }
+
+    /// Notes that all names are proven: an order does not go on before they are (RFC 8555 §7.1.6).
+    pub(super) fn mark_proven(&mut self) {
+        for offer in &mut self.known {
+            offer.state.status = AuthorizationStatus::Valid;
         }
     }
 
@@ -139,6 +155,21 @@ pub(super) fn offers(order: &OrderState, replies: impl Iterator<Item = Option<Re
             _ => None,
         })
         .collect()
+}
+
+/// Whether the CA was told of a challenge, and has not said that its look was in vain.
+fn is_looked_at(offer: &Offer) -> bool {
+    let mut challenges = offer.state.challenges.iter();
+    challenges.any(|challenge| challenge.status == ChallengeStatus::Processing)
+}
+
+/// How a challenge stands of which the CA was told: `processing` at least.
+fn told_status(reply: &Result<Reply, Error>) -> Option<ChallengeStatus> {
+    match reply {
+        Ok(Reply::Challenge(state)) if state.status == ChallengeStatus::Valid => Some(ChallengeStatus::Valid),
+        Ok(_) if problem_of(reply).is_none() => Some(ChallengeStatus::Processing),
+        _ => None,
+    }
 }
 
 /// Why a challenge that was answered is still pending, if the CA has looked already.

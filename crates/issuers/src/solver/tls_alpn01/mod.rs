@@ -11,11 +11,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use data_encoding::BASE64URL_NOPAD;
 use perennial_acme::{ChallengeKind, Identifier, challenge::tls_alpn01};
-use tokio::time::{self, Instant};
+use tokio::time;
 
 use super::{
     Proof, Solver, Task,
-    look::{TIMEOUT, watch, watch_all},
+    look::{Ends, TIMEOUT, watch, watch_all},
 };
 pub use super::{http01::Verdict, look::Policy};
 use crate::Error;
@@ -88,8 +88,8 @@ impl TlsAlpn01 {
         self
     }
 
-    /// How long a proof that is not seen is looked for. Default: a minute, since load balancers need a while to take up a
-    /// server.
+    /// How long a proof that is not seen is looked for; a look that has begun by then is waited for. Default: a minute,
+    /// since load balancers need a while to take up a server.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -104,7 +104,7 @@ impl TlsAlpn01 {
     }
 
     /// Looks until the proof is seen, or time is up; returns the last report when there is evidence against it.
-    async fn watch(&self, proof: &Proof, deadline: Instant) -> Result<Option<TlsAlpn01Report>, Error> {
+    async fn watch(&self, proof: &Proof, ends: Ends) -> Result<Option<TlsAlpn01Report>, Error> {
         let digest = &digest(proof)?;
         let look = move || async move {
             let report = self.check.look(&proof.name, digest).await?;
@@ -113,12 +113,12 @@ impl TlsAlpn01 {
             }
             Ok(report)
         };
-        watch(look, |report| report.verdict, deadline).await
+        watch(look, |report| report.verdict, ends).await
     }
 
-    async fn look_at_all(&self, proofs: &[Proof], deadline: Instant) -> Result<(), Error> {
-        let watches = proofs.iter().map(|proof| self.watch(proof, deadline)).collect();
-        let reports = watch_all(watches).await?;
+    async fn look_at_all(&self, proofs: &[Proof], ends: Ends) -> Result<(), Error> {
+        let watches = proofs.iter().map(|proof| self.watch(proof, ends)).collect();
+        let reports = watch_all(watches, ends).await?;
         if reports.is_empty() || self.policy == Policy::Warn {
             Ok(())
         } else {
@@ -158,7 +158,7 @@ impl Solver for TlsAlpn01 {
                 Ok(())
             }
             Policy::Require | Policy::Warn => {
-                self.look_at_all(proofs, Instant::now() + deadline.min(self.timeout)).await
+                self.look_at_all(proofs, Ends::new(self.timeout, deadline)).await
             }
         }
     }

@@ -255,7 +255,7 @@ mod tests {
             let der = certificates.find("a.example").map(|found| found.cert[0].to_vec()).unwrap_or_default();
             der.windows(32).any(|window| window == tls_alpn01::digest_of(&authorization(seed)))
         };
-        solver.present(&[first.clone()]).await.unwrap();
+        solver.present(std::slice::from_ref(&first)).await.unwrap();
         assert!(shows(1), "the one that was presented first");
         solver.clean_up(&[first]).await.unwrap();
         assert!(shows(2));

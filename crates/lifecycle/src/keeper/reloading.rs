@@ -53,14 +53,18 @@ pub(super) async fn reload(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
         };
         let place = desk.inner.sinks.get(&name).and_then(|sink| sink.place(page.id()));
         let delivery = Reload::new(page.id().clone(), name.clone(), place, facts.clone());
-        calls.push(async move { (name, hook.call(delivery, failed, &*desk.inner.clock).await) });
+        calls.push(async move {
+            let (round, result) = hook.call(&delivery, failed.as_ref(), &*desk.inner.clock).await;
+            (name, hook, round, result)
+        });
     }
     if calls.is_empty() {
         return Ok(());
     }
     // One that hangs keeps no other server waiting.
-    for (name, result) in desk.hold.left_while(join_all(calls)).await {
-        note(desk, page, name, result).await?;
+    for (name, hook, round, result) in desk.hold.left_while(join_all(calls)).await {
+        note(desk, page, name.clone(), result).await?;
+        hook.rounds.hear(page, &name, round);
     }
     Ok(())
 }
@@ -109,9 +113,16 @@ struct Rounds {
     begun: AtomicU64,
     /// The last one that ended.
     last: tokio::sync::Mutex<Option<Round>>,
-    /// The last one that each certificate has heard of, of those whose calls have failed: any later one has seen what was
-    /// delivered then.
-    failed: Mutex<HashMap<CertificateId, u64>>,
+    /// What each certificate has heard of them that has failed.
+    heard: Mutex<HashMap<CertificateId, Heard>>,
+}
+
+/// A call that has failed, and which failure on record it is: any later call has seen what was delivered then. Where
+/// another process has delivered since, it is another failure.
+struct Heard {
+    number: u64,
+    count: u32,
+    at: Timestamp,
 }
 
 /// A call that was made for all.
@@ -128,33 +139,33 @@ impl Bell {
 
     /// Calls it, or waits for a call of others that begins after this one was asked for: what was delivered by then it
     /// has seen. Whoever comes again after a failure goes by a call of others that was made meanwhile.
+    ///
+    /// Returns the number of a call that was made for all, and what has come of it.
     async fn call(
-        self,
-        delivery: Reload,
-        failed: Option<Failures>,
+        &self,
+        delivery: &Reload,
+        failed: Option<&Failures>,
         clock: &dyn Clock,
-    ) -> Result<String, HookError> {
+    ) -> (Option<u64>, Result<String, HookError>) {
         if !self.hook.takes_up_all() {
-            return called(&*self.hook, &delivery).await;
+            return (None, called(&*self.hook, delivery).await);
         }
         let asked = self.rounds.begun.load(Ordering::SeqCst);
-        let heard = failed.as_ref().and_then(|_| self.rounds.heard(&delivery.id)).unwrap_or(asked);
+        let heard = failed.and_then(|failed| self.rounds.heard(&delivery.id, failed)).unwrap_or(asked);
         // Whoever is dropped with the lock in his hands leaves the call to the next one.
         let mut last = self.rounds.last.lock().await;
         let serves = |round: &Round| {
-            round.number > asked || round.number > heard && is_for_again(round, failed.as_ref(), clock.now())
+            round.number > asked || round.number > heard && is_for_again(round, failed, clock.now())
         };
-        let (number, result) = match &*last {
-            Some(round) if serves(round) => (round.number, round.result.clone()),
+        match &*last {
+            Some(round) if serves(round) => (Some(round.number), round.result.clone()),
             _ => {
                 let number = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
-                let result = called(&*self.hook, &delivery).await;
+                let result = called(&*self.hook, delivery).await;
                 *last = Some(Round { number, ended: clock.now(), result: result.clone() });
-                (number, result)
+                (Some(number), result)
             }
-        };
-        self.rounds.hear(delivery.id, result.is_err().then_some(number));
-        result
+        }
     }
 }
 
@@ -166,16 +177,21 @@ fn is_for_again(round: &Round, failed: Option<&Failures>, now: Timestamp) -> boo
 }
 
 impl Rounds {
-    fn heard(&self, id: &CertificateId) -> Option<u64> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    /// The call that a failure on record is of, if it was made here.
+    fn heard(&self, id: &CertificateId, failed: &Failures) -> Option<u64> {
+        let kept = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_this = |heard: &&Heard| (heard.count, heard.at) == (failed.count, failed.last_at);
+        kept.get(id).filter(is_this).map(|heard| heard.number)
     }
 
-    /// Notes by which call one was told that it failed, if it did.
-    fn hear(&self, id: CertificateId, failed: Option<u64>) {
-        let mut kept = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed {
-            Some(round) => drop(kept.insert(id, round)),
-            None => drop(kept.remove(&id)),
+    /// Notes by which call a failure on record came about, if one did.
+    fn hear(&self, page: &Page, sink: &SinkName, round: Option<u64>) {
+        let failed = page.record.reloads.get(sink).and_then(Option::as_ref);
+        let mut kept = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(number), Some(Failures { count, last_at, .. })) = (round, failed) {
+            kept.insert(page.id().clone(), Heard { number, count: *count, at: *last_at });
+        } else {
+            kept.remove(page.id());
         }
     }
 }

@@ -368,6 +368,34 @@ async fn a_failure_of_long_ago_is_no_answer_and_what_was_delivered_since_wants_a
 }
 
 #[tokio::test]
+async fn what_another_process_has_delivered_since_is_not_for_an_earlier_call_here() {
+    let scene = Scene::new([]);
+    let [here, there] = [(); 2].map(|()| Arc::new(ForAll::default()));
+    let keeper =
+        |hook: &Arc<ForAll>| scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    let (ours, theirs) = (keeper(&here), keeper(&there));
+    let [first, shared, last] = ["a", "b", "c"].map(|id| id.parse::<CertificateId>().unwrap());
+    let spec = |id: &CertificateId| {
+        CertificateSpec::new(id.as_str(), ["site.example"]).unwrap().output(web(), OutputFormat::Pem)
+    };
+    for id in [&first, &shared] {
+        ours.wish(spec(id)).await.unwrap();
+        ours.step(id).await.unwrap();
+    }
+    here.is_mended.store(true, Ordering::SeqCst);
+    ours.wish(spec(&last)).await.unwrap();
+    ours.step(&last).await.unwrap();
+    there.calls.store(1, Ordering::SeqCst); // All its calls fail.
+    scene.clock.advance(Duration::from_secs(10));
+    theirs.wish(spec(&shared).label("team", "shop")).await.unwrap();
+    theirs.step(&shared).await.unwrap();
+    assert_eq!((here.calls.load(Ordering::SeqCst), there.calls.load(Ordering::SeqCst)), (3, 2));
+    scene.clock.advance(Duration::from_secs(120));
+    ours.step(&shared).await.unwrap();
+    assert_eq!((here.calls.load(Ordering::SeqCst), scene.words().last()), (4, Some(&"Reloaded")));
+}
+
+#[tokio::test]
 async fn a_hook_that_hangs_keeps_no_other_sink_waiting() {
     let scene = Scene::new([Answer::Succeed]);
     let slow = Arc::new(Scripted { answers: Mutex::new([Answer::Hang].into()), ..Scripted::default() });

@@ -1,6 +1,6 @@
 //! What can go wrong while a certificate is issued, sorted by whose fault it is.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use perennial_acme::{CertificateFault, Problem, ProblemType};
 use perennial_core::{DomainName, HttpError, Retry};
@@ -10,7 +10,7 @@ use perennial_lifecycle::{
 
 use crate::{
     ca::{AuthorityFault, SignerError},
-    solver::{http01::Http01Report, tls_alpn01::TlsAlpn01Report},
+    solver::{WantedRecord, http01::Http01Report, tls_alpn01::TlsAlpn01Report},
     vault::VaultError,
 };
 
@@ -100,20 +100,11 @@ pub enum Error {
     /// The DNS provider refused or failed.
     #[error(transparent)]
     Provider(#[from] perennial_providers::Error),
-    /// A record that stays has to be set by somebody, since no provider of ours does.
-    #[error(
-        "{name} cannot be proven yet: {reason}; set `{at} TXT \"{value}\"`, which stays there, or give the solver a \
-         provider that does"
-    )]
+    /// Records that stay have to be set by somebody, since no provider of ours does.
+    #[error("{}", wanted(.records))]
     RecordWanted {
-        /// Which name.
-        name: DomainName,
-        /// At which name the record has to be.
-        at: String,
-        /// What it has to say, at least.
-        value: String,
-        /// What is wrong with those that are there.
-        reason: String,
+        /// One for each name that cannot be proven without: all that are lacking, to be set in one go.
+        records: Vec<WantedRecord>,
     },
     /// The signing request cannot be signed as it is.
     #[error("the signing request of certificate {certificate} cannot be signed: {reason}")]
@@ -246,6 +237,25 @@ fn summary<R>(reports: &[R], of_one: impl Fn(&R) -> String) -> String {
     let more = reports.len().saturating_sub(MOST_TOLD);
     let more = if more == 0 { String::new() } else { format!("; and {more} more names") };
     told.join("; ") + &more
+}
+
+/// What is wrong with some of the names, and every record: whoever sets them does so once.
+fn wanted(records: &[WantedRecord]) -> String {
+    let of_one = |WantedRecord { name, reason, .. }: &WantedRecord| {
+        if records.len() == 1 {
+            format!("{name} cannot be proven yet: {reason}")
+        } else {
+            format!("{name}: {reason}")
+        }
+    };
+    let why = summary(records, of_one);
+    let why =
+        if records.len() == 1 { why } else { format!("{} names cannot be proven yet: {why}", records.len()) };
+    let records: BTreeSet<String> =
+        records.iter().map(|WantedRecord { at, value, .. }| format!("`{at} TXT \"{value}\"`")).collect();
+    let (stays, records) =
+        (if records.len() == 1 { "stays" } else { "stay" }, Vec::from_iter(records).join(", "));
+    format!("{why}; set {records}, which {stays} there, or give the solver a provider that does")
 }
 
 /// Names that fail together fail for one reason.

@@ -66,7 +66,9 @@ impl Turns {
                 (Again::SameOrder, reports.iter().map(|report| report.name.clone()).collect())
             }
             // Nobody sets it, and the next solver may do without.
-            Error::RecordWanted { name, .. } => (Again::SameOrder, vec![name.clone()]),
+            Error::RecordWanted { records } => {
+                (Again::SameOrder, records.iter().map(|record| record.name.clone()).collect())
+            }
             _ => return None,
         };
         let before = self.passed_over.len();
@@ -108,7 +110,7 @@ const fn was_looked_for(problem: &Problem) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::{Error, solver::WantedRecord};
     use perennial_acme::AuthorizationState;
 
     fn name(text: &str) -> DomainName {
@@ -154,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_record_that_nobody_sets_is_followed_by_another_way() {
-        let (name, at) = (name("a.example"), "_validation-persist.a.example".to_owned());
-        let error = Error::RecordWanted { name, at, value: String::new(), reason: String::new() };
+        let record = WantedRecord::new(name("a.example"), "_validation-persist.a.example", "", "");
+        let error = Error::RecordWanted { records: vec![record] };
         let dns01 = |name: &DomainName, turns: &Turns| turns.is_open(name, &ChallengeKind::Dns01);
         let mut turns = turns(&ChallengeKind::DnsPersist01);
         assert_eq!(turns.after(&error, dns01), Some(Again::SameOrder));

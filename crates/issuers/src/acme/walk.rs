@@ -354,13 +354,27 @@ impl Walker<'_> {
         };
         let owed: Vec<Proof> = proofs.iter().filter(is_debt).cloned().collect();
         self.journal.owe(&debts(&owed)?).await?;
-        for (solver, own) in self.issuer.solvers.by_solver(proofs) {
-            within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await?;
+        let mut parts: Vec<_> = self.issuer.solvers.by_solver(proofs).collect();
+        // Whether records that stay are there is known before anything is put anywhere.
+        parts.sort_by_key(|(solver, _)| solver.persists().is_none());
+        let mut wanted = Vec::new();
+        for (solver, own) in parts {
+            if !wanted.is_empty() && solver.persists().is_none() {
+                break;
+            }
+            match within(self.deadline.left(), "presenting the proofs", solver.present(&own)).await {
+                // All that are lacking are told at once, whoever looks for them.
+                Err(Error::RecordWanted { records }) => {
+                    wanted.extend(records);
+                    continue;
+                }
+                presented => presented?,
+            }
             for Proof { kind, name, at, .. } in own {
                 self.journal.tell(Stage::ChallengePresented { name: name.into(), kind, at }).await;
             }
         }
-        Ok(())
+        if wanted.is_empty() { Ok(()) } else { Err(Error::RecordWanted { records: wanted }) }
     }
 
     async fn wait(self, proofs: &[Proof]) -> Result<(), Error> {

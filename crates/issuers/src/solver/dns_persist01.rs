@@ -22,9 +22,9 @@ use crate::Error;
 /// **never removed**: whoever holds the account's key holds the name until somebody else removes it. So nobody has this
 /// solver who has not asked for it, and named the revision of the draft: they do not understand each other.
 ///
-/// Without a provider it only looks: where no record that is there will do, the failure says what to set
-/// ([`Error::RecordWanted`]), and the next solver of the issuer has its turn. A record of another form will do if it says
-/// enough: for the wildcard too, or with an end that is still to come.
+/// Without a provider it only looks: where no record that is there will do, the failure says what to set, for all names
+/// at once ([`Error::RecordWanted`]), and the next solver of the issuer has its turn. A record of another form will do if
+/// it says enough: for the wildcard too, or with an end that is still to come.
 ///
 /// ```no_run
 /// use perennial_acme::challenge::dns_persist01::Draft;
@@ -45,6 +45,33 @@ pub struct DnsPersist01 {
     checker: Option<Checker>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+}
+
+/// A record that somebody has to set, since there is none that will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WantedRecord {
+    /// Which name cannot be proven without it.
+    pub name: DomainName,
+    /// At which name it has to be.
+    pub at: String,
+    /// What it has to say, at least. Of a name and its wildcard both want the one that serves both.
+    pub value: String,
+    /// What is wrong with those that are there.
+    pub reason: String,
+}
+
+impl WantedRecord {
+    /// That a name lacks a record with this value at this place.
+    #[must_use]
+    pub fn new(
+        name: DomainName,
+        at: impl Into<String>,
+        value: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { name, at: at.into(), value: value.into(), reason: reason.into() }
+    }
 }
 
 /// As for dns-01: secondaries that poll their primary are behind by minutes.
@@ -169,6 +196,18 @@ fn without_covered(proofs: Vec<Proof>, now: Timestamp) -> Vec<Proof> {
     kept.map(|(_, proof)| proof.clone()).collect()
 }
 
+/// What to set for each name that lacks something: the record that serves it, of those that are enough for all.
+fn wanted(lacking: Vec<(Proof, NotCovered)>, records: &[Proof], now: Timestamp) -> Vec<WantedRecord> {
+    let of_one = |(proof, reason): (Proof, NotCovered)| {
+        let serves = |record: &&Proof| {
+            record.at == proof.at && standing(&proof, std::slice::from_ref(&record.value), now).is_ok()
+        };
+        let value = records.iter().find(serves).map_or(&proof.value, |record| &record.value).clone();
+        WantedRecord::new(proof.name, proof.at, value, reason.to_string())
+    };
+    lacking.into_iter().map(of_one).collect()
+}
+
 #[async_trait]
 impl Solver for DnsPersist01 {
     fn kind(&self) -> ChallengeKind {
@@ -195,19 +234,14 @@ impl Solver for DnsPersist01 {
             .zip(found)
             .filter_map(|(proof, found)| Some((proof.clone(), found.err()?)))
             .collect();
+        let now = self.clock.now();
+        let records = without_covered(lacking.iter().map(|(proof, _)| proof.clone()).collect(), now);
         let Some(provider) = &self.provider else {
-            return match lacking.into_iter().next() {
-                Some((Proof { name, at, value, .. }, reason)) => {
-                    Err(Error::RecordWanted { name, at, value, reason: reason.to_string() })
-                }
-                None => Ok(()),
-            };
+            let records = wanted(lacking, &records, now);
+            return if records.is_empty() { Ok(()) } else { Err(Error::RecordWanted { records }) };
         };
-        let lacking = lacking.into_iter().map(|(proof, _)| proof).collect();
-        let changes: Result<Vec<Change>, Error> = without_covered(lacking, self.clock.now())
-            .into_iter()
-            .map(|proof| Ok(Change::add(owner_of(&proof)?, proof.value)))
-            .collect();
+        let changes: Result<Vec<Change>, Error> =
+            records.into_iter().map(|proof| Ok(Change::add(owner_of(&proof)?, proof.value))).collect();
         engine::apply(provider.as_ref(), &changes?).await?;
         Ok(())
     }
@@ -216,9 +250,10 @@ impl Solver for DnsPersist01 {
         let checker = self.usable_checker()?;
         let end = Instant::now() + deadline.min(self.timeout);
         let mut wanted = BTreeMap::<DomainName, Vec<String>>::new();
-        for proof in proofs {
+        let found = try_join_all(proofs.iter().map(|proof| self.standing(proof))).await?;
+        for (proof, found) in proofs.iter().zip(found) {
             // It was there, or set, a moment ago.
-            let value = self.standing(proof).await?.unwrap_or_else(|_| proof.value.clone());
+            let value = found.unwrap_or_else(|_| proof.value.clone());
             wanted.entry(owner_of(proof)?).or_default().push(value);
         }
         let watches = wanted.into_iter().map(|(owner, values)| {
@@ -291,6 +326,16 @@ mod tests {
         let mut elsewhere = alone.clone();
         elsewhere.at = "_validation-persist.b.example".to_owned();
         assert_eq!(kept(&[&elsewhere, &all]), [elsewhere, all]);
+    }
+
+    #[test]
+    fn of_a_name_and_its_wildcard_both_want_the_record_that_serves_both() {
+        let (alone, all) = (proof("a.example", ""), proof("*.a.example", "; policy=wildcard"));
+        let lacking: Vec<_> = [&alone, &all].map(|it| (it.clone(), NotCovered::NoRecord)).to_vec();
+        let records = without_covered(vec![alone, all.clone()], now());
+        let wanted = wanted(lacking, &records, now());
+        let told: Vec<_> = wanted.iter().map(|it| (it.name.as_str(), it.value.as_str())).collect();
+        assert_eq!(told, [("a.example", all.value.as_str()), ("*.a.example", all.value.as_str())]);
     }
 
     proptest! {

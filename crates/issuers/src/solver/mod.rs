@@ -17,7 +17,7 @@ pub mod dns01;
 pub use dns01::Dns01;
 
 mod dns_persist01;
-pub use dns_persist01::DnsPersist01;
+pub use dns_persist01::{DnsPersist01, WantedRecord};
 
 pub mod http01;
 pub use http01::Http01;

@@ -7,7 +7,10 @@ use std::{
 
 use perennial_acme::challenge::dns_persist01::{Draft, Record};
 use perennial_core::{ReqwestClient, SystemClock};
-use perennial_issuers::{AcmeIssuer, AcmeIssuerBuilder, DnsPersist01, Error};
+use perennial_issuers::{
+    AcmeIssuer, AcmeIssuerBuilder, DnsPersist01, Error,
+    solver::{Selector, WantedRecord},
+};
 use perennial_lifecycle::{
     CertificateSpec, IssueError, IssueErrorClass, IssuedChain, Issuer as _, Journal, KeyAlgorithm,
     MemoryStore, PrivateKey, SigningRequest, Store,
@@ -98,6 +101,24 @@ async fn without_a_provider_it_is_told_what_to_set_and_what_was_set_serves() {
 }
 
 #[tokio::test]
+async fn all_records_that_are_lacking_are_told_at_once() {
+    let Some((world, pebble)) = scene().await else { return };
+    // Two solvers, each for names of its own.
+    let selector = Selector::new().name("two.site.example.com".parse().unwrap());
+    let issuer =
+        builder(&pebble).solver(solver(&world)).solver_for(selector, solver(&world)).build().unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let names = [WILDCARD[0], NAME, "one.site.example.com", "two.site.example.com"];
+    let error = issue(&store, &issuer, "one", &names).await.unwrap_err();
+    let records: Vec<_> = error.message.split(" TXT \"").skip(1).map(|rest| rest.split('"').next()).collect();
+    assert_eq!(records.len(), 3, "{error}");
+    for (name, record) in [NAME, "one.site.example.com", "two.site.example.com"].iter().zip(records) {
+        world.zone().add(&format!("_validation-persist.{name}"), Data::txt(record.unwrap())).unwrap();
+    }
+    issue(&store, &issuer, "two", &names).await.unwrap();
+}
+
+#[tokio::test]
 async fn where_nobody_sets_the_record_the_next_solver_proves_the_name_in_the_same_order() {
     let Some((world, pebble)) = scene().await else { return };
     let issuer = builder(&pebble).solver(solver(&world)).solver(dns01(&world)).build().unwrap();
@@ -108,14 +129,24 @@ async fn where_nobody_sets_the_record_the_next_solver_proves_the_name_in_the_sam
 
 #[test]
 fn a_record_that_is_wanted_is_asked_for_until_somebody_has_set_it() {
-    let error = Error::RecordWanted {
-        name: NAME.parse().unwrap(),
-        at: AT.to_owned(),
-        value: "ca.example; accounturi=https://ca.example/1".to_owned(),
-        reason: "there is no record for this CA".to_owned(),
+    let (reason, value) = ("there is no record for this CA", "ca.example; accounturi=https://ca.example/1");
+    let record = |name: &str| {
+        let at = format!("_validation-persist.{name}");
+        WantedRecord::new(name.parse().unwrap(), at, value, reason)
     };
+    let error = Error::RecordWanted { records: vec![record(NAME)] };
     assert!(error.retry().is_worthwhile());
-    for part in [NAME, "set `_validation-persist.app.site.example.com TXT \"ca.example; accounturi="] {
-        assert!(error.to_string().contains(part), "{error}");
+    let text = format!(
+        "{NAME} cannot be proven yet: {reason}; set `{AT} TXT \"{value}\"`, which stays there, or give the solver a \
+         provider that does"
+    );
+    assert_eq!(error.to_string(), text);
+    // Whoever has a hundred to set is told of all of them, and why of a few.
+    let names: Vec<String> = (0..100).map(|number| format!("a{number}.example")).collect();
+    let text = Error::RecordWanted { records: names.iter().map(|name| record(name)).collect() }.to_string();
+    assert!(text.starts_with("100 names cannot be proven yet: a0.example: there is no record"), "{text}");
+    assert!(text.contains("; and 97 more names; set `"), "{text}");
+    for name in names {
+        assert_eq!(text.matches(&format!("`_validation-persist.{name} TXT")).count(), 1, "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use perennial_acme::ChallengeKind;
 use perennial_core::{DomainName, Timestamp};
 use perennial_issuers::{
@@ -9,8 +10,11 @@ use perennial_issuers::{
     solver::dns01::{Janitor, Leftover, LeftoverState},
 };
 use perennial_lifecycle::{CertificateSpec, Journal, MemoryStore, Progress, Store};
-use perennial_providers::{DnsProvider as _, MemoryProvider};
+use perennial_providers::{
+    Applied, Capabilities, Change, DnsProvider, Error as ProviderError, MemoryProvider, Zone,
+};
 use perennial_testkit::ManualClock;
+use tokio::time;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -63,6 +67,95 @@ fn states(leftovers: &[Leftover]) -> Vec<(&str, LeftoverState)> {
 }
 
 const AT: &str = "_acme-challenge.a.example.com";
+
+/// A provider that takes a quarter of an hour to say what is there; the store's clock goes on so fast meanwhile.
+struct Slow {
+    inner: MemoryProvider,
+    clock: Arc<ManualClock>,
+    each_second: Duration,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl DnsProvider for Slow {
+    fn kind(&self) -> &str {
+        "slow"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.inner.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        self.inner.apply(zone, changes).await
+    }
+
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        for _ in 0..900 {
+            time::sleep(SECOND).await;
+            self.clock.advance(self.each_second);
+        }
+        self.inner.values(zone, name).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_held_for_as_long_as_the_provider_takes() {
+    let scene = Scene::new();
+    scene.owes("old", AT, "ours").await;
+    scene.has(AT, "ours");
+    scene.clock.advance(DAY);
+    let provider = Slow { inner: scene.provider.clone(), clock: scene.clock.clone(), each_second: SECOND };
+    let janitor = Janitor::new(scene.store.clone(), Arc::new(provider)).clock(scene.clock.clone());
+    let (owner, id) = ("keeper".parse().unwrap(), "old".parse().unwrap());
+    let others = async {
+        loop {
+            time::sleep(7 * SECOND).await;
+            let claim = scene.store.claim_one(&owner, DAY, &id).await.unwrap();
+            assert!(claim.is_none(), "it was lost in the middle");
+        }
+    };
+    let swept = tokio::select! {
+        swept = janitor.sweep() => swept.unwrap(),
+        () = others => unreachable!(),
+    };
+    assert_eq!(states(&swept), [("old", LeftoverState::Removed)]);
+    assert_eq!(scene.debts("old").await, 0);
+    assert!(scene.store.claim_one(&owner, DAY, &id).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_has_taken_over_is_left_to_him() {
+    let scene = Scene::new();
+    for value in ["one", "two"] {
+        scene.has(AT, value);
+    }
+    scene.owes("old", AT, "one").await;
+    scene.clock.advance(DAY);
+    // The store's clock runs away, and somebody else works on it.
+    let provider =
+        Slow { inner: scene.provider.clone(), clock: scene.clock.clone(), each_second: 10 * SECOND };
+    let janitor = Janitor::new(scene.store.clone(), Arc::new(provider)).clock(scene.clock.clone());
+    let (owner, id) = ("keeper".parse().unwrap(), "old".parse().unwrap());
+    let other = async {
+        loop {
+            time::sleep(SECOND).await;
+            if let Some(claim) = scene.store.claim_one(&owner, DAY, &id).await.unwrap() {
+                return claim;
+            }
+        }
+    };
+    let (swept, claim) = tokio::join!(janitor.sweep(), other);
+    assert_eq!(states(&swept.unwrap()), [("old", LeftoverState::Held)]);
+    assert_eq!((scene.values(AT).len(), scene.debts("old").await), (2, 1));
+    let (version, _) = scene.store.load(&id).await.unwrap().unwrap();
+    assert_eq!(version, claim.version);
+}
 
 #[tokio::test]
 async fn old_records_of_ours_are_removed_and_struck_out_and_nobody_elses_is_touched() {
@@ -126,6 +219,10 @@ async fn what_is_out_of_reach_or_no_txt_record_stays_on_record() {
     assert_eq!(states(&swept), [("elsewhere", LeftoverState::OutOfReach)]);
     assert_eq!(scene.values(AT), ["ours"]);
     assert_eq!((scene.debts("elsewhere").await, scene.debts("web").await), (1, 2));
+    let version = async || scene.store.load(&"elsewhere".parse().unwrap()).await.unwrap().unwrap().0;
+    let before = version().await;
+    scene.janitor().sweep().await.unwrap();
+    assert_eq!(version().await, before, "it has written what was there");
 }
 
 #[tokio::test]

@@ -119,6 +119,20 @@ async fn a_server_that_knows_nothing_of_challenges_goes_on_serving_while_names_a
     assert_eq!(spoken.unwrap(), b"hello");
 }
 
+#[tokio::test]
+async fn a_listener_at_many_addresses_answers_at_each_of_them() {
+    let certificates = ChallengeCertificates::new();
+    let many = (0..80).map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = TlsAlpn01Listener::bind(many, &certificates).await.unwrap();
+    for address in listener.addresses() {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"no TLS at all").await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+        assert!(tokio::time::timeout(Duration::from_secs(5), read).await.is_ok(), "{address} is not served");
+    }
+}
+
 /// A server's own configuration, and the certificate that its clients trust.
 fn ordinary() -> (Arc<ServerConfig>, rustls_pki_types::CertificateDer<'static>) {
     let key = rcgen::KeyPair::generate().unwrap();

@@ -25,7 +25,8 @@ pub use signal::{ReloadSignal, SignalHook};
 /// # Contract
 /// - `reload` MUST be safe to call again for the same delivery.
 /// - It MUST return within a bounded time, and MUST leave nothing running when it is dropped.
-/// - It may be called at once for different certificates, unless it [takes up all](Self::takes_up_all).
+/// - It may be called at once for different certificates, unless it [takes up all](Self::takes_up_all), and at the same
+///   time as the hooks of other sinks.
 #[async_trait]
 pub trait ReloadHook: Send + Sync {
     /// Has it taken up. Returns what there is to be shown about it, such as the output of a program; it may be empty, and
@@ -37,8 +38,9 @@ pub trait ReloadHook: Send + Sync {
 
     /// Whether one call takes up all that was delivered to the sink before it, of whatever certificate. Then what is
     /// delivered while it runs waits for one next call: a hundred certificates that are renewed together have a server
-    /// reload a few times, and each has the result on record. It is told of one of them. After a failure each is tried
-    /// again at a moment of its own, so there may be as many calls as certificates.
+    /// reload a few times, and each has the result on record. It is told of one of them. After a failure each comes again
+    /// at a moment of its own, and the first of them calls for all that have failed by then, as long as the keeper lives
+    /// that has called before.
     ///
     /// Default: no, it is called for each.
     fn takes_up_all(&self) -> bool {

@@ -1,16 +1,16 @@
 //! Having what was delivered taken up: a debt on record from the delivery on, paid after a crash too.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use futures_util::FutureExt as _;
-use perennial_core::Retry;
+use futures_util::{FutureExt as _, future::join_all};
+use perennial_core::{Clock, Retry, Timestamp};
 
 use super::{
     Inner,
@@ -18,8 +18,8 @@ use super::{
     walk::last_words,
 };
 use crate::{
-    EventKind, Failures, HookError, IssueError, IssueErrorClass, Record, Reload, ReloadHook, SinkName,
-    StoreError, facts::printable, ladder, schedule::Spread,
+    CertificateId, EventKind, Failures, HookError, IssueError, IssueErrorClass, Record, Reload, ReloadHook,
+    SinkName, StoreError, facts::printable, ladder, schedule::Spread,
 };
 
 /// The hooks that are to be called after a delivery of everything.
@@ -42,8 +42,10 @@ pub(super) async fn reload(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
     let now = desk.now();
     let is_due = |failures: &Option<Failures>| failures.as_ref().is_none_or(|it| it.retry_at <= now);
     let due = page.record.reloads.iter().filter(|(_, failures)| is_due(failures));
-    let due: Vec<SinkName> = due.map(|(sink, _)| sink.clone()).collect();
-    for name in due {
+    let due: Vec<(SinkName, Option<Failures>)> =
+        due.map(|(sink, failed)| (sink.clone(), failed.clone())).collect();
+    let mut calls = Vec::new();
+    for (name, failed) in due {
         let Some(hook) = desk.inner.hooks.get(&name).cloned() else {
             page.record.reloads.remove(&name);
             page.noted = true;
@@ -51,8 +53,18 @@ pub(super) async fn reload(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreE
         };
         let place = desk.inner.sinks.get(&name).and_then(|sink| sink.place(page.id()));
         let delivery = Reload::new(page.id().clone(), name.clone(), place, facts.clone());
-        let result = desk.hold.left_while(hook.call(delivery)).await;
-        note(desk, page, name, result).await?;
+        calls.push(async move {
+            let (round, result) = hook.call(&delivery, failed.as_ref(), &*desk.inner.clock).await;
+            (name, hook, round, result)
+        });
+    }
+    if calls.is_empty() {
+        return Ok(());
+    }
+    // One that hangs keeps no other server waiting.
+    for (name, hook, round, result) in desk.hold.left_while(join_all(calls)).await {
+        note(desk, page, name.clone(), result).await?;
+        hook.rounds.hear(page, &name, round);
     }
     Ok(())
 }
@@ -99,8 +111,25 @@ pub(super) struct Bell {
 struct Rounds {
     /// How many have begun.
     begun: AtomicU64,
-    /// The number of the last one that ended, and how.
-    last: tokio::sync::Mutex<Option<(u64, Result<String, HookError>)>>,
+    /// The last one that ended.
+    last: tokio::sync::Mutex<Option<Round>>,
+    /// What each certificate has heard of them that has failed.
+    heard: Mutex<HashMap<CertificateId, Heard>>,
+}
+
+/// A call that has failed, and which failure on record it is: any later call has seen what was delivered then. Where
+/// another process has delivered since, it is another failure.
+struct Heard {
+    number: u64,
+    count: u32,
+    at: Timestamp,
+}
+
+/// A call that was made for all.
+struct Round {
+    number: u64,
+    ended: Timestamp,
+    result: Result<String, HookError>,
 }
 
 impl Bell {
@@ -109,22 +138,60 @@ impl Bell {
     }
 
     /// Calls it, or waits for a call of others that begins after this one was asked for: what was delivered by then it
-    /// has seen.
-    async fn call(self, delivery: Reload) -> Result<String, HookError> {
+    /// has seen. Whoever comes again after a failure goes by a call of others that was made meanwhile.
+    ///
+    /// Returns the number of a call that was made for all, and what has come of it.
+    async fn call(
+        &self,
+        delivery: &Reload,
+        failed: Option<&Failures>,
+        clock: &dyn Clock,
+    ) -> (Option<u64>, Result<String, HookError>) {
         if !self.hook.takes_up_all() {
-            return called(&*self.hook, &delivery).await;
+            return (None, called(&*self.hook, delivery).await);
         }
         let asked = self.rounds.begun.load(Ordering::SeqCst);
+        let heard = failed.and_then(|failed| self.rounds.heard(&delivery.id, failed)).unwrap_or(asked);
         // Whoever is dropped with the lock in his hands leaves the call to the next one.
         let mut last = self.rounds.last.lock().await;
+        let serves = |round: &Round| {
+            round.number > asked || round.number > heard && is_for_again(round, failed, clock.now())
+        };
         match &*last {
-            Some((round, result)) if *round > asked => result.clone(),
+            Some(round) if serves(round) => (Some(round.number), round.result.clone()),
             _ => {
-                let round = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
-                let result = called(&*self.hook, &delivery).await;
-                *last = Some((round, result.clone()));
-                result
+                let number = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let result = called(&*self.hook, delivery).await;
+                *last = Some(Round { number, ended: clock.now(), result: result.clone() });
+                (Some(number), result)
             }
+        }
+    }
+}
+
+/// Whether a call that was made after one's own failure is as good as another one: when it has succeeded, for good; when it
+/// has failed, for half as long as one waits between two tries. Those that failed together come back within a quarter.
+fn is_for_again(round: &Round, failed: Option<&Failures>, now: Timestamp) -> bool {
+    let wait = failed.map(|failed| failed.last_at.until(failed.retry_at)).unwrap_or_default();
+    round.result.is_ok() || now.since(round.ended) <= wait / 2
+}
+
+impl Rounds {
+    /// The call that a failure on record is of, if it was made here.
+    fn heard(&self, id: &CertificateId, failed: &Failures) -> Option<u64> {
+        let kept = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_this = |heard: &&Heard| (heard.count, heard.at) == (failed.count, failed.last_at);
+        kept.get(id).filter(is_this).map(|heard| heard.number)
+    }
+
+    /// Notes by which call a failure on record came about, if one did.
+    fn hear(&self, page: &Page, sink: &SinkName, round: Option<u64>) {
+        let failed = page.record.reloads.get(sink).and_then(Option::as_ref);
+        let mut kept = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(number), Some(Failures { count, last_at, .. })) = (round, failed) {
+            kept.insert(page.id().clone(), Heard { number, count: *count, at: *last_at });
+        } else {
+            kept.remove(page.id());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -230,6 +230,7 @@ impl Sink for Nowhere {
 #[derive(Default)]
 struct ForAll {
     calls: AtomicUsize,
+    is_mended: AtomicBool,
     gate: Option<tokio::sync::Semaphore>,
 }
 
@@ -240,7 +241,7 @@ impl ReloadHook for ForAll {
         if let Some(gate) = &self.gate {
             gate.acquire().await.unwrap().forget();
         }
-        if before == 0 {
+        if before == 0 || self.is_mended.load(Ordering::SeqCst) {
             Ok("done".to_owned())
         } else {
             Err(HookError::new("no such server", Retry::Backoff))
@@ -293,6 +294,127 @@ async fn a_hundred_certificates_that_come_together_share_a_call_and_each_has_its
         }
     }
     assert_eq!(owed, MANY - 1);
+}
+
+#[tokio::test]
+async fn those_that_failed_share_the_next_call_too_and_what_it_has_come_to() {
+    const MANY: usize = 10;
+    let scene = Scene::new([]);
+    let hook = Arc::new(ForAll::default());
+    let keeper = scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    let ids: Vec<CertificateId> = (0..MANY).map(|number| format!("site-{number}").parse().unwrap()).collect();
+    for id in &ids {
+        let spec = CertificateSpec::new(id.as_str(), ["site.example"]).unwrap();
+        keeper.wish(spec.output(web(), OutputFormat::Pem)).await.unwrap();
+        keeper.step(id).await.unwrap();
+    }
+    let calls = || hook.calls.load(Ordering::SeqCst);
+    assert_eq!(calls(), MANY, "one that has begun before a delivery is not for it");
+    let failures = async |id: &CertificateId| {
+        let (_, record) = scene.store.load(id).await.unwrap().unwrap();
+        record.reloads.get(&web()).map(|failures| failures.clone().unwrap())
+    };
+    for round in 2..=4 {
+        // They come back one after the other, each at its time.
+        let mut times = Vec::new();
+        for id in &ids[1..] {
+            times.push((failures(id).await.unwrap().retry_at, id));
+        }
+        times.sort();
+        for (time, id) in times {
+            scene.clock.set(time);
+            keeper.step(id).await.unwrap();
+            let failures = failures(id).await.unwrap();
+            assert_eq!((failures.count, failures.last_at), (round, time));
+        }
+        assert_eq!(calls(), MANY + round as usize - 1);
+    }
+    hook.is_mended.store(true, Ordering::SeqCst);
+    scene.clock.advance(Duration::from_secs(3_600));
+    for id in &ids {
+        keeper.step(id).await.unwrap();
+        assert!(failures(id).await.is_none());
+    }
+    assert_eq!((calls(), scene.words().iter().filter(|word| **word == "Reloaded").count()), (MANY + 4, MANY));
+}
+
+#[tokio::test]
+async fn a_failure_of_long_ago_is_no_answer_and_what_was_delivered_since_wants_a_call_of_its_own() {
+    let scene = Scene::new([]);
+    let hook = Arc::new(ForAll::default());
+    let keeper = scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    let calls = || hook.calls.load(Ordering::SeqCst);
+    let [first, second, third] = ["a", "b", "c"].map(|id| id.parse::<CertificateId>().unwrap());
+    let spec = |id: &CertificateId| {
+        CertificateSpec::new(id.as_str(), ["site.example"]).unwrap().output(web(), OutputFormat::Pem)
+    };
+    for id in [&first, &second, &third] {
+        keeper.wish(spec(id)).await.unwrap();
+        keeper.step(id).await.unwrap();
+    }
+    assert_eq!(calls(), 3);
+    // The call of the third one was a minute ago when the second one comes again.
+    scene.clock.advance(Duration::from_secs(80));
+    keeper.step(&second).await.unwrap();
+    assert_eq!(calls(), 4);
+    // Delivered anew, it does not go by a call that was made before that, nor once it was told by that.
+    hook.is_mended.store(true, Ordering::SeqCst);
+    keeper.wish(spec(&third).label("team", "shop")).await.unwrap();
+    keeper.step(&third).await.unwrap();
+    assert_eq!((calls(), scene.words().last()), (5, Some(&"Reloaded")));
+    keeper.wish(spec(&third).label("team", "desk")).await.unwrap();
+    keeper.step(&third).await.unwrap();
+    assert_eq!(calls(), 6);
+}
+
+#[tokio::test]
+async fn what_another_process_has_delivered_since_is_not_for_an_earlier_call_here() {
+    let scene = Scene::new([]);
+    let [here, there] = [(); 2].map(|()| Arc::new(ForAll::default()));
+    let keeper =
+        |hook: &Arc<ForAll>| scene.builder().sink(web(), Arc::new(Nowhere)).hook(web(), hook.clone()).build();
+    let (ours, theirs) = (keeper(&here), keeper(&there));
+    let [first, shared, last] = ["a", "b", "c"].map(|id| id.parse::<CertificateId>().unwrap());
+    let spec = |id: &CertificateId| {
+        CertificateSpec::new(id.as_str(), ["site.example"]).unwrap().output(web(), OutputFormat::Pem)
+    };
+    for id in [&first, &shared] {
+        ours.wish(spec(id)).await.unwrap();
+        ours.step(id).await.unwrap();
+    }
+    here.is_mended.store(true, Ordering::SeqCst);
+    ours.wish(spec(&last)).await.unwrap();
+    ours.step(&last).await.unwrap();
+    there.calls.store(1, Ordering::SeqCst); // All its calls fail.
+    scene.clock.advance(Duration::from_secs(10));
+    theirs.wish(spec(&shared).label("team", "shop")).await.unwrap();
+    theirs.step(&shared).await.unwrap();
+    assert_eq!((here.calls.load(Ordering::SeqCst), there.calls.load(Ordering::SeqCst)), (3, 2));
+    scene.clock.advance(Duration::from_secs(120));
+    ours.step(&shared).await.unwrap();
+    assert_eq!((here.calls.load(Ordering::SeqCst), scene.words().last()), (4, Some(&"Reloaded")));
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_keeps_no_other_sink_waiting() {
+    let scene = Scene::new([Answer::Succeed]);
+    let slow = Arc::new(Scripted { answers: Mutex::new([Answer::Hang].into()), ..Scripted::default() });
+    let archive: SinkName = "archive".parse().unwrap();
+    let builder =
+        scene.builder().sink(archive.clone(), Arc::new(Nowhere)).hook(archive.clone(), slow.clone());
+    let keeper = builder.build();
+    keeper.wish(spec().output(archive, OutputFormat::Pem)).await.unwrap();
+    let both = async {
+        slow.hanging.notified().await;
+        while scene.calls() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let id = name();
+    tokio::select! {
+        _ = keeper.step(&id) => panic!("one hangs"),
+        called = tokio::time::timeout(Duration::from_secs(10), both) => called.unwrap(),
+    }
 }
 
 #[tokio::test]

@@ -34,12 +34,23 @@ pub enum ServingError {
         /// Its serial number in lower-case hex.
         serial: String,
     },
+    /// What the store has of it cannot be read, or is not all there. It is looked at again.
+    #[error("what the store has of it cannot be served: {reason}")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl ServingError {
-    /// Whether and when to try again: never, with the same certificate and key.
+    /// Whether and when to try again: never, with the same certificate and key; what cannot be read may be restored.
     #[must_use]
     pub const fn retry(&self) -> Retry {
-        Retry::Never
+        match self {
+            Self::Chain(_) | Self::ChainTooLong { .. } | Self::Key { .. } | Self::KeyMismatch { .. } => {
+                Retry::Never
+            }
+            Self::Unreadable { .. } => Retry::Backoff,
+        }
     }
 }

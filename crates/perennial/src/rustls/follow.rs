@@ -8,7 +8,8 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use perennial_lifecycle::{
-    Certificate, CertificateId, EventKind, Events, Generation, Heard, Issued, Keeper, Store, StoreError,
+    Certificate, CertificateId, Error, EventKind, Events, Generation, Heard, Issued, Keeper, Store,
+    StoreError,
 };
 use tokio::{
     task::JoinSet,
@@ -91,7 +92,7 @@ impl CertificateResolver {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot say what it holds. A single certificate that cannot be read is left
-    /// out, and looked at again.
+    /// out, [told](Self::faults), and looked at again.
     pub async fn follow_all(&self, manager: &Manager) -> Result<(), StoreError> {
         let mut follower = Follower {
             // From now on, so that nothing happens unheard while the store is read.
@@ -112,8 +113,9 @@ impl CertificateResolver {
         Ok(())
     }
 
-    /// Which renewals are not served, and why: the certificate before them is, if there was one. Of what
-    /// [`follow_all`](Self::follow_all) cannot even read in the store, a keeper's events and conditions tell.
+    /// Which renewals are not served, and why: the certificate before them is, if there was one. Among them is what
+    /// [`follow_all`](Self::follow_all) cannot even read in the store, until it can ([`ServingError::Unreadable`]). That
+    /// the store does not answer at all is no fault of a certificate.
     #[must_use]
     pub fn faults(&self) -> Vec<(CertificateId, ServingError)> {
         self.inner.followers.faults().iter().map(|(id, fault)| (id.clone(), fault.clone())).collect()
@@ -127,6 +129,18 @@ impl CertificateResolver {
                 self.insert(id.clone(), certificate);
             }
             Err(fault) => drop(faults.insert(id.clone(), fault)),
+        }
+    }
+
+    /// What the store has of it cannot be read; or can, where it could not.
+    fn note_reading(&self, id: &CertificateId, fault: Option<ServingError>) {
+        let mut faults = self.inner.followers.faults();
+        match fault {
+            Some(fault) => drop(faults.insert(id.clone(), fault)),
+            None if matches!(faults.get(id), Some(ServingError::Unreadable { .. })) => {
+                drop(faults.remove(id))
+            }
+            None => {}
         }
     }
 
@@ -161,9 +175,12 @@ struct Follower {
 /// What a store holds of one certificate.
 enum Found {
     Gone,
+    /// Nobody knows: the store does not answer.
+    Nothing,
     Same,
     Serves(Option<Box<Issued>>),
-    Unreadable,
+    /// What served before serves on.
+    Unreadable(ServingError),
 }
 
 impl Follower {
@@ -236,13 +253,16 @@ impl Follower {
                     resolver.lose(&id);
                 }
                 Found::Serves(issued) => {
+                    resolver.note_reading(&id, None);
                     let generation = issued.as_ref().map(|issued| issued.generation());
                     if let Some(issued) = issued {
                         resolver.take(&id, &issued);
                     }
                     self.known.insert(id, generation);
                 }
-                Found::Same | Found::Unreadable => {}
+                Found::Same => resolver.note_reading(&id, None),
+                Found::Unreadable(fault) => resolver.note_reading(&id, Some(fault)),
+                Found::Nothing => {}
             }
         }
     }
@@ -251,7 +271,7 @@ impl Follower {
         let record = match self.store.load(id).await {
             Ok(Some((_, record))) => record,
             Ok(None) => return Found::Gone,
-            Err(_) => return Found::Unreadable,
+            Err(error) => return Found::failed(&error),
         };
         let generation = record.current.as_ref().map(|current| current.generation);
         if self.known.get(id) == Some(&generation) {
@@ -259,8 +279,26 @@ impl Follower {
         }
         match self.keeper.current(id).await {
             Ok(issued) if issued.is_some() || generation.is_none() => Found::Serves(issued.map(Box::new)),
-            // Its key and chain do not belong together, or cannot be read: what served before serves on.
-            _ => Found::Unreadable,
+            Ok(_) => Found::unreadable("its key or its chain is gone, or they do not belong together"),
+            Err(Error::Store(error)) => Found::failed(&error),
+            Err(error) => Found::unreadable(error),
+        }
+    }
+}
+
+impl Found {
+    fn unreadable(reason: impl ToString) -> Self {
+        Self::Unreadable(ServingError::Unreadable { reason: reason.to_string() })
+    }
+
+    /// A look in vain: whose fault it is says whether it is one of the certificate.
+    fn failed(error: &StoreError) -> Self {
+        match error {
+            StoreError::Damaged { .. }
+            | StoreError::Io { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::Sealed { .. } => Self::unreadable(error),
+            _ => Self::Nothing,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use perennial_acme::challenge::tls_alpn01;
-use perennial_core::{DomainName, Timestamp};
+use perennial_core::{Clock, DomainName, SystemClock, Timestamp};
 use perennial_issuers::solver::tls_alpn01::ChallengeCertificates;
 use perennial_lifecycle::CertificateId;
 use rustls::{
@@ -20,6 +20,7 @@ use rustls::{
 use super::{
     ServedCertificate,
     follow::Followers,
+    slots::Ranked,
     table::{Key, Table},
 };
 
@@ -27,9 +28,9 @@ use super::{
 /// many as there are, while they are renewed.
 ///
 /// The name itself comes before a wildcard, which stands for exactly one label (RFC 9525 §6.3). Of several
-/// certificates for one name the client gets one whose key it can verify, of those the one that was issued last.
-/// A certificate that has ended is served rather than none: the client says what is wrong with it, and
-/// [`expired`](Self::expired) tells the operator. Who asks for no name, as those who connect to an address do,
+/// certificates for one name the client gets one whose key it can verify, of those one that has not ended by then, and
+/// of those the one that was issued last. A certificate that has ended is served rather than none: the client says what
+/// is wrong with it, and [`expired`](Self::expired) tells the operator. Who asks for no name, as those who connect to an address do,
 /// gets the [default certificate](CertificateResolverBuilder::default_certificate); who asks for a name that
 /// nobody has put here is [answered as chosen](CertificateResolverBuilder::unknown_names).
 ///
@@ -61,6 +62,7 @@ pub(super) struct Inner {
     unknown_names: UnknownNames,
     served: Mutex<BTreeMap<CertificateId, ServedCertificate>>,
     challenges: Option<ChallengeCertificates>,
+    clock: Arc<dyn Clock>,
     pub(super) followers: Followers,
 }
 
@@ -199,7 +201,9 @@ impl Inner {
         let name = lower_case(name.strip_suffix('.').unwrap_or(name), &mut buffer)?;
         let exact = Key { is_wildcard: false, name };
         let below = name.split_once('.').map(|(_, name)| Key { is_wildcard: true, name });
-        self.table.find([exact].into_iter().chain(below), |several| best(several, schemes))
+        // A name that has one certificate, as nearly all have, needs no clock.
+        let choose = |several: &[Ranked<_>]| best(several, schemes, self.clock.now());
+        self.table.find([exact].into_iter().chain(below), choose)
     }
 
     fn default(&self) -> Option<Arc<CertifiedKey>> {
@@ -214,10 +218,11 @@ impl Inner {
         let (before, after) = (names(old), names(new));
         for name in &after {
             let Some(new) = new else { continue };
-            let (rank, certified) = (new.facts().not_before.unix(), new.certified_key().clone());
+            let (rank, ends) = (new.facts().not_before.unix(), new.facts().not_after.unix());
+            let ranked = Ranked { rank, ends, value: new.certified_key().clone() };
             match old.filter(|_| before.contains(name)) {
-                Some(old) => self.table.replace(key(name), old.certified_key(), rank, certified),
-                None => self.table.insert(key(name), rank, certified),
+                Some(old) => self.table.replace(key(name), old.certified_key(), ranked),
+                None => self.table.insert(key(name), ranked),
             }
         }
         for name in before.difference(&after) {
@@ -232,11 +237,19 @@ impl Inner {
     }
 }
 
-/// Of several, the latest first: the first that the client can verify. When it can verify none, it gets one all the
-/// same: rustls then says that there is no signature scheme in common, which is what is wrong.
-fn best(several: &[Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-    let verifiable = several.iter().find(|certified| certified.key.choose_scheme(schemes).is_some());
-    verifiable.or_else(|| several.first()).cloned()
+/// Of several, the latest first: the first that the client can verify and that has not ended, or has, where all have.
+/// When it can verify none, it gets one all the same: rustls then says that there is no signature scheme in common,
+/// which is what is wrong.
+fn best(
+    several: &[Ranked<CertifiedKey>],
+    schemes: &[SignatureScheme],
+    now: Timestamp,
+) -> Option<Arc<CertifiedKey>> {
+    let verifiable = || several.iter().filter(|it| it.value.key.choose_scheme(schemes).is_some());
+    let lasts = |it: &&Ranked<_>| now.unix() <= it.ends;
+    let chosen = verifiable().find(lasts).or_else(|| verifiable().next());
+    let chosen = chosen.or_else(|| several.iter().find(lasts)).or_else(|| several.first());
+    chosen.map(|it| it.value.clone())
 }
 
 /// What a name lies under.
@@ -263,12 +276,13 @@ fn lower_case<'a>(name: &'a str, buffer: &'a mut [u8; LONGEST_NAME]) -> Option<&
 const LONGEST_NAME: usize = 253;
 
 /// Settings of a [`CertificateResolver`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CertificateResolverBuilder {
     default_certificate: Option<CertificateId>,
     unknown_names: UnknownNames,
     challenges: Option<ChallengeCertificates>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl CertificateResolverBuilder {
@@ -279,6 +293,13 @@ impl CertificateResolverBuilder {
     /// takes that in. The connection of one ends after the handshake.
     pub fn challenges(mut self, certificates: ChallengeCertificates) -> Self {
         self.challenges = Some(certificates);
+        self
+    }
+
+    /// Whose time counts where a name has several certificates, of which some may have ended. Default: the operating
+    /// system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -304,16 +325,29 @@ impl CertificateResolverBuilder {
             unknown_names: self.unknown_names,
             served: Mutex::default(),
             challenges: self.challenges,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             followers: Followers::default(),
         };
         CertificateResolver { inner: Arc::new(inner) }
     }
 }
 
+impl fmt::Debug for CertificateResolverBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { default_certificate, unknown_names, challenges, .. } = self;
+        f.debug_struct("CertificateResolverBuilder")
+            .field("default_certificate", default_certificate)
+            .field("unknown_names", unknown_names)
+            .field("challenges", challenges)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rustls::testing::{at, served, served_ed25519};
+    use crate::rustls::testing::{at, served, served_ed25519, served_until};
+    use perennial_testkit::ManualClock;
     use proptest::prelude::*;
     use std::sync::{
         LazyLock,
@@ -427,6 +461,28 @@ mod tests {
         assert!(Arc::ptr_eq(&find(&[ed25519]), modern.certified_key()));
         assert!(Arc::ptr_eq(&find(&[ecdsa]), plain.certified_key()));
         assert!(Arc::ptr_eq(&find(&[SignatureScheme::RSA_PSS_SHA256]), modern.certified_key()));
+    }
+
+    #[test]
+    fn a_later_certificate_that_has_ended_leaves_the_handshakes_to_one_that_lasts() {
+        let clock = Arc::new(ManualClock::new(at(150)));
+        let resolver = CertificateResolver::builder().clock(clock.clone()).build();
+        let (long, short) = (served_until(&["a.example"], 0, 1_000), served_until(&["a.example"], 100, 200));
+        let of = [("long", &long), ("short", &short)];
+        resolver.insert(id("long"), long.clone());
+        resolver.insert(id("short"), short.clone());
+        for (now, expected) in
+            [(150, "short"), (200, "short"), (201, "long"), (1_000, "long"), (1_001, "short")]
+        {
+            clock.set(at(now));
+            assert_eq!(found(&resolver, Some("a.example"), &of), Some(expected), "{now}");
+        }
+        // One that the client cannot verify is no better for lasting longer.
+        let modern = served_ed25519(&["a.example"], 0);
+        resolver.insert(id("long"), modern);
+        clock.set(at(500));
+        let ecdsa = resolver.find(Some("a.example"), &[SignatureScheme::ECDSA_NISTP256_SHA256]).unwrap();
+        assert!(Arc::ptr_eq(&ecdsa, short.certified_key()));
     }
 
     #[test]

@@ -39,7 +39,22 @@ struct Slot<V> {
     first: ArcSwapOption<V>,
 }
 
-type Several<V> = ArcSwapOption<Vec<Arc<V>>>;
+type Several<V> = ArcSwapOption<Vec<Ranked<V>>>;
+
+/// A value, and which of several it is.
+pub(super) struct Ranked<V> {
+    /// The highest is the best.
+    pub(super) rank: i64,
+    /// Until when it is as good as its rank says, in Unix seconds.
+    pub(super) ends: i64,
+    pub(super) value: Arc<V>,
+}
+
+impl<V> Clone for Ranked<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), ..*self }
+    }
+}
 
 impl<V> Slots<V> {
     /// Slots for so many names, with room for more of them, by a new hash.
@@ -88,7 +103,7 @@ impl<V> Slots<V> {
     }
 
     /// Claims a place for a hash that has none. The caller has counted that there is room.
-    pub(super) fn claim(&self, hash: u64, values: Vec<Arc<V>>) {
+    pub(super) fn claim(&self, hash: u64, values: Vec<Ranked<V>>) {
         for index in self.probe(hash) {
             let Some(group) = self.groups.get(index) else { return };
             let claimed = group.load(Ordering::Acquire);
@@ -127,7 +142,7 @@ pub(super) struct Values<'a, V> {
 
 impl<V> Values<'_, V> {
     /// The only one, or of several that which `choose` takes.
-    pub(super) fn value(&self, choose: impl Fn(&[Arc<V>]) -> Option<Arc<V>>) -> Option<Arc<V>> {
+    pub(super) fn value(&self, choose: impl Fn(&[Ranked<V>]) -> Option<Arc<V>>) -> Option<Arc<V>> {
         if self.slot.word.load(Ordering::Acquire) & SEVERAL != 0
             && let Some(several) = self.slots.several.get()
             && let Some(several) = &*several.get(self.index)?.load()
@@ -143,9 +158,9 @@ impl<V> Values<'_, V> {
     }
 
     /// Changes what they are. A reader gets what was there or what is there now.
-    pub(super) fn set(&self, values: Vec<Arc<V>>) {
+    pub(super) fn set(&self, values: Vec<Ranked<V>>) {
         let hash = self.slot.word.load(Ordering::Acquire) & !SEVERAL;
-        let first = values.first().cloned();
+        let first = values.first().map(|ranked| ranked.value.clone());
         if values.len() > 1 {
             let several = self.slots.several.get_or_init(|| {
                 std::iter::repeat_with(ArcSwapOption::empty).take(self.slots.slots.len()).collect()

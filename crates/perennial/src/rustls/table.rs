@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::slots::Slots;
+use super::slots::{Ranked, Slots};
 
 /// A map of names that is read without a lock. A name may have several values.
 pub(super) struct Table<V> {
@@ -42,12 +42,6 @@ struct Names<V> {
 /// Names as they are, and the values of each, the highest rank first.
 type Known<V> = HashMap<Box<str>, Vec<Ranked<V>>>;
 
-/// A value, and which of several it is.
-struct Ranked<V> {
-    rank: i64,
-    value: Arc<V>,
-}
-
 impl<V> Table<V> {
     pub(super) fn new() -> Self {
         let names = Names { exact: HashMap::new(), wildcards: HashMap::new(), used: 0 };
@@ -59,22 +53,22 @@ impl<V> Table<V> {
     pub(super) fn find<'a>(
         &self,
         keys: impl IntoIterator<Item = Key<'a>>,
-        choose: impl Fn(&[Arc<V>]) -> Option<Arc<V>>,
+        choose: impl Fn(&[Ranked<V>]) -> Option<Arc<V>>,
     ) -> Option<Arc<V>> {
         let slots = self.slots.load();
         keys.into_iter().find_map(|key| slots.find(slots.hash(key))?.value(&choose))
     }
 
     /// Adds a value to those of a name.
-    pub(super) fn insert(&self, key: Key<'_>, rank: i64, value: Arc<V>) {
-        self.change(key, |values| add(values, rank, value));
+    pub(super) fn insert(&self, key: Key<'_>, value: Ranked<V>) {
+        self.change(key, |values| add(values, value));
     }
 
     /// Puts a value into the place of another, in one step for who looks.
-    pub(super) fn replace(&self, key: Key<'_>, old: &Arc<V>, rank: i64, value: Arc<V>) {
+    pub(super) fn replace(&self, key: Key<'_>, old: &Arc<V>, value: Ranked<V>) {
         self.change(key, |values| {
             take(values, old);
-            add(values, rank, value);
+            add(values, value);
         });
     }
 
@@ -117,7 +111,7 @@ impl<V> Names<V> {
     /// Lets the values of a name be found, if there is room for it, and no other name has its hash.
     fn place(&mut self, slots: &Slots<V>, key: Key<'_>, values: &[Ranked<V>], was_there: bool) -> bool {
         let hash = slots.hash(key);
-        let values: Vec<Arc<V>> = values.iter().map(|ranked| ranked.value.clone()).collect();
+        let values = values.to_vec();
         match slots.find(hash) {
             Some(slot) if was_there || slot.is_free() => slot.set(values),
             None if values.is_empty() => {}
@@ -151,11 +145,11 @@ impl<V> Names<V> {
     }
 }
 
-fn add<V>(values: &mut Vec<Ranked<V>>, rank: i64, value: Arc<V>) {
-    let place = values.partition_point(|other| other.rank > rank);
+fn add<V>(values: &mut Vec<Ranked<V>>, value: Ranked<V>) {
+    let place = values.partition_point(|other| other.rank > value.rank);
     // Nearly every name has one value.
     values.reserve_exact(1);
-    values.insert(place, Ranked { rank, value });
+    values.insert(place, value);
 }
 
 fn take<V>(values: &mut Vec<Ranked<V>>, value: &Arc<V>) {
@@ -174,11 +168,15 @@ mod tests {
         Key { is_wildcard: false, name }
     }
 
+    const fn ranked<V>(rank: i64, value: Arc<V>) -> Ranked<V> {
+        Ranked { rank, ends: i64::MAX, value }
+    }
+
     fn values(table: &Table<u32>, key: Key<'_>) -> Vec<u32> {
         let all = Mutex::new(None);
         let found = table.find([key], |values| {
-            *all.lock().unwrap() = Some(values.iter().map(|value| **value).collect());
-            values.first().cloned()
+            *all.lock().unwrap() = Some(values.iter().map(|ranked| *ranked.value).collect());
+            values.first().map(|ranked| ranked.value.clone())
         });
         all.into_inner().unwrap().unwrap_or_else(|| found.iter().map(|value| **value).collect())
     }
@@ -190,7 +188,7 @@ mod tests {
         let mut kept = Vec::new();
         for index in 0..1_000 {
             let value = Arc::new(index);
-            table.insert(exact(&name(index)), 0, value.clone());
+            table.insert(exact(&name(index)), ranked(0, value.clone()));
             kept.push(value);
             assert_eq!(values(&table, exact(&name(index / 2))), [index / 2]);
         }
@@ -210,7 +208,7 @@ mod tests {
         let most = table.slots.load().most();
         for index in 0..10_000 {
             let (name, value) = (index.to_string(), Arc::new(index));
-            table.insert(exact(&name), 0, value.clone());
+            table.insert(exact(&name), ranked(0, value.clone()));
             assert_eq!(values(&table, exact(&name)), [index]);
             table.remove(exact(&name), &value);
         }
@@ -220,11 +218,11 @@ mod tests {
     #[test]
     fn a_hash_that_another_name_has_leads_to_a_new_one() {
         let table = Table::new();
-        table.insert(exact("a"), 0, Arc::new(1));
+        table.insert(exact("a"), ranked(0, Arc::new(1)));
         // Another name's slot has the hash of the next one.
         let slots = table.slots.load_full();
-        slots.claim(slots.hash(exact("b")), vec![Arc::new(3)]);
-        table.insert(exact("b"), 0, Arc::new(2));
+        slots.claim(slots.hash(exact("b")), vec![ranked(0, Arc::new(3))]);
+        table.insert(exact("b"), ranked(0, Arc::new(2)));
         assert!(!Arc::ptr_eq(&slots, &table.slots.load()));
         assert_eq!((values(&table, exact("a")), values(&table, exact("b"))), (vec![1], vec![2]));
     }
@@ -232,8 +230,8 @@ mod tests {
     #[test]
     fn nothing_holds_one_of_several_values_that_was_taken_away() {
         let (table, [kept, gone]) = (Table::new(), [1, 2].map(Arc::new));
-        table.insert(exact("a"), 1, kept);
-        table.insert(exact("a"), 2, gone.clone());
+        table.insert(exact("a"), ranked(1, kept));
+        table.insert(exact("a"), ranked(2, gone.clone()));
         assert_eq!(values(&table, exact("a")), [2, 1]);
         table.remove(exact("a"), &gone);
         assert_eq!((values(&table, exact("a")), Arc::strong_count(&gone)), (vec![1], 1));
@@ -243,10 +241,12 @@ mod tests {
     fn a_name_and_all_names_below_it_are_two_and_the_first_that_is_asked_for_is_found() {
         let table = Table::new();
         let below = Key { is_wildcard: true, name: "a" };
-        table.insert(exact("a"), 0, Arc::new(1));
+        table.insert(exact("a"), ranked(0, Arc::new(1)));
         assert_eq!(values(&table, below), [0; 0]);
-        table.insert(below, 0, Arc::new(2));
-        let find = |keys: [Key<'_>; 2]| table.find(keys, |all| all.first().cloned()).map(|value| *value);
+        table.insert(below, ranked(0, Arc::new(2)));
+        let find = |keys: [Key<'_>; 2]| {
+            table.find(keys, |all| all.first().map(|it| it.value.clone())).map(|value| *value)
+        };
         assert_eq!(find([exact("a"), below]), Some(1));
         assert_eq!(find([below, exact("a")]), Some(2));
         assert_eq!(find([exact("b"), below]), Some(2));
@@ -282,7 +282,7 @@ mod tests {
                 let (key, known) = (name.to_string(), model.entry(name).or_default());
                 match step {
                     Step::Insert(_, value) => {
-                        table.insert(exact(&key), value.into(), shared[value as usize].clone());
+                        table.insert(exact(&key), ranked(value.into(), shared[value as usize].clone()));
                         known.push(value);
                     }
                     Step::Remove(_, value) => {
@@ -291,7 +291,7 @@ mod tests {
                     }
                     Step::Replace(_, old, value) => {
                         let (old_value, new) = (&shared[old as usize], shared[value as usize].clone());
-                        table.replace(exact(&key), old_value, value.into(), new);
+                        table.replace(exact(&key), old_value, ranked(value.into(), new));
                         take(known, old);
                         known.push(value);
                     }

@@ -1,13 +1,21 @@
 //! Real handshakes, while certificates come, are renewed and go.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use perennial::{
     AcmeIssuer, Certificate, CertificateSpec, Manager, MemoryStore, TlsAlpn01,
     core::ReqwestClient,
     issuers::solver::tls_alpn01::{ChallengeCertificates, SelfCheck},
-    lifecycle::{CertificateId, Store},
-    rustls::{CertificateResolver, Serve as _, ServedCertificate},
+    lifecycle::{self, CertificateId, Record, Store, StoreError, Version},
+    rustls::{CertificateResolver, Serve as _, ServedCertificate, ServingError},
 };
 use perennial_core::SecretString;
 use perennial_testkit::{CertificateAuthority, World};
@@ -159,7 +167,54 @@ async fn a_generation_without_a_sound_key_and_chain_leaves_the_old_one_serving()
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(serial(&resolver, "site"), Some(first));
     // Who starts anew has nothing sound to serve.
-    assert!(serving.resolver().await.unwrap().ids().is_empty());
+    let anew = serving.resolver().await.unwrap();
+    assert!(anew.ids().is_empty());
+    for resolver in [resolver, anew] {
+        let faults = resolver.faults();
+        let [(of, ServingError::Unreadable { reason })] = faults.as_slice() else { panic!("{faults:?}") };
+        assert!(*of == id("site") && reason.contains("do not belong together"), "{reason}");
+    }
+}
+
+/// A store whose records cannot be read for a while.
+struct Damaged {
+    inner: Arc<MemoryStore>,
+    is_so: AtomicBool,
+}
+
+#[async_trait]
+impl lifecycle::store::Overlay for Damaged {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    async fn load(&self, id: &CertificateId) -> Result<Option<(Version, Record)>, StoreError> {
+        if self.is_so.load(Ordering::SeqCst) {
+            let (path, reason) = (id.as_str().into(), "it is cut off".to_owned());
+            return Err(StoreError::Damaged { path, reason });
+        }
+        Store::load(&*self.inner, id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_told_until_it_can() {
+    let inner = Arc::new(MemoryStore::new());
+    let other = manager(&inner);
+    other.keep(spec("site", &["a.example"])).await.unwrap().ready().await.unwrap();
+    other.shut_down().await;
+    let store = Arc::new(Damaged { inner, is_so: AtomicBool::new(true) });
+    let serving = Manager::builder(store.clone()).issuer("test", Authority::new()).unwrap().build();
+    let resolver = serving.resolver().await.unwrap();
+    let faults = resolver.faults();
+    let [(of, fault)] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(*of == id("site") && fault.to_string().contains("it is cut off"), "{fault}");
+    assert!(fault.retry().is_worthwhile());
+    store.is_so.store(false, Ordering::SeqCst);
+    until("it can be read", || serial(&resolver, "site").is_some()).await;
+    assert_eq!(resolver.faults(), []);
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 use super::*;
 use std::sync::LazyLock;
 
-use crate::{AuthorizationState, Identifier, UrlFault, error::Refusal};
+use crate::{
+    AuthorizationState, Identifier, Misbehaved, OrderState, UrlFault,
+    error::Refusal,
+    flow::{Event, Task},
+};
 use perennial_core::HttpError;
 use proptest::prelude::*;
 
@@ -210,8 +214,8 @@ fn lost() -> Error {
     HttpError::Timeout { url: url("chall/2").to_string() }.into()
 }
 
-#[test]
-fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered() {
+/// A walk with two names that waits for the answers to their challenges.
+fn answering_two() -> Walk {
     let names = ["example.org", "example.net"];
     let offer = |name: &str, path: &str| {
         let body = format!(
@@ -220,19 +224,16 @@ fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered(
         );
         AuthorizationState::parse(body.as_bytes()).unwrap()
     };
-    let (first, second) = (offer(names[0], "chall/1"), offer(names[1], "chall/2"));
     let request = NewOrder::new(names.map(|name| Identifier::Dns(name.parse().unwrap())));
     let mut order = order("pending");
     order.identifiers = request.identifiers().to_vec();
     order.authorizations = vec![url("authz/1"), url("authz/2")];
-    let certification_request = certification_request(&names);
-    let plan = Plan { request, certification_request, ..plan() };
+    let plan = Plan { request, certification_request: certification_request(&names), ..plan() };
     let mut walk = Walk::resume(plan, State::Ordered { order: url("order/1") }).unwrap();
-    let reply = Reply::Challenge(second.challenges[0].clone());
-    let authorizations = [first, second].map(|state| Ok(Reply::Authorization(state))).to_vec();
+    let offers = [offer(names[0], "chall/1"), offer(names[1], "chall/2")];
     for event in [
         answered(Reply::Order(order)),
-        Event::Answered(authorizations),
+        Event::Answered(offers.map(|state| Ok(Reply::Authorization(state))).to_vec()),
         Event::Chosen(vec![url("chall/1"), url("chall/2")]),
         Event::Recorded,
         Event::Presented,
@@ -241,12 +242,56 @@ fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered(
     ] {
         walk.handle(event).unwrap();
     }
+    walk
+}
+
+fn challenge(path: &str, status: &str, more: &str) -> Reply {
+    let body = format!(r#"{{"type":"dns-01","url":"{BASE}/{path}","status":"{status}"{more}}}"#);
+    Reply::Challenge(crate::ChallengeState::parse(body.as_bytes()).unwrap())
+}
+
+#[test]
+fn after_a_failure_only_the_challenges_that_the_ca_was_not_told_of_are_answered() {
+    let mut walk = answering_two();
+    let reply = challenge("chall/2", "pending", "");
     let silent = |walk: &Walk| walk.unanswered().collect::<Vec<_>>();
     assert_eq!(silent(&walk), [url("chall/1"), url("chall/2")]);
     let heard = walk.handle(Event::Answered(vec![Err(lost()), Ok(reply.clone())]));
     assert_eq!((heard, silent(&walk)), (Err(lost()), vec![url("chall/1")]));
     walk.handle(answered(reply)).unwrap();
     assert!(matches!(walk.next, Position::Validate));
+}
+
+#[test]
+fn a_name_that_is_proven_or_looked_at_is_not_given_up_for_one_that_failed() {
+    for (status, left) in [("valid", "valid"), ("processing", "pending"), ("pending", "pending")] {
+        let mut walk = answering_two();
+        let problem = r#","error":{"type":"urn:ietf:params:acme:error:dns","detail":"no TXT there"}"#;
+        let replies = [challenge("chall/1", "pending", problem), challenge("chall/2", status, "")];
+        let heard = walk.handle(Event::Answered(replies.map(Ok).to_vec()));
+        let Err(Error::OrderInvalid(invalid)) = heard else { panic!("{status}: {heard:?}") };
+        assert_eq!(invalid.failures.len(), 1, "{status}");
+        let failed = walk.known.iter().find(|offer| offer.url == url("authz/1")).unwrap();
+        assert_eq!(failed.state.status.to_string(), "pending", "{status}");
+        assert_eq!(walk.known[1].state.status.to_string(), left, "{status}");
+        assert_eq!(walk.leftovers().len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn rfc8555_7_1_6_names_of_an_order_that_is_ready_are_proven_and_no_leftovers() {
+    let mut walk = answering_two();
+    let replies = [challenge("chall/1", "pending", ""), challenge("chall/2", "pending", "")];
+    walk.handle(Event::Answered(replies.map(Ok).to_vec())).unwrap();
+    walk.handle(answered(Reply::Order(order("ready")))).unwrap();
+    for event in [Event::CleanedUp, Event::Recorded] {
+        walk.handle(event).unwrap();
+    }
+    let mut failed = order("invalid");
+    failed.error = refused(403, "badCSR").problem().cloned();
+    assert!(matches!(walk.handle(answered(Reply::Order(failed))), Err(Error::OrderInvalid(_))));
+    let is_proven = |offer: &Offer| offer.state.status == crate::AuthorizationStatus::Valid;
+    assert!(walk.known.iter().all(is_proven) && walk.leftovers().is_empty());
 }
 
 #[test]

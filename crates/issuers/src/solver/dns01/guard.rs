@@ -10,16 +10,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    StreamExt as _,
+    future::{self, join_all},
+    stream,
+};
 use perennial_core::DomainName;
 use perennial_lifecycle::Stage;
 use perennial_propagation::{Report, Wanted, report::State};
-use perennial_providers::engine;
+use perennial_providers::{Change, Zone, engine};
 use tokio::{
     sync::Notify,
     time::{self, Instant},
 };
 
-use super::Dns01;
+use super::{Dns01, TOGETHER};
 use crate::Error;
 
 /// Who looks whether records are still there.
@@ -65,32 +70,53 @@ impl<'a> Guard<'a> {
             // An alarm that comes too soon after the last look is heard a little later.
             let _ = time::timeout(self.solver.look_again, self.alarm.notified()).await;
             time::sleep_until(looked + SHORTEST_PAUSE.min(self.solver.look_again)).await;
-            for place in &self.places {
-                if let Err(contested) = self.look(place, tell).await {
-                    return contested;
-                }
+            if let Err(contested) = self.look(tell).await {
+                return contested;
             }
         }
     }
 
-    /// Puts there again what is missing. A provider that does not answer is asked the next time.
-    async fn look(&self, place: &Place, tell: &(dyn Fn(Stage) + Send + Sync)) -> Result<(), Error> {
-        let (provider, owner) = (self.solver.provider.as_ref(), &place.owner);
-        let Ok(zone) = provider.zone(owner).await else { return Ok(()) };
-        let Ok(there) = provider.values(&zone, owner).await else { return Ok(()) };
-        let missing = place.missing(&there);
-        if missing.is_empty() {
-            return Ok(());
+    /// Puts there again what is missing, of each zone in one change. A provider that does not answer is asked the next
+    /// time.
+    async fn look(&self, tell: &(dyn Fn(Stage) + Send + Sync)) -> Result<(), Error> {
+        let looks: Vec<_> = self.places.iter().map(|place| self.missing(place)).collect();
+        let missing: Vec<Missing<'_>> =
+            stream::iter(looks).buffered(TOGETHER).filter_map(future::ready).collect().await;
+        if let Some(Missing { place, .. }) = missing.iter().find(|missing| missing.place.restored() >= MOST) {
+            return Err(Error::Contested { at: place.owner.clone(), times: MOST + 1 });
         }
-        if place.restored() >= MOST {
-            return Err(Error::Contested { at: owner.clone(), times: MOST + 1 });
+        let mut zones = BTreeMap::<DomainName, Vec<Missing<'_>>>::new();
+        for missing in missing {
+            zones.entry(missing.zone.apex.clone()).or_default().push(missing);
         }
-        if engine::apply(provider, &self.solver.changes(owner, missing)).await.is_ok() {
-            place.restored.fetch_add(1, Ordering::SeqCst);
-            tell(Stage::PresentedAgain { at: owner.to_string() });
-        }
+        let puts = zones.into_values().map(|missing| async move {
+            let change = |it: &Missing<'_>| self.solver.changes(&it.place.owner, it.values.clone());
+            let changes: Vec<Change> = missing.iter().flat_map(change).collect();
+            if engine::apply(self.solver.provider.as_ref(), &changes).await.is_ok() {
+                for Missing { place, .. } in missing {
+                    place.restored.fetch_add(1, Ordering::SeqCst);
+                    tell(Stage::PresentedAgain { at: place.owner.to_string() });
+                }
+            }
+        });
+        join_all(puts).await;
         Ok(())
     }
+
+    /// What the provider does not have any more, if something. Its interface tells of one name at a time.
+    async fn missing<'p>(&self, place: &'p Place) -> Option<Missing<'p>> {
+        let provider = self.solver.provider.as_ref();
+        let zone = provider.zone(&place.owner).await.ok()?;
+        let values = place.missing(&provider.values(&zone, &place.owner).await.ok()?);
+        (!values.is_empty()).then_some(Missing { place, zone, values })
+    }
+}
+
+/// What somebody else has removed.
+struct Missing<'a> {
+    place: &'a Place,
+    zone: Zone,
+    values: Vec<String>,
 }
 
 impl Place {
@@ -151,8 +177,9 @@ impl Sight {
 mod tests {
     use super::*;
     use crate::{Proof, Solver as _};
+    use async_trait::async_trait;
     use perennial_acme::ChallengeKind;
-    use perennial_providers::{Change, DnsProvider as _, MemoryProvider};
+    use perennial_providers::{Applied, Capabilities, DnsProvider, Error as ProviderError, MemoryProvider};
     use std::sync::{Arc, Mutex};
 
     const OWNER: &str = "_acme-challenge.a.example";
@@ -300,6 +327,49 @@ mod tests {
         })
         .await;
         assert_eq!(rounds, 2);
+    }
+
+    /// A provider that takes a second for each answer, and counts its changes.
+    struct Slow(MemoryProvider, Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl DnsProvider for Slow {
+        fn kind(&self) -> &str {
+            "slow"
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            self.0.capabilities().batch_max(usize::MAX)
+        }
+
+        async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+            self.0.zone(name).await
+        }
+
+        async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+            self.1.lock().unwrap().push(changes.len());
+            self.0.apply(zone, changes).await
+        }
+
+        async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+            time::sleep(Duration::from_secs(1)).await;
+            self.0.values(zone, name).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_names_are_looked_at_together_and_put_there_in_one_change_of_their_zone() {
+        let provider = Arc::new(Slow(provider(), Mutex::default()));
+        let solver = Dns01::new(provider.clone());
+        let owners = (0..32).map(|number| {
+            let owner: DomainName = format!("_acme-challenge.a{number}.example").parse().unwrap();
+            (owner, vec!["one".to_owned()])
+        });
+        let guard = Guard::new(&solver, owners.collect());
+        let (begun, told) = (Instant::now(), Mutex::new(0));
+        guard.look(&|_| *told.lock().unwrap() += 1).await.unwrap();
+        assert_eq!((*told.lock().unwrap(), provider.1.lock().unwrap().as_slice()), (32, &[32][..]));
+        assert!(begun.elapsed() <= Duration::from_secs(3), "one after the other: {:?}", begun.elapsed());
     }
 
     #[test]

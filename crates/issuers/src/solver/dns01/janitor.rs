@@ -6,10 +6,11 @@ use perennial_acme::ChallengeKind;
 use perennial_core::{Clock, DomainName, SystemClock, Timestamp};
 use perennial_lifecycle::{
     CertificateId, Debt, Record, Store, StoreError,
-    store::{Batch, Owner},
+    store::{Batch, Claim, Held, Owner},
 };
 use perennial_providers::{Change, DnsProvider, Error as ProviderError, engine};
 use serde::Serialize;
+use tokio::time::{self, Instant};
 
 use super::owner_of;
 use crate::{Error, Proof, Selector};
@@ -89,8 +90,11 @@ pub enum LeftoverState {
 /// A day: no issuance is given that long, and nobody is in a hurry.
 const OLDER_THAN: Duration = Duration::from_secs(86_400);
 
-/// For one certificate; a provider that hangs loses it to whoever works on it.
-const HOLD: Duration = Duration::from_secs(300);
+/// For one certificate, and longer while the janitor lives: one that dies holds it up for a minute.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// A store that does not answer once or twice takes nothing away.
+const BEAT: Duration = Duration::from_secs(15);
 
 const PAGE: usize = 500;
 
@@ -136,8 +140,9 @@ impl Janitor {
     }
 
     /// Removes what was left behind, and strikes out what is owed no longer. A certificate that somebody works on is
-    /// left alone, and nobody works on it for five minutes from then on; a provider that needs longer for its records may
-    /// meet whoever does then.
+    /// left alone, and nobody works on one whose records are being removed, however long the provider takes. Where the
+    /// store lets go of it all the same, as one that cannot be reached for a minute does, what is left is for whoever has
+    /// it then ([`LeftoverState::Held`]). Nothing is written where nothing is struck out.
     ///
     /// # Errors
     /// [`Error::Store`] when the store cannot be read or written. What the provider refuses stands in the state of
@@ -180,23 +185,50 @@ impl Janitor {
             return Ok(found.into_iter().map(held).collect());
         };
         // Somebody may have worked on it before it was claimed.
-        let mut record = claim.record;
+        let Claim { held, version, mut record, .. } = claim;
         let mut found = self.leftovers(&record, now);
-        for (debt, leftover) in &mut found {
-            leftover.state = self.examined(leftover, mode).await;
-            if matches!(leftover.state, LeftoverState::Absent | LeftoverState::Removed) {
-                record.debts.retain(|other| other != debt);
+        found.iter_mut().for_each(|(_, leftover)| leftover.state = LeftoverState::Held);
+        let examine_all = async {
+            for (_, leftover) in &mut found {
+                leftover.state = self.examined(leftover, mode).await;
             }
+        };
+        tokio::select! {
+            () = examine_all => {}
+            () = self.loses(&held) => {}
         }
-        let batch = Batch::new().change(record, Some(claim.version)).held(&claim.held);
-        let written = self.store.apply(&batch).await;
-        self.store.release(&[claim.held]).await?;
+        let is_over =
+            |leftover: &Leftover| matches!(leftover.state, LeftoverState::Absent | LeftoverState::Removed);
+        let struck: Vec<&Debt> =
+            found.iter().filter(|(_, leftover)| is_over(leftover)).map(|(debt, _)| debt).collect();
+        let written = if struck.is_empty() {
+            Ok(())
+        } else {
+            record.debts.retain(|debt| !struck.contains(&debt));
+            let batch = Batch::new().change(record, Some(version)).held(&held);
+            self.store.apply(&batch).await.map(drop)
+        };
+        self.store.release(&[held]).await?;
         match written {
             // Whoever has taken it over, or changed the wish, strikes it out in his turn.
-            Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Fenced { .. }) => {
+            Ok(()) | Err(StoreError::Conflict { .. } | StoreError::Fenced { .. }) => {
                 Ok(found.into_iter().map(|(_, leftover)| leftover).collect())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Holds a certificate for as long as this is waited for, and returns when it is lost, or nobody can tell any more.
+    async fn loses(&self, held: &Held) {
+        let mut end = Instant::now() + HOLD;
+        loop {
+            time::sleep(BEAT).await;
+            let begun = Instant::now();
+            match time::timeout_at(end, self.store.extend(std::slice::from_ref(held), HOLD)).await {
+                Ok(Ok(lost)) if lost.is_empty() => end = begun + HOLD,
+                Ok(Err(_)) if begun + BEAT < end => {}
+                _ => return,
+            }
         }
     }
 

@@ -8,12 +8,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use perennial_acme::{ChallengeKind, Identifier, challenge};
-use tokio::time::{self, Instant};
+use tokio::time;
 
 pub use super::look::Policy;
 use super::{
     Proof, Solver, Task,
-    look::{TIMEOUT, watch, watch_all},
+    look::{Ends, TIMEOUT, watch, watch_all},
 };
 use crate::Error;
 
@@ -91,8 +91,8 @@ impl Http01 {
         self
     }
 
-    /// How long an answer that is not seen is looked for. Default: a minute, since load balancers need a while to take
-    /// up a server.
+    /// How long an answer that is not seen is looked for; a look that has begun by then is waited for. Default: a minute,
+    /// since load balancers need a while to take up a server.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -111,7 +111,7 @@ impl Http01 {
         &self,
         check: &SelfCheck,
         answer: Http01Answer,
-        deadline: Instant,
+        ends: Ends,
     ) -> Result<Option<Http01Report>, Error> {
         let answer = &answer;
         let look = move || async move {
@@ -121,14 +121,14 @@ impl Http01 {
             }
             Ok(report)
         };
-        watch(look, |report| report.verdict, deadline).await
+        watch(look, |report| report.verdict, ends).await
     }
 
-    async fn look_at_all(&self, proofs: &[Proof], deadline: Instant) -> Result<(), Error> {
+    async fn look_at_all(&self, proofs: &[Proof], ends: Ends) -> Result<(), Error> {
         let check = self.check.clone().or_locally(self.place.locally());
         let answers: Result<Vec<_>, Error> = proofs.iter().map(Http01Answer::read).collect();
-        let watches = answers?.into_iter().map(|answer| self.watch(&check, answer, deadline)).collect();
-        let reports = watch_all(watches).await?;
+        let watches = answers?.into_iter().map(|answer| self.watch(&check, answer, ends)).collect();
+        let reports = watch_all(watches, ends).await?;
         if reports.is_empty() || self.policy == Policy::Warn {
             Ok(())
         } else {
@@ -169,7 +169,7 @@ impl Solver for Http01 {
                 Ok(())
             }
             Policy::Require | Policy::Warn => {
-                self.look_at_all(proofs, Instant::now() + deadline.min(self.timeout)).await
+                self.look_at_all(proofs, Ends::new(self.timeout, deadline)).await
             }
         }
     }

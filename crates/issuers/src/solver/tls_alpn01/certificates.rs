@@ -1,6 +1,6 @@
 //! The certificates that prove names, while they are to be proven.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, pin::pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use perennial_acme::{Error as AcmeError, Identifier, challenge::tls_alpn01};
@@ -12,6 +12,10 @@ use rustls::{
     sign::CertifiedKey,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::Error;
 
@@ -24,12 +28,14 @@ use crate::Error;
 pub struct ChallengeCertificates {
     /// By the name that a CA asks for. Replaced whole: there are few.
     shown: Arc<ArcSwap<Shown>>,
+    /// Told when one is removed, or puts itself before others.
+    changed: Arc<Notify>,
 }
 
 type Shown = BTreeMap<String, Vec<Entry>>;
 
-/// Two CAs, or two orders, may want one name proven at once. Nobody can tell them apart in a handshake: the last one
-/// that was presented is shown, and the other again when it is gone.
+/// Two CAs, or two orders, may want one name proven at once. Nobody can tell them apart in a handshake: the first one
+/// that was presented is shown, and the next when it is gone.
 #[derive(Clone)]
 struct Entry {
     digest: [u8; 32],
@@ -59,7 +65,7 @@ impl ChallengeCertificates {
             Some(entries) => entries,
             None => shown.get(&server_name.to_ascii_lowercase())?,
         };
-        entries.last().map(|entry| entry.certified.clone())
+        entries.first().map(|entry| entry.certified.clone())
     }
 
     /// Whether there is nothing to prove.
@@ -79,22 +85,71 @@ impl ChallengeCertificates {
         Arc::new(config)
     }
 
-    /// Shows a proof from now on; one that is shown already stays as it is.
-    pub(super) fn present(&self, server_name: &str, digest: &[u8; 32]) -> Result<(), Error> {
-        let of_name = |entry: &&Entry| entry.digest == *digest;
-        if self.shown.load().get(server_name).is_some_and(|entries| entries.iter().any(|it| of_name(&it))) {
-            return Ok(());
+    /// Shows proofs from now on, or as soon as those are gone that were presented before; one that is there already keeps
+    /// its place. All in one step: of two orders for the same names one is the first for all of them.
+    pub(super) fn present(&self, proofs: &[(&str, [u8; 32])]) -> Result<(), Error> {
+        let is_there = |shown: &Shown, server_name: &str, digest: &[u8; 32]| {
+            shown.get(server_name).is_some_and(|entries| entries.iter().any(|it| it.digest == *digest))
+        };
+        let shown = self.shown.load();
+        let mut made = Vec::new();
+        for (server_name, digest) in proofs.iter().filter(|(name, digest)| !is_there(&shown, name, digest)) {
+            let certified = certified(server_name, digest)?;
+            made.push((*server_name, Entry { digest: *digest, certified }));
         }
-        let certified = certified(server_name, digest)?;
         self.shown.rcu(|shown| {
             let mut shown = Shown::clone(shown);
-            let entries = shown.entry(server_name.to_owned()).or_default();
-            if !entries.iter().any(|it| of_name(&it)) {
-                entries.push(Entry { digest: *digest, certified: certified.clone() });
+            for (server_name, entry) in &made {
+                if !is_there(&shown, server_name, &entry.digest) {
+                    shown.entry((*server_name).to_owned()).or_default().push(entry.clone());
+                }
             }
             shown
         });
         Ok(())
+    }
+
+    /// Waits until these proofs are shown, those of others being gone, and puts them before the others at that moment at
+    /// the latest.
+    pub(super) async fn turn(&self, proofs: &[(&str, [u8; 32])], limit: Instant) {
+        let wait = async {
+            loop {
+                // Whatever happens from here on is heard.
+                let mut changed = pin!(self.changed.notified());
+                changed.as_mut().enable();
+                if !self.have_others_before(proofs) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        if timeout_at(limit, wait).await.is_err() {
+            self.put_first(proofs);
+        }
+    }
+
+    fn have_others_before(&self, proofs: &[(&str, [u8; 32])]) -> bool {
+        let shown = self.shown.load();
+        proofs.iter().any(|(server_name, digest)| {
+            let entries = shown.get(*server_name).map_or(&[][..], Vec::as_slice);
+            entries.iter().position(|entry| entry.digest == *digest).is_some_and(|place| place > 0)
+        })
+    }
+
+    fn put_first(&self, proofs: &[(&str, [u8; 32])]) {
+        self.shown.rcu(|shown| {
+            let mut shown = Shown::clone(shown);
+            for (server_name, digest) in proofs {
+                if let Some(entries) = shown.get_mut(*server_name)
+                    && let Some(place) = entries.iter().position(|entry| entry.digest == *digest)
+                {
+                    let entry = entries.remove(place);
+                    entries.insert(0, entry);
+                }
+            }
+            shown
+        });
+        self.changed.notify_waiters();
     }
 
     /// Shows a proof no more.
@@ -109,6 +164,7 @@ impl ChallengeCertificates {
             }
             shown
         });
+        self.changed.notify_waiters();
     }
 }
 

@@ -1,15 +1,19 @@
 //! A server of its own on port 443, where there is no other.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
 
 use super::{ChallengeAcceptor, ChallengeCertificates};
 
 /// Answers the connections of CAs on port 443, and no others, for as long as it lives.
 ///
-/// It serves 64 connections at once, each for ten seconds at most, and takes no more until one of them has ended: a CA
-/// makes a handful, and waits.
+/// It serves 64 connections at once, at however many addresses, each for ten seconds at most, and takes no more until one
+/// of them has ended: a CA makes a handful, and waits.
 #[derive(Debug)]
 #[must_use = "it ends when it is dropped"]
 pub struct TlsAlpn01Listener {
@@ -37,13 +41,10 @@ impl TlsAlpn01Listener {
             listeners.push((listener.local_addr().map_err(named)?, listener));
         }
         let acceptor = ChallengeAcceptor::new(certificates.clone());
-        let places = Arc::new(Semaphore::new(MOST));
-        let (mut bound, mut tasks) = (Vec::new(), JoinSet::new());
-        for (address, listener) in listeners {
-            bound.push(address);
-            tasks.spawn(serve(listener, acceptor.clone(), places.clone()));
-        }
-        Ok(Self { addresses: bound, _tasks: tasks })
+        let (addresses, listeners) = listeners.into_iter().unzip();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listeners, acceptor));
+        Ok(Self { addresses, _tasks: tasks })
     }
 
     /// Where it listens.
@@ -53,14 +54,16 @@ impl TlsAlpn01Listener {
     }
 }
 
-async fn serve(listener: TcpListener, acceptor: ChallengeAcceptor, places: Arc<Semaphore>) {
+async fn serve(listeners: Vec<TcpListener>, acceptor: ChallengeAcceptor) {
+    let places = Arc::new(Semaphore::new(MOST));
     // They end with the listener.
     let mut connections = JoinSet::new();
+    let mut last = 0;
     // Nobody closes the semaphore.
     while let Ok(place) = places.clone().acquire_owned().await {
         while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match accepted(&listeners, &mut last).await {
+            Ok(stream) => {
                 let acceptor = acceptor.clone();
                 connections.spawn(async move {
                     // Whoever is no CA is nobody's business.
@@ -72,6 +75,22 @@ async fn serve(listener: TcpListener, acceptor: ChallengeAcceptor, places: Arc<S
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
+}
+
+/// The next connection at any of the addresses. Those after the one that had the last come first: a flood at one of them
+/// does not keep the others waiting.
+async fn accepted(listeners: &[TcpListener], last: &mut usize) -> io::Result<TcpStream> {
+    poll_fn(|context| {
+        let (before, after) = listeners.split_at((*last + 1).min(listeners.len()));
+        for (step, listener) in after.iter().chain(before).enumerate() {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                *last = (*last + 1 + step) % listeners.len().max(1);
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 const MOST: usize = 64;

@@ -15,7 +15,7 @@ use tokio::time::{self, Instant};
 
 use super::{
     Proof, Solver, Task,
-    look::{TIMEOUT, watch, watch_all},
+    look::{Ends, TIMEOUT, watch, watch_all},
 };
 pub use super::{http01::Verdict, look::Policy};
 use crate::Error;
@@ -39,9 +39,12 @@ pub use listener::TlsAlpn01Listener;
 /// behind by a process that dies. Wildcards cannot be proven this way.
 ///
 /// Before the CA is told, the proof is looked for at every address of the name, since a look in vain is a failed validation,
-/// of which CAs count few. What is shown is this process's alone: a load balancer has to lead the CA to it. Of two orders
-/// for one name at once the last one is shown, and the other is proven later: give certificates of one name that are
-/// renewed together, as of two kinds of keys, another challenge type.
+/// of which CAs count few. What is shown is this process's alone: a load balancer has to lead the CA to it.
+///
+/// A server can show one proof of a name at a time, since nobody can tell in a handshake for which order a CA asks. Of
+/// orders for one name at once, as for certificates with two kinds of keys, the one that was presented first is proven
+/// first, and the next one waits until it is removed, two minutes at most: then it is taken for one that nobody comes back
+/// for, and has its turn again when the others are gone.
 ///
 /// ```
 /// use perennial_issuers::{TlsAlpn01, solver::tls_alpn01::{ChallengeCertificates, TlsAlpn01Listener}};
@@ -88,8 +91,8 @@ impl TlsAlpn01 {
         self
     }
 
-    /// How long a proof that is not seen is looked for. Default: a minute, since load balancers need a while to take up a
-    /// server.
+    /// How long a proof that is not seen is looked for; a look that has begun by then is waited for. Default: a minute,
+    /// since load balancers need a while to take up a server.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -104,7 +107,7 @@ impl TlsAlpn01 {
     }
 
     /// Looks until the proof is seen, or time is up; returns the last report when there is evidence against it.
-    async fn watch(&self, proof: &Proof, deadline: Instant) -> Result<Option<TlsAlpn01Report>, Error> {
+    async fn watch(&self, proof: &Proof, ends: Ends) -> Result<Option<TlsAlpn01Report>, Error> {
         let digest = &digest(proof)?;
         let look = move || async move {
             let report = self.check.look(&proof.name, digest).await?;
@@ -113,12 +116,12 @@ impl TlsAlpn01 {
             }
             Ok(report)
         };
-        watch(look, |report| report.verdict, deadline).await
+        watch(look, |report| report.verdict, ends).await
     }
 
-    async fn look_at_all(&self, proofs: &[Proof], deadline: Instant) -> Result<(), Error> {
-        let watches = proofs.iter().map(|proof| self.watch(proof, deadline)).collect();
-        let reports = watch_all(watches).await?;
+    async fn look_at_all(&self, proofs: &[Proof], ends: Ends) -> Result<(), Error> {
+        let watches = proofs.iter().map(|proof| self.watch(proof, ends)).collect();
+        let reports = watch_all(watches, ends).await?;
         if reports.is_empty() || self.policy == Policy::Warn {
             Ok(())
         } else {
@@ -144,13 +147,14 @@ impl Solver for TlsAlpn01 {
     }
 
     async fn present(&self, proofs: &[Proof]) -> Result<(), Error> {
-        for proof in proofs {
-            self.certificates.present(&proof.at, &digest(proof)?)?;
-        }
-        Ok(())
+        self.certificates.present(&shown(proofs)?)
     }
 
     async fn wait(&self, proofs: &[Proof], deadline: Duration) -> Result<(), Error> {
+        let end = Instant::now() + deadline;
+        let limit = Instant::now() + LONGEST_TURN.min(deadline / 2);
+        self.certificates.turn(&shown(proofs)?, limit).await;
+        let deadline = end.saturating_duration_since(Instant::now());
         match self.policy {
             Policy::Skip => Ok(()),
             Policy::Wait(pause) => {
@@ -158,7 +162,7 @@ impl Solver for TlsAlpn01 {
                 Ok(())
             }
             Policy::Require | Policy::Warn => {
-                self.look_at_all(proofs, Instant::now() + deadline.min(self.timeout)).await
+                self.look_at_all(proofs, Ends::new(self.timeout, deadline)).await
             }
         }
     }
@@ -183,6 +187,14 @@ impl fmt::Debug for TlsAlpn01 {
             .field("timeout", timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// Longer than a look and the CA's take where all is well.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
+
+/// Which name each is shown for, and its digest.
+fn shown(proofs: &[Proof]) -> Result<Vec<(&str, [u8; 32])>, Error> {
+    proofs.iter().map(|proof| Ok((proof.at.as_str(), digest(proof)?))).collect()
 }
 
 /// The digest on record.
@@ -243,11 +255,58 @@ mod tests {
             let der = certificates.find("a.example").map(|found| found.cert[0].to_vec()).unwrap_or_default();
             der.windows(32).any(|window| window == tls_alpn01::digest_of(&authorization(seed)))
         };
-        assert!(shows(2), "the one that was presented last");
-        solver.clean_up(&[second]).await.unwrap();
-        assert!(shows(1));
+        solver.present(std::slice::from_ref(&first)).await.unwrap();
+        assert!(shows(1), "the one that was presented first");
         solver.clean_up(&[first]).await.unwrap();
+        assert!(shows(2));
+        solver.clean_up(&[second]).await.unwrap();
         assert!(certificates.find("a.example").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_for_one_name_have_their_turns_and_one_that_nobody_ends_holds_up_the_next_for_a_while() {
+        let certificates = ChallengeCertificates::new();
+        let solver = TlsAlpn01::new(certificates.clone()).policy(Policy::Skip);
+        let of = |seed| ["a.example", "b.example"].map(|name| proof(&solver, name, seed).unwrap());
+        let [first, second, third] = [1, 2, 3].map(of);
+        for proofs in [&first, &second, &third] {
+            solver.present(proofs).await.unwrap();
+        }
+        let (begun, deadline) = (Instant::now(), Duration::from_secs(1800));
+        solver.wait(&first, deadline).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let ends = async {
+            time::sleep(Duration::from_secs(5)).await;
+            solver.clean_up(&first[..1]).await.unwrap();
+            time::sleep(Duration::from_secs(5)).await;
+            solver.clean_up(&first[1..]).await.unwrap();
+        };
+        let (waited, ()) = tokio::join!(solver.wait(&second, deadline), ends);
+        waited.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(10), "both its names");
+        // The work on the second one was dropped.
+        solver.wait(&third, deadline).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(130));
+        for proof in &third {
+            let der = certificates.find(&proof.at).unwrap().cert[0].to_vec();
+            assert!(der.windows(32).any(|window| window == tls_alpn01::digest_of(&authorization(3))));
+        }
+        solver.clean_up(&third).await.unwrap();
+        solver.wait(&second, deadline).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(130), "it has its turn again");
+        // What is not there waits for nobody.
+        solver.wait(&first, deadline).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(130));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_with_little_time_waits_for_half_of_it() {
+        let solver = TlsAlpn01::new(ChallengeCertificates::new()).policy(Policy::Skip);
+        let [first, second] = [1, 2].map(|seed| proof(&solver, "a.example", seed).unwrap());
+        solver.present(&[first, second.clone()]).await.unwrap();
+        let begun = Instant::now();
+        solver.wait(&[second], Duration::from_secs(20)).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(10));
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ use shelf::{Pace, Shelf};
 /// An answer is in the store when it is put, and seen by every request that comes after that: nobody shows a CA what
 /// was there a moment ago. What is asked for and not there costs a look, shared by all who ask meanwhile, and at most
 /// twenty looks a second are made; what is no token is refused without any. Where the store cannot be read, and where
-/// 256 requests wait already, the answer is 503.
+/// 256 requests wait already, what was seen last is shown, and for all else the answer is 503.
 ///
 /// What was left behind, by a certificate that nobody wants any more, goes after a week.
 #[derive(Clone)]
@@ -134,8 +134,17 @@ impl Http01Shared {
     async fn shown(&self, token: &Token) -> Result<Option<String>, StatusCode> {
         let busy = StatusCode::SERVICE_UNAVAILABLE;
         let shelf = self.shelf(token).ok_or(busy)?;
-        let _asking = self.asking.try_acquire().map_err(|_| busy)?;
-        shelf.shown(token.as_str(), &*self.store, &self.pace).await.map_err(|_| busy)
+        let token = token.as_str();
+        // Strangers who ask for anything fill the queue; whoever asks for what is known needs no place there.
+        if let Some(fresh) = shelf.fresh(token) {
+            return Ok(Some(fresh));
+        }
+        let looked_for = match self.asking.try_acquire() {
+            Ok(_asking) => shelf.looked_for(token, &*self.store, &self.pace).await.ok(),
+            Err(_) => None,
+        };
+        // Where nobody can look, an answer that was there once is better than none: it may have been removed since.
+        looked_for.or_else(|| shelf.remembered(token).map(Some)).ok_or(busy)
     }
 
     /// Which of them does not matter, but all replicas find the same.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,7 +31,7 @@ pub(super) struct Shelf {
 
 #[derive(Default)]
 struct Seen {
-    answers: Answers,
+    answers: Arc<Answers>,
     at: Option<Instant>,
 }
 
@@ -39,7 +39,9 @@ struct Seen {
 #[derive(Default)]
 struct Look {
     number: u64,
-    has_failed: bool,
+    /// What it has found, unless it has failed. What was seen last may be older: by a writer that began before this look
+    /// did, and ended after it.
+    found: Option<Arc<Answers>>,
 }
 
 /// When any shelf was looked at last.
@@ -51,7 +53,7 @@ pub(super) struct Pace(Mutex<Option<Instant>>);
 pub(super) struct Blind;
 
 /// So long an answer is shown without another look. It may have been removed, which harms nobody.
-const FRESH: Duration = Duration::from_secs(10);
+pub(super) const FRESH: Duration = Duration::from_secs(10);
 /// Twenty looks a second, for all shelves together.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Whoever asks waits for ten seconds at most.
@@ -67,38 +69,44 @@ impl Shelf {
 
     /// What is shown for a token: what was put there before this was called, by whomever, is seen.
     ///
-    /// A token that is there is known for a while. For one that is not, somebody looks: one for all who ask
-    /// meanwhile, and never more often than the pace allows.
-    pub(super) async fn shown(
+    /// Somebody looks: one for all who ask meanwhile, and never more often than the pace allows. Each is answered by what
+    /// that look has found.
+    pub(super) async fn looked_for(
         &self,
         token: &str,
         store: &dyn Store,
         pace: &Pace,
     ) -> Result<Option<String>, Blind> {
-        if let Some(shown) = self.fresh(token) {
-            return Ok(Some(shown));
-        }
         let begun = self.begun.load(Ordering::SeqCst);
         let mut look = self.looking.lock().await;
         if look.number <= begun {
             pace.turn().await;
             let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
             let found = time::timeout(LONGEST_LOOK, self.found(store)).await;
-            *look = Look { number, has_failed: !matches!(found, Ok(Ok(_))) };
-            if let Ok(Ok((_, answers))) = found {
-                self.has_seen(answers);
+            let found = found.ok().and_then(Result::ok).map(|(_, answers)| Arc::new(answers));
+            if let Some(answers) = &found {
+                self.has_seen(answers.clone());
             }
+            *look = Look { number, found };
         }
-        if look.has_failed { Err(Blind) } else { Ok(self.fresh(token)) }
+        let found = look.found.as_ref().ok_or(Blind)?;
+        Ok(found.shown(token).map(str::to_owned))
     }
 
-    fn fresh(&self, token: &str) -> Option<String> {
+    /// What was seen for a token a moment ago: nobody has to look, whoever else is in the queue.
+    pub(super) fn fresh(&self, token: &str) -> Option<String> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = seen.at.is_some_and(|at| Instant::now() < at + FRESH);
         seen.answers.shown(token).filter(|_| is_fresh).map(str::to_owned)
     }
 
-    fn has_seen(&self, answers: Answers) {
+    /// What was seen for a token at all, for those who cannot have a look.
+    pub(super) fn remembered(&self, token: &str) -> Option<String> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.answers.shown(token).map(str::to_owned)
+    }
+
+    fn has_seen(&self, answers: Arc<Answers>) {
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         *seen = Seen { answers, at: Some(Instant::now()) };
     }
@@ -116,13 +124,13 @@ impl Shelf {
             let before = answers.clone();
             change(&mut answers);
             if answers == before {
-                self.has_seen(answers);
+                self.has_seen(Arc::new(answers));
                 return Ok(());
             }
             let bytes = answers.to_bytes().map_err(|reason| self.unreadable(&reason))?;
             match store.write_if(&self.slot, kept.as_ref(), &SecretBytes::new(bytes)).await {
                 Ok(()) => {
-                    self.has_seen(answers);
+                    self.has_seen(Arc::new(answers));
                     return Ok(());
                 }
                 Err(error @ StoreError::SlotConflict { .. }) => conflict = Err(error),

@@ -10,7 +10,7 @@ use perennial_core::SecretBytes;
 use perennial_lifecycle::{MemoryStore, StoreError, store::Overlay};
 use tokio::{sync::Notify, time::Instant};
 
-use super::*;
+use super::{shelf::FRESH, *};
 
 /// A store that counts who looks, and can be slow or away.
 #[derive(Default)]
@@ -20,6 +20,8 @@ struct Watched {
     is_away: AtomicBool,
     /// Whoever looks is told what is there now, and learns it when this says so.
     holds: Mutex<Option<Arc<Notify>>>,
+    /// Who goes on as soon as somebody has looked who was not held.
+    then: Mutex<Option<Arc<Notify>>>,
 }
 
 #[async_trait]
@@ -37,11 +39,13 @@ impl Overlay for Watched {
             return Err(StoreError::Unavailable { doing: "read", store, reason });
         }
         let found = Store::read(&self.inner, slot).await;
+        let hold = self.holds.lock().unwrap().clone();
         // Others have their turn between a look and what comes of it.
         tokio::task::yield_now().await;
-        let hold = self.holds.lock().unwrap().clone();
         if let Some(hold) = hold {
             hold.notified().await;
+        } else if let Some(then) = self.then.lock().unwrap().take() {
+            then.notify_one();
         }
         found
     }
@@ -175,6 +179,48 @@ async fn nobody_is_told_what_a_look_has_seen_that_began_before_he_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_writer_that_has_read_long_ago_does_not_hide_what_a_look_has_found() {
+    let inner = Arc::new(MemoryStore::new());
+    let store = Watched::over(&inner);
+    let shared = Http01Shared::new(store.clone());
+    let hold = |store: &Watched| {
+        let hold = Arc::new(Notify::new());
+        *store.holds.lock().unwrap() = Some(hold.clone());
+        hold
+    };
+    let looked = async |times: usize| {
+        while store.looks() < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    // All on one shelf: the letters of their tokens are the same.
+    let [removed, early, stranger, ours] = [12, 21, 102, 120].map(answer);
+    let writes = hold(&store);
+    let writing = shared.clone();
+    let writer = tokio::spawn(async move { writing.remove(&removed).await });
+    looked(1).await;
+    // The writer has seen a shelf without it.
+    Http01Shared::new(inner).put(&ours).await.unwrap();
+    let looks = hold(&store);
+    let ask = |answer: Http01Answer| {
+        let asking = shared.clone();
+        tokio::spawn(async move { said(&asking, &answer.path()).await.0 })
+    };
+    let early = ask(early);
+    looked(2).await;
+    let (stranger, ours) = (ask(stranger), ask(ours));
+    tokio::task::yield_now().await;
+    // The stranger looks for both, and before the other one is told, the writer says what it has seen.
+    *store.holds.lock().unwrap() = None;
+    *store.then.lock().unwrap() = Some(writes);
+    looks.notify_one();
+    assert_eq!((early.await.unwrap(), stranger.await.unwrap()), (404, 404));
+    writer.await.unwrap().unwrap();
+    assert_eq!(ours.await.unwrap(), 200);
+    assert_eq!(store.looks(), 3, "they have looked one by one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_hangs_up_during_a_look_leaves_nobody_blind() {
     let inner = Arc::new(MemoryStore::new());
     let store = Watched::over(&inner);
@@ -208,6 +254,8 @@ async fn a_store_that_is_away_or_hangs_is_told_and_recovers() {
 
     *store.holds.lock().unwrap() = Some(Arc::new(Notify::new()));
     assert_eq!(said(&shared, &answer(2).path()).await.0, 503);
+    time::sleep(FRESH).await;
+    assert!(shown(&shared, &answer(1)).await, "what was seen is forgotten when it is needed");
     let error = shared.put(&answer(2)).await.unwrap_err();
     assert!(matches!(error, Error::TooSlow { .. }), "{error}");
     *store.holds.lock().unwrap() = None;
@@ -218,6 +266,9 @@ async fn a_store_that_is_away_or_hangs_is_told_and_recovers() {
 async fn more_than_can_wait_are_sent_away() {
     let store = Watched::over(&Arc::default());
     let shared = Http01Shared::new(store.clone());
+    let known = answer(MOST_ASKING + 1);
+    shared.put(&known).await.unwrap();
+    let before = store.looks();
     *store.holds.lock().unwrap() = Some(Arc::new(Notify::new()));
     let answers: Vec<_> = (0..=MOST_ASKING).map(answer).collect();
     let ask = async |answer: &Http01Answer| said(&shared, &answer.path()).await;
@@ -226,7 +277,11 @@ async fn more_than_can_wait_are_sent_away() {
     let path = answers[MOST_ASKING].path();
     let late = time::timeout(Duration::from_secs(60), said(&shared, &path)).await;
     assert_eq!(late.unwrap().0, 503);
-    assert_eq!(store.looks(), 1, "nobody has waited for the last one");
+    assert_eq!(store.looks(), before + 1, "nobody has waited for the last one");
+    // The CA asks for what is there, while strangers hold all places, and a while later.
+    assert!(shown(&shared, &known).await);
+    time::sleep(FRESH).await;
+    assert!(shown(&shared, &known).await);
 }
 
 #[tokio::test]

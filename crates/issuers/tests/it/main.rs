@@ -11,6 +11,7 @@ mod http01;
 mod http01_pebble;
 mod http01_shared;
 mod janitor;
+mod janitor_faults;
 mod lifecycle;
 mod old_serves;
 mod pki;

@@ -21,4 +21,5 @@ mod scene;
 mod selection;
 mod self_signed;
 mod tls_alpn01;
+mod tls_alpn01_limits;
 mod vault;

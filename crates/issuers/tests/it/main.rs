@@ -7,6 +7,7 @@ mod ca;
 mod caa;
 mod dns01;
 mod dns_persist01;
+mod dns_persist01_others;
 mod http01;
 mod http01_pebble;
 mod http01_shared;

@@ -4,6 +4,7 @@
 mod acme;
 mod bootstrap;
 mod ca;
+mod ca_lists;
 mod caa;
 mod dns01;
 mod dns_persist01;

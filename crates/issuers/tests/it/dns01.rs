@@ -259,7 +259,7 @@ async fn what_was_removed_after_it_was_seen_is_waited_for_once_more() {
     let (waited, ()) = tokio::join!(waited, others);
     waited.unwrap();
     assert_eq!(*told.lock().unwrap(), 1);
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     assert_eq!(seen.last(), Some(&(OWNER.to_owned(), true)), "{seen:?}");
     assert!(seen.contains(&(OTHER.to_owned(), true)), "{seen:?}");
     solver.clean_up(&proofs).await.unwrap();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use perennial_core::Clock;
 use perennial_lifecycle::{
-    Certificate, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder, ReloadHook, Sink,
-    SpecError, Store, StoreError,
+    Certificate, CertificateId, CertificateSpec, Error, Event, Issuer, IssuerName, Keeper, KeeperBuilder,
+    ReloadHook, Sink, SpecError, Store, StoreError,
 };
 
 use crate::rustls::CertificateResolver;
@@ -81,6 +81,14 @@ impl Manager {
             _ => spec,
         };
         self.keeper.keep(spec).await
+    }
+
+    /// Keeps a certificate no longer: see [`Keeper::remove`]. What was delivered stays where it is.
+    ///
+    /// # Errors
+    /// [`Error`] when there is none, something that is owed for it cannot be paid, or another process works on it.
+    pub async fn remove(&self, id: &CertificateId) -> Result<(), Error> {
+        self.keeper.remove(id).await
     }
 
     /// All certificates of the store for TLS servers, as they are and as they are renewed: see

@@ -311,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn a_root_need_not_be_sent_and_a_ca_of_the_same_name_or_key_is_not_the_one_in_between() {
+        let current = leaf(&["a.example"], 50_000);
+        let root = authority("root").self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+        let with_root = vec![current.clone(), MIDDLE.der.clone(), root.clone()];
+        let expected = Expected::new(with_root, SINCE).unwrap();
+        for sent in [&[&current, &MIDDLE.der][..], &[&current, &MIDDLE.der, &root]] {
+            assert_eq!(served(sent, &expected), Served::Current);
+        }
+        let above = Issuer::new(authority("root"), KeyPair::generate().unwrap());
+        let another_key = authority("middle").signed_by(&KeyPair::generate().unwrap(), &above).unwrap();
+        let another_name = authority("other").signed_by(MIDDLE.issuer.key(), &above).unwrap();
+        for other in [another_key, another_name] {
+            let served = served(&[&current, other.der()], &expected);
+            assert!(matches!(served, Served::ChainIncomplete { .. }), "{served:?}");
+        }
+    }
+
+    #[test]
     fn an_address_that_breaks_every_handshake_is_the_worst_and_one_that_is_not_reached_is_none() {
         let broken = Served::Unreachable(NoHandshake::Broken { reason: "no TLS".to_owned() });
         let refused = Served::Unreachable(NoHandshake::Refused);

@@ -6,22 +6,29 @@ use std::{
     time::Duration,
 };
 
-use perennial_core::SystemClock;
+use async_trait::async_trait;
+use perennial_acme::ChallengeKind;
+use perennial_core::{DomainName, SystemClock};
 use perennial_issuers::{
-    AcmeIssuer, Dns01, Proof, Solver as _,
+    AcmeIssuer, Dns01, Error, Proof, Solver as _,
     solver::{Selector, dns01::Delegation},
 };
 use perennial_lifecycle::{
     CertificateSpec, EventKind, IssueError, IssueErrorClass, IssuedChain, Issuer as _, Journal, Keeper,
     KeyAlgorithm, MemoryStore, Outcome, PrivateKey, SigningRequest, Stage,
 };
-use perennial_propagation::Checker;
+use perennial_propagation::{Checker, Verdict};
+use perennial_providers::{
+    Action, Applied, Capabilities, Change, DnsProvider, Error as ProviderError, MemoryProvider, Zone,
+};
 use perennial_testkit::{
     World,
-    dns::{Data, Freshness},
+    dns::{Behaviour, Data, Freshness},
 };
 
-use crate::scene::{NAMES, OWNER, builder, checker, counted, dns01, issue, issuer, provider, spec, world};
+use crate::scene::{
+    NAMES, OWNER, builder, checker, counted, dns01, hooked, issue, issuer, provider, spec, world,
+};
 
 const ELSEWHERE: &str = "_acme-challenge.app.acme.example.com";
 
@@ -60,12 +67,7 @@ async fn a_delegated_name_is_proven_where_its_alias_leads_and_nothing_stays_ther
 #[tokio::test]
 async fn what_is_owed_is_written_down_where_it_really_is() {
     let world = delegated(ELSEWHERE).await;
-    let proof = Proof::new(
-        &perennial_acme::ChallengeKind::Dns01,
-        "app.site.example.com".parse().unwrap(),
-        OWNER,
-        "value",
-    );
+    let proof = Proof::new(&ChallengeKind::Dns01, "app.site.example.com".parse().unwrap(), OWNER, "value");
     let located = dns01(&world).locate(vec![proof.clone()]).await.unwrap().remove(0);
     assert_eq!((located.at.as_str(), located.name.as_str()), (ELSEWHERE, "app.site.example.com"));
     assert_eq!(world.zone().txt_values(ELSEWHERE), Vec::<String>::new(), "a look has left something there");
@@ -210,4 +212,158 @@ async fn each_solver_looks_through_name_servers_of_its_own() {
     // One was given to the internal one; the zone has two.
     let most = |by: &str| seen.iter().filter(|row| row.0 == by).map(|row| row.2).max();
     assert_eq!((most("internal"), most("public")), (Some(1), Some(2)));
+}
+
+/// The name of a report, and whether all was well in it.
+type Seen = (String, bool);
+
+/// What a solver has reported so far.
+fn noted(solver: Dns01) -> (Dns01, Arc<Mutex<Vec<Seen>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let solver = solver.on_report(move |report| {
+        told.lock().unwrap().push((report.wanted.name().to_string(), report.verdict == Verdict::Ready));
+    });
+    (solver, seen)
+}
+
+#[tokio::test]
+async fn what_was_removed_after_it_was_seen_is_waited_for_once_more() {
+    const OTHER: &str = "_acme-challenge.www.example.com";
+    let world = world().await;
+    let (solver, seen) = noted(dns01(&world).look_again(Duration::from_millis(50)));
+    let proof = |name: &str, at| Proof::new(&ChallengeKind::Dns01, name.parse().unwrap(), at, "value");
+    let proofs = [proof("app.site.example.com", OWNER), proof("www.example.com", OTHER)];
+    solver.present(&proofs[..1]).await.unwrap();
+    world.servers()[1].set_freshness(Freshness::Frozen);
+    // Of the second one this server knows nothing.
+    solver.present(&proofs[1..]).await.unwrap();
+    let told = Mutex::new(0);
+    let tell = |stage: Stage| {
+        assert_eq!(stage, Stage::PresentedAgain { at: OWNER.to_owned() });
+        *told.lock().unwrap() += 1;
+    };
+    let others = async {
+        let is_seen = || seen.lock().unwrap().contains(&(OWNER.to_owned(), true));
+        while !is_seen() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // It is over with the first one by now.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.zone().remove_all(OWNER).unwrap();
+        world.zone().wait_until(|zone| zone.txt_values(OWNER).len() == 1).await;
+        seen.lock().unwrap().clear();
+        world.servers()[1].set_freshness(Freshness::Current);
+    };
+    let waited = solver.wait_and_tell(&proofs, Duration::from_secs(30), &tell);
+    let (waited, ()) = tokio::join!(waited, others);
+    waited.unwrap();
+    assert_eq!(*told.lock().unwrap(), 1);
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen.last(), Some(&(OWNER.to_owned(), true)), "{seen:?}");
+    assert!(seen.contains(&(OTHER.to_owned(), true)), "{seen:?}");
+    solver.clean_up(&proofs).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_say_what_is_there_is_not_told_again_while_it_is_waited_for() {
+    let world = held_up().await;
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let hook = hooked(Arc::new(counted(provider(&world), &batches)));
+    let solver = Dns01::new(hook).checker(checker(&world)).look_again(Duration::from_millis(20));
+    let shows = async {
+        world.zone().wait_until(|zone| zone.txt_values(OWNER).len() == 2).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.servers()[1].set_freshness(Freshness::Current);
+    };
+    let issuer = builder(&world).solver(solver).build().unwrap();
+    let (issued, ()) = tokio::join!(issue(&issuer), shows);
+    issued.unwrap();
+    assert_eq!(*batches.lock().unwrap(), [2, 2], "there once, and away once");
+}
+
+/// Takes what is added first, and nothing after that.
+struct Once {
+    inner: Arc<dyn DnsProvider>,
+    adds: Mutex<usize>,
+}
+
+#[async_trait]
+impl DnsProvider for Once {
+    fn kind(&self) -> &str {
+        "once"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.inner.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        if changes.iter().any(|change| change.action == Action::Add) {
+            let mut adds = self.adds.lock().unwrap();
+            *adds += 1;
+            if *adds > 1 {
+                let (provider, reason) = ("once".to_owned(), "that was enough".to_owned());
+                return Err(ProviderError::Permission { provider, reason, fault: None });
+            }
+        }
+        self.inner.apply(zone, changes).await
+    }
+
+    async fn values(&self, zone: &Zone, name: &DomainName) -> Result<Vec<String>, ProviderError> {
+        self.inner.values(zone, name).await
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_put_there_again_is_neither_told_nor_counted() {
+    let world = held_up().await;
+    let provider = Arc::new(Once { inner: provider(&world), adds: Mutex::new(0) });
+    let solver = Dns01::new(provider.clone())
+        .checker(checker(&world))
+        .look_again(Duration::from_millis(10))
+        .timeout(Duration::from_millis(500));
+    let proofs = [Proof::new(&ChallengeKind::Dns01, "app.site.example.com".parse().unwrap(), OWNER, "value")];
+    solver.present(&proofs).await.unwrap();
+    world.zone().remove_all(OWNER).unwrap();
+    let told = Mutex::new(Vec::new());
+    let tell = |stage: Stage| told.lock().unwrap().push(stage);
+    let error = solver.wait_and_tell(&proofs, Duration::from_secs(30), &tell).await.unwrap_err();
+    assert!(matches!(error, Error::Propagation(_)), "{error}");
+    assert_eq!(*told.lock().unwrap(), []);
+    assert!(*provider.adds.lock().unwrap() > 7, "it was tried again and again");
+}
+
+#[tokio::test]
+async fn where_nobody_knows_whether_it_is_an_alias_the_record_is_put_nowhere() {
+    let world = world().await;
+    let provider = MemoryProvider::new(["example.com".parse().unwrap()]);
+    let solver = Dns01::new(Arc::new(provider)).checker(checker(&world));
+    let name = "app.site.example.com".parse().unwrap();
+    let proofs = vec![Proof::new(&ChallengeKind::Dns01, name, OWNER, "value")];
+    assert_eq!(solver.locate(proofs.clone()).await.unwrap(), proofs);
+    world.servers().iter().for_each(|server| server.set_behaviour(Behaviour::ServerFailure));
+    let error = solver.locate(proofs.clone()).await.unwrap_err();
+    assert!(error.to_string().contains(OWNER) && error.retry().is_worthwhile(), "{error}");
+    world.servers().iter().for_each(|server| server.set_behaviour(Behaviour::Honest));
+    assert_eq!(solver.locate(proofs.clone()).await.unwrap(), proofs, "it passes");
+}
+
+#[tokio::test]
+async fn a_zone_that_the_resolvers_do_not_know_is_the_providers_if_it_has_it() {
+    const INSIDE: &str = "_acme-challenge.db.corp.internal";
+    let world = world().await;
+    let inside = MemoryProvider::new(["corp.internal".parse().unwrap()]);
+    let proofs =
+        vec![Proof::new(&ChallengeKind::Dns01, "db.corp.internal".parse().unwrap(), INSIDE, "value")];
+    let solver = Dns01::new(Arc::new(inside)).checker(checker(&world));
+    assert_eq!(solver.locate(proofs.clone()).await.unwrap(), proofs);
+    let outside = MemoryProvider::new(["example.net".parse().unwrap()]);
+    let solver = Dns01::new(Arc::new(outside)).checker(checker(&world));
+    let error = solver.locate(proofs).await.unwrap_err();
+    assert!(matches!(error, Error::Propagation(_)), "what the DNS says is told: {error}");
 }

@@ -23,28 +23,28 @@ use perennial_testkit::{
 
 use crate::scene::{checker, counted, direct, dns01};
 
-const NAME: &str = "app.site.example.com";
-const AT: &str = "_validation-persist.app.site.example.com";
-const WILDCARD: [&str; 2] = ["*.app.site.example.com", NAME];
+pub(crate) const NAME: &str = "app.site.example.com";
+pub(crate) const AT: &str = "_validation-persist.app.site.example.com";
+pub(crate) const WILDCARD: [&str; 2] = ["*.app.site.example.com", NAME];
 
-async fn scene() -> Option<(World, Pebble)> {
+pub(crate) async fn scene() -> Option<(World, Pebble)> {
     real::require(&[Tool::Pebble])?;
     let world = World::builder().zone("example.com").build().await.unwrap();
     let pebble = Pebble::builder().dns_server(world.resolver()).start().await.unwrap();
     Some((world, pebble))
 }
 
-fn builder(pebble: &Pebble) -> AcmeIssuerBuilder {
+pub(crate) fn builder(pebble: &Pebble) -> AcmeIssuerBuilder {
     let http = ReqwestClient::builder().root_certificates_pem(pebble.ca_pem()).build().unwrap();
     AcmeIssuer::builder(pebble.directory_url()).http(Arc::new(http)).agree_to_terms()
 }
 
-fn solver(world: &World) -> DnsPersist01 {
+pub(crate) fn solver(world: &World) -> DnsPersist01 {
     DnsPersist01::new(Draft::V01).checker(checker(world)).timeout(Duration::from_secs(20))
 }
 
 /// One issuance after the other by one account.
-async fn issue(
+pub(crate) async fn issue(
     store: &Arc<dyn Store>,
     issuer: &AcmeIssuer,
     id: &str,

@@ -248,6 +248,41 @@ async fn a_redirect_to_another_host_is_followed_as_a_ca_follows_it() {
     solver.wait(&proofs, Duration::from_secs(30)).await.unwrap();
 }
 
+/// Redirects everybody to another path, where it says this.
+async fn moved(at: SocketAddr, there: String) -> SocketAddr {
+    let socket = TcpListener::bind(at).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = socket.accept().await {
+            let mut question = [0; 4096];
+            let read = stream.read(&mut question).await.unwrap_or_default();
+            let is_moved = question[..read].starts_with(b"GET /moved ");
+            let away = says("302 Found", "Location: /moved\r\n", "");
+            let _ = stream.write_all(if is_moved { there.as_bytes() } else { away.as_bytes() }).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_redirect_to_the_same_name_is_followed_at_the_address_that_has_sent_it() {
+    const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    let key = {
+        let (world, listener) = (world(9).await, listener().await);
+        presented(&solver(&world, &listener, 9)).await.remove(0).value
+    };
+    let right = moved(loopback(0), says("200 OK", "", &key)).await;
+    moved((SECOND, right.port()).into(), says("404 Not Found", "", "")).await;
+    let (world, listener) = (world(right.port()).await, listener().await);
+    world.zone().add(APP, Data::A(SECOND)).unwrap();
+    let solver = solver(&world, &listener, right.port());
+    let proofs = presented(&solver).await;
+    let error = solver.wait(&proofs, Duration::from_secs(30)).await.unwrap_err();
+    let Error::NotServed { reports } = error else { panic!("{error}") };
+    let text = reports[0].to_string();
+    assert!(text.contains("127.0.0.1: the right answer") && text.contains("404"), "{text}");
+}
+
 #[tokio::test]
 async fn where_to_connect_can_be_said() {
     let listener = listener().await;

@@ -16,27 +16,27 @@ use perennial_providers::{
 use perennial_testkit::ManualClock;
 use tokio::time;
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-struct Scene {
-    clock: Arc<ManualClock>,
-    store: Arc<dyn Store>,
-    provider: MemoryProvider,
+pub(crate) struct Scene {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) provider: MemoryProvider,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)));
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         Self { clock, store, provider: MemoryProvider::new(["example.com".parse().unwrap()]) }
     }
 
-    fn janitor(&self) -> Janitor {
+    pub(crate) fn janitor(&self) -> Janitor {
         Janitor::new(self.store.clone(), Arc::new(self.provider.clone())).clock(self.clock.clone())
     }
 
     /// A certificate that has put this value at this name, and nobody has come back for it.
-    async fn owes(&self, id: &str, at: &str, value: &str) {
+    pub(crate) async fn owes(&self, id: &str, at: &str, value: &str) {
         let spec = CertificateSpec::new(id, ["a.example.com"]).unwrap();
         let journal = Journal::begin(self.store.clone(), spec, self.clock.clone()).await.unwrap();
         let name = "a.example.com".parse().unwrap();
@@ -44,29 +44,29 @@ impl Scene {
         journal.owe(&[Progress::encode(&proof).unwrap()]).await.unwrap();
     }
 
-    fn has(&self, at: &str, value: &str) {
+    pub(crate) fn has(&self, at: &str, value: &str) {
         self.provider.put(name(at), value, Duration::from_secs(60));
     }
 
-    fn values(&self, at: &str) -> Vec<String> {
+    pub(crate) fn values(&self, at: &str) -> Vec<String> {
         self.provider.records(&name(at)).into_keys().collect()
     }
 
-    async fn debts(&self, id: &str) -> usize {
+    pub(crate) async fn debts(&self, id: &str) -> usize {
         let (_, record) = self.store.load(&id.parse().unwrap()).await.unwrap().unwrap();
         record.debts.len()
     }
 }
 
-fn name(text: &str) -> DomainName {
+pub(crate) fn name(text: &str) -> DomainName {
     text.parse().unwrap()
 }
 
-fn states(leftovers: &[Leftover]) -> Vec<(&str, LeftoverState)> {
+pub(crate) fn states(leftovers: &[Leftover]) -> Vec<(&str, LeftoverState)> {
     leftovers.iter().map(|it| (it.certificate.as_str(), it.state.clone())).collect()
 }
 
-const AT: &str = "_acme-challenge.a.example.com";
+pub(crate) const AT: &str = "_acme-challenge.a.example.com";
 
 /// A provider that takes a quarter of an hour to say what is there; the store's clock goes on so fast meanwhile.
 struct Slow {

@@ -171,6 +171,37 @@ pub(crate) fn direct(world: &World) -> Arc<dyn DnsProvider> {
     Arc::new(Direct(world.zone().clone()))
 }
 
+/// A provider that can set a record and not say what is there, as hooks are.
+struct Hooked(Arc<dyn DnsProvider>);
+
+#[async_trait]
+impl DnsProvider for Hooked {
+    fn kind(&self) -> &str {
+        "hook"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn zone(&self, name: &DomainName) -> Result<Zone, ProviderError> {
+        self.0.zone(name).await
+    }
+
+    async fn apply(&self, zone: &Zone, changes: &[Change]) -> Result<Applied, ProviderError> {
+        self.0.apply(zone, changes).await
+    }
+
+    async fn values(&self, _: &Zone, _: &DomainName) -> Result<Vec<String>, ProviderError> {
+        let (provider, reason) = ("hook".to_owned(), "it cannot be asked".to_owned());
+        Err(ProviderError::Unsupported { provider, reason, fault: None })
+    }
+}
+
+pub(crate) fn hooked(inner: Arc<dyn DnsProvider>) -> Arc<dyn DnsProvider> {
+    Arc::new(Hooked(inner))
+}
+
 /// Counts the batches that reach a provider.
 pub(crate) struct Counted(Arc<dyn DnsProvider>, Arc<Mutex<Vec<usize>>>);
 

@@ -35,7 +35,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::scene::{builder, checker, dns01, journal};
 
-const NAMES: [&str; 2] = ["app.example.com", "www.example.com"];
+pub(crate) const NAMES: [&str; 2] = ["app.example.com", "www.example.com"];
 
 fn request() -> SigningRequest {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
@@ -58,7 +58,7 @@ fn solver(world: &World, certificates: &ChallengeCertificates, port: u16) -> Tls
     TlsAlpn01::new(certificates.clone()).self_check(check).timeout(Duration::from_millis(1500))
 }
 
-async fn listener(certificates: &ChallengeCertificates, port: u16) -> TlsAlpn01Listener {
+pub(crate) async fn listener(certificates: &ChallengeCertificates, port: u16) -> TlsAlpn01Listener {
     loop {
         match TlsAlpn01Listener::bind([(Ipv4Addr::LOCALHOST, port).into()], certificates).await {
             Ok(listener) => return listener,
@@ -134,7 +134,7 @@ async fn a_listener_at_many_addresses_answers_at_each_of_them() {
 }
 
 /// A server's own configuration, and the certificate that its clients trust.
-fn ordinary() -> (Arc<ServerConfig>, rustls_pki_types::CertificateDer<'static>) {
+pub(crate) fn ordinary() -> (Arc<ServerConfig>, rustls_pki_types::CertificateDer<'static>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(NAMES.map(str::to_owned).to_vec()).unwrap();
     let leaf = params.self_signed(&key).unwrap().der().clone();
@@ -321,7 +321,7 @@ async fn no_bytes_of_a_client_end_the_listener() {
 }
 
 /// A client's first words.
-fn hello(protocols: &[&str]) -> Vec<u8> {
+pub(crate) fn hello(protocols: &[&str]) -> Vec<u8> {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();

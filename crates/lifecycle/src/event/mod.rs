@@ -179,6 +179,8 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "String::is_empty")]
         said: String,
     },
+    /// It is kept no longer, and the store has nothing of it any more; what was delivered stays.
+    Removed,
     /// A request is on record, and an issuer is asked.
     Requested {
         /// Whom.

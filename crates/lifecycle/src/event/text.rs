@@ -52,6 +52,7 @@ impl EventKind {
             Self::Redelivered { .. } => "Redelivered",
             Self::ReloadFailed { .. } => "ReloadFailed",
             Self::Reloaded { .. } => "Reloaded",
+            Self::Removed => "Removed",
             Self::Requested { .. } => "Requested",
             Self::Reused { .. } => "Reused",
             Self::RevocationFailed { .. } => "RevocationFailed",
@@ -196,6 +197,7 @@ impl fmt::Display for EventKind {
             }
             Self::Reloaded { sink, said } if said.is_empty() => write!(f, "taken up at {sink}"),
             Self::Reloaded { sink, said } => write!(f, "taken up at {sink}: {said}"),
+            Self::Removed => f.write_str("it is kept no longer; what was delivered stays"),
             Self::Requested { issuer, generation } => {
                 write!(f, "the request of generation {generation} is on record; {issuer} is asked")
             }
@@ -372,6 +374,7 @@ mod tests {
                 Kind::Reloaded { sink: "web".parse().unwrap(), said: String::new() },
                 "Normal Reloaded: taken up at web",
             ),
+            (Kind::Removed, "Normal Removed: it is kept no longer; what was delivered stays"),
             (
                 Kind::Requested { issuer: issuer(), generation },
                 "Normal Requested: the request of generation 00000007 is on record; ca is asked",

@@ -57,16 +57,17 @@ impl Certificate {
     ///
     /// # Errors
     /// The last attempt's error when nothing but a person can mend it ([`Retry::Never`]): the keeper tries
-    /// again at long intervals, but a program that starts up should say so. [`Error::ShutDown`] when the
-    /// keeper ends.
+    /// again at long intervals, but a program that starts up should say so. [`Error::UnknownCertificate`] when it was
+    /// [removed](Keeper::remove) meanwhile, [`Error::ShutDown`] when the keeper ends.
     pub async fn ready(&self) -> Result<Arc<Issued>, Error> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| {
             state.current.is_some()
                 || state.trouble.as_ref().is_some_and(|error| error.retry() == Retry::Never)
         });
-        let state = settled.await.map_err(|_| Error::ShutDown { id: self.id.clone() })?;
+        let state = settled.await.map_err(|_| self.end())?;
         match (&state.current, &state.trouble) {
+            (_, Some(removed @ Error::UnknownCertificate { .. })) => Err(removed.clone()),
             (Some(current), _) => Ok(current.clone()),
             (None, Some(error)) => Err(error.clone()),
             (None, None) => Err(Error::ShutDown { id: self.id.clone() }),
@@ -76,7 +77,7 @@ impl Certificate {
     /// Waits until the certificate differs from `than`, which is how a program follows renewals.
     ///
     /// # Errors
-    /// [`Error::ShutDown`] when the keeper ends.
+    /// [`Error::UnknownCertificate`] when it is [removed](Keeper::remove), [`Error::ShutDown`] when the keeper ends.
     pub async fn changed(&self, than: &Issued) -> Result<Arc<Issued>, Error> {
         self.other_than(Some(than)).await
     }
@@ -85,13 +86,21 @@ impl Certificate {
     /// hand certificates on, and have nobody to tell of troubles.
     ///
     /// # Errors
-    /// [`Error::ShutDown`] when the keeper ends.
+    /// [`Error::UnknownCertificate`] when it is [removed](Keeper::remove), [`Error::ShutDown`] when the keeper ends.
     pub async fn other_than(&self, than: Option<&Issued>) -> Result<Arc<Issued>, Error> {
         let mut state = self.state.clone();
         let known = than.map(|than| than.generation);
         let newer = |state: &State| state.current.as_ref().is_some_and(|now| Some(now.generation) != known);
-        let state = state.wait_for(newer).await.map_err(|_| Error::ShutDown { id: self.id.clone() })?;
+        let state = state.wait_for(newer).await.map_err(|_| self.end())?;
         state.current.clone().ok_or_else(|| Error::ShutDown { id: self.id.clone() })
+    }
+
+    /// Why nothing will come any more.
+    fn end(&self) -> Error {
+        match self.trouble() {
+            Some(removed @ Error::UnknownCertificate { .. }) => removed,
+            _ => Error::ShutDown { id: self.id.clone() },
+        }
     }
 
     /// The keeper that keeps it.

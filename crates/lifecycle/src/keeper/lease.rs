@@ -47,6 +47,8 @@ struct Signals {
     lost: Notify,
     stopped: Notify,
     parked: AtomicBool,
+    /// It ends at its next commit.
+    ending: AtomicBool,
 }
 
 /// How work under a lease ended.
@@ -55,7 +57,7 @@ pub(super) enum Ended<T> {
     Done(T),
     /// Somebody else has the certificate now.
     Lost,
-    /// The keeper is shut down, and all that was done is written down.
+    /// The keeper is shut down, or the certificate is to be removed, and all that was done is written down.
     Stopped,
 }
 
@@ -200,6 +202,16 @@ impl Leases {
         }
     }
 
+    /// Ends the work on one certificate, as [`close`](Self::close) ends all of it.
+    pub(super) fn end(&self, id: &CertificateId) {
+        if let Some((_, signals)) = self.kept().held.get(id) {
+            signals.ending.store(true, Ordering::SeqCst);
+            if signals.parked.load(Ordering::SeqCst) {
+                signals.stopped.notify_one();
+            }
+        }
+    }
+
     /// Lets work begin again.
     pub(super) fn open(&self) {
         self.closing.store(false, Ordering::SeqCst);
@@ -249,6 +261,11 @@ impl Hold {
         Ok(())
     }
 
+    /// Removes the certificate from the store, if the version there is `expected`, and the lease with it.
+    pub(super) async fn remove(&self, expected: Version) -> Result<(), StoreError> {
+        self.leases.store.remove(&self.held.id, expected, Some(&self.held)).await
+    }
+
     /// Leaves the lease to its end: nobody looks at the certificate until then.
     pub(super) fn leave(&self) {
         self.leases.forget(&self.held);
@@ -256,7 +273,7 @@ impl Hold {
 
     /// What was done is durable: where the keeper is shut down, the work ends here, and this never returns.
     pub(crate) async fn reached_commit(&self) {
-        if self.leases.is_closing() {
+        if self.leases.is_closing() || self.signals.ending.load(Ordering::SeqCst) {
             self.signals.stopped.notify_one();
             std::future::pending::<()>().await;
         }

@@ -62,6 +62,7 @@ mod rehearsal;
 mod reloading;
 use rehearsal::Rehearsal;
 
+mod removing;
 mod revoking;
 mod settling;
 mod spending;
@@ -179,7 +180,7 @@ impl Keeper {
     /// failure, and what was denied is asked about again. Until the new certificate is there, the one that is stored
     /// goes on serving, and is shown as long as it has the names that are wished for.
     ///
-    /// The certificate is kept for as long as the store remembers it, whether somebody holds its handle or not.
+    /// The certificate is kept until it is [removed](Self::remove), whether somebody holds its handle or not.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -309,11 +310,7 @@ impl Keeper {
                 }
             }
         };
-        let settled = match hold.under(Box::pin(work)).await {
-            Ended::Done(settled) => settled,
-            Ended::Lost => Err(Error::Held { id: id.clone() }),
-            Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
-        };
+        let settled = ended(hold.under(Box::pin(work)).await, id);
         hold.release().await?;
         settled
     }
@@ -417,11 +414,7 @@ impl Inner {
                 Err(panic) => failing::panicked(desk, &id, walk::last_words(&*panic)).await,
             }
         };
-        let worked = match hold.under(Box::pin(pass)).await {
-            Ended::Done(worked) => worked,
-            Ended::Lost => Err(Error::Held { id: id.clone() }),
-            Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
-        };
+        let worked = ended(hold.under(Box::pin(pass)).await, &id);
         match &worked {
             Ok(_) | Err(Error::ShutDown { .. }) => {
                 self.show(&id, worked.as_ref().ok().map(Outcome::trouble)).await;
@@ -511,7 +504,15 @@ impl Inner {
         for id in &some {
             let known = self.watched.known(id).and_then(|state| state.version);
             // What this process does is shown when it is done.
-            let Ok(Some((version, record))) = self.store.load(id).await else { continue };
+            let (version, record) = match self.store.load(id).await {
+                Ok(Some(stored)) => stored,
+                // Another process keeps it no longer. One that was never seen may be about to be wished for.
+                Ok(None) if known.is_some() => {
+                    self.watched.end(id, &Error::UnknownCertificate { id: id.clone() });
+                    continue;
+                }
+                _ => continue,
+            };
             if known.is_some_and(|known| version > known) {
                 self.show(id, None).await;
             }
@@ -638,6 +639,15 @@ impl Inner {
     /// Tells what is about no one certificate.
     fn tell_all(&self, kind: EventKind) {
         self.audience.tell(Event::new(self.clock.now(), None, kind));
+    }
+}
+
+/// What work under a lease came to.
+fn ended<T>(ended: Ended<Result<T, Error>>, id: &CertificateId) -> Result<T, Error> {
+    match ended {
+        Ended::Done(done) => done,
+        Ended::Lost => Err(Error::Held { id: id.clone() }),
+        Ended::Stopped => Err(Error::ShutDown { id: id.clone() }),
     }
 }
 

@@ -6,21 +6,22 @@ use super::{
     material, pass,
     walk::guarded,
 };
-use crate::{EventKind, IssueErrorClass, Revocation, StoreError, record::Compromised};
+use crate::{EventKind, Generation, IssueErrorClass, Revocation, StoreError, record::Compromised};
 
 /// Revokes what was compromised and is not needed any more. What cannot be revoked now stays on record.
 pub(super) async fn revoke(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
-    if !page.record.is_to_revoke() {
-        return Ok(());
-    }
     let serving = page.record.current.as_ref().map(|current| current.generation);
-    let due: Vec<Compromised> = page
-        .record
-        .compromised
-        .iter()
-        .filter(|compromised| Some(compromised.generation) != serving)
-        .cloned()
-        .collect();
+    revoke_but(desk, page, serving).await
+}
+
+/// The same where nothing is needed any more: the one that serves, too.
+pub(super) async fn revoke_all(desk: Desk<'_>, page: &mut Page) -> Result<(), StoreError> {
+    revoke_but(desk, page, None).await
+}
+
+async fn revoke_but(desk: Desk<'_>, page: &mut Page, needed: Option<Generation>) -> Result<(), StoreError> {
+    let is_due = |compromised: &&Compromised| Some(compromised.generation) != needed;
+    let due: Vec<Compromised> = page.record.compromised.iter().filter(is_due).cloned().collect();
     for compromised in due {
         if !boxed(|| is_over(desk, page, &compromised)).await? {
             continue;

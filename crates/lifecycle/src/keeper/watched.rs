@@ -69,6 +69,14 @@ impl Watched {
         self.entries().range((from, Bound::Unbounded)).take(most).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Tells those who watch a certificate why nothing will come any more. Whoever asks for it again begins anew.
+    pub(super) fn end(&self, id: &CertificateId, why: &Error) {
+        let ended = self.entries().remove(id);
+        if let Some(Entry { state, .. }) = ended {
+            state.send_modify(|state| state.trouble = Some(why.clone()));
+        }
+    }
+
     /// Tells all that nothing will come any more.
     pub(super) fn clear(&self) {
         // Their handles leave the map when they are dropped: not under its lock.

@@ -62,8 +62,8 @@ impl Flights {
                 }
                 None
             }
-            EventKind::LeaseLost => {
-                // Whoever has it now tells of it.
+            EventKind::LeaseLost | EventKind::Removed => {
+                // Whoever has it now tells of it, and of one that is gone nobody does.
                 self.flights.remove(id);
                 None
             }

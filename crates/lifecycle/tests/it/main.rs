@@ -18,6 +18,7 @@ mod outputs;
 #[cfg(feature = "metrics")]
 mod promtool;
 mod readiness;
+mod removal;
 mod shared;
 mod store;
 mod wishes;

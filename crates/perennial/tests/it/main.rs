@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+mod removal;
 mod rustls;
 #[cfg(feature = "postgres")]
 mod shared_answers;

@@ -272,3 +272,49 @@ async fn cas_are_shown_proofs_beside_the_certificates_of_all_others() {
     let error = connect(address, "app.example.com", &["acme-tls/1"]).await.unwrap_err().to_string();
     assert!(error.contains("AccessDenied"), "there is nothing to prove: {error}");
 }
+
+/// A certificate for this name, from that day of the year on.
+fn from_day(name: &str, day: u8) -> ServedCertificate {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2026, 1, day);
+    let chain = params.self_signed(&key).unwrap().pem();
+    ServedCertificate::from_pem(&chain, &SecretString::new(key.serialize_pem())).unwrap()
+}
+
+#[test]
+fn whoever_looks_while_a_second_certificate_for_a_name_comes_and_goes_finds_one_of_the_two() {
+    const ROUNDS: usize = 3_000;
+    let resolver = CertificateResolver::new();
+    let [first, second, third] = [1, 2, 3].map(|day| from_day("a.example", day));
+    resolver.insert(id("first"), first.clone());
+    let known = [&first, &second, &third].map(|served| served.certified_key().clone());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers = [0, 1].map(|_| {
+            scope.spawn(|| {
+                let mut looks = 0_usize;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let Some(found) = resolver.find(Some("a.example"), &[]) else {
+                        panic!("it was without a certificate")
+                    };
+                    assert!(known.iter().any(|known| Arc::ptr_eq(known, &found)), "another's was found");
+                    looks += 1;
+                }
+                looks
+            })
+        });
+        for _ in 0..ROUNDS {
+            // One, two, two others, one.
+            resolver.insert(id("second"), second.clone());
+            resolver.insert(id("second"), third.clone());
+            resolver.remove(&id("second"));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
+    let found = resolver.find(Some("a.example"), &[]).unwrap();
+    assert!(Arc::ptr_eq(&found, first.certified_key()), "the first stays");
+}

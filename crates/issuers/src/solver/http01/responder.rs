@@ -176,6 +176,15 @@ mod tests {
         assert_eq!(said(&mut responder, Method::GET, &path).await.0, 404);
     }
 
+    #[tokio::test]
+    async fn whoever_asks_in_another_way_is_told_which_there_are() {
+        let request = Request::builder().method(Method::POST).uri(answer().path()).body(()).unwrap();
+        let refused = Http01Responder::new().answer(&request);
+        assert_eq!(refused.headers().get(header::ALLOW).unwrap(), "GET, HEAD");
+        let request = Request::builder().uri(answer().path()).body(()).unwrap();
+        assert_eq!(Http01Responder::new().answer(&request).headers().get(header::ALLOW), None);
+    }
+
     #[test]
     fn an_answer_is_neither_guessed_to_be_html_nor_kept_by_a_cache() {
         let response = respond(Ok(Some("token.key".to_owned())));

@@ -29,8 +29,8 @@ use crate::judge::surroundings::Surroundings;
 
 /// The names under test, and the two.
 pub(super) struct Lab {
-    world: World,
-    pebble: Pebble,
+    pub(super) world: World,
+    pub(super) pebble: Pebble,
     openbao: Openbao,
     openbao_directory: String,
     openbao_root: String,
@@ -145,7 +145,7 @@ impl Servers {
     }
 }
 
-fn checker(world: &World) -> Result<Checker, String> {
+pub(super) fn checker(world: &World) -> Result<Checker, String> {
     let checker = Checker::builder()
         .nameservers([text(world.resolver().to_string().parse())?])
         .authoritative_port(world.authoritative_port());

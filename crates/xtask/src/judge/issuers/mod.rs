@@ -7,18 +7,22 @@
 //!                                      +------- HTTP, TLS -------> the solvers' own listeners
 //! ```
 //!
+//! Proofs that stand elsewhere are looked for in BIND's zones, and behind a replica over PostgreSQL.
+//!
 //! OpenBao looks at the ports 80 and 443, which are free in here.
 
 mod acme;
+mod elsewhere;
 mod keeping;
 mod vault;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use perennial::{
     core::{Clock as _, SystemClock},
     lifecycle::{
-        CertificateSpec, IssueError, IssuedChain, Issuer, Journal, KeyAlgorithm, PrivateKey, SigningRequest,
+        CertificateSpec, IssueError, IssuedChain, Issuer, Journal, KeyAlgorithm, MemoryStore, PrivateKey,
+        SigningRequest, Store,
     },
 };
 use perennial_testkit::real::{Components, Tool};
@@ -28,8 +32,8 @@ use crate::shell;
 
 pub(super) const SUITE: Suite = Suite {
     name: "issuers",
-    tools: &[Tool::Openbao, Tool::Openssl, Tool::Pebble],
-    addresses: Vec::new,
+    tools: &[Tool::Named, Tool::Openbao, Tool::Openssl, Tool::Pebble, Tool::Postgres, Tool::Unbound],
+    addresses: || vec![IpAddr::V4(elsewhere::PRIMARY)],
     build: || Ok(()),
     run,
 };
@@ -48,7 +52,12 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
             (Err(reason), _) | (_, Err(reason)) => return report.case("lab", Err(reason)),
         };
         // One after the other: the ports 80 and 443 are there once, and a sealed Vault serves nobody.
-        let cases = [vault::cases(&vault), acme::cases(&acme), keeping::cases(&vault, &acme)];
+        let cases = [
+            vault::cases(&vault),
+            acme::cases(&acme),
+            elsewhere::cases(&acme),
+            keeping::cases(&vault, &acme),
+        ];
         for (name, story) in cases.into_iter().flatten() {
             if report.wants_any(&[name]) {
                 let outcome = tokio::time::timeout(LONGEST_CASE, story).await;
@@ -63,14 +72,25 @@ fn run<'a>(_: &'a Setting, report: &'a mut Report) -> Running<'a> {
 
 /// One certificate for these names, without a keeper.
 async fn issue(issuer: &dyn Issuer, names: &[&str]) -> Result<Issued, IssueError> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    issue_over(&store, "judged", issuer, names).await
+}
+
+/// The same with what the issuer has in a store, where no certificate is called that yet.
+async fn issue_over(
+    store: &Arc<dyn Store>,
+    id: &str,
+    issuer: &dyn Issuer,
+    names: &[&str],
+) -> Result<Issued, IssueError> {
     let local = |reason: String| {
         let class = perennial::lifecycle::IssueErrorClass::Local;
         IssueError::new(class, reason, perennial::core::Retry::Never)
     };
-    let spec = CertificateSpec::new("judged", names).map_err(|error| local(error.to_string()))?;
+    let spec = CertificateSpec::new(id, names).map_err(|error| local(error.to_string()))?;
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).map_err(|error| local(error.to_string()))?;
     let request = SigningRequest::of(&spec, &key).map_err(|error| local(error.to_string()))?;
-    let journal = Journal::in_memory(spec, Arc::new(SystemClock::new())).await?;
+    let journal = Journal::begin(store.clone(), spec, Arc::new(SystemClock::new())).await?;
     let chain = issuer.issue(&request, &journal).await?;
     Ok(Issued { chain, request, journal })
 }

@@ -153,6 +153,8 @@ mod tests {
             ("", Content::Empty),
             ("\n", Content::Empty),
             (&other, Content::OtherKeyAuthorization),
+            (&other[..other.len() - 1], Content::Other),
+            (&format!("{other}A"), Content::Other),
             ("index.html.of.something", Content::Other),
             ("<!DOCTYPE html><title>Just a moment...</title>", Content::Html),
             ("  <html lang=en>", Content::Html),

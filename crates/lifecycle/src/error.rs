@@ -6,7 +6,7 @@ use perennial_core::{Retry, Timestamp};
 
 use crate::{
     CertificateId, ChainFault, FactsError, GivenUp, IssueError, IssuerName, KeyAlgorithm, KeyError,
-    OutputFormat, SinkName, SpecError,
+    OutputFormat, SinkName, SpecError, Usage,
     budget::{BudgetKey, Refusal},
     store::{Fence, Slot, Version},
 };
@@ -222,6 +222,22 @@ pub enum Contract {
         /// Our clock.
         now: Timestamp,
     },
+    /// Its subject differs in an attribute that was asked for.
+    #[error("its {field} is {}, and {wanted:?} was asked for", text(found.as_deref()))]
+    Subject {
+        /// Which attribute, as the spec calls it.
+        field: &'static str,
+        /// What is there, if anything is.
+        found: Option<String>,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Its key may not be used for all that was asked for.
+    #[error("its key may not be used for {missing:?}, which was asked for")]
+    Usages {
+        /// Asked for, not in it.
+        missing: Vec<Usage>,
+    },
 }
 
 /// Why a store could not read or write.
@@ -366,6 +382,10 @@ impl StoreError {
 
 fn kind(found: Option<KeyAlgorithm>) -> String {
     found.map_or_else(|| "that nobody can ask for".to_owned(), |found| found.to_string())
+}
+
+fn text(found: Option<&str>) -> String {
+    found.map_or_else(|| "not there".to_owned(), |found| format!("{found:?}"))
 }
 
 fn whose(newest: Option<Fence>) -> String {

@@ -86,6 +86,8 @@ pub use perennial_core::{KeyAlgorithm, KeyError, PrivateKey};
 
 pub mod ladder;
 
+mod leaf;
+
 mod maintenance;
 pub use maintenance::MaintenanceWindow;
 
@@ -105,7 +107,7 @@ pub mod output;
 pub mod queue;
 
 mod record;
-pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, Record};
+pub use record::{Attempt, Compromised, Current, Debt, Denied, Failures, Generation, NotAdopted, Record};
 
 pub mod rest;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateSpec, Delivered, Facts, IssueError, IssueErrorClass, IssuerName, Material, OrderRecord,
-    Progress, SinkName, SuggestedWindow, Transitions, spec::CertificateId,
+    Progress, Reason, SinkName, SuggestedWindow, Transitions, spec::CertificateId,
 };
 
 /// What a store remembers of one certificate, secrets apart: those lie in [`Slot`](crate::Slot)s.
@@ -55,6 +55,9 @@ pub struct Record {
     /// When an issuer that is asked first to try it out has said yes last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsed_at: Option<Timestamp>,
+    /// What lies at outputs and was not taken over, while there is no certificate.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_adopted: BTreeMap<SinkName, NotAdopted>,
     /// That somebody has said no to what is wished for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<Denied>,
@@ -106,6 +109,7 @@ impl Record {
             elsewhere: BTreeMap::new(),
             compromised: Vec::new(),
             rehearsed_at: None,
+            not_adopted: BTreeMap::new(),
             denied: None,
             requester: None,
             asked_at: None,
@@ -119,6 +123,7 @@ impl Record {
     pub(crate) fn forget_failures(&mut self) {
         self.failures = None;
         self.elsewhere.clear();
+        self.not_adopted.clear();
         self.denied = None;
     }
 
@@ -267,6 +272,18 @@ pub struct Denied {
     /// Why.
     pub reason: String,
     /// When.
+    pub at: Timestamp,
+}
+
+/// Why what lies at an output was not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NotAdopted {
+    /// In one word.
+    pub why: Reason,
+    /// What is wrong with it, fit to be shown: 300 characters at most.
+    pub message: String,
+    /// When that was seen first.
     pub at: Timestamp,
 }
 

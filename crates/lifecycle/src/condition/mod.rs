@@ -6,7 +6,7 @@ use perennial_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Decision, Denied, Failures, Holding, Material, Reason, Record, StoreError, decide_record,
+    Decision, Denied, Failures, Holding, Material, NotAdopted, Reason, Record, StoreError, decide_record,
     failures_with_next, fault,
 };
 
@@ -194,7 +194,7 @@ fn ready(record: &Record, material: Material, now: Timestamp) -> Condition {
             let message = format!("Certificate expired on {}", current.facts.not_after);
             (Status::False, ConditionReason::Expired, message)
         }
-        (Some(why), _) => (Status::False, why.into(), why.to_string()),
+        (Some(why), _) => (Status::False, why.into(), format!("{why}{}", beside(record))),
     };
     let last_transition_time = transition::of_ready(record, status, reason, now);
     Condition { status, reason, message, observed_generation: record.spec_generation, last_transition_time }
@@ -218,8 +218,14 @@ fn issuing(record: &Record, material: Material, now: Timestamp) -> Condition {
             let message = format!("Renewing certificate as renewal was scheduled at {due}");
             (Status::True, ConditionReason::Renewing, message)
         }
-        Decision::Renew { why } => (Status::True, why.into(), format!("Issuing certificate, because {why}")),
-        Decision::Wait { until, .. } => (Status::False, ConditionReason::Failed, failed(failures, until)),
+        Decision::Renew { why } => {
+            let message = format!("Issuing certificate, because {why}{}", beside(record));
+            (Status::True, why.into(), message)
+        }
+        Decision::Wait { until, .. } => {
+            let message = format!("{}{}", failed(failures, until), beside(record));
+            (Status::False, ConditionReason::Failed, message)
+        }
         Decision::GiveUp { why } => (Status::False, ConditionReason::GivenUp, why.to_string()),
         Decision::Keep { until } => {
             (Status::False, ConditionReason::NotDue, format!("nothing is to be done before {until}"))
@@ -233,6 +239,17 @@ fn issuing(record: &Record, material: Material, now: Timestamp) -> Condition {
 fn failed(failures: Option<&Failures>, until: Timestamp) -> String {
     let why = failures.map_or("", |failures| failures.message.as_str());
     format!("The certificate request has failed to complete and will be retried at {until}: {why}")
+}
+
+/// What lies at an output already and is not what is wished for: who looks there sees a certificate, and why another
+/// one is asked for.
+fn beside(record: &Record) -> String {
+    let refused = record.not_adopted.iter().filter(|_| record.current.is_none());
+    let told = refused.map(|(sink, NotAdopted { why, message, .. })| {
+        let word = ConditionReason::from(*why);
+        format!("; what lies at {sink} was not taken over ({word}): {message}")
+    });
+    told.collect()
 }
 
 fn denied(denied: &Denied) -> String {

@@ -1,5 +1,7 @@
 //! Taking over a certificate that is there already, instead of having one issued.
 
+use std::collections::BTreeMap;
+
 use perennial_core::{SecretBytes, Timestamp};
 
 use super::{
@@ -8,11 +10,13 @@ use super::{
 };
 use crate::{
     CertificateSpec, Contract, Current, Deposit, Error, EventKind, Facts, Generation, IssuedChain,
-    IssuerName, Material, PrivateKey, Reason, Record, SigningRequest, chain, contract, store::Batch,
+    IssuerName, Material, NotAdopted, PrivateKey, Reason, Record, SigningRequest, SinkName, chain, contract,
+    facts::printable, leaf, store::Batch,
 };
 
 /// Whether a certificate with its key is what a spec wishes for, as far as that can be seen: its key, names and dates,
-/// and its chain.
+/// whether it is a CA's, its subject and usages, and its chain. By which profile it was made, it does not say; and for
+/// how long it is valid was never more than a wish.
 pub(super) fn check(
     spec: &CertificateSpec,
     chain: &IssuedChain,
@@ -26,6 +30,7 @@ pub(super) fn check(
     if found != Some(wanted) {
         return Err(refused(Contract::KeyAlgorithm { found, wanted }));
     }
+    leaf::check(&chain.leaf_der(), spec).map_err(refused)?;
     chain::check(chain, now).map_err(|fault| refused(fault.into()))
 }
 
@@ -53,9 +58,9 @@ pub(super) fn take_over(
 }
 
 /// Looks at the outputs of a certificate that does not exist yet, and takes over the first that is what is wished for.
-/// What is not, stays where it is until a new one is delivered; it is told once.
+/// What is not, stays where it is until a new one is delivered; why, is on record until then, and told once.
 pub(super) async fn from_outputs(desk: Desk<'_>, page: &mut Page) -> Result<bool, Error> {
-    let is_first = page.record.attempt.is_none() && page.record.failures.is_none();
+    let mut refused = BTreeMap::new();
     for output in page.record.spec.outputs().clone() {
         let Some(sink) = desk.inner.sinks.get(&output.sink) else { continue };
         let found = match sink.stored(page.id(), output.format).await {
@@ -66,9 +71,9 @@ pub(super) async fn from_outputs(desk: Desk<'_>, page: &mut Page) -> Result<bool
         let (chain, key, issued_by) = match found {
             Ok(found) => found,
             Err((why, message)) => {
-                if is_first {
-                    desk.tell(page.id(), EventKind::NotAdopted { sink: output.sink, why, message });
-                }
+                let refusal = NotAdopted { why, message: printable(&message), at: desk.now() };
+                // One sink holds one certificate, in however many forms.
+                refused.entry(output.sink).or_insert(refusal);
                 continue;
             }
         };
@@ -82,7 +87,34 @@ pub(super) async fn from_outputs(desk: Desk<'_>, page: &mut Page) -> Result<bool
         desk.tell(page.id(), EventKind::Adopted { generation, not_after });
         return Ok(true);
     }
+    note(desk, page, refused).await?;
     Ok(false)
+}
+
+/// Writes down what was not taken over, and tells what was not known.
+async fn note(
+    desk: Desk<'_>,
+    page: &mut Page,
+    mut refused: BTreeMap<SinkName, NotAdopted>,
+) -> Result<(), Error> {
+    let known = &page.record.not_adopted;
+    for (sink, refusal) in &mut refused {
+        let is_same = |known: &&NotAdopted| (known.why, &known.message) == (refusal.why, &refusal.message);
+        if let Some(known) = known.get(sink).filter(is_same) {
+            refusal.at = known.at;
+        }
+    }
+    if *known == refused {
+        return Ok(());
+    }
+    let known = std::mem::replace(&mut page.record.not_adopted, refused);
+    desk.save(page).await?;
+    let news = page.record.not_adopted.iter().filter(|(sink, refusal)| known.get(*sink) != Some(*refusal));
+    for (sink, NotAdopted { why, message, .. }) in news {
+        let (sink, why, message) = (sink.clone(), *why, message.clone());
+        desk.tell(page.id(), EventKind::NotAdopted { sink, why, message });
+    }
+    Ok(())
 }
 
 /// What lies there, if it is what is wished for; else why not, in one word and in many.
@@ -113,7 +145,11 @@ const fn reason_of(fault: &Contract) -> Reason {
         Contract::Expired { .. } => Reason::Expired,
         Contract::Key => Reason::InvalidKeyPair,
         Contract::KeyAlgorithm { .. } => Reason::SecretMismatch,
-        Contract::IsCa | Contract::IsNoCa | Contract::Names { .. } => Reason::RequestChanged,
+        Contract::IsCa
+        | Contract::IsNoCa
+        | Contract::Names { .. }
+        | Contract::Subject { .. }
+        | Contract::Usages { .. } => Reason::RequestChanged,
         Contract::Chain(_) | Contract::Malformed(_) | Contract::NotYetValid { .. } => Reason::MissingData,
     }
 }

@@ -17,6 +17,11 @@ impl Keeper {
     /// Takes over a certificate that is there already, with its key, instead of having one issued: after a move, or
     /// one that was made by hand. From then on it is kept as if it had been issued for this spec.
     ///
+    /// It is compared with the spec as far as it shows what it is: key, names, dates, whether it may sign others, and
+    /// the attributes of the subject and the usages that are wished for. More usages than those, or a common name that
+    /// nobody wished for, are no fault. By which profile it was made, no certificate says: that is believed. Nor is it
+    /// asked whether it is as long as was wished for, which issuers do not promise; it is renewed by its real dates.
+    ///
     /// # Errors
     /// [`Error::Spec`] or [`Error::UnknownIssuer`] when the spec cannot work, [`Error::Contract`] when the
     /// certificate is not the one that the spec wishes for, has another key or one of another kind, has ended, or its

@@ -26,7 +26,8 @@ pub trait Sink: Send + Sync {
     async fn deliver(&self, shipment: &Shipment) -> Result<(), SinkError>;
 
     /// What lies there of this certificate, whoever has put it there: then it can be taken over, and none need be
-    /// ordered. Unless a sink can read there is nothing.
+    /// ordered. What is not what is [wished for](crate::Keeper::adopt) stays there until another one is delivered; why
+    /// it was not taken over is in the conditions until then. Unless a sink can read there is nothing.
     ///
     /// # Errors
     /// [`SinkError`] when it cannot be looked at now; one is ordered then.

@@ -273,8 +273,8 @@ impl CertificateSpec {
         self
     }
 
-    /// Asks the issuer for a named kind of certificate, such as Let's Encrypt's `shortlived`. Default: the
-    /// issuer's own choice.
+    /// Asks the issuer for a named kind of certificate, such as Let's Encrypt's `shortlived`. No certificate shows by
+    /// which it was made, so one that is taken over is believed to be of this kind. Default: the issuer's own choice.
     #[must_use]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.profile = Some(profile.into());

@@ -53,7 +53,14 @@ impl Subject {
 
     /// Its attributes as object identifier (RFC 5280 appendix A, RFC 4519) and value, the largest entity first.
     pub fn attributes(&self) -> impl Iterator<Item = (&'static [u64], &str)> {
-        self.fields().into_iter().filter_map(|(field, value)| Some((field.oid, value.as_deref()?)))
+        self.named_attributes().map(|(_, oid, value)| (oid, value))
+    }
+
+    /// The same, each with the field of the spec before it.
+    pub(crate) fn named_attributes(&self) -> impl Iterator<Item = (&'static str, &'static [u64], &str)> {
+        self.fields()
+            .into_iter()
+            .filter_map(|(field, value)| Some((field.name, field.oid, value.as_deref()?)))
     }
 
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {

@@ -6,17 +6,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use perennial_core::{SecretString, Timestamp};
+use perennial_core::{Clock as _, Retry, SecretString, Timestamp};
 use perennial_lifecycle::{
-    CertificateId, CertificateSpec, ChainFault, Contract, Deposit, Error, EventKind, FileSink, Generation,
-    IssuedChain, IssuerName, Keeper, KeeperBuilder, KeyAlgorithm, MemoryStore, Outcome, OutputFormat,
-    PrivateKey, Reason, Record, Shipment, Sink, SinkError, SinkName, Slot, Store, output::PemSet,
+    CertificateId, CertificateSpec, ChainFault, Conditions, Contract, Deposit, Error, EventKind, FileSink,
+    Generation, IssueErrorClass, IssuedChain, IssuerName, Keeper, KeeperBuilder, KeyAlgorithm, Material,
+    MemoryStore, Outcome, OutputFormat, PrivateKey, Reason, Record, Shipment, Sink, SinkError, SinkName,
+    Slot, Store, Subject, Usage, conditions, output::PemSet,
 };
 use perennial_testkit::ManualClock;
 use proptest::prelude::*;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
-use crate::issuer::TestIssuer;
+use crate::issuer::{Mischief, TestIssuer};
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
@@ -54,6 +58,15 @@ impl Scene {
             _ => None,
         });
         refused.collect()
+    }
+
+    async fn conditions(&self) -> Conditions {
+        let material = |record: &Record| match record.current {
+            Some(_) => Material::Whole,
+            None => Material::Missing,
+        };
+        let record = self.record().await;
+        conditions(&record, material(&record), self.clock.now())
     }
 
     async fn record(&self) -> Record {
@@ -95,9 +108,59 @@ fn ca(name: &str) -> CertificateParams {
 
 /// A chain of two certificates, and the leaf's key, in PEM.
 fn made(names: &[&str], ends: i64, algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
+    made_of(&params(names, ends), algorithm)
+}
+
+fn made_of(leaf: &CertificateParams, algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
     let (key, ca_key) = (KeyPair::generate_for(algorithm).unwrap(), KeyPair::generate().unwrap());
-    let leaf = params(names, ends).signed_by(&key, &Issuer::new(ca("ca"), &ca_key)).unwrap().pem();
+    let leaf = leaf.signed_by(&key, &Issuer::new(ca("ca"), &ca_key)).unwrap().pem();
     (leaf + &ca("ca").self_signed(&ca_key).unwrap().pem(), key.serialize_pem())
+}
+
+/// One that names a subject and says for what its key is.
+fn particular(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    let mut params = params(&["site.example"], NOW + 60 * DAY);
+    params.distinguished_name.push(DnType::CommonName, "site.example");
+    params.distinguished_name.push(DnType::OrganizationName, "Example Org");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    change(&mut params);
+    made_of(&params, &rcgen::PKCS_ECDSA_P256_SHA256)
+}
+
+/// A spec that wishes for all that [such a one](particular) says.
+fn exacting() -> CertificateSpec {
+    let organization = Some("Example Org".to_owned());
+    let usages = [Usage::DigitalSignature, Usage::KeyEncipherment, Usage::ServerAuth];
+    let mut subject = Subject::named("site.example");
+    subject.organization = organization;
+    spec().subject(subject).usages(usages).profile("tlsserver")
+}
+
+/// Certificates of which each lacks something of that, and what is said of it.
+fn unlike() -> [((String, String), &'static str); 5] {
+    [
+        (
+            particular(|params| params.distinguished_name.push(DnType::CommonName, "other.example")),
+            "subject.common_name is \"other.example\"",
+        ),
+        (
+            particular(|params| assert!(params.distinguished_name.remove(DnType::OrganizationName))),
+            "subject.organization is not there",
+        ),
+        (
+            particular(|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]),
+            "may not be used for [DigitalSignature]",
+        ),
+        (
+            particular(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+            "may not be used for [ServerAuth]",
+        ),
+        (
+            particular(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            "it is a CA certificate",
+        ),
+    ]
 }
 
 fn good() -> (String, String) {
@@ -154,6 +217,79 @@ async fn what_is_not_what_is_wished_for_is_told_in_one_word_and_one_is_ordered()
         assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }), "{why:?}");
         assert_eq!((scene.requests(), scene.refused()), (1, vec![why]));
     }
+}
+
+fn put(sink: &FileSink, (chain, key): &(String, String)) {
+    PemSet::new(chain, SecretString::new(key.as_str())).write_to(sink.directory(&name())).unwrap();
+}
+
+#[tokio::test]
+async fn subject_and_usages_that_are_wished_for_are_looked_for_in_what_is_taken_over() {
+    let (scene, directory) = (Scene::new(), tempfile::tempdir().unwrap());
+    let sink = FileSink::new(directory.path());
+    put(&sink, &particular(|_| {}));
+    let keeper = scene.builder().sink(web(), Arc::new(sink)).build();
+    keeper.wish(exacting()).await.unwrap();
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
+    assert_eq!((scene.requests(), scene.refused()), (0, vec![]));
+}
+
+#[tokio::test]
+async fn what_says_something_else_than_is_wished_for_is_not_taken_over_and_the_conditions_say_why() {
+    for (unlike, words) in unlike() {
+        let (scene, directory) = (Scene::new(), tempfile::tempdir().unwrap());
+        let sink = FileSink::new(directory.path());
+        put(&sink, &unlike);
+        let keeper = scene.builder().sink(web(), Arc::new(sink)).build();
+        keeper.wish(exacting()).await.unwrap();
+        scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+        let Outcome::Failed { until, .. } = keeper.step(&name()).await.unwrap() else { panic!("{words}") };
+        let said = scene.conditions().await;
+        for condition in [&said.ready, &said.issuing] {
+            let expected = ["what lies at web was not taken over (RequestChanged)", words];
+            assert!(expected.iter().all(|it| condition.message.contains(it)), "{words}: {condition:?}");
+        }
+        scene.clock.set(until);
+        assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Issued { .. }), "{words}");
+        assert_eq!(scene.refused(), [Reason::RequestChanged], "it is told once");
+        let said = scene.conditions().await;
+        assert!(!format!("{said:?}").contains("taken over"), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_since_it_was_refused_is_looked_at_again() {
+    let (scene, directory) = (Scene::new(), tempfile::tempdir().unwrap());
+    let sink = FileSink::new(directory.path());
+    let [(first, _), (second, words), ..] = unlike();
+    put(&sink, &first);
+    let keeper = scene.builder().sink(web(), Arc::new(sink.clone())).build();
+    keeper.wish(exacting()).await.unwrap();
+    for next in [&second, &particular(|_| {})] {
+        scene.issuer.next(Mischief::Fail(IssueErrorClass::Transient, Retry::Backoff));
+        let Outcome::Failed { until, .. } = keeper.step(&name()).await.unwrap() else { panic!("not failed") };
+        put(&sink, next);
+        scene.clock.set(until);
+    }
+    let said = scene.conditions().await;
+    assert!(said.ready.message.contains(words), "{said:?}");
+    assert_eq!(scene.refused(), [Reason::RequestChanged; 2]);
+    assert!(matches!(keeper.step(&name()).await.unwrap(), Outcome::Kept { .. }));
+    assert_eq!(scene.requests(), 2, "the one that is right is taken over");
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_compared_as_well() {
+    let scene = Scene::new();
+    let keeper = scene.builder().sink(web(), Arc::new(FileSink::new("nowhere"))).build();
+    for (unlike, words) in unlike() {
+        let (chain, key) = parsed(&unlike).unwrap();
+        let refused = keeper.adopt(exacting(), &chain, &key).await.unwrap_err();
+        assert!(matches!(refused, Error::Contract { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    let (chain, key) = parsed(&particular(|_| {})).unwrap();
+    keeper.adopt(exacting(), &chain, &key).await.unwrap();
 }
 
 #[tokio::test]

@@ -251,8 +251,11 @@ impl DueIndex {
 
     /// Up to `most` certificates in the order of time that are not after `until` and come after `after`.
     ///
-    /// The calendars know what is next, not what is after whom, so it looks at all of them; and notes what comes
-    /// next while it does, for many pages.
+    /// The calendars know what is next, not what is after whom, so it looks at all timers; and notes what comes
+    /// next while it does, for many pages. No record is read for it: a million timers lie in memory, and one look at
+    /// them serves sixteen thousand rows. An order that is kept at every change, such as a `BTreeSet`, would be 27
+    /// bytes a certificate and two more changes a claim, for what is asked at a start, after a jump of the clock, and
+    /// by people.
     pub(super) fn scan(&mut self, until: Timestamp, after: Option<&Due>, most: usize) -> Vec<Due> {
         if most == 0 {
             return Vec::new();

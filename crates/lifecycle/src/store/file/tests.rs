@@ -175,6 +175,15 @@ async fn a_store_without_an_index_is_read_from_its_records_and_has_one_afterward
 }
 
 #[tokio::test]
+async fn a_scan_asks_the_index_and_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), &ROWS).await;
+    let inner = inner(directory.path());
+    fs::rename(directory.path().join("certificates"), directory.path().join("elsewhere")).unwrap();
+    assert_eq!(rows(&inner), owned(&ROWS));
+}
+
+#[tokio::test]
 async fn whatever_happens_to_the_index_no_certificate_looks_later_than_its_record_says() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), &ROWS).await;

@@ -7,20 +7,22 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::join_all;
 use perennial::{
-    core::{DomainName, PrivateKey, SecretString},
-    lifecycle::{CertificateId, Facts, MemoryStore, Slot, Store},
+    core::{Clock as _, DomainName, PrivateKey, Retry, SecretString, SystemClock, Timestamp},
+    lifecycle::{CertificateId, Facts, Failures, IssueErrorClass, IssuerName, MemoryStore, Slot, Store},
 };
-use perennial_testkit::{CertificateAuthority, World, ca::Issued, real::Postgres};
+use perennial_testkit::{CertificateAuthority, World, ca::Issued, dns::Data, real::Postgres};
 use tempfile::TempDir;
 
 use super::{
     super::surroundings::Surroundings,
-    life::{Ended, Life, Temper, Word},
+    life::{Death, Ended, Life, Temper, Word},
     place::{self, Place},
     shifted::Shifted,
     text,
     witness::Witness,
+    worker,
 };
 
 /// A certificate authority and its DNS, which live on whatever happens, and a database.
@@ -47,16 +49,43 @@ impl Kind {
     }
 }
 
-/// What the store holds when a life begins.
+/// What there is when a life begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
+    /// Nothing in the store; what is wished for lies where it is to be delivered to.
+    Adoptable,
     /// A certificate that is due for renewal.
     Due,
+    /// The same, its renewal half done by an issuer that nobody can reach any more, and its proof in the world.
+    Forsaken,
     Nothing,
 }
 
-/// So long ago was the certificate issued that is due: eighty of its ninety days.
-const AGE: i64 = 80 * 86_400;
+impl Start {
+    /// Whether a certificate serves already.
+    pub(super) const fn serves(self) -> bool {
+        matches!(self, Self::Due | Self::Forsaken)
+    }
+
+    /// Who issues what is wished for, if anybody has to.
+    pub(super) fn issuer(self) -> Result<Option<IssuerName>, String> {
+        Ok(match self {
+            Self::Adoptable => None,
+            Self::Due | Self::Nothing => Some(IssuerName::default()),
+            Self::Forsaken => Some(text(worker::FALLBACK.parse())?),
+        })
+    }
+
+    /// How many seconds ago the certificate was issued that there is: eighty of its ninety days, or ten.
+    const fn age(self) -> i64 {
+        match self {
+            Self::Adoptable => 10 * DAY,
+            Self::Due | Self::Forsaken | Self::Nothing => 80 * DAY,
+        }
+    }
+}
+
+const DAY: i64 = 86_400;
 
 impl Lab {
     pub(super) async fn start() -> Result<Self, String> {
@@ -81,7 +110,8 @@ impl Lab {
         let name: DomainName = text(format!("{id}.{ZONE}").parse())?;
         let names = vec![format!("*.{name}"), name.to_string()];
         let home = text(TempDir::with_prefix("perennial-judge-"))?;
-        Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, fills: 0, due: None })
+        let owed = Vec::new();
+        Ok(Lane { lab: self, kind, id, name, names, home, lives: 0, fills: 0, due: None, owed })
     }
 
     /// A schema of the database with nothing in it.
@@ -131,6 +161,8 @@ pub(super) struct Lane<'a> {
     fills: usize,
     /// What a store holds whose certificate is due.
     due: Option<MemoryStore>,
+    /// The values that a forsaken renewal has left in the zone.
+    owed: Vec<String>,
 }
 
 impl Lane<'_> {
@@ -159,6 +191,12 @@ impl Lane<'_> {
         }
         let (from, to) = (self.delivered(), self.target().join(self.id.as_str()));
         text(copy_directory(&from, &to))?;
+        if start == Start::Adoptable {
+            return Ok(());
+        }
+        for value in &self.owed {
+            text(self.lab.world.zone().add(&self.challenge(), Data::txt(value.as_str())))?;
+        }
         let due = self.due.as_ref().ok_or("nothing was prepared")?;
         place::copy(due, &*place.open().await?, &self.id).await
     }
@@ -171,6 +209,11 @@ impl Lane<'_> {
     /// What was delivered of the certificate that is due.
     fn delivered(&self) -> PathBuf {
         self.home.path().join("delivered")
+    }
+
+    /// The chain that was there before a life began.
+    pub(super) fn chain_that_was_delivered(&self) -> Result<Vec<u8>, String> {
+        text(fs::read(self.delivered().join("fullchain.pem")))
     }
 
     /// The chain that is where it was to be delivered to.
@@ -186,14 +229,20 @@ impl Lane<'_> {
     /// An undisturbed life in that store, as it would be.
     pub(super) fn life(&self, place: &Place, start: Start) -> Life {
         let (world, ca) = (&self.lab.world, self.lab.world.ca());
+        let at = |directory_url: &str| Surroundings::new(world, directory_url, ca.https_root_pem());
+        let (first, fallback) = match start {
+            Start::Forsaken => (at(UNREACHABLE), Some(at(ca.directory_url()))),
+            Start::Adoptable | Start::Due | Start::Nothing => (at(ca.directory_url()), None),
+        };
         Life {
-            world: Surroundings::new(world, ca.directory_url(), ca.https_root_pem()),
+            world: first,
+            fallback,
             id: self.id.to_string(),
             names: self.names.clone(),
             store: place.clone(),
             target: self.target(),
             shift: 0,
-            newer_than: u32::from(start == Start::Due),
+            newer_than: u32::from(start.serves()),
             temper: Temper::Mortal(None),
         }
     }
@@ -203,10 +252,10 @@ impl Lane<'_> {
     /// until its time is over, and then everything is due.
     pub(super) fn recovery(&self, place: &Place, start: Start) -> Life {
         let life = self.life(place, start);
-        match (self.kind, start) {
-            (Kind::File, Start::Due) => Life { shift: LATER, temper: Temper::Restored, ..life },
-            (Kind::File, Start::Nothing) => Life { shift: LATER, ..life },
-            (Kind::Postgres, _) => life,
+        match self.kind {
+            Kind::File if start.serves() => Life { shift: LATER, temper: Temper::Restored, ..life },
+            Kind::File => Life { shift: LATER, ..life },
+            Kind::Postgres => life,
         }
     }
 
@@ -222,7 +271,11 @@ impl Lane<'_> {
 
     /// The values that are still at the name of the challenge.
     pub(super) fn leftovers(&self) -> Vec<String> {
-        self.lab.world.zone().txt_values(&format!("_acme-challenge.{}", self.name))
+        self.lab.world.zone().txt_values(&self.challenge())
+    }
+
+    fn challenge(&self) -> String {
+        format!("_acme-challenge.{}", self.name)
     }
 }
 
@@ -234,25 +287,83 @@ pub(super) struct Counts {
     pub(super) issued: Vec<Issued>,
 }
 
-/// Lets lanes live through a first issuance eighty days ago, so that their certificates are due today. That is in
-/// directories: a database has a clock of its own, which did not run eighty days ago.
-pub(super) async fn prepare(lab: &Lab, lanes: &mut [Lane<'_>]) -> Result<(), String> {
-    lab.clock.set(-AGE);
-    let prepared = async {
-        for lane in lanes {
-            let place = Place::File(lane.home.path().join("prepared"));
-            lane.fill(&place, Start::Nothing).await?;
-            let ended = Life { shift: -AGE, ..lane.life(&place, Start::Nothing) }.live(None).await?;
-            is_over(&ended)?;
-            lane.due = Some(place::remember(&*place.open().await?, &lane.id).await?);
-            text(fs::rename(lane.target().join(lane.id.as_str()), lane.delivered()))?;
-        }
-        Ok(())
-    };
-    let prepared = prepared.await;
+/// Makes what there is when lives of these lanes begin. A first issuance comes long ago in every case: in directories, for
+/// a database has a clock of its own, which did not run then.
+pub(super) async fn prepare(lab: &Lab, lanes: &mut [Lane<'_>], start: Start) -> Result<(), String> {
+    if start == Start::Nothing {
+        return Ok(());
+    }
+    lab.clock.set(-start.age());
+    let prepared = join_all(lanes.iter_mut().map(|lane| issue_long_ago(lane, start.age()))).await;
     lab.clock.set(0);
-    prepared
+    prepared.into_iter().collect::<Result<(), String>>()?;
+    if start == Start::Forsaken {
+        let mut step = 1;
+        for lane in lanes {
+            forsake(lane, &mut step).await?;
+        }
+    }
+    Ok(())
 }
+
+async fn issue_long_ago(lane: &mut Lane<'_>, age: i64) -> Result<(), String> {
+    let place = Place::File(lane.home.path().join("prepared"));
+    lane.fill(&place, Start::Nothing).await?;
+    is_over(&Life { shift: -age, ..lane.life(&place, Start::Nothing) }.live(None).await?)?;
+    lane.due = Some(place::remember(&*place.open().await?, &lane.id).await?);
+    text(fs::rename(lane.target().join(lane.id.as_str()), lane.delivered()))
+}
+
+/// Lets the renewal of a lane die when its proof is in the world, which is after this step or a later one, and writes
+/// down that its issuer has failed for days.
+async fn forsake(lane: &mut Lane<'_>, step: &mut u32) -> Result<(), String> {
+    let owed = loop {
+        let place = Place::File(lane.home.path().join(format!("forsaken{step}")));
+        lane.fill(&place, Start::Due).await?;
+        let life =
+            Life { temper: Temper::Mortal(Some(Death::After(*step))), ..lane.life(&place, Start::Due) };
+        if !life.live(None).await?.killed {
+            return Err("a renewal came to its end, and its proof was never there".to_owned());
+        }
+        let owed = lane.leftovers();
+        text(lane.lab.world.zone().remove_all(&lane.challenge()))?;
+        if !owed.is_empty() {
+            let half_done = place::remember(&*place.open().await?, &lane.id).await?;
+            lane.due = Some(blame(half_done, lane, &place).await?);
+            break owed;
+        }
+        *step += 1;
+    };
+    lane.owed = owed;
+    Ok(())
+}
+
+/// The same, and its issuer has failed for four days: with ten left, the next one is asked.
+async fn blame(store: MemoryStore, lane: &Lane<'_>, place: &Place) -> Result<MemoryStore, String> {
+    let (version, mut record) = text(store.load(&lane.id).await)?.ok_or("nothing was remembered")?;
+    if record.debts.is_empty() || record.attempt.is_none() {
+        return Err("what is in the world is not on record".to_owned());
+    }
+    let ago = |seconds: i64| Timestamp::from_unix(SystemClock::new().now().unix() - seconds);
+    record.spec = worker::spec(&lane.life(place, Start::Forsaken))?;
+    record.failures = Some(Failures {
+        count: 9,
+        streak: 9,
+        first_at: Some(ago(4 * DAY)),
+        issuers_since: Some(ago(4 * DAY)),
+        last_at: ago(3_600),
+        retry_at: ago(60),
+        class: IssueErrorClass::Transient,
+        message: "nobody is there".to_owned(),
+        retry: Retry::Backoff,
+    });
+    record.next_at = Timestamp::MIN;
+    text(store.commit(&record, Some(version)).await)?;
+    Ok(store)
+}
+
+/// Nobody listens there (RFC 6335 §6).
+const UNREACHABLE: &str = "https://127.0.0.1:1/directory";
 
 /// That a life came to its end.
 pub(super) fn is_over(ended: &Ended) -> Result<(), String> {

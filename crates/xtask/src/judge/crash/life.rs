@@ -15,6 +15,8 @@ use crate::shell::Stopwatch;
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Life {
     pub(super) world: Surroundings,
+    /// Where the next issuer is that is asked, if there is one.
+    pub(super) fallback: Option<Surroundings>,
     /// The id of the certificate.
     pub(super) id: String,
     pub(super) names: Vec<String>,

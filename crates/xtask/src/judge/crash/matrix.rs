@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use perennial::lifecycle::Facts;
 
 use super::{
+    budgets,
     lab::{self, Counts, Kind, Lab, Lane, Start, is_over, lost_keys},
     life::{Death, Ended, Life, Temper},
     place::{self, Place},
@@ -120,9 +121,7 @@ const fn width(kind: Kind) -> usize {
 pub(super) async fn lanes(lab: &Lab, kind: Kind, start: Start) -> Result<Vec<Lane<'_>>, String> {
     let mut lanes =
         (0..width(kind)).map(|number| lab.lane(kind, number)).collect::<Result<Vec<_>, String>>()?;
-    if start == Start::Due {
-        lab::prepare(lab, &mut lanes).await?;
-    }
+    lab::prepare(lab, &mut lanes, start).await?;
     Ok(lanes)
 }
 
@@ -140,7 +139,9 @@ async fn die_and_recover(lane: &mut Lane<'_>, start: Start, doom: Doom) -> Resul
     }
     let recovered = async {
         let second = lane.recovery(&place, start).live(None).await?;
-        case.end(lane, &second, usize::from(first.is_in_the_gap())).await
+        let mut finding = case.end(lane, &second, usize::from(first.is_in_the_gap())).await?;
+        finding.others.extend(budgets::faults(&finding.taken, start.issuer()?.as_ref(), 1));
+        Ok(finding)
     };
     let and_then = |fault: String| format!("{} was the last that it did; then: {fault}", first.last_deed());
     recovered.await.map(Some).map_err(and_then)
@@ -154,31 +155,39 @@ fn fingerprint(chain: &[u8]) -> Option<String> {
 /// Everything between the beginning of a first life and the end of a last one.
 pub(super) struct Case {
     place: Place,
+    start: Start,
     before: Counts,
     watching: Watching,
 }
 
 impl Case {
     pub(super) async fn begin(lane: &Lane<'_>, place: &Place, start: Start) -> Result<Self, String> {
-        let presence = match start {
-            Start::Due => Presence::FromTheStart,
-            Start::Nothing => Presence::SomeTime,
-        };
+        let presence = if start.serves() { Presence::FromTheStart } else { Presence::SomeTime };
         let watching = lane.lab.witness.watch(place, &lane.id, presence).await?;
-        Ok(Self { place: place.clone(), before: lane.counts(), watching })
+        Ok(Self { place: place.clone(), start, before: lane.counts(), watching })
     }
 
     /// Looks at everything once a life has come to its end. `excused` orders were lost in the gap on the way.
     pub(super) async fn end(self, lane: &Lane<'_>, last: &Ended, excused: usize) -> Result<Finding, String> {
         is_over(last)?;
-        let Self { place, before, watching } = self;
+        let Self { place, start, before, watching } = self;
         let seen = watching.end().await?;
         let (store, after) = (place.open().await?, lane.counts());
         let record = place::record(&*store, &lane.id).await?;
         let since = after.issued.get(before.issued.len()..).unwrap_or_default();
-        let newest = fingerprint(since.last().map_or(b"", |issued| issued.chain_pem.as_bytes()));
+        let (wanted, newest) = match start {
+            Start::Adoptable => (0, fingerprint(&lane.chain_that_was_delivered()?)),
+            _ => (1, fingerprint(since.last().map_or(b"", |issued| issued.chain_pem.as_bytes()))),
+        };
         let delivered = fingerprint(&lane.chain_at_target().unwrap_or_default());
+        let mut others = Vec::new();
+        if start == Start::Adoptable && record.last_generation.number() != 1 {
+            others.push(format!("it was taken over {} times", record.last_generation.number()));
+        }
         Ok(Finding {
+            wanted,
+            taken: budgets::taken(&*store, &record.spec).await?,
+            others,
             serves_the_old: seen.serves != newest,
             delivered_the_old: delivered != newest,
             orders: after.orders - before.orders,

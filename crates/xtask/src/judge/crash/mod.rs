@@ -1,5 +1,7 @@
 //! `judge crash`: a process that keeps a certificate is killed at each of its steps and at any moment, and
-//! the next one goes on; nothing is lost, nothing is left, and the old certificate serves throughout.
+//! the next one goes on; nothing is lost, nothing is left, nothing is paid for twice, and the old certificate serves
+//! throughout. It obtains a first certificate, renews one, takes one over that lies where it is delivered to, or turns
+//! from an issuer that has failed for days, with a proof of its in the world, to the next.
 //!
 //! ```text
 //!   the judge                             a worker: manager, ACME issuer, rfc2136, and a store that
@@ -11,6 +13,7 @@
 //!
 //! The certificate authority and its DNS run in the judge, so they live on and count.
 
+mod budgets;
 mod damage;
 mod disk;
 mod lab;
@@ -96,10 +99,14 @@ enum Deaths {
 const CASES: &[Case] = &[
     Case { name: "first_steps", kind: Kind::File, start: Start::Nothing, deaths: Deaths::Steps },
     Case { name: "renewal_steps", kind: Kind::File, start: Start::Due, deaths: Deaths::Steps },
+    Case { name: "adoption_steps", kind: Kind::File, start: Start::Adoptable, deaths: Deaths::Steps },
+    Case { name: "failover_steps", kind: Kind::File, start: Start::Forsaken, deaths: Deaths::Steps },
     Case { name: "first_moments", kind: Kind::File, start: Start::Nothing, deaths: Deaths::Moments(250) },
     Case { name: "renewal_moments", kind: Kind::File, start: Start::Due, deaths: Deaths::Moments(250) },
     Case { name: "first_steps", kind: Kind::Postgres, start: Start::Nothing, deaths: Deaths::Steps },
     Case { name: "renewal_steps", kind: Kind::Postgres, start: Start::Due, deaths: Deaths::Steps },
+    Case { name: "adoption_steps", kind: Kind::Postgres, start: Start::Adoptable, deaths: Deaths::Steps },
+    Case { name: "failover_steps", kind: Kind::Postgres, start: Start::Forsaken, deaths: Deaths::Steps },
     Case { name: "first_moments", kind: Kind::Postgres, start: Start::Nothing, deaths: Deaths::Moments(250) },
     Case { name: "renewal_moments", kind: Kind::Postgres, start: Start::Due, deaths: Deaths::Moments(250) },
     Case { name: "renewal_system_calls", kind: Kind::File, start: Start::Due, deaths: Deaths::SystemCalls },

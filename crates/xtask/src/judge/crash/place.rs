@@ -55,8 +55,8 @@ pub(super) async fn remember(store: &dyn Store, id: &CertificateId) -> Result<Me
 /// Puts everything that a store has of a certificate into another, which has nothing.
 pub(super) async fn copy(from: &dyn Store, to: &dyn Store, id: &CertificateId) -> Result<(), String> {
     let record = record(from, id).await?;
-    let issuer = record.spec.issuer_name().clone();
-    for slot in slots(&record).chain([Slot::IssuerState { issuer }]) {
+    let accounts = record.spec.issuers().map(|issuer| Slot::IssuerState { issuer: issuer.clone() });
+    for slot in slots(&record).chain(accounts) {
         if let Some(bytes) = text(from.read(&slot).await)? {
             text(to.write(&slot, &bytes).await)?;
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::witness::Seen;
+use super::{
+    budgets::{self, Taken},
+    witness::Seen,
+};
 
 /// The sums, and the first faults.
 #[derive(Default)]
@@ -15,6 +18,8 @@ pub(super) struct Tally {
     duplicates: usize,
     certificates: usize,
     finalizations: u32,
+    /// By which orders were paid for.
+    tokens: u32,
     lost_keys: usize,
     leftovers: usize,
     looks: u64,
@@ -24,11 +29,15 @@ pub(super) struct Tally {
 
 /// What was found after a death and a recovery.
 pub(super) struct Finding {
+    /// How many certificates were to be issued: none where one is taken over.
+    pub(super) wanted: usize,
     pub(super) orders: usize,
     /// How many orders died in the gap, as far as is known.
     pub(super) excused: usize,
     pub(super) finalizations: u32,
     pub(super) certificates: usize,
+    /// What is gone from the budgets.
+    pub(super) taken: Vec<Taken>,
     pub(super) lost_keys: usize,
     pub(super) leftovers: Vec<String>,
     pub(super) debts: usize,
@@ -39,6 +48,8 @@ pub(super) struct Finding {
     pub(super) serves_the_old: bool,
     /// Nor what is where it was to be delivered to.
     pub(super) delivered_the_old: bool,
+    /// What else is wrong.
+    pub(super) others: Vec<String>,
 }
 
 impl Tally {
@@ -49,15 +60,16 @@ impl Tally {
             Ok(finding) => finding,
             Err(fault) => return self.faults.push(format!("{death}: {fault}")),
         };
-        let Finding { orders, certificates, .. } = finding;
+        let Finding { wanted, orders, certificates, .. } = finding;
         // One order is the certificate's. Another may be placed only where one was lost in the gap.
-        let beyond = orders.saturating_sub(1);
+        let beyond = orders.saturating_sub(wanted);
         let excused = beyond.min(finding.excused);
         self.orders += orders;
         self.in_the_gap += excused;
         self.duplicates += beyond - excused;
         self.finalizations += finding.finalizations;
         self.certificates += certificates;
+        self.tokens += budgets::paid(&finding.taken);
         self.lost_keys += finding.lost_keys;
         self.leftovers += finding.leftovers.len();
         self.looks += finding.seen.looks;
@@ -68,12 +80,13 @@ impl Tally {
             }
         };
         wrong(beyond > excused, format!("{orders} orders"));
-        wrong(certificates != 1, format!("{certificates} certificates"));
+        wrong(certificates != wanted, format!("{certificates} certificates"));
         wrong(finding.lost_keys > 0, format!("{} keys are lost", finding.lost_keys));
         wrong(!finding.leftovers.is_empty(), format!("left in the zone: {}", finding.leftovers.join(", ")));
         wrong(finding.serves_the_old, "what serves is not the newest".to_owned());
         wrong(finding.delivered_the_old, "the newest was not delivered".to_owned());
         wrong(finding.debts > 0, format!("{} debts are left on record", finding.debts));
+        finding.others.into_iter().for_each(|other| wrong(true, other));
     }
 
     /// How much was wrong so far.
@@ -100,13 +113,14 @@ impl Tally {
     /// A row of the table under [`HEAD`].
     pub(super) fn row(&self, name: &str) -> String {
         format!(
-            "{name:<34} {:>6} {:>7} {:>7} {:>10} {:>9} {:>12} {:>9} {:>12} {:>7} {:>6} {:>6.2} s",
+            "{name:<34} {:>6} {:>7} {:>7} {:>10} {:>9} {:>12} {:>7} {:>9} {:>12} {:>7} {:>6} {:>6.2} s",
             self.deaths,
             self.orders,
             self.in_the_gap,
             self.duplicates,
             self.finalizations,
             self.certificates,
+            self.tokens,
             self.lost_keys,
             self.leftovers,
             self.looks,
@@ -119,7 +133,7 @@ impl Tally {
 /// What the columns of a [`row`](Tally::row) are. An order in the gap is the one that ACME cannot save: it
 /// was placed, and the process died before its URL was written down (RFC 8555 §7.4).
 pub(super) const HEAD: &str = concat!(
-    "                                   deaths  orders  in gap duplicates finalized certificates keys lost",
+    "                                   deaths  orders  in gap duplicates finalized certificates  tokens keys lost",
     " records left   reads faults   a life"
 );
 
@@ -132,16 +146,19 @@ mod tests {
 
     fn finding() -> Finding {
         Finding {
+            wanted: 1,
             orders: 1,
             excused: 0,
             finalizations: 1,
             certificates: 1,
+            taken: Vec::new(),
             lost_keys: 0,
             leftovers: Vec::new(),
             debts: 0,
             seen: Seen::default(),
             serves_the_old: false,
             delivered_the_old: false,
+            others: Vec::new(),
             took: Duration::ZERO,
         }
     }
@@ -170,6 +187,15 @@ mod tests {
         assert_eq!(faults(Finding { delivered_the_old: true, ..finding() }), 1);
         assert_eq!(faults(Finding { certificates: 2, ..finding() }), 1);
         assert_eq!(faults(Finding { certificates: 0, ..finding() }), 1);
+        assert_eq!(faults(Finding { others: vec!["two tokens".to_owned()], ..finding() }), 1);
+    }
+
+    #[test]
+    fn where_one_is_taken_over_any_order_and_any_certificate_is_a_fault() {
+        let taken_over = || Finding { wanted: 0, orders: 0, certificates: 0, ..finding() };
+        assert_eq!(faults(taken_over()), 0);
+        assert_eq!(faults(Finding { orders: 1, ..taken_over() }), 1);
+        assert_eq!(faults(Finding { certificates: 1, ..taken_over() }), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use perennial::{
 };
 
 use super::{
+    budgets,
     life::{Death, Life, Temper, Word},
     mortal::{Mortal, say},
     place::Place,
@@ -32,7 +33,7 @@ pub(crate) fn run() -> Result<(), Error> {
 
 async fn live(life: &Life) -> Result<(), String> {
     let clock = Arc::new(Shifted::by(life.shift));
-    let spec = text(CertificateSpec::new(&life.id, &life.names))?.output(sink_name()?, OutputFormat::Pem);
+    let spec = spec(life)?;
     match life.temper {
         Temper::Mortal(death) => keep(life, death, spec, clock).await?,
         Temper::Restored => do_what_is_due(life, clock).await?,
@@ -41,6 +42,15 @@ async fn live(life: &Life) -> Result<(), String> {
     say(&Word::Over);
     Ok(())
 }
+
+/// What a life wishes for.
+pub(super) fn spec(life: &Life) -> Result<CertificateSpec, String> {
+    let spec = text(CertificateSpec::new(&life.id, &life.names))?.output(sink_name()?, OutputFormat::Pem);
+    if life.fallback.is_some() { text(spec.fallback_issuer(FALLBACK)) } else { Ok(spec) }
+}
+
+/// What the issuer is called that is asked where the first has failed for too long.
+pub(super) const FALLBACK: &str = "second";
 
 /// As programs do.
 async fn keep(
@@ -133,10 +143,16 @@ fn keeper(
     death: Option<Death>,
     clock: Arc<Shifted>,
 ) -> Result<Keeper, String> {
-    let issuer = Arc::new(life.world.issuer(clock.clone())?);
-    let keeper = Keeper::builder(Arc::new(Mortal::new(store, death))).clock(clock).lease(LEASE);
+    let mut keeper = Keeper::builder(Arc::new(Mortal::new(store, death))).clock(clock.clone()).lease(LEASE);
+    let worlds =
+        [(IssuerName::default(), Some(&life.world)), (text(FALLBACK.parse())?, life.fallback.as_ref())];
+    for (name, world) in worlds {
+        let Some(world) = world else { continue };
+        let issuer = Arc::new(world.issuer(clock.clone())?);
+        keeper = keeper.issuer(name.clone(), issuer).limits(name, budgets::limits());
+    }
     let sink = Arc::new(FileSink::new(&life.target));
-    Ok(keeper.issuer(IssuerName::default(), issuer).sink(sink_name()?, sink).build())
+    Ok(keeper.sink(sink_name()?, sink).build())
 }
 
 fn sink_name() -> Result<SinkName, String> {

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::text;
+use super::{text, wishes::RENEWAL};
 
 /// Somebody who looks in from the side.
 pub(super) struct Audit {
@@ -20,6 +20,8 @@ pub(super) struct Noted {
     pub(super) stale: i64,
     /// Claims by one process of what another had claimed before.
     pub(super) takeovers: i64,
+    /// Those of certificates that were due for renewal.
+    pub(super) renewals_taken_over: i64,
 }
 
 /// Each process calls itself by another name when it connects.
@@ -69,12 +71,20 @@ impl Audit {
             SELECT (SELECT count(*) FROM fleet_claims), (SELECT count(*) FROM fleet_writes),
                    (SELECT count(*) FROM fleet_writes AS writes LEFT JOIN fleet_claims AS claims USING (fence)
                     WHERE claims.process IS DISTINCT FROM writes.process),
-                   (SELECT count(*) FROM (SELECT process, lag(process) OVER (PARTITION BY id ORDER BY fence)
-                    AS before FROM fleet_claims) AS claims WHERE before <> process)";
+                   count(*), count(*) FILTER (WHERE starts_with(id, $1))
+            FROM (SELECT id, process, lag(process) OVER (PARTITION BY id ORDER BY fence) AS before
+                  FROM fleet_claims) AS claims
+            WHERE before <> process";
         let (client, _driver) = self.client().await?;
-        let row = text(client.query_one(statement, &[]).await)?;
+        let row = text(client.query_one(statement, &[&RENEWAL]).await)?;
         let count = |number: usize| text(row.try_get::<_, i64>(number));
-        Ok(Noted { claims: count(0)?, writes: count(1)?, stale: count(2)?, takeovers: count(3)? })
+        Ok(Noted {
+            claims: count(0)?,
+            writes: count(1)?,
+            stale: count(2)?,
+            takeovers: count(3)?,
+            renewals_taken_over: count(4)?,
+        })
     }
 }
 

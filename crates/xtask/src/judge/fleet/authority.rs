@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use perennial_core::{Clock as _, SystemClock};
 use perennial_lifecycle::CertificateId;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair, SerialNumber,
@@ -28,8 +29,15 @@ use super::text;
 /// What it is asked: a line of JSON each.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Question {
-    Finalize { order: usize, csr: Vec<u8> },
-    NewOrder { certificate: CertificateId },
+    Finalize {
+        order: usize,
+        csr: Vec<u8>,
+    },
+    NewOrder {
+        certificate: CertificateId,
+        /// The fingerprint of the one that is replaced, if there is one (as RFC 9773 §5 has it).
+        replaces: Option<String>,
+    },
 }
 
 /// What it answers, likewise.
@@ -62,17 +70,20 @@ struct State {
 }
 
 struct Order {
-    certificate: CertificateId,
+    what: Wanted,
     /// The key and the chain that was issued for it.
     issued: Option<(Vec<u8>, String)>,
 }
+
+/// A certificate, and the fingerprint of the one that it replaces: each generation is counted by itself.
+type Wanted = (CertificateId, Option<String>);
 
 /// What it has counted.
 #[derive(Default)]
 pub(super) struct Counted {
     pub(super) orders: usize,
-    /// How many certificates were issued for each id.
-    pub(super) issued: BTreeMap<CertificateId, usize>,
+    /// How many certificates were issued for each.
+    pub(super) issued: BTreeMap<Wanted, usize>,
 }
 
 impl Authority {
@@ -91,9 +102,24 @@ impl Authority {
         let orders = self.state.orders();
         let mut counted = Counted { orders: orders.len(), ..Counted::default() };
         for order in orders.iter().filter(|order| order.issued.is_some()) {
-            *counted.issued.entry(order.certificate.clone()).or_default() += 1;
+            *counted.issued.entry(order.what.clone()).or_default() += 1;
         }
         counted
+    }
+
+    /// A certificate that was issued long ago and ends within days, and its key, in PEM. It is not counted.
+    pub(super) fn sign_one_that_ends(
+        &self,
+        certificate: &CertificateId,
+        number: usize,
+    ) -> Result<(String, String), String> {
+        let key = text(KeyPair::generate())?;
+        let mut params = text(CertificateParams::new(vec![certificate.to_string()]))?;
+        params.serial_number = Some(SerialNumber::from(u64::MAX - number as u64));
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        let ends = SystemClock::new().now() + Duration::from_secs(5 * 86_400);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(ends.unix().unsigned_abs());
+        Ok((text(params.signed_by(&key, &self.state.signer))?.pem(), key.serialize_pem()))
     }
 }
 
@@ -123,7 +149,9 @@ async fn talk(mut stream: BufReader<TcpStream>, state: &Arc<State>) -> Result<()
             return Ok(());
         }
         let answer = match text(serde_json::from_str(&line))? {
-            Question::NewOrder { certificate } => Answer::Order(state.order(certificate)),
+            Question::NewOrder { certificate, replaces } => {
+                Answer::Order(state.order((certificate, replaces)))
+            }
             Question::Finalize { order, csr } => {
                 tokio::time::sleep(WORK).await;
                 let state = state.clone();
@@ -141,9 +169,9 @@ impl State {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn order(&self, certificate: CertificateId) -> usize {
+    fn order(&self, what: Wanted) -> usize {
         let mut orders = self.orders();
-        orders.push(Order { certificate, issued: None });
+        orders.push(Order { what, issued: None });
         orders.len() - 1
     }
 

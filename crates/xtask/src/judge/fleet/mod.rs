@@ -8,18 +8,20 @@
 //!   worker ──┘    who wrote          │
 //! ```
 //!
-//! Each certificate must be issued exactly once, and whoever was held up for longer than it held a
-//! certificate must write nothing about it any more. What happens is decided by a seed.
+//! A third of them have a certificate that is due for renewal, the others none yet: stores hand both out of two lines.
+//! Each must be issued exactly once, a renewal in the place of the one before it, and whoever was held up for longer
+//! than it held a certificate must write nothing about it any more. What happens is decided by a seed.
 
 mod audit;
 mod authority;
 mod weather;
+mod wishes;
 pub(crate) mod worker;
 
 use std::{fmt::Display, process::Command, time::Duration};
 
 use perennial_core::{PrivateKey, SecretString};
-use perennial_lifecycle::{CertificateId, CertificateSpec, Facts, Record, Slot, Store as _, store::Batch};
+use perennial_lifecycle::{CertificateId, Facts, Generation, Slot, Store as _};
 use perennial_postgres::PostgresStore;
 use perennial_testkit::real::{Postgres, Tool};
 use tokio::time::Instant;
@@ -107,9 +109,9 @@ impl Found {
         let seed = variable(SEED_VARIABLE, 1)? as u64;
         let mut server = text(Postgres::builder().setting("shared_buffers", "128MB").start().await)?;
         let store = text(PostgresStore::builder(server.socket()).connect().await)?;
-        wish(&store, certificates).await?;
-        let audit = Audit::begin(server.socket()).await?;
         let authority = Authority::start().await?;
+        wishes::write(&store, &authority, certificates).await?;
+        let audit = Audit::begin(server.socket()).await?;
         let mut fleet = Fleet::start(PROCESSES, seed, command(server.socket(), &authority)?)?;
         let mut restarts = Restarts::of(certificates);
         let begun = Instant::now();
@@ -153,12 +155,15 @@ impl Found {
         let Self { certificates, seed, done, killed, stopped, noted, .. } = self;
         let told = format!(
             "{done} of {certificates} certificates in {:.0} s by {PROCESSES} processes, {killed} times \
-             killed, {stopped} times stopped past the lease; {} claims, {} of them took over; seed {seed}",
+             killed, {stopped} times stopped past the lease; {} claims, {} of them took over, {} of which renewals; \
+             seed {seed}",
             self.took.as_secs_f64(),
             noted.claims,
             noted.takeovers,
+            noted.renewals_taken_over,
         );
-        let all_happened = done == certificates && *killed > 0 && *stopped > 0 && noted.takeovers > 0;
+        let in_both_lines = 0 < noted.renewals_taken_over && noted.renewals_taken_over < noted.takeovers;
+        let all_happened = done == certificates && *killed > 0 && *stopped > 0 && in_both_lines;
         if all_happened { Ok(told) } else { Err(told) }
     }
 
@@ -166,13 +171,20 @@ impl Found {
         let Counted { orders, issued } = &self.counted;
         let (total, once) =
             (issued.values().sum::<usize>(), issued.values().filter(|count| **count == 1).count());
+        let renewals = issued.keys().filter(|(_, replaces)| replaces.is_some()).count();
         let told = format!(
-            "{once} certificates were issued once, {} more than once; {total} in all from {orders} orders, \
+            "{once} certificates were issued once, {renewals} of them in the place of another, {} more than once; \
+             {total} in all from {orders} orders, \
              {} of which were made just before their maker was killed or fenced, or could not note them",
             issued.len() - once,
             orders - total,
         );
-        if once == self.certificates && total == self.certificates { Ok(told) } else { Err(told) }
+        let as_wished = renewals == wishes::renewals(self.certificates);
+        if once == self.certificates && total == self.certificates && as_wished {
+            Ok(told)
+        } else {
+            Err(told)
+        }
     }
 
     fn fenced(&self) -> Outcome {
@@ -185,20 +197,6 @@ impl Found {
         let told = format!("the server was {} in between", self.restarts.join(", "));
         if self.restarts.len() == weather::RESTARTS { Ok(told) } else { Err(told) }
     }
-}
-
-/// Writes the wishes; all of them are due.
-async fn wish(store: &PostgresStore, certificates: usize) -> Result<(), String> {
-    let numbers: Vec<usize> = (0..certificates).collect();
-    for numbers in numbers.chunks(1_000) {
-        let mut batch = Batch::new();
-        for number in numbers {
-            let name = format!("c{number}.fleet.example");
-            batch = batch.change(Record::new(text(CertificateSpec::new(&name, [name.as_str()]))?), None);
-        }
-        text(store.apply(&batch).await)?;
-    }
-    Ok(())
 }
 
 /// How a process of the fleet is started: this program once more.
@@ -214,7 +212,7 @@ fn command(store: &str, authority: &Authority) -> Result<impl Fn(usize) -> Comma
     })
 }
 
-/// Whether each certificate has its key beside it.
+/// Whether each certificate has its key beside it, and so has the one before it.
 async fn material(store: &PostgresStore, certificates: usize) -> Outcome {
     let (mut whole, mut after) = (0, None::<CertificateId>);
     loop {
@@ -222,17 +220,24 @@ async fn material(store: &PostgresStore, certificates: usize) -> Outcome {
         let Some(last) = ids.last() else { break };
         after = Some(last.clone());
         for id in ids {
-            whole += usize::from(has_its_key(store, &id).await?);
+            let Some((_, record)) = text(store.load(&id).await)? else { continue };
+            let current = record.current.map(|current| current.generation);
+            for generation in current.into_iter().chain(record.previous) {
+                whole += usize::from(has_its_key(store, &id, generation).await?);
+            }
         }
     }
-    let told = format!("{whole} of {certificates} chains lie beside the key that they are for");
-    if whole == certificates { Ok(told) } else { Err(told) }
+    let chains = certificates + wishes::renewals(certificates);
+    let told = format!("{whole} of {chains} chains lie beside the key that they are for");
+    if whole == chains { Ok(told) } else { Err(told) }
 }
 
-async fn has_its_key(store: &PostgresStore, id: &CertificateId) -> Result<bool, String> {
-    let Some((_, record)) = text(store.load(id).await)? else { return Ok(false) };
-    let Some(current) = record.current else { return Ok(false) };
-    let (certificate, generation) = (id.clone(), current.generation);
+async fn has_its_key(
+    store: &PostgresStore,
+    id: &CertificateId,
+    generation: Generation,
+) -> Result<bool, String> {
+    let certificate = id.clone();
     let chain = text(store.read(&Slot::Chain { certificate: certificate.clone(), generation }).await)?;
     let key = text(store.read(&Slot::PrivateKey { certificate, generation }).await)?;
     let (Some(chain), Some(key)) = (chain, key) else { return Ok(false) };

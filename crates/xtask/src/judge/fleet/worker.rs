@@ -62,7 +62,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) const FENCED: &str = "fenced";
 
 /// The authority, as an issuer.
-struct Counting(SocketAddr);
+pub(super) struct Counting(pub(super) SocketAddr);
 
 #[async_trait]
 impl Issuer for Counting {
@@ -73,8 +73,9 @@ impl Issuer for Counting {
             Some(order) => order,
             None => {
                 let certificate = request.certificate.clone();
-                let Answer::Order(order) = ask(&mut stream, &Question::NewOrder { certificate }).await?
-                else {
+                let replaces = request.replaces.as_ref().map(|chain| chain.facts().fingerprint.clone());
+                let question = Question::NewOrder { certificate, replaces };
+                let Answer::Order(order) = ask(&mut stream, &question).await? else {
                     return Err(failed("an order was asked for, and something else came".to_owned()));
                 };
                 journal.record(Progress::encode(&order).map_err(failed)?).await?;

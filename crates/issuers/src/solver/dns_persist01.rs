@@ -144,8 +144,8 @@ impl DnsPersist01 {
         if rows.iter().any(|row| row.state == State::Satisfied) {
             return Ok(vec![value.to_owned()]);
         }
-        if rows.iter().all(|row| row.last.is_none()) {
-            // Nobody has said anything, which is not that nothing is there.
+        if !rows.iter().any(|row| row.state == State::Lacking) {
+            // Nobody has said that it is not there: who failed, refused or was silent has not.
             return Err(PropagationError::NotPropagated(Box::new(report)).into());
         }
         let mut values: Vec<String> = rows

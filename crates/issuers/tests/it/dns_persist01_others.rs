@@ -7,9 +7,12 @@ use std::{
 };
 
 use perennial_acme::ChallengeKind;
-use perennial_issuers::{Proof, Solver as _};
+use perennial_issuers::{Error, Proof, Solver as _};
 use perennial_lifecycle::{CertificateSpec, EventKind, Keeper, MemoryStore, Outcome, Stage, Store};
-use perennial_testkit::{World, dns::Data};
+use perennial_testkit::{
+    World,
+    dns::{Behaviour, Data},
+};
 
 use crate::{
     dns_persist01::{AT, NAME, WILDCARD, builder, issue, scene, solver},
@@ -99,4 +102,19 @@ async fn a_record_that_does_not_appear_is_waited_for_no_longer_than_was_said() {
     let waited = solver.wait(&proofs, Duration::from_secs(3600));
     let waited = tokio::time::timeout(Duration::from_secs(8), waited);
     waited.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn where_no_server_says_that_a_record_is_lacking_none_is_asked_for() {
+    for [one, two] in [
+        [Behaviour::Refuse, Behaviour::Refuse],
+        [Behaviour::ServerFailure, Behaviour::ServerFailure],
+        [Behaviour::Refuse, Behaviour::Garbage],
+    ] {
+        let said = format!("{one:?} {two:?}");
+        let world = World::builder().zone("example.com").behaviour(0, one).behaviour(1, two);
+        let world = world.build().await.unwrap();
+        let error = solver(&world).present(&proof(OURS)).await.unwrap_err();
+        assert!(!matches!(error, Error::RecordWanted { .. }), "{said}: {error}");
+    }
 }

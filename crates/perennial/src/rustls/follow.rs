@@ -192,7 +192,10 @@ impl Follower {
             let resolver = CertificateResolver { inner };
             match heard {
                 Ok(Some(Heard::Event(event))) => {
-                    let is_news = matches!(event.kind, EventKind::Adopted { .. } | EventKind::Issued { .. });
+                    let is_news = matches!(
+                        event.kind,
+                        EventKind::Adopted { .. } | EventKind::Issued { .. } | EventKind::Removed
+                    );
                     if let Some(id) = event.certificate.as_ref().filter(|_| is_news) {
                         self.refresh(&resolver, vec![id.clone()]).await;
                     }

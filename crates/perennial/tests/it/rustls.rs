@@ -133,6 +133,18 @@ async fn all_certificates_of_a_manager_are_served_by_name_and_others_are_refused
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_removed_here_is_served_no_longer_at_once() {
+    let manager = manager(&Arc::new(MemoryStore::new()));
+    manager.keep(spec("site", &["a.example"])).await.unwrap().ready().await.unwrap();
+    let resolver = manager.resolver().await.unwrap();
+    assert!(resolver.find(Some("a.example"), &[]).is_some());
+    let before = tokio::time::Instant::now();
+    manager.remove(&id("site")).await.unwrap();
+    until("it is gone", || resolver.find(Some("a.example"), &[]).is_none()).await;
+    assert!(before.elapsed() < Duration::from_secs(5), "it was seen in the round through the store");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_other_processes_issue_and_remove_is_seen() {
     let store = Arc::new(MemoryStore::new());
     let (serving, other) = (manager(&store), manager(&store));
@@ -289,12 +301,12 @@ fn whoever_looks_while_a_second_certificate_for_a_name_comes_and_goes_finds_one_
     let [first, second, third] = [1, 2, 3].map(|day| from_day("a.example", day));
     resolver.insert(id("first"), first.clone());
     let known = [&first, &second, &third].map(|served| served.certified_key().clone());
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let readers = [0, 1].map(|_| {
             scope.spawn(|| {
                 let mut looks = 0_usize;
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !done.load(Ordering::Relaxed) {
                     let Some(found) = resolver.find(Some("a.example"), &[]) else {
                         panic!("it was without a certificate")
                     };
@@ -310,7 +322,7 @@ fn whoever_looks_while_a_second_certificate_for_a_name_comes_and_goes_finds_one_
             resolver.insert(id("second"), third.clone());
             resolver.remove(&id("second"));
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
         for reader in readers {
             assert!(reader.join().unwrap() > 0);
         }

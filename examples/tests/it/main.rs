@@ -3,6 +3,7 @@
 
 mod account;
 mod dns_record;
+mod http01_service;
 mod https_server;
 mod issue;
 mod propagation;

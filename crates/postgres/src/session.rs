@@ -97,15 +97,12 @@ impl Sessions {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         let client = self.client(doing).await?;
-        match timeout(self.patience(), client.query_typed(statement, parameters)).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => Err(self.unavailable(doing, fault::of_statement(&error))),
-            Err(_) => Err(self.give_up(doing, client, self.patience())),
-        }
+        let done = timeout(self.patience(), client.query_typed(statement, parameters)).await;
+        self.close(doing, client, done)
     }
 
     /// Runs one statement of the few that are run all the time: the server reads and plans it once for each
-    /// connection, which for a small claim costs it as much as the claim.
+    /// connection instead of each time, which costs it a fifth of a claim of a hundred.
     pub(crate) async fn rows_of_prepared(
         &self,
         doing: &'static str,
@@ -126,11 +123,8 @@ impl Sessions {
             }
             client.query_typed(statement, parameters).await
         };
-        match timeout(self.patience(), asked).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => Err(self.unavailable(doing, fault::of_statement(&error))),
-            Err(_) => Err(self.give_up(doing, client, self.patience())),
-        }
+        let done = timeout(self.patience(), asked).await;
+        self.close(doing, client, done)
     }
 
     /// See [`schema::bring_up_to_date`].
@@ -157,14 +151,14 @@ impl Sessions {
         }
     }
 
-    /// What came of several statements in one transaction.
+    /// What came of one statement, or of several in one transaction.
     pub(crate) fn close<T>(
         &self,
         doing: &'static str,
         client: Client,
-        done: Result<Result<T, batch::Fault>, Elapsed>,
+        done: Result<Result<T, impl Into<batch::Fault>>, Elapsed>,
     ) -> Result<T, StoreError> {
-        match done {
+        match done.map(|done| done.map_err(Into::into)) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(batch::Fault::Driver(error))) => Err(self.unavailable(doing, fault::of_statement(&error))),
             Ok(Err(batch::Fault::Store(error))) => Err(error),

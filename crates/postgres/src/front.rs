@@ -1,9 +1,8 @@
 //! Where the lines of what is due begin.
 //!
 //! The entry of a row that was claimed stays in the index until the server tidies up. A look from the very beginning
-//! passes all of them, so the more was claimed the longer a claim would take: of a quarter of a million that were due
-//! at once, the last claims would spend half of their time there. So each claim begins where the one before it found
-//! the first that was free.
+//! passes all of them, so the more was claimed the longer a claim would take. So each claim begins where the one before
+//! it found the first that was free.
 //!
 //! What somebody puts further forward meanwhile is seen when this process hears of it, and within [`LOOK_AGAIN`] in
 //! any case.

@@ -1,11 +1,11 @@
 //! Many buckets by their keys.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use perennial_core::Timestamp;
 
 use super::{Bucket, BudgetKey, Charge, Demand, take};
-use crate::ClockJump;
+use crate::{ClockJump, schedule::Spread};
 
 /// Many buckets by their keys: the budgets of one process, or the copy that it has of shared ones.
 ///
@@ -96,6 +96,34 @@ pub struct Refusal {
     pub until: Timestamp,
 }
 
+impl Refusal {
+    const SHORTEST_SPREAD: Duration = Duration::from_secs(60);
+    /// All who wait for one bucket are back within so long.
+    pub(crate) const LONGEST_SPREAD: Duration = Duration::from_secs(3_600);
+
+    /// When somebody who was refused comes back, whose certificate ends then: at its place in the hour after the
+    /// next token, or in an eighth of what is left, so that who ends soon comes sooner. All who wait for the same
+    /// bucket would otherwise come for its next token at once, again and again.
+    ///
+    /// ```
+    /// use perennial_core::Timestamp;
+    /// use perennial_lifecycle::{budget::{BudgetKey, Refusal}, schedule::Spread};
+    ///
+    /// let at = Timestamp::from_unix;
+    /// let refusal = Refusal { key: BudgetKey::Fleet, until: at(100) };
+    /// let in_the_middle = Spread::at(1 << 15);
+    /// assert_eq!(refusal.returns_at(in_the_middle, None, at(0)), at(1_900));
+    /// assert_eq!(refusal.returns_at(in_the_middle, Some(at(8_000)), at(0)), at(600));
+    /// ```
+    #[must_use]
+    pub fn returns_at(&self, spread: Spread, expires: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let left = expires.map(|expires| expires.since(now) / 8);
+        let longest = Self::LONGEST_SPREAD;
+        let width = left.map_or(longest, |left| left.clamp(Self::SHORTEST_SPREAD, longest));
+        self.until + spread.of_width(width)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the budget for {} is used up until {}", self.key, self.until)
@@ -109,7 +137,6 @@ mod tests {
         CertificateSpec,
         budget::{Limits, Purpose},
     };
-    use std::time::Duration;
 
     const DAY: i64 = 86_400;
 

@@ -2,7 +2,7 @@
 
 use perennial_core::Timestamp;
 
-use super::{Inner, walk};
+use super::Inner;
 use crate::{
     StoreError, Version,
     budget::{Bucket, BudgetKey, Charge, Demand, Limit, Line, Refusal, Shared},
@@ -80,7 +80,7 @@ impl Inner {
             return;
         }
         let now = self.counted_at();
-        let waiting = Bucket::emptied(Limit::pace(now.until(until) + walk::LONGEST_SPREAD), now);
+        let waiting = Bucket::emptied(Limit::pace(now.until(until) + Refusal::LONGEST_SPREAD), now);
         let _ = self.store.apply(&Batch::new().bucket(key, version, waiting)).await;
     }
 

@@ -148,16 +148,10 @@ fn put_off(desk: Desk<'_>, page: Box<Page>, refusal: Refusal) -> Issuance {
     let now = desk.now();
     let id = page.id().clone();
     desk.tell(&id, EventKind::OverBudget { budget: refusal.key.to_string(), until: refusal.until });
-    // All who wait for the same bucket would come for its next token at once; who ends soon comes sooner.
-    let left = page.record.current.as_ref().map(|current| current.facts.not_after.since(now) / 8);
-    let width = left.map_or(LONGEST_SPREAD, |left| left.clamp(SHORTEST_SPREAD, LONGEST_SPREAD));
-    let until = refusal.until + Spread::of(&id).of_width(width);
+    let expires = page.record.current.as_ref().map(|current| current.facts.not_after);
+    let until = refusal.returns_at(Spread::of(&id), expires, now);
     Issuance::PutOff { page, error: Error::OverBudget { id, refusal }, until }
 }
-
-const SHORTEST_SPREAD: std::time::Duration = std::time::Duration::from_secs(60);
-/// All who wait for one bucket are back within so long.
-pub(super) const LONGEST_SPREAD: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// The certificate that the new one replaces, if this issuer has issued it: who is told counts it as a renewal.
 async fn replaced(

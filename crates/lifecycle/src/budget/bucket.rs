@@ -31,6 +31,31 @@ impl Limit {
         Self::new(1, interval)
     }
 
+    /// The pace of a fleet that renews one certificate in each `every` on average
+    /// ([`cycle`](crate::schedule::cycle) tells how long one serves): never more than twice the mean in any sixty
+    /// seconds, and 1.8 times the mean for as long as an outage has to be made up for.
+    ///
+    /// A burst counts beside what comes back in the same minute, so it is a fifth of a minute's mean and no more:
+    /// fleets that renew fewer than ten a minute renew one after the other. One a minute is always allowed: so few
+    /// have no peak, and a small fleet would otherwise wait for days.
+    ///
+    /// ```
+    /// use perennial_lifecycle::{RenewalPolicy, budget::Limit, schedule::cycle};
+    /// use std::time::Duration;
+    ///
+    /// // A million certificates of ninety days: twelve a minute on average.
+    /// let serves = cycle(Duration::from_secs(90 * 86_400), RenewalPolicy::Automatic).unwrap();
+    /// let pace = Limit::twice_the_mean(serves / 1_000_000);
+    /// assert_eq!((pace.burst(), pace.interval()), (2, Duration::from_millis(2_664)));
+    /// ```
+    #[must_use]
+    pub fn twice_the_mean(every: Duration) -> Self {
+        let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1);
+        let fifth = MINUTE / every / 5;
+        let interval = (every / 9).saturating_mul(5).saturating_add((every % 9 * 5).div_ceil(9));
+        Self { burst: u32::try_from(fifth).unwrap_or(u32::MAX).max(1), interval: interval.clamp(1, MINUTE) }
+    }
+
     /// How many at once.
     #[must_use]
     pub const fn burst(self) -> u32 {
@@ -58,6 +83,8 @@ impl Limit {
     }
 }
 
+/// In milliseconds.
+const MINUTE: u64 = 60_000;
 /// A hundred years; what refills more slowly is used up for good.
 const LONGEST: u128 = 100 * 365 * 86_400 * 1_000;
 /// Leaves room to add moments, which end in the year 9999.
@@ -235,6 +262,33 @@ mod tests {
             bucket = bucket.take(limit, at(1)).unwrap();
         }
         assert_eq!(bucket.take(limit, at(1)), Err(at(2)));
+    }
+
+    /// How many are begun in the busiest sixty seconds of an hour by a fleet that always has more to do.
+    fn busiest(pace: Limit) -> (u32, u32) {
+        let (mut bucket, mut begun) = (Bucket::FULL, Vec::new());
+        for second in 0..3_600 {
+            while let Ok(next) = bucket.take(pace, at(second)) {
+                bucket = next;
+                begun.push(second);
+            }
+        }
+        let counted = |from: i64| begun.iter().filter(|second| (from..from + 60).contains(*second)).count();
+        let most = (0..3_540).map(counted).max().unwrap();
+        (u32::try_from(most).unwrap(), u32::try_from(begun.len()).unwrap())
+    }
+
+    #[test]
+    fn a_fleet_never_begins_twice_its_mean_in_any_minute_and_makes_up_for_an_outage() {
+        for mean in [1, 2, 3, 7, 9, 10, 14, 23, 60, 230, 5_000] {
+            let (most, in_an_hour) = busiest(Limit::twice_the_mean(Duration::from_secs(60) / mean));
+            assert!(most <= 2 * mean, "{most} in a minute, {mean} on average");
+            assert!(in_an_hour * 10 >= 60 * mean * 15, "{in_an_hour} in an hour, {mean} a minute on average");
+        }
+        // Too few to have a peak, and too many to count.
+        assert_eq!(busiest(Limit::twice_the_mean(Duration::from_secs(86_400))), (1, 60));
+        assert_eq!(Limit::twice_the_mean(Duration::ZERO).interval(), Duration::from_millis(1));
+        assert_eq!(Limit::twice_the_mean(Duration::MAX).interval(), Duration::from_secs(60));
     }
 
     proptest! {

@@ -136,7 +136,8 @@ impl KeeperBuilder {
         self
     }
 
-    /// How many attempts are begun how often, by all who share the store. Default: as many as there are slots.
+    /// How many attempts are begun how often, by all who share the store. Default: as many as there are slots, since
+    /// only you know what your issuers take; [`Limit::twice_the_mean`] keeps a fleet flat after an outage, too.
     pub const fn pace(mut self, limit: Limit) -> Self {
         self.pace = Some(limit);
         self

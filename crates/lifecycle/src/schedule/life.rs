@@ -79,6 +79,28 @@ pub fn due(life: Life, policy: RenewalPolicy, spread: Spread) -> Timestamp {
     (wanted - spread.of_width(width)).min(life.latest()).max(life.earliest())
 }
 
+/// How long a certificate of such a life serves before it is replaced, on average over the places of a spread;
+/// `None` for what is never renewed. What an issuer suggests comes on top of it, and is about the same.
+///
+/// One over it is how often one certificate is renewed: the sum over a fleet is the fleet's mean, which
+/// [`Limit::twice_the_mean`](crate::budget::Limit::twice_the_mean) makes a pace of.
+///
+/// ```
+/// use perennial_lifecycle::{RenewalPolicy, schedule::cycle};
+/// use std::time::Duration;
+///
+/// let day = Duration::from_secs(86_400);
+/// // Sixty days, less half of the nine that a fleet is spread over.
+/// assert_eq!(cycle(90 * day, RenewalPolicy::Automatic), Some(55 * day + day / 2));
+/// assert_eq!(cycle(90 * day, RenewalPolicy::Never), None);
+/// ```
+#[must_use]
+pub fn cycle(life: Duration, policy: RenewalPolicy) -> Option<Duration> {
+    let begins = Timestamp::from_unix(0);
+    let life = Life { not_before: begins, not_after: begins + life, issued_at: begins };
+    (policy != RenewalPolicy::Never).then(|| due(life, policy, Spread::MIDDLE).since(begins))
+}
+
 /// Let's Encrypt's line between short-lived and other certificates.
 const SHORT_LIVED: Duration = Duration::from_secs(10 * 86_400);
 /// A tenth of ninety days; wider would waste life without flattening more.
@@ -123,6 +145,28 @@ mod tests {
     fn a_policy_that_leaves_no_time_is_moved_to_the_floor() {
         let policy = RenewalPolicy::Before(Duration::from_secs(300));
         assert_eq!(days_until_due(100, policy), 95);
+    }
+
+    #[test]
+    fn a_cycle_is_the_mean_over_the_places_of_the_spread() {
+        let day = Duration::from_secs(DAY);
+        for (life, policy) in [
+            (Duration::from_secs(160 * 3_600), RenewalPolicy::Automatic),
+            (45 * day, RenewalPolicy::Automatic),
+            (200 * day, RenewalPolicy::Percentage(33)),
+            (365 * day, RenewalPolicy::Before(30 * day)),
+            (30 * day, RenewalPolicy::Before(30 * day)), // no spread below the floor
+        ] {
+            let begins = Timestamp::from_unix(0);
+            let of = Life { not_before: begins, not_after: begins + life, issued_at: begins };
+            let served = |place| due(of, policy, Spread::at(place)).since(begins).as_secs();
+            let mean = (0..=u16::MAX).map(served).sum::<u64>() / 65_536;
+            assert!(
+                cycle(life, policy).unwrap().as_secs().abs_diff(mean) <= 60,
+                "{life:?} {policy:?}: {mean}"
+            );
+        }
+        assert_eq!(cycle(90 * day, RenewalPolicy::Never), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod calendar;
 
 mod life;
-pub use life::{Life, due};
+pub use life::{Life, cycle, due};
 
 mod lines;
 pub(crate) use lines::Lines;

@@ -17,6 +17,9 @@ impl Spread {
     /// No spread: due exactly when the policy says.
     pub const NONE: Self = Self(0);
 
+    /// As many stand before it as behind it.
+    pub(super) const MIDDLE: Self = Self(1 << 15);
+
     /// A place by its number, of 65 536: for simulations and tests.
     #[must_use]
     pub const fn at(place: u16) -> Self {

@@ -22,7 +22,7 @@ use perennial_lifecycle::{
 use super::{
     authority::Authorities,
     certificate::Certificate,
-    fleet::{Ca, Fleet},
+    fleet::{Ca, Fleet, suggested},
     random::Random,
     tally::Tally,
     trouble::{BEGIN, DAY, HOUR, Troubles},
@@ -128,12 +128,23 @@ impl Engine {
         while let Some(index) = self.memory.schedule.pop(now) {
             self.decide(index, at, now);
         }
-        while self.budgets.bucket(&BudgetKey::Fleet).level(self.fleet.pace, now) > 0 {
-            let Some(index) = self.memory.queue.start() else { break };
-            self.start(index, at, now);
-        }
+        self.begin(at, now);
         if at % DAY == 0 {
             self.budgets.forget_full(now);
+        }
+    }
+
+    /// Begins what the pace allows, at the second at which its tokens come.
+    fn begin(&mut self, at: i64, now: Timestamp) {
+        let mut passed = 0;
+        while passed < 60 {
+            let now = now + Duration::from_secs(passed);
+            if let Err(until) = self.budgets.bucket(&BudgetKey::Fleet).take(self.fleet.pace, now) {
+                passed += now.until(until).as_secs().max(1);
+                continue;
+            }
+            let Some(index) = self.memory.queue.start() else { return };
+            self.start(index, at + passed.cast_signed(), now);
         }
     }
 
@@ -221,7 +232,8 @@ impl Engine {
         demands.push(Demand::always(BudgetKey::Fleet, self.fleet.pace));
         if let Err(refusal) = self.budgets.take(&demands, now) {
             self.tally.refused += 1;
-            return self.put_off(index, refusal.until.min(now + Duration::from_secs(3_600)));
+            let expires = certificate.exists().then(|| Timestamp::from_unix(certificate.not_after));
+            return self.put_off(index, refusal.returns_at(Spread::of(spec.id()), expires, now));
         }
         let (outcome, lasts) = self.fate_of(index, ca, at, now);
         let has_order = outcome.as_ref().map_or_else(|fault| fault.ends_order, |()| true);
@@ -449,15 +461,10 @@ fn latest(certificate: &Certificate, now: Timestamp) -> Timestamp {
     Life { not_before: at(not_before), not_after: at(not_after), issued_at: at(issued_at) }.latest()
 }
 
-/// The window that a CA suggests: a twentieth of the life around the moment that clients would choose.
-const fn suggested(begins: i64, life: i64) -> (i64, i64) {
-    let middle = if life <= 10 * DAY { life / 2 } else { life * 2 / 3 };
-    (begins + middle - life / 40, begins + middle + life / 40)
-}
-
-/// As many attempts at once as the pace needs at its fastest, with some that hang.
+/// As many attempts at once as are begun in ten minutes at the pace's fastest, with some that hang.
 fn slots(fleet: &Fleet) -> usize {
-    (fleet.pace.burst() as usize * 10).max(64)
+    let begun = Duration::from_secs(600).as_millis() / fleet.pace.interval().as_millis().max(1);
+    usize::try_from(begun).unwrap_or(usize::MAX).max(64)
 }
 
 fn since(from: i64, to: i64) -> Duration {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use perennial_lifecycle::{
     CertificateSpec, IssuerName, RenewalPolicy,
     budget::{Limit, Limits},
+    schedule,
 };
 
 use super::{
@@ -53,15 +54,14 @@ impl Class {
         (self.life)(at)
     }
 
-    /// About how long one serves before it is replaced.
+    /// How long one serves on average before it is replaced, in seconds.
     fn cycle(&self, at: i64) -> f64 {
-        let life = seconds(self.life(at));
-        match self.policy {
-            RenewalPolicy::Before(before) => life - before.as_secs_f64() - 4.5 * 86_400.0,
-            RenewalPolicy::Percentage(percent) => life * f64::from(100 - percent) / 100.0 - 4.5 * 86_400.0,
-            _ if life <= 864_000.0 => life / 2.0,
-            _ => life * 2.0 / 3.0,
+        if self.is_suggested {
+            let (from, to) = suggested(0, self.life(at));
+            return seconds(i64::midpoint(from, to));
         }
+        let life = Duration::from_secs(self.life(at).unsigned_abs());
+        schedule::cycle(life, self.policy).map_or(f64::INFINITY, |cycle| cycle.as_secs_f64())
     }
 }
 
@@ -233,24 +233,28 @@ impl Fleet {
     }
 }
 
-/// A little less than twice the renewals that a quiet minute has, on average over the years.
+/// Twice the renewals that a quiet minute has, on average over the years.
 fn pace(count: u32, span: Duration) -> Limit {
     let days = i64::try_from(span.as_secs()).unwrap_or(0) / DAY;
     let moments: Vec<i64> =
         (FIRST_CYCLE / DAY..days.max(FIRST_CYCLE / DAY + 1)).map(|day| BEGIN + day * DAY).collect();
-    let renewals: f64 = CLASSES
+    let per_second: f64 = CLASSES
         .iter()
         .map(|class| {
             #[expect(clippy::cast_precision_loss, reason = "a share of a thousand")]
             let members = f64::from(count) * class.share as f64 / 1_000.0;
-            moments.iter().map(|at| members / class.cycle(*at) * 60.0).sum::<f64>()
+            moments.iter().map(|at| members / class.cycle(*at)).sum::<f64>()
         })
         .sum();
     #[expect(clippy::cast_precision_loss, reason = "days")]
-    let mean = renewals / moments.len() as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
-    let burst = (1.9 * mean).floor().max(1.0) as u32;
-    Limit::new(burst, Duration::from_secs(60))
+    let every = moments.len() as f64 / per_second;
+    Limit::twice_the_mean(Duration::from_secs_f64(every))
+}
+
+/// The window that a CA suggests: a twentieth of the life around the moment that clients would choose.
+pub(super) const fn suggested(begins: i64, life: i64) -> (i64, i64) {
+    let middle = if life <= 10 * DAY { life / 2 } else { life * 2 / 3 };
+    (begins + middle - life / 40, begins + middle + life / 40)
 }
 
 /// Let's Encrypt's limits, with as many orders an account as such a fleet would have to be granted; and private

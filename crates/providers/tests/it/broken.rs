@@ -34,6 +34,10 @@ enum Fault {
     Duplicates,
     /// Shows the vendor's answer as it is.
     ShowsTheAnswer,
+    /// Logs what it sends, when all is well too.
+    LogsTheToken,
+    /// Has what it was sent with on the receipt.
+    WritesTheToken,
     /// Takes any error of a candidate for the end.
     GivesUpAtACandidate,
 }
@@ -106,7 +110,11 @@ impl RecordApi for Bad {
             "ttl": record.ttl.as_secs(),
         });
         let call = self.client.post(format!("/v2/domains/{}/records", zone.apex)).json(&body);
-        call.send().await.map(|_| Created::New { id: None })
+        if self.fault == Fault::LogsTheToken {
+            tracing::debug!(authorization = TOKEN, "adding");
+        }
+        let id = (self.fault == Fault::WritesTheToken).then(|| TOKEN.to_owned());
+        call.send().await.map(|_| Created::New { id })
     }
 
     async fn delete(&self, zone: &Zone, record: &Record) -> Result<(), Error> {
@@ -181,6 +189,8 @@ async fn every_fault_is_caught_by_the_law_that_it_breaks() {
         (Fault::IgnoresTheValue, "contract::removes_without_a_receipt_after_a_restart"),
         (Fault::Duplicates, "failing::leaves_what_can_be_cleaned_up_when_it_is_dropped"),
         (Fault::ShowsTheAnswer, "hostile::explains_a_refusal_and_keeps_the_secret"),
+        (Fault::LogsTheToken, "contract::tells_what_became_of_each_change"),
+        (Fault::WritesTheToken, "contract::removes_by_receipts_that_were_written_down"),
         (Fault::GivesUpAtACandidate, "finding::tolerates_a_candidate_that_is_refused"),
     ] {
         let broken = broken_by(fault, &[law]).await;

@@ -55,6 +55,7 @@ pub(super) async fn removes_by_receipts_that_were_written_down(case: &Case<'_>) 
         receipts.extend(doing("adding", provider.apply(&zone, &[add(value)]).await)?.receipts);
     }
     let stored = doing("writing down", serde_json::to_string(&receipts))?;
+    case.keeps_secrets("a receipt", &stored)?;
     let receipts: Vec<Receipt> = doing("reading again", serde_json::from_str(&stored))?;
     same("receipts", receipts.len(), 2)?;
     let later = case.client();
@@ -99,6 +100,7 @@ pub(super) async fn tells_what_became_of_each_change(case: &Case<'_>) -> Outcome
     apply(&*provider, "adding", &[add("there")]).await?;
     let changes = [add("there"), add("new"), remove("absent"), remove(FOREIGN)];
     let applied = doing("a mixed batch", provider.apply(&zone, &changes[..3]).await)?;
+    case.keeps_secrets("what is told of success", &format!("{zone:?} {applied:?}"))?;
     let expected = [Became::AlreadyDone, Became::Made, Became::AlreadyDone];
     // Who cannot tell says so; what is said is true.
     let agrees = |(became, expected): (&Became, &Became)| *became == Became::Unknown || became == expected;

@@ -11,7 +11,6 @@ use perennial_testkit::vendor::{Fault, Refusal, Reply, Service, TxtStore, Vendor
 use tracing::{
     Event, Id, Metadata, Subscriber,
     field::{Field, Visit},
-    instrument::WithSubscriber as _,
     span::{Attributes, Record},
 };
 
@@ -62,34 +61,22 @@ pub(super) async fn reads_no_endless_body(case: &Case<'_>) -> Outcome {
     }
 }
 
-/// 14: which permission is missing, and never the secret: not in the text, not in `Debug`, not in the log.
+/// 14: which permission is missing, and never the secret: not in the text, not in `Debug`; the log is looked at after every law.
 pub(super) async fn explains_a_refusal_and_keeps_the_secret(case: &Case<'_>) -> Outcome {
-    let log = Log::default();
-    let told = async {
-        let unauthorized = error_of(case, || Fault::Unauthorized).await?;
-        if !matches!(unauthorized, Error::Auth { .. }) || unauthorized.retry() != Retry::Never {
-            return Err(format!("not a matter of the credential: {unauthorized}"));
-        }
-        case.fake.clear_faults();
-        let forbidden = error_of(case, || Fault::Forbidden).await?;
-        if !matches!(forbidden, Error::Permission { .. }) || forbidden.retry() != Retry::Never {
-            return Err(format!("not a matter of permission: {forbidden}"));
-        }
-        says(&forbidden, "it needs")?;
-        case.fake.clear_faults();
-        let busy = error_of(case, || Fault::Trouble(None)).await;
-        Ok(format!("{unauthorized} {unauthorized:?} {forbidden} {forbidden:?} {busy:?}"))
-    };
-    let told = told.with_subscriber(log.clone()).await?;
-    let logged = log.text();
-    for secret in &case.secrets {
-        if told.contains(secret) {
-            return Err(format!("a secret is in an error: {told}"));
-        }
-        if logged.contains(secret) {
-            return Err(format!("a secret is in the log: {logged}"));
-        }
+    let unauthorized = error_of(case, || Fault::Unauthorized).await?;
+    if !matches!(unauthorized, Error::Auth { .. }) || unauthorized.retry() != Retry::Never {
+        return Err(format!("not a matter of the credential: {unauthorized}"));
     }
+    case.fake.clear_faults();
+    let forbidden = error_of(case, || Fault::Forbidden).await?;
+    if !matches!(forbidden, Error::Permission { .. }) || forbidden.retry() != Retry::Never {
+        return Err(format!("not a matter of permission: {forbidden}"));
+    }
+    says(&forbidden, "it needs")?;
+    case.fake.clear_faults();
+    let busy = error_of(case, || Fault::Trouble(None)).await;
+    let told = format!("{unauthorized} {unauthorized:?} {forbidden} {forbidden:?} {busy:?}");
+    case.keeps_secrets("an error", &told)?;
     case.expect("refusals", NAME, &[])
 }
 

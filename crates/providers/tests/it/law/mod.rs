@@ -19,6 +19,7 @@ use perennial_testkit::{
     SkippingClock,
     vendor::{Echo, TxtStore, VendorServer},
 };
+use tracing::instrument::WithSubscriber as _;
 
 mod contract;
 mod failing;
@@ -93,7 +94,7 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// What must be seen in no error, no `Debug` and no log.
+    /// What must be seen in no error, no `Debug`, no receipt and no log, whether something fails or not.
     pub(crate) fn secret(mut self, secret: &str) -> Self {
         self.secrets.push(secret.to_owned());
         self
@@ -159,7 +160,10 @@ impl<'c> Case<'c> {
             ($($law:path),* $(,)?) => {$(
                 if self.only.is_empty() || self.only.contains(&stringify!($law)) {
                     self.reset();
-                    if let Err(what) = $law(self).await {
+                    let log = hostile::Log::default();
+                    let kept = $law(self).with_subscriber(log.clone()).await;
+                    // What succeeds is logged, too.
+                    if let Err(what) = kept.and_then(|()| self.keeps_secrets("the log", &log.text())) {
                         broken.push((stringify!($law), what));
                     }
                 }
@@ -247,6 +251,14 @@ impl<'c> Case<'c> {
         match found.as_slice() {
             [record] if record.ttl == FOREIGN_TTL && record.comment.as_deref() == comment => Ok(()),
             other => Err(format!("somebody else's value is not as it was: {other:?}")),
+        }
+    }
+
+    /// That none of the secrets is in there.
+    fn keeps_secrets(&self, what: &str, text: &str) -> Outcome {
+        match self.secrets.iter().find(|secret| text.contains(*secret)) {
+            Some(_) => Err(format!("a secret is in {what}: {text}")),
+            None => Ok(()),
         }
     }
 

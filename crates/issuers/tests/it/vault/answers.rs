@@ -1,83 +1,16 @@
 //! Answers that no OpenBao gives, or not when a test wants them; and time, which a test moves.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use perennial_core::{Clock as _, HttpClient, HttpError, Timestamp, http::NoRedirects};
+use perennial_core::{Clock as _, HttpClient, HttpError};
 use perennial_issuers::vault::{VaultAuth, VaultIssuer};
-use perennial_lifecycle::{IssueError, IssueErrorClass};
-use perennial_testkit::ManualClock;
+use perennial_lifecycle::{IssueErrorClass, Issuer as _};
 use proptest::prelude::*;
 
-use super::scene::{issue, spec};
-
-type Answer = Box<dyn Fn(&str, usize) -> (u16, String) + Send + Sync>;
-
-/// A Vault that answers each path as a closure says, which is told how often that path was asked for.
-struct Script {
-    answer: Answer,
-    asked: Mutex<Vec<String>>,
-}
-
-impl Script {
-    fn new(answer: impl Fn(&str, usize) -> (u16, String) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default() })
-    }
-
-    fn count(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
-    }
-}
-
-#[async_trait]
-impl HttpClient for Script {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        assert!(request.extensions().get::<NoRedirects>().is_some(), "the token must go nowhere else");
-        assert_eq!(request.headers()["x-vault-request"], "true");
-        let path = request.uri().path().trim_start_matches("/v1/").to_owned();
-        tokio::task::yield_now().await;
-        let count = self.count(&path);
-        self.asked.lock().unwrap().push(path.clone());
-        let (status, body) = (self.answer)(&path, count);
-        Ok(Response::builder().status(status).body(Bytes::from(body)).unwrap())
-    }
-}
-
-const LOGIN: &str = "auth/approle/login";
-const RENEW: &str = "auth/token/renew-self";
-const SIGN: &str = "pki/sign/web";
-
-fn issuer(script: &Arc<Script>, clock: &Arc<ManualClock>) -> VaultIssuer {
-    VaultIssuer::builder("https://v.example")
-        .path(SIGN)
-        .auth(VaultAuth::app_role("role-of-web", "secret-of-web"))
-        .http(script.clone())
-        .clock(clock.clone())
-        .build()
-        .unwrap()
-}
-
-fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::new(Timestamp::from_unix(1_800_000_000)))
-}
-
-fn entered(seconds: u64) -> (u16, String) {
-    let auth = format!(r#"{{"client_token":"s.token","lease_duration":{seconds},"renewable":true}}"#);
-    (200, format!(r#"{{"request_id":"r1","auth":{auth}}}"#))
-}
-
-fn refused(status: u16, text: &str) -> (u16, String) {
-    (status, format!(r#"{{"errors":["{text}"]}}"#))
-}
-
-async fn failure(issuer: &VaultIssuer) -> IssueError {
-    issue(issuer, &spec()).await.unwrap_err()
-}
+use super::script::{LOGIN, RENEW, SIGN, Script, clock, entered, failure, issuer, refused};
 
 #[tokio::test]
 async fn many_who_come_at_once_share_one_login_and_its_failure() {
@@ -190,18 +123,39 @@ async fn a_health_that_is_no_readiness_is_told_with_its_reason() {
             _ => entered(900),
         });
         issuer(&script, &clock()).look().await.unwrap();
+        assert_eq!(script.count(LOGIN), 1);
     }
 }
 
 #[tokio::test]
-async fn a_vault_that_never_answers_is_given_up() {
-    struct Silence;
-    #[async_trait]
-    impl HttpClient for Silence {
-        async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-            std::future::pending().await
-        }
+async fn a_vault_that_is_well_and_lets_us_not_in_is_not_ready() {
+    let script = Script::new(|path, _| match path {
+        "sys/health" => (200, String::new()),
+        _ => refused(400, "invalid role or secret ID"),
+    });
+    let error = issuer(&script, &clock()).ready().await.unwrap_err();
+    assert_eq!(error.class, IssueErrorClass::Auth, "{error}");
+}
+
+struct Silence;
+
+#[async_trait]
+impl HttpClient for Silence {
+    async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        std::future::pending().await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_whether_it_is_ready_hears_within_ten_seconds_that_it_is_not() {
+    let builder = VaultIssuer::builder("https://v.example").path(SIGN).auth(VaultAuth::token("t"));
+    let issuer = builder.http(Arc::new(Silence)).build().unwrap();
+    let look = tokio::time::timeout(Duration::from_secs(11), issuer.ready()).await.unwrap();
+    assert_eq!(look.unwrap_err().class, IssueErrorClass::Transient);
+}
+
+#[tokio::test]
+async fn a_vault_that_never_answers_is_given_up() {
     let builder = VaultIssuer::builder("https://v.example").path(SIGN).auth(VaultAuth::token("t"));
     let issuer = builder.http(Arc::new(Silence)).timeout(Duration::from_millis(10)).build().unwrap();
     let error = failure(&issuer).await;

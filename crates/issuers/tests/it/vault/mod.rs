@@ -5,4 +5,5 @@ mod doors;
 mod keeping;
 mod refusals;
 mod scene;
+mod script;
 mod signing;

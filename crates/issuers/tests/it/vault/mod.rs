@@ -3,6 +3,7 @@
 mod answers;
 mod doors;
 mod keeping;
+mod logins;
 mod refusals;
 mod scene;
 mod script;

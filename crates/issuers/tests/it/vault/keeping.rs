@@ -15,9 +15,9 @@ use perennial_testkit::{
 
 use super::scene::{Mount, mount, spec};
 
-type Told = Arc<Mutex<Vec<Stage>>>;
+pub(super) type Told = Arc<Mutex<Vec<Stage>>>;
 
-fn keeper(issuer: VaultIssuer, clock: Arc<ManualClock>) -> (Keeper, Told) {
+pub(super) fn keeper(issuer: VaultIssuer, clock: Arc<ManualClock>) -> (Keeper, Told) {
     let told = Told::default();
     let seen = told.clone();
     let keeper = Keeper::builder(Arc::new(MemoryStore::new()))

@@ -5,6 +5,7 @@ mod doors;
 mod keeping;
 mod logins;
 mod refusals;
+mod roles;
 mod scene;
 mod script;
 mod signing;

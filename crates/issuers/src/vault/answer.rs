@@ -203,8 +203,12 @@ mod tests {
                 "evil.com not allowed",
             ),
             (400, "unknown role: none", Local, Retry::Never, "create the role"),
+            (401, "who are you", Auth, Retry::Backoff, "who are you"),
             (403, "permission denied", Auth, Retry::Backoff, "permission denied"),
             (404, "no handler for route", Local, Retry::Never, "mount"),
+            (405, "unsupported operation", Policy, Retry::Never, "unsupported operation"),
+            (413, "request body too large", Policy, Retry::Never, "body too large"),
+            (422, "csr does not contain a name", Policy, Retry::Never, "change the spec or the role"),
             (429, "rate limit quota exceeded", Transient, Retry::Backoff, "quota"),
             (500, "internal error", Transient, Retry::Backoff, "500"),
             (503, "Vault is sealed", Transient, Retry::Backoff, "is sealed; unseal it"),
@@ -221,6 +225,20 @@ mod tests {
         let asked = Asked { at: AT, secrets: &[], now: Timestamp::from_unix(0) };
         let error = read::<Value>(&asked, &head, b"").err().unwrap().to_string();
         assert!(error.contains("other.example"), "{error}");
+        // What is no answer of a Vault is the other side's fault, and may be mended there.
+        let (class, again, message) = fault(200, "<html>Welcome</html>");
+        assert_eq!((class, again), (IssueErrorClass::Contract, Retry::Backoff));
+        assert!(
+            message.contains("see that a Vault listens there") && !message.contains("Welcome"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_complaint_that_has_warnings_alone_is_quoted_too() {
+        let body = r#"{"errors":[],"warnings":["no value found at pki/sign/web"],"request_id":""}"#;
+        let message = fault(404, body).2;
+        assert!(message.contains("no value found at pki/sign/web; see"), "{message}");
     }
 
     #[test]
@@ -245,10 +263,22 @@ mod tests {
         assert!(error.contains("bad token [secret][2J ok (request r-1)"), "{error}");
         let long = format!(r#"{{"errors":["{}"]}}"#, "x".repeat(5_000));
         assert!(fault(400, &long).2.len() < 600);
+        let body = br#"{"request_id":"s.TopSecret123","warnings":["bad\u001b token\ts.TopSecret123"]}"#;
+        let answer = read::<Value>(&asked, &Head { status: 200, ..Head::default() }, body).ok().unwrap();
+        assert_eq!(answer.warnings, ["bad token [secret]"]);
+        assert_eq!(answer.request.as_deref(), Some("[secret]"));
         // What cannot be read is not quoted.
         let error =
             answered(200, r#"{"auth":{"client_token":["s.TopSecret123"]}}"#).err().unwrap().to_string();
         assert!(!error.contains("TopSecret"), "{error}");
+    }
+
+    #[test]
+    fn what_is_too_short_for_a_secret_is_not_looked_for_in_words() {
+        let [empty, short, long] = ["", "web", "s.toke"].map(SecretString::new);
+        let secrets = [&empty, &short, &long];
+        let asked = Asked { at: AT, secrets: &secrets, now: Timestamp::from_unix(0) };
+        assert_eq!(asked.shown("the role web of s.toke"), "the role web of [secret]");
     }
 
     #[test]
@@ -258,7 +288,9 @@ mod tests {
         assert_eq!((answer.data.unwrap()["a"].as_u64(), answer.request.as_deref()), (Some(1), Some("r1")));
         assert_eq!(answer.warnings, ["w"]);
         assert!(answered(204, "").is_ok_and(|answer| answer.data.is_none()));
-        assert!(matches!(answered(200, &"x".repeat(LARGEST_BODY + 1)), Err(VaultError::Unreadable { .. })));
+        assert!(answered(200, &format!("{{}}{}", " ".repeat(LARGEST_BODY - 2))).is_ok());
+        let error = answered(200, &format!("{{}}{}", " ".repeat(LARGEST_BODY - 1))).err().unwrap();
+        assert!(error.to_string().contains("1048577 bytes"), "{error}");
     }
 
     proptest! {

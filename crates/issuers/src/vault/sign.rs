@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn the_common_name_is_the_one_that_was_asked_for_or_the_first_that_is_short_enough() {
+        let common_name = |spec: &CertificateSpec| SignBody::of(&request(spec)).common_name;
+        let wished = spec(["a.example", "b.example"]).subject(Subject::named("b.example"));
+        assert!(refuse(&request(&wished)).is_ok());
+        assert_eq!(common_name(&wished).as_deref(), Some("b.example"));
+        let [longest, longer] = [56, 57].map(|length| format!("{}.example", "a".repeat(length)));
+        assert_eq!(common_name(&spec([&longer, &longest, "a.example"])), Some(longest));
+    }
+
+    #[test]
     fn what_is_not_asked_for_is_not_sent() {
         let long = format!("{}.{}.example", "a".repeat(60), "b".repeat(60));
         let body = serde_json::to_value(SignBody::of(&request(&spec([long.as_str()])))).unwrap();
@@ -196,6 +206,7 @@ mod tests {
     fn a_serial_number_is_written_as_vault_writes_it() {
         assert_eq!(serial("00ab01"), "ab:01");
         assert_eq!(serial("52a1a201"), "52:a1:a2:01");
+        assert_eq!(serial("008a0001"), "8a:00:01");
         assert_eq!(serial(""), "");
     }
 

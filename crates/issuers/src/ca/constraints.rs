@@ -234,6 +234,7 @@ mod tests {
     use super::*;
     use perennial_lifecycle::{CertificateSpec, KeyAlgorithm, PrivateKey, Subject};
     use proptest::prelude::*;
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
 
     fn request(name: &str) -> SigningRequest {
         let spec = CertificateSpec::new("a", [name]).unwrap();
@@ -292,8 +293,52 @@ mod tests {
         assert!(permits(&one, "ops@example.com") && !permits(&one, "dev@example.com"));
         let domain = GeneralName::URI("prod");
         assert!(permits(&domain, "spiffe://prod/web") && !permits(&domain, "spiffe://test/web"));
-        assert!(!permits(&domain, "urn:uuid:1"), "without a host it is in none");
-        assert!(permits(&GeneralName::URI(".example.com"), "https://user@a.example.com:443/x"));
+        assert!(permits(&GeneralName::URI("Prod"), "spiffe://PROD/web"));
+        let below = GeneralName::URI(".example.com");
+        assert!(permits(&below, "https://user@a.example.com:443/x"));
+        for elsewhere in [
+            "https://example.com",
+            "https://.example.com",
+            "https://a.example.com@b.example",
+            "https://b.example/.example.com",
+            "https://b.example?.example.com",
+            "https://b.example#.example.com",
+        ] {
+            assert!(!permits(&below, elsewhere), "{elsewhere}");
+            assert!(!excludes(&below, elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn letters_are_told_apart_by_their_case_in_front_of_an_at_alone() {
+        let one = GeneralName::RFC822Name("ops@Example.com");
+        assert!(permits(&one, "ops@example.com") && !permits(&one, "Ops@example.com"));
+        assert!(permits(&GeneralName::RFC822Name("Example.com"), "Ops@example.com"));
+    }
+
+    #[test]
+    fn of_a_network_the_bits_within_its_mask_count_and_one_of_another_length_cannot_be_read() {
+        let net = GeneralName::IPAddress(&[192, 0, 2, 5, 255, 255, 255, 0]);
+        assert!(permits(&net, "192.0.2.77") && !permits(&net, "192.0.3.5"));
+        let mut octets = [0; 32];
+        octets[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        octets[16..20].fill(255);
+        let net = GeneralName::IPAddress(&octets);
+        assert!(permits(&net, "2001:db8::1") && !permits(&net, "2001:db9::1"));
+        assert!(excludes(&net, "2001:db8::1") && !excludes(&net, "192.0.2.1"));
+        for octets in [&[192, 0, 2, 0][..], &[0; 9], &[0; 16], &[]] {
+            assert!(Subtree::read(&GeneralName::IPAddress(octets)).is_err(), "{octets:?}");
+        }
+    }
+
+    #[test]
+    fn the_empty_name_is_that_of_all_and_one_with_a_dot_is_not_met_by_a_wildcard_beside_it() {
+        for name in ["example.com", "*.example.com"] {
+            let all = GeneralName::DNSName("");
+            assert!(permits(&all, name) && excludes(&all, name), "{name}");
+        }
+        let below = GeneralName::DNSName(".www.example.com");
+        assert!(!excludes(&below, "*.example.com") && excludes(&below, "*.www.example.com"));
     }
 
     #[test]
@@ -307,6 +352,32 @@ mod tests {
         assert!(refused.contains("subject a"), "{refused}");
         request.subject.organization = Some("Example".to_owned());
         assert!(constraints.check(&request).is_ok());
+    }
+
+    #[test]
+    fn a_subject_is_compared_attribute_by_attribute_whatever_the_case() {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "EXAMPLE");
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Web");
+        let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let (_, made) = X509Certificate::from_der(made.der()).unwrap();
+        let base = GeneralName::DirectoryName(made.subject().clone());
+        let excluded = vec![Subtree::read(&base).unwrap().unwrap()];
+        let constraints = Constraints { permitted: Vec::new(), excluded };
+        let is_excluded = |organization: &str, common_name: Option<&str>| {
+            let mut request = request("a.example");
+            request.subject = common_name.map_or_else(Subject::default, Subject::named);
+            request.subject.organization = Some(organization.to_owned());
+            constraints.check(&request).is_err()
+        };
+        assert!(is_excluded("Example", Some("web")));
+        assert!(!is_excluded("Example", None), "it is shorter");
+        assert!(!is_excluded("Other", Some("web")));
+        let mut unit = request("a.example");
+        unit.subject.organizational_unit = Some("Example".to_owned());
+        unit.subject.common_name = Some("web".to_owned());
+        assert!(constraints.check(&unit).is_ok(), "a unit is no organization");
     }
 
     proptest! {

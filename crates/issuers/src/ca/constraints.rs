@@ -1,6 +1,6 @@
 //! For which names a CA may sign (RFC 5280 §4.2.1.10).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use perennial_core::DomainName;
 use perennial_lifecycle::SigningRequest;
@@ -61,6 +61,13 @@ impl Constraints {
     }
 
     fn check_name(&self, name: &Name<'_>) -> Result<(), String> {
+        // Whoever verifies must refuse it, wherever URIs are constrained at all (RFC 5280 §4.2.1.10).
+        if let Name::Uri(uri) = name
+            && host_of(uri).is_none()
+            && self.permitted.iter().chain(&self.excluded).any(|subtree| matches!(subtree, Subtree::Uri(_)))
+        {
+            return Err(format!("{uri} has no host with a name, and URIs are constrained"));
+        }
         if let Some(subtree) = self.excluded.iter().find(|subtree| {
             subtree.meets(name) == Some(Cover::Some) || subtree.meets(name) == Some(Cover::All)
         }) {
@@ -220,13 +227,14 @@ fn host_meets(base: &str, host: &str) -> bool {
     if base.starts_with('.') { host.len() > base.len() && host.ends_with(base) } else { host == base }
 }
 
-/// The host of a URI in lower case. One without a host is in no subtree (RFC 5280 §4.2.1.10).
+/// The host of a URI in lower case, if it has one that is a name: an address is none (RFC 5280 §4.2.1.10).
 fn host_of(uri: &str) -> Option<String> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
-    let host = if host.starts_with('[') { host } else { host.split(':').next()? };
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+    let is_address = |host: &str| host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+    let host = host.split(':').next().filter(|host| !host.is_empty() && !is_address(host))?;
+    Some(host.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -306,6 +314,17 @@ mod tests {
         ] {
             assert!(!permits(&below, elsewhere), "{elsewhere}");
             assert!(!excludes(&below, elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_uri_without_a_host_by_name_is_refused_wherever_uris_are_constrained() {
+        let (domain, names) = (GeneralName::URI("prod"), GeneralName::DNSName("prod"));
+        for uri in
+            ["urn:uuid:1", "https:///x", "https://:443/", "https://192.0.2.1:443/x", "https://[2001:db8::1]/"]
+        {
+            assert!(!permits(&domain, uri) && excludes(&domain, uri), "{uri}");
+            assert!(permits(&names, uri) && !excludes(&names, uri), "{uri}");
         }
     }
 

@@ -83,6 +83,32 @@ async fn without_a_subject_its_first_name_is_its_issuer() {
 }
 
 #[tokio::test]
+async fn without_a_subject_it_is_called_by_what_it_has_that_is_short_enough_or_by_its_specs_name() {
+    let [longest, longer] = [56, 57].map(|length| format!("{}.example", "a".repeat(length)));
+    for (names, called) in [
+        (vec![longer.as_str(), &longest, "a.example"], longest.as_str()),
+        (vec![&longer, "192.0.2.1", "ops@a.example"], "192.0.2.1"),
+        (vec!["spiffe://prod/web", "ops@a.example"], "ops@a.example"),
+        (vec!["spiffe://prod/web"], "leaf"),
+    ] {
+        let spec = CertificateSpec::new("leaf", names).unwrap();
+        let chain = issue(&issuer(), &spec).await.unwrap();
+        assert_eq!(chain.facts().issuer, format!("CN={called}"));
+    }
+}
+
+#[tokio::test]
+async fn its_life_is_what_the_issuer_says_unless_the_spec_does() {
+    let builder = SelfSignedIssuer::builder().clock(clock());
+    let issuer = builder.lifetime(YEAR).backdate(DAY).build();
+    for (spec, lives) in [(spec("a.example"), YEAR), (spec("a.example").duration(DAY * 30), DAY * 30)] {
+        let chain = issue(&issuer, &spec).await.unwrap();
+        assert_eq!(chain.facts().not_before, Timestamp::from_unix(NOW - 86_400));
+        assert_eq!(chain.facts().lifetime(), lives);
+    }
+}
+
+#[tokio::test]
 async fn without_its_own_key_it_signs_nothing() {
     let (own, other) = (key(), key());
     let spec = spec("a.example");

@@ -142,3 +142,48 @@ impl SigningKey for Known<'_> {
         if message == self.message { Ok(self.signature.clone()) } else { Err(rcgen::Error::RemoteKeyError) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::SignatureAlgorithm;
+    use async_trait::async_trait;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Far(KeyPair);
+
+    #[async_trait]
+    impl Signer for Far {
+        fn algorithm(&self) -> SignatureAlgorithm {
+            SignatureAlgorithm::EcdsaP256Sha256
+        }
+
+        async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+            Ok(self.0.sign(message).unwrap())
+        }
+    }
+
+    /// Another one each time it is written.
+    struct Fickle(AtomicU64, KeyPair);
+
+    impl Paper for Fickle {
+        type Signed = Certificate;
+
+        fn written(&self, issuer: &rcgen::Issuer<'_, impl SigningKey>) -> Result<Certificate, rcgen::Error> {
+            let mut params = CertificateParams::default();
+            params.serial_number = Some(self.0.fetch_add(1, Ordering::SeqCst).into());
+            params.signed_by(&self.1, issuer)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_put_under_nothing_but_what_it_was_made_for() {
+        let key = KeyPair::generate().unwrap();
+        let mut root = CertificateParams::default();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = root.self_signed(&key).unwrap();
+        let paper = Fickle(AtomicU64::new(1), KeyPair::generate().unwrap());
+        let error = written_by(&Far(key), root.der(), &paper).await.err().unwrap();
+        assert!(matches!(error, Error::Unsigned { .. }), "{error}");
+    }
+}

@@ -70,6 +70,9 @@ async fn a_list_holds_for_its_time_and_no_longer_than_its_ca_and_says_whose_key_
         let reasons: Vec<_> =
             list.iter_revoked_certificates().map(|it| it.reason_code().unwrap().1).collect();
         assert_eq!(reasons, [ReasonCode::KeyCompromise]);
+        let moments: Vec<_> =
+            list.iter_revoked_certificates().map(|it| it.revocation_date.timestamp()).collect();
+        assert_eq!((list.last_update().timestamp(), moments), (NOW, vec![NOW]));
         let identifiers = list.extensions().iter().find_map(|it| match it.parsed_extension() {
             ParsedExtension::AuthorityKeyIdentifier(of) => of.key_identifier.as_ref().map(|id| id.0.to_vec()),
             _ => None,
@@ -123,6 +126,20 @@ async fn what_has_ended_for_long_is_forgotten_with_the_next_revocation() {
     let kept = store.read(&slot).await.unwrap().unwrap();
     let kept = String::from_utf8_lossy(kept.expose()).into_owned();
     assert!(!kept.contains(&old.facts().serial) && kept.contains(&new.facts().serial), "{kept}");
+}
+
+#[tokio::test]
+async fn what_has_ended_a_moment_ago_stays_on_the_list_whatever_is_revoked_meanwhile() {
+    let (root, clock) = (Ca::root(named("Root")), clock());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let issuer = root.builder(&clock).ledger(store, "ca".parse().unwrap()).build().unwrap();
+    let old = issue(&issuer, &spec("a.example")).await.unwrap();
+    revoke(&issuer, &old).await;
+    clock.advance(DAY * 91);
+    let new = issue(&issuer, &spec("a.example")).await.unwrap();
+    revoke(&issuer, &new).await;
+    let lists = issuer.crls().await.unwrap();
+    assert_eq!(read(&lists[0]).iter_revoked_certificates().count(), 2);
 }
 
 #[tokio::test]

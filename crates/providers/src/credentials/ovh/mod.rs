@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error,
     signature::ovh::{Credentials, sign},
-    vendor::{Anonymous, Answer, Authorize, Client, Complaint, Credential, Fingerprint, Secrets},
+    vendor::{Answer, Authorize, Client, Complaint, Credential, Fingerprint, Secrets},
 };
 
 /// A part of OVHcloud with its own accounts.
@@ -206,7 +206,8 @@ impl AccessBuilder {
         secret: Credential,
         consumer_key: Credential,
     ) -> Result<Access, Error> {
-        let time = self.client(&self.base_url, Anonymous)?;
+        // What answers is not shown who asks, and not trusted to have forgotten it.
+        let time = self.client(&self.base_url, Quiet::new([secret.clone(), consumer_key.clone()]))?;
         let (application_key, ahead) = (application_key.into(), Renewed::new());
         let origin = Origin::ConsumerKey { application_key, secret, consumer_key, time, ahead };
         Ok(Access { provider: self.provider, origin, clock: self.clock })

@@ -72,6 +72,17 @@ async fn a_wrong_secret_is_told_without_it() {
     assert!(!format!("{access:?}").contains("s3cret"));
 }
 
+#[tokio::test]
+async fn an_answer_that_is_no_time_is_told_without_secrets() {
+    let desk = Desk::new(|_| says(200, r#"{"for": "s3cret", "by": "c0nsumer"}"#));
+    let access = builder(&desk).consumer_key("app", "s3cret".into(), "c0nsumer".into()).unwrap();
+    let mut request = Request::new(Bytes::new());
+    let error = access.authorize(&mut request, START).await.err().unwrap();
+    let told = format!("{error} {error:?}");
+    assert!(told.contains("/auth/time"), "{told}");
+    assert!(!told.contains("s3cret") && !told.contains("c0nsumer"), "{told}");
+}
+
 #[test]
 fn who_is_the_same_to_ovhcloud_has_the_same_fingerprint() {
     let desk = Desk::new(|_| says(200, "1800000100"));

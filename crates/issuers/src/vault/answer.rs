@@ -139,10 +139,12 @@ impl Asked<'_> {
     /// A text of the other side on one line, without what moves a cursor, and without our secrets: some servers
     /// repeat what they were given.
     pub(super) fn shown(&self, text: &str) -> String {
-        let mut text: String = text.chars().take(LONGEST_READ).collect();
+        let mut text = text.to_owned();
         for secret in self.secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
             text = text.replace(secret.expose(), "[secret]");
         }
+        // Not before: half a secret would not be found.
+        let text: String = text.chars().take(LONGEST_READ).collect();
         let spaced = text.replace(['\n', '\r', '\t'], " ");
         let harmless = spaced.chars().filter(|&letter| !letter.is_control() && !is_direction(letter));
         let line: String = harmless.collect();
@@ -279,6 +281,18 @@ mod tests {
         let secrets = [&empty, &short, &long];
         let asked = Asked { at: AT, secrets: &secrets, now: Timestamp::from_unix(0) };
         assert_eq!(asked.shown("the role web of s.toke"), "the role web of [secret]");
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_a_text_is_cut_and_however_long_it_is() {
+        let [token, long] = ["s.TopSecret123".to_owned(), "e".repeat(5_000)].map(SecretString::new);
+        let secrets = [&token, &long];
+        let asked = Asked { at: AT, secrets: &secrets, now: Timestamp::from_unix(0) };
+        for (before, filler) in [(LONGEST_TEXT - 3, "x"), (LONGEST_READ - 5, " ")] {
+            let shown = asked.shown(&(filler.repeat(before) + " s.TopSecret123"));
+            assert!(!shown.contains("s."), "{shown}");
+        }
+        assert_eq!(asked.shown(&format!("bad {}", long.expose())), "bad [secret]");
     }
 
     #[test]

@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn of_many_texts_the_first_eight_are_told() {
+        let texts: Vec<String> = (1..=9).map(|number| number.to_string()).collect();
+        let message = fault(500, &serde_json::json!({ "errors": texts }).to_string()).2;
+        assert!(message.ends_with("1; 2; 3; 4; 5; 6; 7; 8"), "{message}");
+        let answer = answered(200, &serde_json::json!({ "warnings": texts }).to_string()).ok().unwrap();
+        assert_eq!(answer.warnings, texts[..8]);
+    }
+
+    #[test]
     fn a_success_brings_data_warnings_and_the_request() {
         let answer = answered(200, r#"{"request_id":"r1","data":{"a":1},"warnings":["w"],"auth":null}"#);
         let answer = answer.ok().unwrap();

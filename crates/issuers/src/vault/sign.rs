@@ -142,12 +142,19 @@ mod tests {
 
     #[test]
     fn all_kinds_of_names_and_the_duration_are_asked_for() {
-        let spec = spec(["a.example", "*.a.example", "192.0.2.1", "spiffe://prod/web", "ops@a.example"])
-            .duration(Duration::from_secs(7_200));
+        let spec = spec([
+            "a.example",
+            "*.a.example",
+            "192.0.2.1",
+            "2001:db8::1",
+            "spiffe://prod/web",
+            "ops@a.example",
+        ])
+        .duration(Duration::from_secs(7_200));
         let body = serde_json::to_value(SignBody::of(&request(&spec))).unwrap();
         assert_eq!(body["common_name"], "a.example");
         assert_eq!(body["alt_names"], "a.example,*.a.example,ops@a.example");
-        assert_eq!(body["ip_sans"], "192.0.2.1");
+        assert_eq!(body["ip_sans"], "192.0.2.1,2001:db8::1");
         assert_eq!(body["uri_sans"], "spiffe://prod/web");
         assert_eq!(body["ttl"], "7200s");
         assert_eq!(body["exclude_cn_from_sans"], true);
@@ -200,6 +207,20 @@ mod tests {
         assert!(said.starts_with("asked for 2160 h, got 72 h"), "{said}");
         assert_eq!(shortened(Some(Duration::from_secs(72 * 3600)), &facts), None);
         assert_eq!(shortened(None, &facts), None);
+    }
+
+    #[test]
+    fn a_field_that_was_not_heeded_for_another_reason_than_the_signing_request_is_worth_a_warning() {
+        for (warning, usual) in [
+            (
+                "the common_name field was provided but the role is set with \"use_csr_common_name\" set to true",
+                true,
+            ),
+            ("the serial_number field was provided but the role does not allow it", false),
+            ("TTL of 2160h is greater than maxTTL, so maxTTL is being used", false),
+        ] {
+            assert_eq!(is_usual(warning), usual, "{warning}");
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use perennial_core::{Clock as _, HttpClient, HttpError};
 use perennial_issuers::vault::{VaultAuth, VaultIssuer};
-use perennial_lifecycle::{IssueErrorClass, Issuer as _};
+use perennial_lifecycle::{IssueErrorClass, IssuedChain, Issuer as _, Revocation};
 use proptest::prelude::*;
 
-use super::script::{LOGIN, RENEW, SIGN, Script, clock, entered, failure, issuer, refused};
+use super::scene::{journal, spec};
+use super::script::{LOGIN, RENEW, SIGN, Script, builder, clock, entered, failure, issuer, refused};
 
 #[tokio::test]
 async fn many_who_come_at_once_share_one_login_and_its_failure() {
@@ -128,6 +129,22 @@ async fn a_health_that_is_no_readiness_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn health_is_asked_for_without_a_namespace_and_without_a_token() {
+    let script = Script::new(|path, _| match path {
+        "sys/health" => (200, String::new()),
+        _ => entered(900),
+    });
+    let auth = VaultAuth::app_role("role-of-web", "secret-of-web");
+    let issuer = builder(&script, &clock(), auth).namespace("team").build().unwrap();
+    for _ in 0..2 {
+        issuer.look().await.unwrap();
+    }
+    let health = script.last("sys/health");
+    assert!(["x-vault-namespace", "x-vault-token"].iter().all(|name| !health.headers().contains_key(*name)));
+    assert_eq!((script.count("sys/health"), script.count(LOGIN)), (2, 1));
+}
+
+#[tokio::test]
 async fn a_vault_that_is_well_and_lets_us_not_in_is_not_ready() {
     let script = Script::new(|path, _| match path {
         "sys/health" => (200, String::new()),
@@ -159,6 +176,10 @@ async fn a_vault_that_never_answers_is_given_up() {
     let builder = VaultIssuer::builder("https://v.example").path(SIGN).auth(VaultAuth::token("t"));
     let issuer = builder.http(Arc::new(Silence)).timeout(Duration::from_millis(10)).build().unwrap();
     let error = failure(&issuer).await;
+    assert_eq!((error.class, error.is_the_issuers()), (IssueErrorClass::Transient, true));
+    let made = rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap();
+    let revocation = Revocation::new(IssuedChain::from_pem(made.cert.pem()).unwrap(), None);
+    let error = issuer.revoke(&revocation, &journal(&spec()).await).await.unwrap_err();
     assert_eq!((error.class, error.is_the_issuers()), (IssueErrorClass::Transient, true));
 }
 

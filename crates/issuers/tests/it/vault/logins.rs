@@ -40,7 +40,7 @@ async fn each_way_has_a_door_and_words_of_its_own() {
         (kubernetes.certificate_role("other").mount("prod"), "auth/prod/login", account),
     ] {
         let script = open();
-        let issuer = builder(&script, &clock(), auth).namespace("team/web").build().unwrap();
+        let issuer = builder(&script, &clock(), auth).namespace("/team/web/").build().unwrap();
         assert!(failure(&issuer).await.message.contains("busy"));
         let (login, sign) = (script.last(door), script.last(SIGN));
         assert_eq!(body(&login), words, "{door}");
@@ -256,9 +256,14 @@ async fn a_token_that_may_not_look_at_itself_is_used_and_one_that_nobody_can_ask
     {
         let script =
             Script::new(move |path, _| if path == LOOK { look.clone() } else { refused(500, "busy") });
-        let issuer = builder(&script, &clock(), VaultAuth::token("s.given")).build().unwrap();
+        let clock = clock();
+        let issuer = builder(&script, &clock, VaultAuth::token("s.given")).build().unwrap();
         assert_eq!(failure(&issuer).await.class, class);
-        assert_eq!(script.count(SIGN), signs);
+        assert_eq!((script.count(LOOK), script.count(SIGN)), (1, signs));
+        // What is not known to end is taken to last, and its end is told by a refusal.
+        clock.advance(Duration::from_secs(365 * 86_400));
+        failure(&issuer).await;
+        assert_eq!((script.count(LOOK), script.count(SIGN)), (2 - signs, 2 * signs));
     }
 }
 

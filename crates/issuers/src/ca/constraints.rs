@@ -329,10 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_ca_writes_into_its_constraints_moves_no_cursor() {
+        let base = format!("example.com\u{1b}[2J\n{}", "x".repeat(500));
+        let shown = Subtree::Uri(base).shown();
+        assert_eq!((shown.chars().any(char::is_control), shown.len()), (false, 78), "{shown}");
+    }
+
+    #[test]
     fn letters_are_told_apart_by_their_case_in_front_of_an_at_alone() {
         let one = GeneralName::RFC822Name("ops@Example.com");
         assert!(permits(&one, "ops@example.com") && !permits(&one, "Ops@example.com"));
         assert!(permits(&GeneralName::RFC822Name("Example.com"), "Ops@example.com"));
+        assert!(permits(&GeneralName::RFC822Name("example.com"), "Ops@EXAMPLE.com"));
     }
 
     #[test]
@@ -348,6 +356,9 @@ mod tests {
         for octets in [&[192, 0, 2, 0][..], &[0; 9], &[0; 16], &[]] {
             assert!(Subtree::read(&GeneralName::IPAddress(octets)).is_err(), "{octets:?}");
         }
+        assert!(
+            Subtree::read(&GeneralName::Invalid(x509_parser::der_parser::asn1_rs::Tag(2), &[0xff])).is_err()
+        );
     }
 
     #[test]

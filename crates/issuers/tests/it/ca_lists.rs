@@ -112,6 +112,35 @@ async fn two_processes_that_revoke_at_once_lose_nothing_of_each_other() {
     assert_eq!(read(&lists[0]).iter_revoked_certificates().count(), 2);
 }
 
+/// A store in which nothing can be written.
+struct Full(MemoryStore);
+
+#[async_trait]
+impl store::Overlay for Full {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn write_if(&self, _: &Slot, _: Option<&SecretBytes>, _: &SecretBytes) -> Result<(), StoreError> {
+        let (store, reason) = ("a disk".to_owned(), "it is full".to_owned());
+        Err(StoreError::Unavailable { doing: "write to", store, reason })
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_down_is_not_told_as_revoked() {
+    let store: Arc<dyn Store> = Arc::new(Full(MemoryStore::new()));
+    let issuer = Ca::root(named("Root")).builder(&clock()).ledger(store, "ca".parse().unwrap());
+    let issuer = issuer.build().unwrap();
+    let leaf = issue(&issuer, &spec("a.example")).await.unwrap();
+    let journal = Journal::in_memory(spec("a.example"), clock()).await.unwrap();
+    let error = issuer.revoke(&Revocation::new(leaf, None), &journal).await.unwrap_err();
+    assert!(error.message.contains("it is full"), "{error}");
+    assert!(issuer.crls().await.unwrap_err().to_string().contains("it is full"));
+}
+
 #[tokio::test]
 async fn what_has_ended_for_long_is_forgotten_with_the_next_revocation() {
     let (root, clock) = (Ca::root(named("Root")), clock());

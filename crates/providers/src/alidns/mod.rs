@@ -276,6 +276,10 @@ impl Vendor for Api {
         true
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         let fetch = async |cursor: Option<String>| {
             let page = page_of(cursor.as_deref());

@@ -200,6 +200,10 @@ impl Vendor for Api {
     }
 
     /// Without a resource group all zones of the subscription are listed.
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         if self.resource_group.is_some() {
             return Ok(Survey::Walk);

@@ -115,6 +115,10 @@ impl Vendor for Api {
         Ok(zones.await?.into_iter().find(|zone| zone.apex == *apex))
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn zone_with_id(&self, id: &str) -> Result<Option<Zone>, Error> {
         let answer = self.client.get(format!("/dnszone/{}", segment(id))).send_if_there().await?;
         answer.map_or(Ok(None), |answer| Ok(answer.json::<wire::Listed>()?.zone()))

@@ -185,6 +185,10 @@ impl Vendor for Api {
     }
 
     /// A token for single zones may not list zones: then they are looked up.
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(self.zones.shown(names).await).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         let mut zones = Vec::new();
         for page in 1..=MOST_ZONE_PAGES {

@@ -190,6 +190,10 @@ impl Vendor for Api {
         Ok(found.map(|_| Zone::new(apex.clone())))
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         let mut zones = Vec::new();
         for page in 1..=MOST_DOMAIN_PAGES {

@@ -311,6 +311,10 @@ impl Vendor for Api {
         true
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         let fetch = async |cursor: Option<String>| {
             let offset = offset(cursor.as_deref());

@@ -44,6 +44,13 @@ pub trait Vendor: Send + Sync + 'static {
         true
     }
 
+    /// Of names that the vendor has sent, those that may be shown: none with a secret in it that was shown to the vendor.
+    /// Whoever tells zones of the vendor's own choice ([`survey`](Self::survey), [`zone_with_id`](Self::zone_with_id)) MUST
+    /// look for its secrets here ([`Client::shown`](crate::vendor::Client::shown)). All by default.
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        names
+    }
+
     /// The zone with exactly this apex, or that there is none.
     ///
     /// # Errors

@@ -213,6 +213,10 @@ impl Vendor for Api {
         }
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn zone_with_id(&self, id: &str) -> Result<Option<Zone>, Error> {
         let path = self.path(&format!("/{}", segment(id))).await?;
         let Some(answer) = self.client.get(path).send_if_there().await? else { return Ok(None) };

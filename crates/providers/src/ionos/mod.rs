@@ -113,6 +113,10 @@ impl Vendor for Api {
     }
 
     /// The list has no pages.
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         Ok(Survey::All(self.zones().await?))
     }

@@ -112,6 +112,10 @@ impl Vendor for Api {
         Ok(self.zone(apex.as_str()).await?.map(|_| Zone::new(apex.clone())))
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn zone_with_id(&self, id: &str) -> Result<Option<Zone>, Error> {
         let found = self.zone(id).await?;
         Ok(found.and_then(|zone| zone.zone.parse().ok()).map(|apex| Zone::new(apex).with_id(id)))

@@ -145,6 +145,10 @@ impl Vendor for Api {
         true
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, _: &DomainName) -> Result<Survey, Error> {
         let zones: Vec<String> = self.client.get("/domain/zone").send().await?.json()?;
         // A name that is none of ours to understand is none that we are asked about.

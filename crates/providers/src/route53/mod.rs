@@ -198,6 +198,10 @@ impl Vendor for Api {
         }
     }
 
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn zone_with_id(&self, id: &str) -> Result<Option<Zone>, Error> {
         let path = format!("/2013-04-01/hostedzone/{}", segment(bare_id(id)));
         let answer = self.client.get(path).header("accept", "application/xml").send_if_there().await?;

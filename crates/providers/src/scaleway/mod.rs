@@ -132,6 +132,10 @@ impl Vendor for Api {
     }
 
     /// All zones of an account that has not too many; otherwise one question for all candidates.
+    async fn shown(&self, names: Vec<DomainName>) -> Vec<DomainName> {
+        self.client.shown(names).await
+    }
+
     async fn survey(&self, name: &DomainName) -> Result<Survey, Error> {
         let first = self.zone_page(&[], &Cursor::read(None)).await?;
         if first.total_count == first.dns_zones.len() {

@@ -158,7 +158,13 @@ impl Access {
 #[async_trait]
 impl Authorize for Access {
     async fn authorize(&self, request: &mut Request<Bytes>, _: Timestamp) -> Result<Secrets, Error> {
-        bearer(self.provider, request, self.token().await?)
+        let secrets = bearer(self.provider, request, self.token().await?)?;
+        // One firm answers at both places.
+        Ok(match &self.origin {
+            Origin::ClientSecret { secret, .. } => secrets.and(secret.current()),
+            Origin::WorkloadIdentity { assertion, .. } => secrets.and(assertion.current()),
+            Origin::ManagedIdentity { .. } => secrets,
+        })
     }
 
     fn refused(&self) -> bool {

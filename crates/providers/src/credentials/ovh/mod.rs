@@ -134,7 +134,7 @@ impl Authorize for Access {
             }
             Origin::ServiceAccount { client_id, secret, client, token } => {
                 let token = token.get(&*self.clock, self.fetch(client, client_id, secret)).await?;
-                bearer(self.provider, request, token)
+                Ok(bearer(self.provider, request, token)?.and(secret.current()))
             }
         }
     }

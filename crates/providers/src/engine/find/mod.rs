@@ -39,7 +39,10 @@ impl Finder {
                 let found = zone_match::longest(name, &zones).cloned();
                 let tried = zones.iter().map(|zone| zone.apex.clone()).collect();
                 self.known().learn_all(zones, now);
-                found.ok_or_else(|| no_zone(vendor, name, tried, "the credential sees no zone above it"))
+                match found {
+                    Some(zone) => Ok(zone),
+                    None => Err(none_of(vendor, name, tried, "the credential sees no zone above it").await),
+                }
             }
             Survey::Holder(Some(zone)) if name.is_at_or_below(&zone.apex) => {
                 self.known().learn_holder(name, &zone, now);
@@ -75,14 +78,11 @@ impl Finder {
         settings: &Settings,
         name: &DomainName,
     ) -> Result<Zone, Error> {
-        let outside = |zone: &DomainName| {
-            let reason = "it is not in the zone that was given by `zone` or `zone-id`";
-            Err(no_zone(vendor, name, vec![zone.clone()], reason))
-        };
+        const OUTSIDE: &str = "it is not in the zone that was given by `zone` or `zone-id`";
         if let Some(zone) = settings.given_apex()
             && !name.is_at_or_below(zone)
         {
-            return outside(zone);
+            return Err(no_zone(vendor, name, vec![zone.clone()], OUTSIDE));
         }
         let known = match (settings.given_apex(), settings.given_id()) {
             (Some(apex), Some(id)) => Some(Zone::new(apex.clone()).with_id(id)),
@@ -105,7 +105,11 @@ impl Finder {
                 zone
             }
         };
-        if name.is_at_or_below(&zone.apex) { Ok(zone) } else { outside(&zone.apex) }
+        if name.is_at_or_below(&zone.apex) {
+            Ok(zone)
+        } else {
+            Err(none_of(vendor, name, vec![zone.apex], OUTSIDE).await)
+        }
     }
 
     async fn walk(&self, vendor: &dyn Vendor, settings: &Settings, name: &DomainName) -> Result<Zone, Error> {
@@ -173,6 +177,12 @@ fn not_found(
             no_zone(vendor, name, tried, &format!("none of them is a zone of this account{said}"))
         }
     }
+}
+
+/// What the vendor calls its zones may be what was shown to him.
+async fn none_of(vendor: &dyn Vendor, name: &DomainName, zones: Vec<DomainName>, reason: &str) -> Error {
+    let most = zones.into_iter().take(MOST_NAMED).collect();
+    no_zone(vendor, name, vendor.shown(most).await, reason)
 }
 
 fn no_zone(vendor: &dyn Vendor, name: &DomainName, mut tried: Vec<DomainName>, reason: &str) -> Error {

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Method, Uri};
-use perennial_core::{Clock, HttpClient, HttpError, Timestamp};
+use bytes::Bytes;
+use http::{Method, Request, Uri};
+use perennial_core::{Clock, DomainName, HttpClient, HttpError, Timestamp};
 
 use super::{
     Answer, Authorize, Call, Complaint, Fingerprint, Secrets,
@@ -127,6 +128,18 @@ impl Client {
     /// By what its credential is recognized, if by anything.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         self.0.authorize.fingerprint()
+    }
+
+    /// Of names that the vendor has sent, those that have no secret in them which this client shows. None where the
+    /// secrets cannot be had, such as a token that is not handed out.
+    pub async fn shown(&self, mut names: Vec<DomainName>) -> Vec<DomainName> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = self.0.base.parse().unwrap_or_default(); // it is signed, in some cases
+        match self.0.authorize.authorize(&mut request, self.now()).await {
+            Ok(secrets) => names.retain(|name| secrets.hide(name.as_str()) == name.as_str()),
+            Err(_) => names.clear(),
+        }
+        names
     }
 
     /// Where requests go, without a final slash.

@@ -101,7 +101,7 @@ impl CertificateResolver {
             store: manager.store().clone(),
             known: BTreeMap::new(),
             turn: None,
-            rounds: 0,
+            rounds: Rounds::default(),
         };
         loop {
             follower.look(self).await?;
@@ -167,9 +167,26 @@ struct Follower {
     known: BTreeMap<CertificateId, Option<Generation>>,
     /// Up to where the store was looked through; `None` when the next look begins at its beginning.
     turn: Option<CertificateId>,
-    /// How often its end has to be reached soon: twice after something was missed, once for the round that is under way
-    /// and once for a whole one.
-    rounds: u8,
+    rounds: Rounds,
+}
+
+/// How often the end of the store has to be reached soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rounds(u8);
+
+impl Rounds {
+    /// Something was missed: once for the round that is under way, and once for a whole one.
+    const fn missed(&mut self) {
+        self.0 = 2;
+    }
+
+    /// A part of the store was looked through, or its end; when to go on. One that does not answer is not pressed.
+    const fn looked(&mut self, answers: bool, reached_end: bool) -> Duration {
+        if answers && reached_end {
+            self.0 = self.0.saturating_sub(1);
+        }
+        if answers && self.0 > 0 { SOON } else { EACH }
+    }
 }
 
 /// What a store holds of one certificate.
@@ -202,18 +219,16 @@ impl Follower {
                 }
                 // The round goes on where it is: to begin it anew each time, under load, would never end it.
                 Ok(Some(Heard::Missed(_))) => {
-                    (self.rounds, next_look) = (2, next_look.min(Instant::now() + SOON));
+                    self.rounds.missed();
+                    next_look = next_look.min(Instant::now() + SOON);
                 }
                 Ok(None) => return,
                 Err(_) => {}
             }
             if Instant::now() >= next_look {
                 // A store that does not answer takes nothing away from those who serve.
-                let looked = self.look(&resolver).await.is_ok();
-                if looked && self.turn.is_none() {
-                    self.rounds = self.rounds.saturating_sub(1);
-                }
-                next_look = Instant::now() + if looked && self.rounds > 0 { SOON } else { EACH };
+                let answers = self.look(&resolver).await.is_ok();
+                next_look = Instant::now() + self.rounds.looked(answers, self.turn.is_none());
             }
         }
     }
@@ -317,3 +332,22 @@ const TURN: usize = 1_000;
 
 /// How many are read at once: round trips to a database overlap.
 const AT_ONCE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_something_was_missed_the_round_under_way_and_a_whole_one_come_soon() {
+        let mut rounds = Rounds::default();
+        assert_eq!([rounds.looked(true, false), rounds.looked(true, true)], [EACH; 2]);
+        rounds.missed();
+        // The rest of a round of three parts, a store that is away for a while, and a whole round.
+        for (answers, reached_end) in [(true, false), (true, true), (true, false)] {
+            assert_eq!(rounds.looked(answers, reached_end), SOON);
+        }
+        assert_eq!(rounds.looked(false, false), EACH);
+        assert_eq!(rounds.looked(true, false), SOON);
+        assert_eq!(rounds.looked(true, true), EACH);
+    }
+}

@@ -188,6 +188,32 @@ async fn a_generation_without_a_sound_key_and_chain_leaves_the_old_one_serving()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_looked_through_in_several_turns_is_served_whole_and_stays_so() {
+    let store = Arc::new(MemoryStore::new());
+    let (serving, other) = (manager(&store), manager(&store));
+    for (id, name) in [("a-first", "a.example"), ("z-last", "z.example")] {
+        other.keep(spec(id, &[name])).await.unwrap().ready().await.unwrap();
+    }
+    other.shut_down().await;
+    let (_, mut record) = store.load(&id("a-first")).await.unwrap().unwrap();
+    record.current = None;
+    // With the other two one more than a turn has.
+    for number in 0..999 {
+        record.spec = spec(&format!("m-{number:03}"), &["m.example"]);
+        store.commit(&record, None).await.unwrap();
+    }
+    let resolver = serving.resolver().await.unwrap();
+    let served = |resolver: &CertificateResolver| {
+        ["a.example", "z.example"].map(|name| resolver.find(Some(name), &[]).is_some())
+    };
+    assert_eq!(served(&resolver), [true; 2]);
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(served(&resolver), [true; 2], "each turn is about its own part");
+    }
+}
+
 /// A store whose records cannot be read for a while.
 struct Damaged {
     inner: Arc<MemoryStore>,
@@ -227,6 +253,18 @@ async fn a_record_that_cannot_be_read_is_told_until_it_can() {
     store.is_so.store(false, Ordering::SeqCst);
     until("it can be read", || serial(&resolver, "site").is_some()).await;
     assert_eq!(resolver.faults(), []);
+    // Again, with what is served already; and what is removed meanwhile is nobody's trouble any more.
+    for is_removed in [false, true] {
+        store.is_so.store(true, Ordering::SeqCst);
+        until("it cannot be read", || resolver.faults().len() == 1).await;
+        if is_removed {
+            let (version, _) = Store::load(&*store.inner, &id("site")).await.unwrap().unwrap();
+            Store::remove(&*store.inner, &id("site"), version, None).await.unwrap();
+        }
+        store.is_so.store(false, Ordering::SeqCst);
+        until("it is told no longer", || resolver.faults().is_empty()).await;
+        assert_eq!(serial(&resolver, "site").is_none(), is_removed);
+    }
 }
 
 #[tokio::test]

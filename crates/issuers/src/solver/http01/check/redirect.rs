@@ -113,6 +113,8 @@ mod tests {
             ("http://192.0.2.1/", RedirectFault::Address),
             ("http://[2001:db8::1]/", RedirectFault::Address),
             ("http://user:secret@a.example/", RedirectFault::Credentials),
+            ("http://user@a.example/", RedirectFault::Credentials),
+            ("http://:secret@a.example/", RedirectFault::Credentials),
             ("http://a.example/.well-known/acme-challenge/token", RedirectFault::Loop),
             ("#there", RedirectFault::Loop),
             ("http://", RedirectFault::Nowhere),

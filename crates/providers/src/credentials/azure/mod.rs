@@ -159,11 +159,10 @@ impl Access {
 impl Authorize for Access {
     async fn authorize(&self, request: &mut Request<Bytes>, _: Timestamp) -> Result<Secrets, Error> {
         let secrets = bearer(self.provider, request, self.token().await?)?;
-        // One firm answers at both places.
+        // One firm answers at both places. An assertion is another's, good for minutes, and not read for each request.
         Ok(match &self.origin {
             Origin::ClientSecret { secret, .. } => secrets.and(secret.current()),
-            Origin::WorkloadIdentity { assertion, .. } => secrets.and(assertion.current()),
-            Origin::ManagedIdentity { .. } => secrets,
+            Origin::ManagedIdentity { .. } | Origin::WorkloadIdentity { .. } => secrets,
         })
     }
 

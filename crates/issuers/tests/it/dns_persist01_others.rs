@@ -40,7 +40,8 @@ async fn of_several_names_those_whose_record_stands_are_proven_by_it_and_the_oth
     let Some((world, pebble)) = scene().await else { return };
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let sets = builder(&pebble).solver(solver(&world).provider(direct(&world))).build().unwrap();
-    issue(&store, &sets, "first", &[NAMES[1]]).await.unwrap();
+    // What stands for the names below it stands for itself, and the CA has no proof of that name yet to use again.
+    issue(&store, &sets, "first", &["*.b.example.com"]).await.unwrap();
 
     let issuer = builder(&pebble).solver(solver(&world)).solver(dns01(&world)).build().unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -79,8 +79,9 @@ impl PebbleBuilder {
         self
     }
 
-    /// How many of a hundred valid authorizations it reuses for a new order (RFC 8555 §7.1.4), drawn at
-    /// random; none by default.
+    /// How many of a hundred valid authorizations it reuses for a new order (RFC 8555 §7.1.4), drawn at random. One
+    /// more than is said, as Pebble draws from 0 and reuses up to this (`makeAuthorizations` in its `wfe/wfe.go`): by
+    /// default one of a hundred. A test that wants a name proven again must not lean on it.
     #[must_use]
     pub const fn reused_authorizations(mut self, percent: u8) -> Self {
         self.reused_authorizations = percent;

@@ -33,11 +33,12 @@ impl Limit {
 
     /// The pace of a fleet that renews one certificate in each `every` on average
     /// ([`cycle`](crate::schedule::cycle) tells how long one serves): never more than twice the mean in any sixty
-    /// seconds, and 1.8 times the mean for as long as an outage has to be made up for.
+    /// seconds, or than three where that is more; and 1.8 times the mean for as long as an outage has to be made up for.
     ///
     /// A burst counts beside what comes back in the same minute, so it is a fifth of a minute's mean and no more:
-    /// fleets that renew fewer than ten a minute renew one after the other. One a minute is always allowed: so few
-    /// have no peak, and a small fleet would otherwise wait for days.
+    /// fleets that renew fewer than ten a minute renew one after the other. Since that is at whole seconds, and a
+    /// minute has a whole number of them, theirs is 1.4 times the mean at the least. One a minute is always allowed: so
+    /// few have no peak, and a small fleet would otherwise wait for days.
     ///
     /// ```
     /// use perennial_lifecycle::{RenewalPolicy, budget::Limit, schedule::cycle};
@@ -51,9 +52,11 @@ impl Limit {
     #[must_use]
     pub fn twice_the_mean(every: Duration) -> Self {
         let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1);
-        let fifth = MINUTE / every / 5;
+        let mean = MINUTE / every;
+        let most = (2 * MINUTE / every).max(3);
         let interval = (every / 9).saturating_mul(5).saturating_add((every % 9 * 5).div_ceil(9));
-        Self { burst: u32::try_from(fifth).unwrap_or(u32::MAX).max(1), interval: interval.clamp(1, MINUTE) }
+        let interval = interval.max(MINUTE.div_ceil(most)).min(MINUTE);
+        Self { burst: u32::try_from(mean / 5).unwrap_or(u32::MAX).max(1), interval }
     }
 
     /// How many at once.
@@ -273,8 +276,10 @@ mod tests {
                 begun.push(second);
             }
         }
-        let counted = |from: i64| begun.iter().filter(|second| (from..from + 60).contains(*second)).count();
-        let most = (0..3_540).map(counted).max().unwrap();
+        // The busiest sixty seconds begin with one of them.
+        let counted =
+            |(first, from): (usize, &i64)| begun.partition_point(|second| *second < from + 60) - first;
+        let most = begun.iter().enumerate().map(counted).max().unwrap();
         (u32::try_from(most).unwrap(), u32::try_from(begun.len()).unwrap())
     }
 
@@ -289,6 +294,17 @@ mod tests {
         assert_eq!(busiest(Limit::twice_the_mean(Duration::from_secs(86_400))), (1, 60));
         assert_eq!(Limit::twice_the_mean(Duration::ZERO).interval(), Duration::from_millis(1));
         assert_eq!(Limit::twice_the_mean(Duration::MAX).interval(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn so_does_one_whose_mean_is_no_whole_number_but_for_three_a_minute() {
+        for every in (1_000..90_000).step_by(487) {
+            let (most, in_an_hour) = busiest(Limit::twice_the_mean(Duration::from_millis(every)));
+            let of_two_means = u32::try_from(2 * MINUTE / every).unwrap();
+            assert!(most <= of_two_means.max(3), "{most} in a minute, one in {every} ms on average");
+            let made_up = u64::from(in_an_hour) * every * 10 >= 3_600_000 * 14;
+            assert!(made_up, "{in_an_hour} in an hour, one in {every} ms on average");
+        }
     }
 
     proptest! {

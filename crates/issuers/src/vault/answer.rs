@@ -136,18 +136,20 @@ impl Asked<'_> {
         }
     }
 
+    fn hide(&self, text: String) -> String {
+        let secrets = self.secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET);
+        secrets.fold(text, |text, secret| text.replace(secret.expose(), "[secret]"))
+    }
+
     /// A text of the other side on one line, without what moves a cursor, and without our secrets: some servers
     /// repeat what they were given.
     pub(super) fn shown(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
-            text = text.replace(secret.expose(), "[secret]");
-        }
-        // Not before: half a secret would not be found.
-        let text: String = text.chars().take(LONGEST_READ).collect();
+        // Not after the cut: half a secret would not be found.
+        let text: String = self.hide(text.to_owned()).chars().take(LONGEST_READ).collect();
         let spaced = text.replace(['\n', '\r', '\t'], " ");
         let harmless = spaced.chars().filter(|&letter| !letter.is_control() && !is_direction(letter));
-        let line: String = harmless.collect();
+        // Once more: what was left out may have stood in the middle of one.
+        let line = self.hide(harmless.collect());
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(LONGEST_TEXT) {
             Some((end, _)) => format!("{}…", &line[..end]),
@@ -293,6 +295,7 @@ mod tests {
             assert!(!shown.contains("s."), "{shown}");
         }
         assert_eq!(asked.shown(&format!("bad {}", long.expose())), "bad [secret]");
+        assert_eq!(asked.shown("bad s.Top\u{7}Sec\u{200e}ret123"), "bad [secret]");
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl Client {
     /// secrets cannot be had, such as a token that is not handed out.
     pub async fn shown(&self, mut names: Vec<DomainName>) -> Vec<DomainName> {
         let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = self.0.base.parse().unwrap_or_default(); // it is signed, in some cases
+        // Credentials that sign a request sign where it goes.
+        *request.uri_mut() = self.0.base.parse().unwrap_or_default();
         match self.0.authorize.authorize(&mut request, self.now()).await {
             Ok(secrets) => names.retain(|name| secrets.hide(name.as_str()) == name.as_str()),
             Err(_) => names.clear(),
